@@ -1,0 +1,10 @@
+"""Reading `trimtab.toml`: decoding into frozen structs, secret references, errors that name the place.
+
+What it is not: the settings themselves. Each package owns its settings type; `app` assembles them.
+Invariant: everything in the file is read by somebody, or the file is refused.
+"""
+
+from trimtab.config.document import Document, fail, load_document
+from trimtab.config.secrets import Secret
+
+__all__ = ["Document", "Secret", "fail", "load_document"]

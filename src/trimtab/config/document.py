@@ -1,0 +1,141 @@
+"""A configuration file as sections that its readers claim one by one."""
+
+import difflib
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar, get_type_hints
+
+import msgspec
+
+from trimtab.config.secrets import Secret
+from trimtab.errors import ConfigError
+
+SUPPORTED_VERSION = 1
+
+T = TypeVar("T")
+
+
+def fail(where: str, value: object, problem: str) -> NoReturn:
+    """Raise a `ConfigError` that names place, value and remedy."""
+    raise ConfigError(where, f"{value!r}: {problem}")
+
+
+class Document:
+    """One configuration file. Readers take sections; `finish` refuses what nobody took.
+
+    `version` is a hash of the content, kept in every record.
+    """
+
+    def __init__(self, name: str, raw: dict[str, Any], content: bytes) -> None:
+        self.name = name
+        self.version = hashlib.sha256(content).hexdigest()[:16]
+        self._raw = raw
+        self._taken: set[str] = {"version"}
+        version = raw.get("version", None if raw else SUPPORTED_VERSION)
+        if version is None:
+            raise ConfigError(f"{name}: version", f"missing; write 'version = {SUPPORTED_VERSION}' first")
+        if version != SUPPORTED_VERSION or isinstance(version, bool):
+            fail(f"{name}: version", version, f"this Trimtab reads version {SUPPORTED_VERSION}")
+
+    def where(self, key: str) -> str:
+        """How an error names a key of this file."""
+        return f"{self.name}: {key}"
+
+    def has(self, section: str) -> bool:
+        """Whether the operator wrote this section."""
+        return section in self._raw
+
+    def section(self, name: str, kind: type[T]) -> T:
+        """The section as `kind`, defaults where it is absent. Raises `ConfigError`."""
+        self._taken.add(name)
+        return self._decode(self._raw.get(name, {}), kind, name)
+
+    def table(self, name: str, kinds: dict[str, type[T]]) -> dict[str, T]:
+        """A section of named entries, each with a `kind` key that picks its type. Order is the file's."""
+        self._taken.add(name)
+        entries = self._raw.get(name, {})
+        if not isinstance(entries, dict):
+            fail(self.where(name), entries, f"must be a table of entries, as [{name}.some-name]")
+        return {key: self._entry(f"{name}.{key}", entry, kinds) for key, entry in entries.items()}
+
+    def _entry(self, path: str, entry: object, kinds: dict[str, type[T]]) -> T:
+        if not isinstance(entry, dict):
+            fail(self.where(path), entry, f"must be a table, as [{path}]")
+        kind = entry.get("kind")
+        if kind is None:
+            raise ConfigError(self.where(f"{path}.kind"), f"missing; must be one of {', '.join(kinds)}")
+        if not isinstance(kind, str) or kind not in kinds:
+            fail(self.where(f"{path}.kind"), kind, f"must be one of {', '.join(kinds)}")
+        return self._decode({k: v for k, v in entry.items() if k != "kind"}, kinds[kind], path)
+
+    def finish(self) -> None:
+        """Refuse every section that no reader took."""
+        for name in self._raw:
+            if name not in self._taken:
+                hint = _did_you_mean(name, self._taken)
+                raise ConfigError(
+                    self.where(name), f"nothing in this version reads this section; remove it{hint}"
+                )
+
+    def _decode(self, raw: object, kind: type[T], path: str) -> T:
+        try:
+            return msgspec.convert(raw, kind, dec_hook=_decode_special)
+        except msgspec.ValidationError as problem:
+            raise self._explain(str(problem), raw, kind, path) from None
+
+    def _explain(self, message: str, raw: object, kind: type, path: str) -> ConfigError:
+        text, _, at = message.partition(" - at `$")
+        keys = [key for key in at.rstrip("`").split(".") if key]
+        place = ".".join([path, *keys])
+        if text.startswith("Object contains unknown field"):
+            name = text.split("`")[1]
+            known = sorted(get_type_hints(kind)) if not keys else []
+            hint = _did_you_mean(name, known) or (f"; known here: {', '.join(known)}" if known else "")
+            return ConfigError(
+                self.where(f"{place}.{name}"), f"nothing in this version reads this setting; remove it{hint}"
+            )
+        if text.startswith("Object missing required field"):
+            return ConfigError(self.where(f"{place}.{text.split('`')[1]}"), "missing; it is required here")
+        value = raw
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if kind_is_secret(text):
+            return ConfigError(self.where(place), text)
+        text = text[0].lower() + text[1:]
+        return ConfigError(self.where(place), f"{value!r}: {text.replace('`', '')}")
+
+
+def kind_is_secret(text: str) -> bool:
+    """Whether a problem comes from `Secret.resolve`, whose message already says all that may be said."""
+    return text.startswith(("a secret is given", "'env:", "'file:"))
+
+
+def _decode_special(kind: type, value: object) -> object:
+    if kind is Secret:
+        if not isinstance(value, str):
+            raise ValueError("a secret is given by reference, as 'env:NAME' or 'file:/path'")
+        return Secret.resolve(value)
+    raise NotImplementedError(kind)
+
+
+def _did_you_mean(name: str, known: "set[str] | list[str]") -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def load_document(path: Path | None) -> Document:
+    """Read a TOML file; `None` gives the empty document of the defaults. Raises `ConfigError`."""
+    if path is None:
+        return Document("defaults", {}, b"")
+    try:
+        content = path.read_bytes()
+    except OSError as problem:
+        raise ConfigError(str(path), f"cannot read the file: {problem.strerror}") from None
+    try:
+        raw = tomllib.loads(content.decode())
+    except UnicodeDecodeError as problem:
+        raise ConfigError(path.name, f"invalid UTF-8 at byte {problem.start}") from None
+    except tomllib.TOMLDecodeError as problem:
+        raise ConfigError(path.name, f"is not valid TOML: {problem}") from None
+    return Document(path.name, raw, content)

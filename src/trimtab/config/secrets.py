@@ -1,0 +1,55 @@
+"""Secrets are references in configuration and opaque objects in memory."""
+
+import os
+from pathlib import Path
+
+
+class Secret:
+    """A secret value whose `repr` and `str` never show it. Built from `env:NAME` or `file:/path`."""
+
+    __slots__ = ("_value", "source")
+
+    def __init__(self, value: str, source: str) -> None:
+        self._value = value
+        self.source = source
+        """The reference it came from, safe to print."""
+
+    def reveal(self) -> str:
+        """The value itself; call only where it leaves the process."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({self.source!r}, ***)"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is not pickled")
+
+    @classmethod
+    def resolve(cls, reference: str) -> "Secret":
+        """Follow a reference. Raises `ValueError` that never contains what might be the secret itself."""
+        scheme, colon, name = reference.partition(":")
+        if scheme == "env" and name:
+            value = os.environ.get(name, "")
+            if not value:
+                raise ValueError(f"{reference!r}: the environment variable {name} is not set; set it")
+            return cls._checked(value, reference)
+        if scheme == "file" and name:
+            try:
+                value = Path(name).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as problem:
+                reason = getattr(problem, "strerror", None) or "it is not text"
+                raise ValueError(f"{reference!r}: cannot read the file: {reason}") from None
+            if not value:
+                raise ValueError(f"{reference!r}: the file is empty")
+            return cls._checked(value, reference)
+        raise ValueError(
+            "a secret is given by reference, as 'env:NAME' or 'file:/path', never as the value itself"
+        )
+
+    @classmethod
+    def _checked(cls, value: str, reference: str) -> "Secret":
+        if not value.isascii() or not value.isprintable():
+            raise ValueError(f"{reference!r}: holds characters that no HTTP header can carry")
+        return cls(value, reference)

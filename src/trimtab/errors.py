@@ -1,0 +1,149 @@
+"""The whole error tree. Nothing here does work; it only says what went wrong and who can act.
+
+    TrimtabError
+    ├── ConfigError              operator: the configuration file or the environment
+    ├── StoreError               operator: the record store (StoreLocked: another process holds it)
+    ├── RequestError             caller, 4xx: the request as sent
+    │   ├── NotFound             caller, 404: a model or path we do not have
+    │   ├── RequestTooLarge      caller, 413 (a body), HeadersTooLarge 431
+    │   ├── RequestTimeout       caller, 408: the request did not arrive in time
+    │   └── PermissionDenied     caller, 403
+    ├── Unavailable              caller, 503: try again later (`retry_after_s`)
+    └── UpstreamError            the platform
+        ├── UpstreamRefused      could not connect; nothing was sent, so nothing was billed
+        ├── UpstreamTimeout      connect, header, first_event or idle deadline passed (`phase`)
+        └── UpstreamBroken       the connection or the framing broke after the request was sent
+
+Each class knows its HTTP status, the error type of the Anthropic API, and whether a retry can help.
+A message says what, which value, and what to do.
+
+Source: status and type pairs are those of the vendor's error page (2026-11): 400 invalid_request_error,
+403 permission_error, 404 not_found_error, 413 request_too_large, 500 api_error, 504 timeout_error,
+529 overloaded_error.
+"""
+
+from typing import ClassVar, Literal
+
+AnthropicErrorType = Literal[
+    "invalid_request_error",
+    "authentication_error",
+    "billing_error",
+    "permission_error",
+    "not_found_error",
+    "conflict_error",
+    "request_too_large",
+    "rate_limit_error",
+    "api_error",
+    "timeout_error",
+    "overloaded_error",
+]
+
+DeadlinePhase = Literal["connect", "header", "first_event", "idle", "write"]
+
+
+class TrimtabError(Exception):
+    """Root of every error that Trimtab raises on purpose."""
+
+    status: ClassVar[int] = 500
+    anthropic_type: ClassVar[AnthropicErrorType] = "api_error"
+    retryable: ClassVar[bool] = False
+
+
+class ConfigError(TrimtabError):
+    """The operator must change something: a file, a flag or the environment.
+
+    `where` names file and key path ("trimtab.toml: tiers.escalation").
+    """
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}" if where else problem)
+        self.where = where
+        self.problem = problem
+
+
+class StoreError(TrimtabError):
+    """The record store cannot be opened, read or written."""
+
+
+class StoreLocked(StoreError):
+    """Another process holds the store and did not let go in time."""
+
+
+class RequestError(TrimtabError):
+    """The caller's request cannot be served as sent."""
+
+    status = 400
+    anthropic_type: ClassVar[AnthropicErrorType] = "invalid_request_error"
+
+
+class PermissionDenied(RequestError):
+    """The caller may not do this from where it is, or with what it showed."""
+
+    status = 403
+    anthropic_type = "permission_error"
+
+
+class NotFound(RequestError):
+    """No such path, model or record."""
+
+    status = 404
+    anthropic_type = "not_found_error"
+
+
+class RequestTimeout(RequestError):
+    """The caller did not send its request, or read its answer, in time."""
+
+    status = 408
+
+
+class RequestTooLarge(RequestError):
+    """The body is over the limit."""
+
+    status = 413
+    anthropic_type = "request_too_large"
+
+
+class HeadersTooLarge(RequestError):
+    """The request line and headers are over the limit."""
+
+    status = 431
+
+
+class Unavailable(TrimtabError):
+    """We cannot serve now; the caller should come back after `retry_after_s` seconds."""
+
+    status = 503
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class UpstreamError(TrimtabError):
+    """The platform could not be reached or did not keep to the protocol.
+
+    An error *answer* of a platform (429, 529 ...) is not an exception: it is passed through as it came.
+    """
+
+    status = 502
+    retryable = True
+
+
+class UpstreamRefused(UpstreamError):
+    """No connection was made; no byte of the request left, so nothing can have been billed."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """A deadline passed; `phase` says which."""
+
+    status = 504
+    anthropic_type = "timeout_error"
+
+    def __init__(self, message: str, phase: DeadlinePhase) -> None:
+        super().__init__(message)
+        self.phase: DeadlinePhase = phase
+
+
+class UpstreamBroken(UpstreamError):
+    """The connection ended or spoke nonsense after the request was sent: it may have been billed."""

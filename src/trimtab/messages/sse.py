@@ -1,0 +1,126 @@
+"""Server-sent events: a parser that never alters bytes, and a writer.
+
+The parser takes chunks cut anywhere (inside a UTF-8 character, between CR and LF) and gives whole events,
+each with the exact bytes it came in, so that joining `raw` of all events and the tail gives the input again.
+
+Source: WHATWG HTML, "Parsing an event stream" (lines end in LF, CRLF or CR; an empty line ends an event).
+"""
+
+import re
+from typing import NamedTuple
+
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+"""A single event larger than this is refused: the longest legitimate ones (whole tool inputs, base64 blocks)
+stay under the vendor's 32 MB body limit by far."""
+
+_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+"""Runs only over event streams that use CR; the usual LF streams take the `find` path."""
+
+
+class SSEEvent(NamedTuple):
+    """One event. `name` is empty where the stream gave none; `data` lines are joined by LF."""
+
+    name: bytes
+    data: bytes
+    raw: bytes
+
+
+class EventTooLarge(ValueError):
+    """An event grew over `MAX_EVENT_BYTES` without ending."""
+
+
+class SSEParser:
+    """Splits a byte stream into events. Not thread-safe; one per stream."""
+
+    __slots__ = ("_edge", "_has_cr", "_max_event_bytes", "_parts", "_size")
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._edge = b""
+        self._has_cr = False
+        self._max_event_bytes = max_event_bytes
+
+    @property
+    def tail(self) -> bytes:
+        """Bytes of an event that has not ended yet; empty at an event boundary."""
+        return b"".join(self._parts)
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether everything fed so far was whole events."""
+        return not self._parts
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Take a chunk; return the raw blocks (each with its blank line) that it completed, in order.
+
+        Raises `EventTooLarge` when the unfinished event passes the bound; the parser is then spent.
+        """
+        if not self._has_cr and b"\r" in chunk:
+            self._has_cr = True
+        if self._parts:
+            probe = self._edge + chunk
+            if not (_BLANK_LINE.search(probe) if self._has_cr else b"\n\n" in probe):
+                self._keep(chunk)
+                return []
+            self._parts.append(chunk)
+            data = b"".join(self._parts)
+            self._parts = []
+            self._size = 0
+        else:
+            data = chunk
+        return self._split_any(data) if self._has_cr else self._split_lf(data)
+
+    def events(self, chunk: bytes) -> list[SSEEvent]:
+        """`feed`, with each block parsed. Comment-only blocks give an event with no name and no data."""
+        return [parse_block(block) for block in self.feed(chunk)]
+
+    def _split_lf(self, data: bytes) -> list[bytes]:
+        end = data.rfind(b"\n\n")
+        if end < 0:
+            self._keep(data)
+            return []
+        self._keep(data[end + 2 :])
+        return [block + b"\n\n" for block in data[:end].split(b"\n\n")]
+
+    def _split_any(self, data: bytes) -> list[bytes]:
+        blocks = []
+        start = 0
+        # A CR that ends the data may be half of a CRLF: wait for the next byte before deciding.
+        limit = len(data) - 1 if data.endswith(b"\r") else len(data)
+        for match in _BLANK_LINE.finditer(data, 0, limit):
+            blocks.append(data[start : match.end()])
+            start = match.end()
+        self._keep(data[start:])
+        return blocks
+
+    def _keep(self, piece: bytes) -> None:
+        """Hold a piece of an unfinished event. Pieces are joined once, when the event ends."""
+        if not piece:
+            return
+        self._size += len(piece)
+        if self._size > self._max_event_bytes:
+            raise EventTooLarge(f"an event of more than {self._max_event_bytes} bytes did not end")
+        self._parts.append(piece)
+        self._edge = (self._edge + piece)[-3:] if len(piece) < 3 else piece[-3:]
+
+
+def parse_block(block: bytes) -> SSEEvent:
+    """Name and data of one raw block. Unknown fields and comments are skipped, as the standard says."""
+    name = b""
+    data: list[bytes] = []
+    for line in block.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
+        field, colon, value = line.partition(b":")
+        if not colon and field not in (b"data", b"event"):
+            continue
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value
+    return SSEEvent(name, b"\n".join(data), block)
+
+
+def encode_event(name: str, data: bytes) -> bytes:
+    """One event as the vendor frames it: `event:` line, one `data:` line, blank line. `data` is one line of JSON."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), data)

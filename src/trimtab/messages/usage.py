@@ -1,0 +1,75 @@
+"""The `usage` object of the Messages API, tolerant of what is missing, null or new.
+
+Source: anthropic SDK 2.11.0 `types/usage.py`, `types/beta/beta_usage.py`; streaming: `message_delta` usage is
+cumulative and may leave out input fields (vendor streaming page).
+"""
+
+import msgspec
+
+
+class CacheCreation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Cache writes by time to live, in tokens."""
+
+    ephemeral_5m_input_tokens: int | None = None
+    ephemeral_1h_input_tokens: int | None = None
+
+
+class ServerToolUse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Calls of the vendor's own tools, in requests."""
+
+    web_search_requests: int | None = None
+    web_fetch_requests: int | None = None
+
+
+class OutputDetails(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Part of `output_tokens`, in tokens."""
+
+    thinking_tokens: int | None = None
+
+
+class IterationUsage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One inner call (`message`, `compaction`, `advisor_message`, `fallback_message`), in tokens.
+
+    Where iterations are present they are the bill: the top-level fields leave out compaction.
+    """
+
+    type: str = "message"
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation: CacheCreation | None = None
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the platform says was used. `None` means that it did not say."""
+
+    input_tokens: int | None = None
+    """Uncached input only; cache reads and writes are counted apart."""
+    output_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation: CacheCreation | None = None
+    output_tokens_details: OutputDetails | None = None
+    server_tool_use: ServerToolUse | None = None
+    iterations: list[IterationUsage] | None = None
+    service_tier: str | None = None
+    speed: str | None = None
+    inference_geo: str | None = None
+
+
+USAGE_FIELDS = Usage.__struct_fields__
+
+
+def merge_usage(earlier: Usage | None, later: Usage) -> Usage:
+    """Field by field, the later value where there is one. Streamed usage is cumulative: it is never added."""
+    if earlier is None:
+        return later
+    return Usage(
+        *[
+            old if (new := getattr(later, name)) is None else new
+            for name in USAGE_FIELDS
+            for old in (getattr(earlier, name),)
+        ]
+    )

@@ -1,0 +1,70 @@
+"""The one seam to everything that serves a model: `Provider.send(call) -> Reply`.
+
+A provider owns *platform* matters only: address, authentication, framing. What a model accepts is the catalogue's,
+which model to call is the router's, and money and records are the engine's.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import msgspec
+
+Headers = list[tuple[bytes, bytes]]
+"""Names in lower case, in order, repeated names allowed."""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One HTTP exchange as the platform shall see it, less address and authentication."""
+
+    method: str
+    path: str
+    """Vendor path, such as `/v1/messages`."""
+    headers: Headers
+    """End-to-end headers only: no authentication, framing or connection headers."""
+    body: bytes | AsyncIterator[bytes] = b""
+    query: bytes = b""
+    content_length: int | None = None
+    """Needed with an iterator body; a `bytes` body knows its own length."""
+    stream: bool = False
+    """The caller expects an event stream, so the first-event deadline applies after the head."""
+
+
+class Reply(Protocol):
+    """A response whose head has arrived. Read it to the end or `close` it; both free the connection."""
+
+    status: int
+    headers: Headers
+
+    async def read(self) -> bytes:
+        """The bytes that have arrived since the last call, at least one; `b""` at the proper end.
+
+        Raises `UpstreamTimeout` (first_event, idle) or `UpstreamBroken` when the end is not a proper one.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give up at once: an unfinished exchange is cut, so that the platform stops working. Idempotent."""
+        ...
+
+
+class Provider(Protocol):
+    """A platform. Tests run one conformance suite against each implementation."""
+
+    name: str
+    """The operator's name for it, shown in headers and records."""
+    platform: str
+    """The catalogue's name for the kind of platform (`anthropic`), which picks model ids and prices."""
+    simulated: bool
+    api_versions: tuple[str, ...]
+    """Values of `anthropic-version` that it takes, oldest first."""
+
+    async def send(self, call: Call) -> Reply:
+        """Send the call and wait for the response head; an error status is a `Reply` like any other.
+
+        Spends money. Raises `UpstreamRefused` (nothing sent), `UpstreamTimeout`, `UpstreamBroken`.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close pooled connections."""
+        ...

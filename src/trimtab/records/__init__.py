@@ -1,0 +1,9 @@
+"""What the organs produce and the store keeps: plans, attempts, outcomes. Data only, frozen, versioned.
+
+Units: money in integer nano-dollars, time in milliseconds or Unix milliseconds, tokens in tokens.
+"""
+
+from trimtab.records.ids import RequestId, new_request_id
+from trimtab.records.outcome import Attempt, CostSource, Outcome, Plan, Purpose
+
+__all__ = ["Attempt", "CostSource", "Outcome", "Plan", "Purpose", "RequestId", "new_request_id"]

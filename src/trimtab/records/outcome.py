@@ -1,0 +1,94 @@
+"""The record of one request: what was asked, decided, tried and paid."""
+
+from typing import Literal
+
+import msgspec
+
+from trimtab.catalogue import Arm, NanoUSD
+from trimtab.messages import Usage
+from trimtab.records.ids import RequestId
+
+Purpose = Literal["live", "shadow", "eval", "audit", "judge", "task"]
+"""Only `live` and `task` enter users' budgets and statistics unless configuration says otherwise."""
+
+CostSource = Literal["reported", "estimated", "unbilled"]
+"""`reported`: priced from the platform's usage. `estimated`: the call may have been billed but its usage never
+came (cut, unreadable), so an upper estimate stands. `unbilled`: refused before anything could be billed."""
+
+Result = Literal["ok", "error", "truncated", "cancelled"]
+"""`ok`: a whole answer. `error`: an error answer, or none. `truncated`: the platform cut the answer.
+`cancelled`: the client went away."""
+
+
+class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The decision for one request, made before any money is spent."""
+
+    arm: Arm
+    platform: str
+    """The operator's name for the platform entry."""
+    tier: str | None = None
+    """The tier that the caller named, or `None` when it pinned a model."""
+    reasons: tuple[str, ...] = ()
+    """Why, in order, as short sentences."""
+    propensity: float = 1.0
+    """The probability with which this arm was chosen; 1 where the choice was not random."""
+    expected_cost_nanousd: NanoUSD | None = None
+    changes: tuple[str, ...] = ()
+    """What the body or headers will say other than the client did, besides `model`; see the adaptations header."""
+
+
+class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One upstream call made under a plan."""
+
+    platform: str
+    model: str
+    """The model id as the platform was sent it."""
+    result: Result
+    status: int | None = None
+    """HTTP status of the platform's answer; `None` when none came."""
+    error: str | None = None
+    """The vendor's error type, or what broke in our words."""
+    provider_request_id: str | None = None
+    response_model: str | None = None
+    stop_reason: str | None = None
+    usage: Usage | None = None
+    reserved_nanousd: int = 0
+    cost_nanousd: int = 0
+    cost_source: CostSource = "unbilled"
+    head_ms: float | None = None
+    """From sending to the response head."""
+    first_content_ms: float | None = None
+    """From sending to the first content event of a stream."""
+    total_ms: float = 0.0
+
+
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What finally happened to a request. One row of the store; the API shows it whole."""
+
+    id: RequestId
+    at_ms: int
+    """Arrival, Unix milliseconds."""
+    purpose: Purpose
+    surface: Literal["messages"]
+    endpoint: Literal["messages", "count_tokens"]
+    requested_model: str
+    session: str
+    result: Result
+    status: int
+    """HTTP status that the client got (or would have got, had it stayed)."""
+    stream: bool
+    plan: Plan | None = None
+    """`None` when the request was refused before a decision."""
+    attempts: tuple[Attempt, ...] = ()
+    error: str | None = None
+    cost_nanousd: int = 0
+    """All attempts together."""
+    adaptations: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    parent: RequestId | None = None
+    simulated: bool = False
+    request_bytes: int = 0
+    response_bytes: int = 0
+    total_ms: float = 0.0
+    config_version: str = ""
+    catalogue_version: str = ""
