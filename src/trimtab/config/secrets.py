@@ -29,7 +29,7 @@ class Secret:
     @classmethod
     def resolve(cls, reference: str) -> "Secret":
         """Follow a reference. Raises `ValueError` that never contains what might be the secret itself."""
-        scheme, colon, name = reference.partition(":")
+        scheme, _, name = reference.partition(":")
         if scheme == "env" and name:
             value = os.environ.get(name, "")
             if not value:

@@ -50,7 +50,7 @@ class MessagesBody:
         self.fields = _scan(raw)
         self._spans = _locate(raw, self.fields)
         self.model = self._model()
-        self.stream = bool(self._typed("stream", _BOOL, "boolean"))
+        self.stream: bool = self._typed("stream", _BOOL, "boolean") or False
         self.max_tokens: int | None = self._typed("max_tokens", _INT, "integer")
         if self.max_tokens is None and max_tokens_required:
             raise RequestError("max_tokens: Field required")
@@ -252,4 +252,3 @@ def _skip(raw: bytes, at: int) -> int:
             break
         window *= 2
     return at
-

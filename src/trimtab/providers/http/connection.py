@@ -1,0 +1,327 @@
+"""One upstream connection and the exchange that runs on it.
+
+Bytes that arrive are collected until the reader takes them; when it lags by more than `HIGH_WATER` the transport
+is paused, so a slow client slows the platform, not our memory.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import cast
+
+import httptools
+import msgspec
+
+from trimtab.errors import DeadlinePhase, UpstreamBroken, UpstreamError, UpstreamTimeout
+
+HIGH_WATER = 256 * 1024
+"""Unread response bytes at which reading pauses; two TLS records of slack and 30 ms at 8 MB/s."""
+
+MAX_HEAD_BYTES = 64 * 1024
+"""Response head limit; vendors send about 2 KB."""
+
+
+class Deadlines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Seconds. Each has its own error, so that a stall is not mistaken for a slow answer."""
+
+    connect_s: float = 10.0
+    """TCP, proxy and TLS set-up together, and waiting for a free connection."""
+    header_s: float = 600.0
+    """From sending to the response head. A non-streaming answer may think for minutes (vendor limit: 10)."""
+    first_event_s: float = 120.0
+    """From the head of an event stream to its first byte."""
+    idle_s: float = 120.0
+    """Between bytes of a body; streams carry pings well inside this."""
+
+
+class Exchange:
+    """A request in flight and its reply; see `providers.seam.Reply`."""
+
+    __slots__ = (
+        "_complete",
+        "_connection",
+        "_error",
+        "_paused",
+        "_read_any",
+        "_size",
+        "_stream",
+        "_waiter",
+        "deadlines",
+        "headers",
+        "parts",
+        "status",
+    )
+
+    def __init__(self, connection: "Connection", deadlines: Deadlines, *, stream: bool) -> None:
+        self._connection: Connection | None = connection
+        self.deadlines = deadlines
+        self._stream = stream
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.parts: list[bytes] = []
+        self._size = 0
+        self._paused = False
+        self._read_any = False
+        self._complete = False
+        self._error: UpstreamError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether a head has arrived, or never will."""
+        return self.status != 0 or self._error is not None or self._complete
+
+    # The reader's side
+
+    async def head(self) -> None:
+        """Wait for the response head. Raises as `Provider.send` does."""
+        if self.status == 0 and self._error is None:
+            await self._wait("header", self.deadlines.header_s)
+        if self.status == 0:
+            raise self._error or UpstreamBroken("the exchange was closed before its answer")
+
+    async def read(self) -> bytes:
+        """What has arrived since the last call; `b""` at the end. See `providers.seam.Reply.read`."""
+        while not self.parts:
+            if self._error is not None:
+                raise self._error
+            if self._complete or self._connection is None:
+                return b""
+            if self._stream and not self._read_any:
+                await self._wait("first_event", self.deadlines.first_event_s)
+            else:
+                await self._wait("idle", self.deadlines.idle_s)
+        data = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+        self.parts.clear()
+        self._size = 0
+        self._read_any = True
+        if self._paused and self._connection is not None:
+            self._paused = False
+            self._connection.resume_reading()
+        return data
+
+    def close(self) -> None:
+        """Cut the connection unless the exchange is over."""
+        if self._connection is not None:
+            self._connection.abort()
+            self._connection = None
+
+    async def _wait(self, phase: DeadlinePhase, limit_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiter = waiter = loop.create_future()
+        timer = loop.call_later(limit_s, self._expire, phase, limit_s)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _expire(self, phase: DeadlinePhase, limit_s: float) -> None:
+        what = {
+            "header": "no response head",
+            "first_event": "no first event",
+            "idle": "no more bytes",
+        }[phase]
+        self.fail(UpstreamTimeout(f"the platform sent {what} within {limit_s:g} s", phase))
+
+    # The connection's side
+
+    def on_head(self, status: int) -> None:
+        self.status = status
+        self._wake()
+
+    def on_body(self, data: bytes) -> None:
+        self.parts.append(data)
+        self._size += len(data)
+        if self._size > HIGH_WATER and not self._paused and self._connection is not None:
+            self._paused = True
+            self._connection.pause_reading()
+        self._wake()
+
+    def on_complete(self) -> None:
+        """The message ended properly; the connection is no longer ours."""
+        self._complete = True
+        self._connection = None
+        self._wake()
+
+    def fail(self, error: UpstreamError) -> None:
+        """End with an error, after what has already arrived was read."""
+        if self._error is None and not self._complete:
+            self._error = error
+            self.close()
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Connection(asyncio.Protocol):
+    """The protocol object of one upstream socket; `released` is called when it may serve again."""
+
+    def __init__(
+        self, released: "Callable[[Connection], None]", lost: "Callable[[Connection], None]"
+    ) -> None:
+        self._released = released
+        self._lost = lost
+        self._transport: asyncio.Transport | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self._exchange: Exchange | None = None
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._interim = False
+        self._framed = False
+        self._sending = False
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self.closed = False
+        self.idle_since = 0.0
+
+    # The pool's side
+
+    async def request(
+        self, head: bytes, body: bytes | AsyncIterator[bytes], deadlines: Deadlines, *, stream: bool
+    ) -> Exchange:
+        """Write a request and wait for the response head."""
+        exchange = self._exchange = Exchange(self, deadlines, stream=stream)
+        self._parser = httptools.HttpResponseParser(self)
+        try:
+            if isinstance(body, bytes):
+                self._write(head, body)
+            else:
+                await self._write_all(exchange, head, body)
+            await exchange.head()
+        except BaseException:
+            exchange.close()
+            raise
+        return exchange
+
+    def _write(self, head: bytes, body: bytes) -> None:
+        if self._transport is None:
+            return
+        if len(body) <= HIGH_WATER:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+
+    async def _write_all(self, exchange: Exchange, head: bytes, body: AsyncIterator[bytes]) -> None:
+        self._sending = True
+        self._write(head, b"")
+        limit_s = exchange.deadlines.idle_s
+        async for piece in body:
+            if exchange.answered:
+                return  # an early answer: the rest of the body is not wanted, nor is this connection afterwards
+            self._write(b"", piece)
+            if not self._writable.is_set():
+                try:
+                    await asyncio.wait_for(self._writable.wait(), limit_s)
+                except TimeoutError:
+                    raise UpstreamTimeout(f"the platform took no bytes for {limit_s:g} s", "write") from None
+        self._sending = False
+
+    def abort(self) -> None:
+        """Close the socket now."""
+        self.closed = True
+        self._exchange = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause_reading(self) -> None:
+        """Stop taking bytes from the socket."""
+        if self._transport is not None and not self.closed:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take bytes again."""
+        if self._transport is not None and not self.closed:
+            self._transport.resume_reading()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not instances of it
+
+    def adopt(self, transport: asyncio.Transport) -> None:
+        """Take over a transport that a proxy tunnel made."""
+        self._transport = transport
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def data_received(self, data: bytes) -> None:
+        if self._exchange is None or self._parser is None:
+            self.abort()  # bytes that nobody asked for: never trust this connection again
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
+            self._fail(UpstreamBroken(f"the platform's answer is not HTTP/1.1: {problem}"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        self._writable.set()
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            if exchange.status and not self._framed and exc is None:
+                exchange.on_complete()  # a body without length or chunks ends with the connection
+            else:
+                reason = f": {exc}" if exc else ""
+                where = "before its answer was complete" if exchange.status else "without an answer"
+                exchange.fail(UpstreamBroken(f"the platform closed the connection {where}{reason}"))
+        self._lost(self)
+
+    def _fail(self, error: UpstreamError) -> None:
+        exchange = self._exchange
+        self.abort()
+        if exchange is not None:
+            exchange.fail(error)
+
+    # httptools callbacks
+
+    def on_message_begin(self) -> None:
+        self._headers = []
+        self._head_bytes = 0
+        self._framed = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise ValueError(f"response head over {MAX_HEAD_BYTES} bytes")
+        name = name.lower()
+        if name in (b"content-length", b"transfer-encoding"):
+            self._framed = True
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        assert self._parser is not None
+        status = self._parser.get_status_code()
+        self._interim = status < 200
+        if self._exchange is not None and not self._interim:
+            if status in (204, 304):
+                self._framed = True
+            self._exchange.headers = self._headers
+            self._exchange.on_head(status)
+
+    def on_body(self, body: bytes) -> None:
+        if self._exchange is not None:
+            self._exchange.on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._interim or self._exchange is None or self._parser is None or self._transport is None:
+            return
+        exchange, self._exchange = self._exchange, None
+        reusable = (
+            self._framed
+            and not self._sending
+            and self._parser.should_keep_alive()
+            and self._transport.get_write_buffer_size() == 0
+        )
+        exchange.on_complete()
+        if reusable and not self.closed:
+            self.resume_reading()
+            self._released(self)
+        else:
+            self.closed = True
+            self._transport.close()

@@ -1,0 +1,202 @@
+"""A pool of connections to one target: last in, first out, so that warm connections are used and old ones age."""
+
+import asyncio
+import ssl
+from collections import deque
+
+import httptools
+
+from trimtab.errors import UpstreamBroken, UpstreamRefused, UpstreamTimeout
+from trimtab.providers.http.connection import Connection, Deadlines, Exchange
+from trimtab.providers.http.target import Proxy, Target
+from trimtab.providers.seam import Call
+
+KEEP_ALIVE_S = 30.0
+"""An idle connection older than this is not used again: load balancers close idle ones after 60 s and more, and a
+request that meets such a close could not be repeated safely."""
+
+
+class HttpClient:
+    """Sends calls to one target. Bound to one event loop; `aclose` when done."""
+
+    def __init__(
+        self,
+        target: Target,
+        deadlines: Deadlines,
+        *,
+        tls: ssl.SSLContext | None,
+        proxy: Proxy | None = None,
+        max_connections: int = 4096,
+    ) -> None:
+        self._target = target
+        self._deadlines = deadlines
+        self._tls = tls if target.scheme == "https" else None
+        self._proxy = proxy
+        self._max = max_connections
+        self._free: list[Connection] = []
+        self._all: set[Connection] = set()
+        self._opening = 0
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._host_line = f"host: {target.authority}\r\n".encode()
+
+    async def send(self, call: Call, authentication: bytes) -> Exchange:
+        """Send a call, with ready-made header lines for authentication. Raises as `Provider.send` does."""
+        head = self._head(call, authentication)
+        connection = await self._acquire()
+        return await connection.request(head, call.body, self._deadlines, stream=call.stream)
+
+    async def aclose(self) -> None:
+        """Cut every connection."""
+        for connection in list(self._all):
+            connection.abort()
+        self._free.clear()
+
+    def _head(self, call: Call, authentication: bytes) -> bytes:
+        path = f"{self._target.base_path}{call.path}".encode("ascii")
+        if call.query:
+            path += b"?" + call.query
+        lines = [call.method.encode("ascii"), b" ", path, b" HTTP/1.1\r\n", self._host_line, authentication]
+        for name, value in call.headers:
+            lines += (name, b": ", value, b"\r\n")
+        length = len(call.body) if isinstance(call.body, bytes) else call.content_length
+        if length is None:
+            raise ValueError("a streamed body needs its content_length")
+        if length or call.method in ("POST", "PUT", "PATCH"):
+            lines.append(b"content-length: %d\r\n" % length)
+        lines.append(b"accept-encoding: identity\r\n\r\n")
+        return b"".join(lines)
+
+    # The pool
+
+    async def _acquire(self) -> Connection:
+        now = asyncio.get_running_loop().time()
+        while self._free:
+            connection = self._free.pop()
+            if connection.closed:
+                continue
+            if now - connection.idle_since < KEEP_ALIVE_S:
+                return connection
+            connection.abort()
+        limit_s = self._deadlines.connect_s
+        try:
+            async with asyncio.timeout(limit_s):
+                if len(self._all) + self._opening >= self._max:
+                    await self._slot()
+                    if self._free:
+                        return await self._acquire()
+                return await self._open()
+        except TimeoutError:
+            raise UpstreamTimeout(
+                f"could not connect to {self._target.authority} within {limit_s:g} s", "connect"
+            ) from None
+
+    async def _slot(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _free_slot(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _released(self, connection: Connection) -> None:
+        connection.idle_since = asyncio.get_running_loop().time()
+        self._free.append(connection)
+        self._free_slot()
+
+    def _lost(self, connection: Connection) -> None:
+        self._all.discard(connection)
+        self._free_slot()
+
+    async def _open(self) -> Connection:
+        connection = Connection(self._released, self._lost)
+        self._opening += 1
+        try:
+            if self._proxy is None:
+                await asyncio.get_running_loop().create_connection(
+                    lambda: connection,
+                    self._target.host,
+                    self._target.port,
+                    ssl=self._tls,
+                    server_hostname=self._target.host if self._tls else None,
+                )
+            else:
+                await self._tunnel(connection, self._proxy)
+        except TimeoutError:
+            raise
+        except ssl.SSLCertVerificationError as problem:
+            raise UpstreamRefused(
+                f"cannot verify the TLS certificate of {self._target.authority}: {problem.verify_message}; "
+                "set ca_file if it is signed by your own authority"
+            ) from None
+        except OSError as problem:
+            through = f" through the proxy {self._proxy.host}:{self._proxy.port}" if self._proxy else ""
+            reason = problem.strerror or str(problem) or type(problem).__name__
+            raise UpstreamRefused(f"cannot connect to {self._target.authority}{through}: {reason}") from None
+        finally:
+            self._opening -= 1
+        self._all.add(connection)
+        return connection
+
+    async def _tunnel(self, connection: Connection, proxy: Proxy) -> None:
+        loop = asyncio.get_running_loop()
+        transport, tunnel = await loop.create_connection(_Tunnel, proxy.host, proxy.port)
+        try:
+            host = f"[{self._target.host}]" if ":" in self._target.host else self._target.host
+            where = f"{host}:{self._target.port}"
+            lines = [f"CONNECT {where} HTTP/1.1", f"host: {where}"]
+            if proxy.authorization:
+                lines.append(f"proxy-authorization: {proxy.authorization}")
+            transport.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+            await tunnel.established
+            transport.set_protocol(connection)
+            if self._tls is None:
+                connection.adopt(transport)
+                return
+            secured = await loop.start_tls(
+                transport, connection, self._tls, server_hostname=self._target.host
+            )
+            if secured is None:
+                raise ConnectionError("the proxy closed the tunnel")
+            connection.adopt(secured)
+        except BaseException:
+            transport.abort()
+            raise
+
+
+class _Tunnel(asyncio.Protocol):
+    """Waits for a proxy's answer to CONNECT."""
+
+    def __init__(self) -> None:
+        self.established: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._parser = httptools.HttpResponseParser(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass
+        except httptools.HttpParserError as problem:
+            self._end(UpstreamBroken(f"the proxy's answer is not HTTP: {problem}"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(UpstreamRefused("the proxy closed the connection"))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if 200 <= status < 300:
+            if not self.established.done():
+                self.established.set_result(None)
+        else:
+            self._end(UpstreamRefused(f"the proxy refused the tunnel with status {status}"))
+
+    def _end(self, error: Exception) -> None:
+        if not self.established.done():
+            self.established.set_exception(error)
