@@ -1,0 +1,95 @@
+# Trimtab. `make run` serves; `make test` checks everything. Each does its own set-up, once.
+# All paths are relative, so the clone may live anywhere, also in a path with spaces.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SDKS := 0.125 1.17 2.11
+SDK_STAMPS := $(foreach v,$(SDKS),.venv-sdk-$(v)/.ready)
+PIP = -m pip --disable-pip-version-check --no-input -qq
+STAGE := scripts/stage
+# Extra arguments of `trimtab serve`: make run ARGS="--listen 127.0.0.1:9000"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test set-up lint test-fast test-e2e test-packaging bench-smoke bench lock clean
+# Recipes of one make run share .venv: never in parallel.
+.NOTPARALLEL:
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+
+run: .venv/.runtime ## Set up, then serve on 127.0.0.1:8787
+	@exec $(BIN)/trimtab serve $(ARGS)
+
+test: ## Set up, then lint and every test (about 5 minutes)
+	@rm -rf .setup/stages
+	@$(MAKE) --no-print-directory set-up
+	@$(MAKE) --no-print-directory lint test-fast test-e2e test-packaging bench-smoke
+	@$(STAGE) --total
+
+set-up: .venv/.dev $(SDK_STAMPS) ## Set up all that the tests need
+	@scripts/system-packages optional
+
+# --- set-up: each step is stamped, says one line when it works, and is silent when done ---
+
+.venv/.created:
+	@scripts/system-packages required
+	@echo "set-up: making .venv"
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.runtime: requirements/runtime.txt requirements/build.txt pyproject.toml | .venv/.created
+	@echo "set-up: installing Trimtab and what it runs on (under a minute)"
+	@$(BIN)/python $(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	@$(BIN)/python $(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: requirements/dev.txt .venv/.runtime
+	@echo "set-up: installing what the tests and checks need (about a minute)"
+	@$(BIN)/python $(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.venv-sdk-%/.ready: requirements/sdk-%.txt
+	@scripts/system-packages required
+	@echo "set-up: making a test environment with anthropic $*"
+	@$(PYTHON) -m venv .venv-sdk-$*
+	@.venv-sdk-$*/bin/python $(PIP) install --require-hashes -r $<
+	@touch $@
+
+# --- stages of `make test`; each also runs alone ---
+
+lint: .venv/.dev ## ruff, mypy --strict, import layers
+	@$(STAGE) "lint: ruff check" $(BIN)/ruff check
+	@$(STAGE) "lint: ruff format" $(BIN)/ruff format --check
+	@$(STAGE) "lint: mypy --strict" $(BIN)/mypy
+	@$(STAGE) "lint: import layers" $(BIN)/lint-imports --no-logo
+
+test-fast: .venv/.dev ## Tests of one process
+	@$(STAGE) "tests" $(BIN)/python -m pytest -n 2 --ignore=tests/e2e --ignore=tests/packaging tests
+
+test-e2e: .venv/.dev $(SDK_STAMPS) ## Official SDKs against a running server
+	@$(STAGE) "tests: end to end" $(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e
+
+test-packaging: .venv/.dev ## The built wheel in a clean environment
+	@$(STAGE) "tests: packaging" $(BIN)/python -m pytest tests/packaging
+
+bench-smoke: .venv/.dev
+	@scripts/bench --smoke
+
+bench: .venv/.dev ## Every benchmark, in full
+	@scripts/bench
+
+# --- upkeep ---
+
+LOCK = ../$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-header \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links $(if $(UPGRADE),--upgrade)
+
+lock: .venv/.dev ## Write the locks again (UPGRADE=1 takes newer releases)
+	@echo "lock: runtime" && cd requirements && $(LOCK) -o runtime.txt ../pyproject.toml
+	@echo "lock: build" && cd requirements && $(LOCK) -o build.txt build.in
+	@echo "lock: dev" && cd requirements && $(LOCK) -o dev.txt dev.in
+	@for v in $(SDKS); do echo "lock: sdk-$$v" && (cd requirements && $(LOCK) -o sdk-$$v.txt sdk-$$v.in) || exit 1; done
+
+clean: ## Remove environments, caches and build outputs (not your data)
+	@rm -rf .venv .venv-sdk-* .setup dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

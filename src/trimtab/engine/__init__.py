@@ -1,0 +1,11 @@
+"""The one pipeline: everything that calls a model goes through here.
+
+`Metered` is the lower floor (reserve, call, settle, record); `Pipeline` is built on it (admit, plan, call).
+Only the engine calls models, spends and records. Policy comes in as pure decisions.
+"""
+
+from trimtab.engine.ledger import Ledger
+from trimtab.engine.metered import Job, Metered, MeteredReply, Runtime
+from trimtab.engine.pipeline import Inbound, Pipeline
+
+__all__ = ["Inbound", "Job", "Ledger", "Metered", "MeteredReply", "Pipeline", "Runtime"]

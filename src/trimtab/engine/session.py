@@ -1,0 +1,29 @@
+"""Which conversation a request belongs to.
+
+In order: the `x-trimtab-session` header, `metadata.user_id`, a hash of what stays the same in a conversation
+(system and the first user turn) with the caller's key. The three kinds cannot collide: each has its own prefix.
+"""
+
+import hashlib
+
+from trimtab.errors import RequestError
+from trimtab.messages import MessagesBody
+
+MAX_HEADER_CHARS = 256
+
+
+def session_of(body: MessagesBody, header: str | None, key_id: str) -> str:
+    """The session id. Raises `RequestError` for a header that cannot be kept."""
+    if header is not None:
+        if not 0 < len(header) <= MAX_HEADER_CHARS or not header.isprintable():
+            raise RequestError(
+                f"x-trimtab-session: must be 1 to {MAX_HEADER_CHARS} printable characters"
+            )
+        return f"h:{header}"
+    user_id = body.user_id()
+    if user_id is not None:
+        # User ids can be long and personal: the hash is enough to tell conversations apart.
+        return "u:" + hashlib.sha256(f"{key_id}\0{user_id}".encode()).hexdigest()[:32]
+    digest = body.prefix_digest()
+    digest.update(key_id.encode())
+    return "p:" + digest.hexdigest()[:32]

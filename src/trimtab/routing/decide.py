@@ -1,0 +1,128 @@
+"""The hard rules: a tier by its virtual model, or a pinned model.
+
+Effort, first found wins: the client's, `x-trimtab-effort`, the tier's, the model's own default. A tier never
+replaces what the client sent.
+"""
+
+import difflib
+
+import msgspec
+
+from trimtab.catalogue import EFFORTS, Arm, Catalogue, Effort, Model, Tiers
+from trimtab.errors import NotFound, RequestError
+from trimtab.records import Plan
+
+VIRTUAL_PREFIX = "trimtab/"
+AUTO = "auto"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """One configured platform entry, as far as a decision needs it."""
+
+    name: str
+    platform: str
+    """The catalogue's name for its kind."""
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """What a request says that a decision may depend on."""
+
+    model: str
+    effort: str | None = None
+    """`output_config.effort` of the body, unchecked: the platform judges it."""
+    wanted_effort: str | None = None
+    """The `x-trimtab-effort` header."""
+    has_thinking: bool = False
+    accepts_effort: bool = True
+    """False for endpoints where no answer is made, such as token counting."""
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """A plan, and what it does to the body."""
+
+    plan: Plan
+    model: Model
+    send_model: str
+    """The `model` value for the platform."""
+    set_effort: Effort | None = None
+    set_adaptive: bool = False
+
+
+class TierRouter:
+    """Decides by tier or pinned model. Immutable; a new configuration makes a new router."""
+
+    def __init__(self, catalogue: Catalogue, tiers: Tiers, places: tuple[Place, ...]) -> None:
+        self._catalogue = catalogue
+        self._tiers = tiers
+        self._places = places
+        self.virtual_models = tuple(
+            VIRTUAL_PREFIX + name for name in (AUTO, "default", "escalation", "control", "fast")
+        )
+
+    def decide(self, ask: Ask) -> Decision:
+        """The plan for a request. Raises `NotFound` (model) or `RequestError` (effort header)."""
+        tier, arm, reason = self._arm(ask.model)
+        model = self._catalogue.find(arm.model)
+        if model is None:
+            raise self._unknown(arm.model)
+        place, send_model = self._place(model, arm.model)
+        reasons = [reason]
+        set_effort = None
+        changes: list[str] = []
+        if ask.accepts_effort and ask.effort is None:
+            if ask.wanted_effort is not None:
+                set_effort = self._header_effort(ask.wanted_effort, model)
+                reasons.append(f"effort {set_effort} from the x-trimtab-effort header")
+            elif arm.effort is not None:
+                set_effort = arm.effort
+                reasons.append(f"effort {set_effort} from tier {tier}")
+            if set_effort is not None:
+                changes.append(f"output_config.effort={set_effort}")
+        elif ask.effort is not None:
+            reasons.append("effort as the client sent it")
+        set_adaptive = arm.thinking == "adaptive" and not ask.has_thinking
+        if set_adaptive:
+            reasons.append(f"adaptive thinking from tier {tier}")
+            changes.append("thinking=adaptive")
+        effort = set_effort or (ask.effort if ask.effort in EFFORTS else None)
+        plan = Plan(
+            arm=Arm(model.id, effort, arm.thinking if set_adaptive else None),
+            platform=place.name,
+            tier=tier,
+            reasons=tuple(reasons),
+            changes=tuple(changes),
+        )
+        return Decision(plan, model, send_model, set_effort, set_adaptive)
+
+    def _arm(self, name: str) -> tuple[str | None, Arm, str]:
+        if not name.startswith(VIRTUAL_PREFIX):
+            return None, Arm(name), "the request pins this model"
+        tier = name[len(VIRTUAL_PREFIX) :]
+        if tier == AUTO:
+            return "default", self._tiers.default, "trimtab/auto is the default tier"
+        arm = self._tiers.by_name(tier)
+        if arm is None:
+            raise self._unknown(name)
+        return tier, arm, f"the request names tier {tier}"
+
+    def _place(self, model: Model, written: str) -> tuple[Place, str]:
+        for place in self._places:
+            platform_id = model.platform_id(place.platform)
+            if platform_id is not None:
+                # An alias that the client wrote is the platform's own name too: leave its bytes alone.
+                return place, written if platform_id == model.id else platform_id
+        served = ", ".join(place.name for place in self._places)
+        raise NotFound(f"model: {model.id!r} is not served by any configured platform ({served})")
+
+    def _unknown(self, name: str) -> NotFound:
+        known = [*self.virtual_models, *(model.id for model in self._catalogue.models)]
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "GET /v1/models lists what is served"
+        return NotFound(f"model: {name!r} is not known here; {hint}")
+
+    def _header_effort(self, wanted: str, model: Model) -> Effort:
+        for level in model.effort_levels:
+            if level == wanted:
+                return level
+        takes = ", ".join(model.effort_levels) or "no effort level at all"
+        raise RequestError(f"x-trimtab-effort: {wanted!r}: {model.id} takes {takes}")

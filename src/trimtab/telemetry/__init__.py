@@ -1,0 +1,8 @@
+"""The only place that names metrics. What it is not: the record of money; that is the store.
+
+Fails open: nothing here may stop a request.
+"""
+
+from trimtab.telemetry.metrics import Metrics
+
+__all__ = ["Metrics"]
