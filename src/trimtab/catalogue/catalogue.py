@@ -1,0 +1,237 @@
+"""The catalogue: every model we know, found by id or alias, and what a usage of it costs on a day.
+
+What it is not: live truth. The rows are data of a known date; `compare_live` says where a platform differs.
+Invariant: once loaded it never changes, and equal files give an equal `version`.
+"""
+
+import datetime
+import difflib
+import hashlib
+from decimal import Decimal
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+
+from trimtab.catalogue import pricing
+from trimtab.catalogue.model import PLATFORMS, Model
+from trimtab.catalogue.overlay import Overlay, check_model, price_layers
+from trimtab.catalogue.pricing import NanoUSD, Timeline
+from trimtab.catalogue.reading import read_yaml, show, to_struct
+from trimtab.errors import ConfigError
+from trimtab.messages import Usage
+
+_DATE_SUFFIX_DIGITS = 8
+
+
+class CatalogueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section `[catalogue]` of the configuration."""
+
+    overlay: str | None = None
+    """A YAML file that adds models and negotiated prices."""
+
+
+class ServerToolPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Prices of the vendor's own tools from one day on, on top of tokens."""
+
+    effective_from: datetime.date
+    web_search_usd_per_1000: Decimal
+    web_fetch_usd_per_1000: Decimal
+
+
+class Lineup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A named set of tier bindings, as arms are written."""
+
+    default: str
+    escalation: str
+    control: str
+    fast: str
+
+
+class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`models.yaml`."""
+
+    as_of: datetime.date
+    sources: tuple[str, ...]
+    unverified_for_every_model: tuple[str, ...]
+    server_tools: tuple[ServerToolPrice, ...]
+    models: tuple[Model, ...]
+
+
+class Catalogue:
+    """Models, prices and lineups. Build it with `load`, once."""
+
+    def __init__(
+        self,
+        document: _Document,
+        lineups: dict[str, Lineup],
+        version: str,
+        overlay: Overlay | None = None,
+        overlay_name: str = "",
+    ) -> None:
+        self.version = version
+        """A hash of every file that was read, overlay included; kept in every record."""
+        self.as_of = document.as_of
+        """The day on which the shipped rows were true."""
+        self.sources = document.sources
+        self.lineups = lineups
+        self._server_tools = sorted(document.server_tools, key=lambda row: row.effective_from)
+        self._names: dict[str, Model] = {}
+        self._platform_names: dict[str, Model] = {}
+        self._add(document.models, "models.yaml")
+        if overlay is not None:
+            self._add(overlay.models, overlay_name)
+        self.models: tuple[Model, ...] = document.models + (overlay.models if overlay else ())
+        """Shipped models in the file's order, then the overlay's."""
+        layers = price_layers(overlay, self.find, overlay_name) if overlay is not None else {}
+        self._timelines: dict[str, dict[str, Timeline]] = {
+            platform: {
+                model.id: pricing.compile_timeline((layers.get(model.id, ()), model.prices), platform)
+                for model in self.models
+            }
+            for platform in PLATFORMS
+        }
+
+    @classmethod
+    def load(cls, overlay: Path | None = None) -> "Catalogue":
+        """Read the shipped files and an operator's overlay. Raises `ConfigError`. Cost: tens of milliseconds."""
+        package = resources.files("trimtab.catalogue")
+        models = (package / "models.yaml").read_bytes()
+        lineups = (package / "lineups.yaml").read_bytes()
+        digest = hashlib.sha256(models + b"\0" + lineups)
+        added: Overlay | None = None
+        name = ""
+        if overlay is not None:
+            name = overlay.name
+            try:
+                content = overlay.read_bytes()
+            except OSError as problem:
+                raise ConfigError(str(overlay), f"cannot read the file: {problem.strerror}") from None
+            digest.update(b"\0" + content)
+            raw = read_yaml(content, name)
+            added = to_struct({} if raw is None else raw, Overlay, name)
+        return cls(
+            to_struct(read_yaml(models, "models.yaml"), _Document, "models.yaml"),
+            to_struct(read_yaml(lineups, "lineups.yaml"), dict[str, Lineup], "lineups.yaml"),
+            digest.hexdigest()[:16],
+            added,
+            name,
+        )
+
+    def _add(self, models: tuple[Model, ...], file: str) -> None:
+        for index, model in enumerate(models):
+            where = f"{file}: models[{index}]"
+            check_model(model, where)
+            for key, name in (
+                ("id", model.id),
+                *((f"aliases[{i}]", alias) for i, alias in enumerate(model.aliases)),
+            ):
+                if name in self._names:
+                    raise ConfigError(
+                        f"{where}.{key}",
+                        f"{show(name)}: {self._names[name].id} already has this name; "
+                        "to change the prices of a model, list it under `prices`",
+                    )
+                self._names[name] = model
+            for theirs in (model.ids.bedrock, model.ids.bedrock_mantle, model.ids.vertex, model.ids.foundry):
+                if theirs is not None:
+                    self._platform_names.setdefault(theirs, model)
+
+    def find(self, name: str) -> Model | None:
+        """The model with this id or alias."""
+        return self._names.get(name)
+
+    def suggest(self, name: str) -> str | None:
+        """The id or alias closest to a name that nobody has; for error messages."""
+        close = difflib.get_close_matches(name, self._names, n=1, cutoff=0.5)
+        return close[0] if close else None
+
+    def price(
+        self,
+        model: Model,
+        usage: Usage,
+        at: datetime.datetime,
+        *,
+        platform: str = "anthropic",
+        batch: bool = False,
+    ) -> NanoUSD:
+        """What this usage cost at that moment. `at` needs a time zone. Cost: a few microseconds.
+
+        Iterations, where present, are the bill and the top-level counts are left out; an iteration of a model that
+        the catalogue does not know is charged as the costliest one that it knows. Source: SDK 2.11.0
+        `beta_usage.py`; see `pricing` for the rest.
+        """
+        day = pricing.utc_day(at)
+        batch = batch or usage.service_tier == "batch"
+        fast = usage.speed == "fast"
+        us = usage.inference_geo == "us"
+        iterations = usage.iterations
+        if iterations and any(pricing.counts_tokens(iteration) for iteration in iterations):
+            cost = 0
+            for iteration in iterations:
+                candidates = (model,) if iteration.model is None else self._billed(iteration.model)
+                cost += max(
+                    pricing.token_cost(
+                        self._timeline(one, platform).on(day), iteration, self._variant(one, batch, fast, us)
+                    )
+                    for one in candidates
+                )
+        else:
+            table = self._timeline(model, platform).on(day)
+            cost = pricing.token_cost(table, usage, self._variant(model, batch, fast, us))
+        if usage.server_tool_use is not None:
+            cost += self._server_tool_cost(usage, day)
+        return pricing.rounded(cost)
+
+    def worst_case(
+        self,
+        model: Model,
+        input_tokens: int,
+        max_tokens: int,
+        at: datetime.datetime,
+        *,
+        platform: str = "anthropic",
+        fast: bool = False,
+        us: bool = False,
+    ) -> NanoUSD:
+        """The most that a call with so many tokens can cost; what to reserve before it.
+
+        Every input token is charged at the costliest input rate (1-hour cache write, long prompts included). Pass
+        `fast` and `us` when the request asks for fast mode or US-only inference. Not bounded: server tools, and
+        further models that the platform calls on its own (advisor, fallback).
+        """
+        table = self._timeline(model, platform).on(pricing.utc_day(at))
+        bits = self._variant(model, False, fast, us)
+        return pricing.rounded(pricing.costliest(table, max(input_tokens, 0), max(max_tokens, 0), bits))
+
+    @staticmethod
+    def _variant(model: Model, batch: bool, fast: bool, us: bool) -> int:
+        return pricing.variant(batch=batch, fast=fast, us=us and model.features.inference_geo is not False)
+
+    def _timeline(self, model: Model, platform: str) -> Timeline:
+        timelines = self._timelines.get(platform) or self._timelines["anthropic"]
+        return timelines[model.id]
+
+    def _billed(self, name: str) -> tuple[Model, ...]:
+        """The model that a platform means by `name` (id, alias, platform id, id with a date); all when unknown."""
+        found = self._names.get(name) or self._platform_names.get(name)
+        if found is None:
+            stem, _, date = name.rpartition("-")
+            if len(date) == _DATE_SUFFIX_DIGITS and date.isdecimal():
+                found = self._names.get(stem)
+        return self.models if found is None else (found,)
+
+    def _server_tool_cost(self, usage: Usage, day: int) -> int:
+        tools = usage.server_tool_use
+        if tools is None:
+            return 0
+        row = self._server_tools[0]
+        for later in self._server_tools:
+            if later.effective_from.toordinal() <= day:
+                row = later
+        searches, fetches = max(tools.web_search_requests or 0, 0), max(tools.web_fetch_requests or 0, 0)
+        # USD per 1000 uses is 1e6 nano-dollars per use.
+        per_use = 10**6 * pricing.UNIT
+        return int(
+            searches * row.web_search_usd_per_1000 * per_use + fetches * row.web_fetch_usd_per_1000 * per_use
+        )

@@ -1,0 +1,202 @@
+"""What a usage costs, in integer nano-dollars: dated rows compiled once into integer rates, then a few products.
+
+What it is not: a judge of whether a call was billed at all (the engine knows), or regional premiums.
+Invariants: all arithmetic is on integers; a bill is summed exactly and rounded once, half up; where the platform's
+figures leave room for doubt, the dearer reading is taken, so that spend is never under-counted.
+
+Source: vendor pricing page and SDK 2.11.0 `beta_usage.py` (2026-11): multipliers stack; cache 5-minute and 1-hour
+writes and reads have their own rates; batch is half of every token rate; `inference_geo: "us"` is 1.1 times;
+fast mode raises every token rate alike; where `iterations` are present they are the bill.
+"""
+
+import datetime
+from bisect import bisect_right
+from collections.abc import Iterable
+from fractions import Fraction
+from math import ceil
+from typing import NamedTuple, NewType
+
+from trimtab.catalogue.model import PriceRow
+from trimtab.messages import IterationUsage, Usage
+
+NanoUSD = NewType("NanoUSD", int)
+"""Billionths of a US dollar."""
+
+UNIT = 10**9
+"""Rates are integers in billionths of a nano-dollar per token, which holds every shipped rate exactly; a rate that
+an overlay makes finer than that is rounded up."""
+
+_NANO_PER_TOKEN = 1000
+"""1 USD per million tokens is 1000 nano-dollars per token."""
+
+US_GEO_FACTOR = Fraction(11, 10)
+"""Source: vendor pricing page, data residency (2026-11)."""
+
+BATCH_FACTOR = Fraction(1, 2)
+"""Source: vendor batch processing page (2026-11): half of all token prices, cache rates included."""
+
+_BATCH, _FAST, _US, _LONG = 1, 2, 4, 8
+_VARIANTS = range(16)
+
+Rates = tuple[int, int, int, int, int]
+"""input, output, 5-minute write, 1-hour write, cache read; in 1/UNIT nano-dollars per token."""
+
+
+class Table(NamedTuple):
+    """The compiled form of one price row: rates by variant bits, and where a long prompt begins."""
+
+    variants: tuple[Rates, ...]
+    long_above: int
+    """Prompt tokens up to which the plain rates hold; a huge number where there is no such rule."""
+
+
+class Timeline(NamedTuple):
+    """The tables of one model on one platform, by the day (ordinal) from which each holds."""
+
+    starts: tuple[int, ...]
+    tables: tuple[Table, ...]
+
+    def on(self, day: int) -> Table:
+        """The table for a day; days before the first row use the first row."""
+        index = bisect_right(self.starts, day) - 1
+        return self.tables[index if index > 0 else 0]
+
+
+_NEVER = 1 << 62
+
+
+def compile_timeline(layers: Iterable[tuple[PriceRow, ...]], platform: str) -> Timeline:
+    """One timeline from price rows, strongest layer first.
+
+    Within a layer, rows for this platform are stronger than rows for all platforms. A layer holds from its first
+    row on; before that the next layer does.
+    """
+    chains = [
+        sorted((row for row in layer if row.platform == wanted), key=lambda row: row.effective_from)
+        for layer in layers
+        for wanted in (platform, None)
+    ]
+    days = {row.effective_from.toordinal() for chain in chains for row in chain}
+    days |= {
+        row.fast.until.toordinal() + 1
+        for chain in chains
+        for row in chain
+        if row.fast and row.fast.until is not None
+    }
+    starts: list[int] = []
+    tables: list[Table] = []
+    for day in sorted(days):
+        row = _row_on(chains, day)
+        if row is not None:
+            starts.append(day)
+            tables.append(_compile(row, day))
+    return Timeline(tuple(starts), tuple(tables))
+
+
+def _row_on(chains: list[list[PriceRow]], day: int) -> PriceRow | None:
+    for chain in chains:
+        for row in reversed(chain):
+            if row.effective_from.toordinal() <= day:
+                return row
+    return None
+
+
+def _compile(row: PriceRow, day: int) -> Table:
+    long_above = row.long_prompt.above_tokens if row.long_prompt else _NEVER
+    return Table(tuple(_rates(row, day, bits) for bits in _VARIANTS), long_above)
+
+
+def _rates(row: PriceRow, day: int, bits: int) -> Rates:
+    base_in, base_out = Fraction(row.input), Fraction(row.output)
+    cache = [Fraction(row.cache_write_5m), Fraction(row.cache_write_1h), Fraction(row.cache_read)]
+    fast = row.fast
+    if bits & _FAST and fast is not None and (fast.until is None or day <= fast.until.toordinal()):
+        cache = [rate * Fraction(fast.input) / base_in for rate in cache] if base_in else cache
+        base_in, base_out = Fraction(fast.input), Fraction(fast.output)
+        if bits & _BATCH:
+            base_in, base_out = base_in * BATCH_FACTOR, base_out * BATCH_FACTOR
+    elif bits & _BATCH:
+        base_in = base_in * BATCH_FACTOR if row.batch_input is None else Fraction(row.batch_input)
+        base_out = base_out * BATCH_FACTOR if row.batch_output is None else Fraction(row.batch_output)
+    if bits & _BATCH:
+        cache = [rate * BATCH_FACTOR for rate in cache]
+    into, out = Fraction(1), Fraction(1)
+    if bits & _LONG and row.long_prompt is not None:
+        into, out = Fraction(row.long_prompt.input_factor), Fraction(row.long_prompt.output_factor)
+    if bits & _US:
+        into, out = into * US_GEO_FACTOR, out * US_GEO_FACTOR
+    scale = _NANO_PER_TOKEN * UNIT
+    write_5m, write_1h, read = cache
+    return (
+        ceil(base_in * into * scale),
+        ceil(base_out * out * scale),
+        ceil(write_5m * into * scale),
+        ceil(write_1h * into * scale),
+        ceil(read * into * scale),
+    )
+
+
+def variant(*, batch: bool, fast: bool, us: bool) -> int:
+    """Which rates of a table apply, before the length of the prompt is known."""
+    return (_BATCH if batch else 0) | (_FAST if fast else 0) | (_US if us else 0)
+
+
+def token_cost(table: Table, usage: Usage | IterationUsage, bits: int) -> int:
+    """Cost of one call's tokens in 1/UNIT nano-dollars. Counts below zero are read as zero.
+
+    A `cache_creation` split that falls short of `cache_creation_input_tokens` leaves a rest of unknown lifetime: it
+    is charged at the 1-hour rate. A split above the total is charged as it is. No split: 5-minute writes.
+    """
+    fresh = usage.input_tokens or 0
+    output = usage.output_tokens or 0
+    read = usage.cache_read_input_tokens or 0
+    write_5m = usage.cache_creation_input_tokens or 0
+    write_1h = 0
+    split = usage.cache_creation
+    if split is not None and (
+        split.ephemeral_5m_input_tokens is not None or split.ephemeral_1h_input_tokens is not None
+    ):
+        total = write_5m
+        write_5m = max(split.ephemeral_5m_input_tokens or 0, 0)
+        write_1h = max(split.ephemeral_1h_input_tokens or 0, 0)
+        if total > write_5m + write_1h:
+            write_1h = total - write_5m
+    if fresh < 0 or output < 0 or read < 0 or write_5m < 0:
+        fresh, output, read, write_5m = max(fresh, 0), max(output, 0), max(read, 0), max(write_5m, 0)
+    if fresh + write_5m + write_1h + read > table.long_above:
+        bits |= _LONG
+    rates = table.variants[bits]
+    return fresh * rates[0] + output * rates[1] + write_5m * rates[2] + write_1h * rates[3] + read * rates[4]
+
+
+def counts_tokens(iteration: IterationUsage) -> bool:
+    """Whether an iteration says anything about tokens."""
+    return not (
+        iteration.input_tokens is None
+        and iteration.output_tokens is None
+        and iteration.cache_creation_input_tokens is None
+        and iteration.cache_read_input_tokens is None
+        and iteration.cache_creation is None
+    )
+
+
+def costliest(table: Table, input_tokens: int, max_tokens: int, bits: int) -> int:
+    """The most that so many tokens can cost, in 1/UNIT nano-dollars, whatever the cache does."""
+    if input_tokens > table.long_above:
+        bits |= _LONG
+    into, out, *cache = table.variants[bits]
+    return input_tokens * max(into, *cache) + max_tokens * out
+
+
+def rounded(cost: int) -> NanoUSD:
+    """Whole nano-dollars, half up; the only rounding of a bill."""
+    return NanoUSD((2 * cost + UNIT) // (2 * UNIT))
+
+
+def utc_day(at: datetime.datetime) -> int:
+    """The UTC day as an ordinal. Raises `ValueError` for a time without a zone."""
+    if at.tzinfo is datetime.UTC:
+        return at.toordinal()
+    if at.tzinfo is None:
+        raise ValueError(f"{at!r}: a price needs a time with a time zone; use datetime.now(datetime.UTC)")
+    return at.astimezone(datetime.UTC).toordinal()

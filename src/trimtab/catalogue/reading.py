@@ -1,0 +1,135 @@
+"""Reads the catalogue's YAML into frozen structs, and says where a file is wrong.
+
+What it is not: YAML at large. Tags, duplicate keys, `yes`/`on` booleans and implicit times are not read: a date
+is text until a struct asks for a date, and a decimal number is exact.
+Invariant: a file is read whole and strictly, or a `ConfigError` names file, key path, value and remedy.
+"""
+
+import difflib
+import re
+from collections.abc import Hashable
+from decimal import Decimal
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import msgspec
+import yaml
+
+from trimtab.errors import ConfigError
+
+try:
+    from yaml import CSafeLoader as _FastLoader
+except ImportError:  # PyYAML built without libyaml
+    from yaml import SafeLoader as _FastLoader  # type: ignore[assignment]
+
+MAX_BYTES = 4 * 1024 * 1024
+"""An overlay over this size is a mistake; the shipped catalogue has about 40 kB."""
+
+T = TypeVar("T")
+
+
+class _Loader(_FastLoader):
+    """Plain scalars are `true`, `false`, `null`, decimal integers, decimal fractions or text."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.value != "<<":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is given twice; keep one", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _exact(loader: _Loader, node: yaml.ScalarNode) -> Decimal:
+    return Decimal(node.value)
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:null|~|)$"), ["n", "~", ""])
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+\.[0-9]+(?:[eE][-+]?[0-9]+)?$"), list("-+0123456789")
+)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
+_Loader.add_constructor("tag:yaml.org,2002:float", _exact)
+
+
+def read_yaml(content: bytes, name: str) -> object:
+    """The document in `content`. `name` is how errors call the file."""
+    if len(content) > MAX_BYTES:
+        raise ConfigError(name, f"{len(content)} bytes: at most {MAX_BYTES} are read; is it the right file?")
+    try:
+        return yaml.load(content, Loader=_Loader)  # noqa: S506 (a subclass of the safe loader)
+    except yaml.MarkedYAMLError as problem:
+        mark = problem.problem_mark or problem.context_mark
+        place = f"{name}: line {mark.line + 1}" if mark else name
+        raise ConfigError(place, f"cannot be read: {_first_line(problem.problem)}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as problem:
+        raise ConfigError(name, f"cannot be read: {_first_line(str(problem))}") from None
+
+
+def to_struct(raw: object, kind: type[T], name: str) -> T:
+    """`raw` as `kind`. Raises `ConfigError`."""
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as problem:
+        raise _explain(str(problem), raw, kind, name) from None
+
+
+def _explain(message: str, raw: object, kind: type, name: str) -> ConfigError:
+    text, _, at = message.partition(" - at `$")
+    path = at.rstrip("`").removeprefix(".")
+    field = text.split("`")[1] if "field `" in text else ""
+    place = f"{name}: {path}.{field}".replace(": .", ": ") if field else f"{name}: {path}".removesuffix(": ")
+    if text.startswith("Object contains unknown field"):
+        known = sorted(_fields_at(kind, path))
+        close = difflib.get_close_matches(field, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+        return ConfigError(place, f"nothing reads this key; remove it; {hint}")
+    if text.startswith("Object missing required field"):
+        return ConfigError(place, "missing; it is required here")
+    shown = text[:1].lower() + text[1:].replace("`", "")
+    return ConfigError(place, f"{show(_value_at(raw, path))}: {shown}")
+
+
+def show(value: object) -> str:
+    """A value for an error message, cut to a line."""
+    text = str(value) if isinstance(value, Decimal) else repr(value)
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+
+
+def _steps(path: str) -> list[str]:
+    return [step for step in path.replace("[", ".").replace("]", "").split(".") if step]
+
+
+def _value_at(raw: object, path: str) -> object:
+    value: Any = raw
+    for step in _steps(path):
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return value
+    return value
+
+
+def _fields_at(kind: Any, path: str) -> list[str]:
+    for step in _steps(path):
+        if not step.isdigit():
+            kind = get_type_hints(kind).get(step)
+        while not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+            inner = [option for option in get_args(kind) if option not in (type(None), Ellipsis)]
+            if not inner:
+                return []
+            kind = inner[0]
+    return list(get_type_hints(kind))
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "not valid YAML").splitlines()[0]
