@@ -1,0 +1,166 @@
+"""How it starts, idles and stops, as an operator sees it."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TRIMTAB = [sys.executable, "-m", "trimtab"]
+QUESTION = json.dumps(
+    {
+        "model": "trimtab/default",
+        "max_tokens": 32,
+        "messages": [{"role": "user", "content": "What is 2 + 2?"}],
+    }
+).encode()
+
+
+def post(port: int, body: bytes = QUESTION) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("POST", "/v1/messages", body, {"content-type": "application/json", "anthropic-version": "2023-06-01"})
+    return connection.getresponse()
+
+
+def run(arguments: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*TRIMTAB, *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_the_first_answer_comes_within_3_seconds_of_a_cold_start(
+    tmp_path: Path, serve: Callable[..., Any]
+) -> None:
+    began = time.monotonic()
+    server = serve()
+    with post(server.port) as answer:
+        assert answer.status == 200
+        assert answer.headers["x-trimtab-simulated"] == "true"
+    took = time.monotonic() - began
+    assert took <= 3.0
+
+
+def test_help_comes_within_300_ms(tmp_path: Path) -> None:
+    times = []
+    for _ in range(5):
+        began = time.monotonic()
+        assert run(["--help"], tmp_path).returncode == 0
+        times.append(time.monotonic() - began)
+    assert min(times) <= 0.3, times
+
+
+def family_of(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(member for child in children for member in family_of(int(child)))]
+
+
+def resident_mib(pid: int) -> float:
+    total = 0
+    for member in family_of(pid):
+        status = Path(f"/proc/{member}/status").read_text()
+        total += int(status.split("VmRSS:")[1].split()[0])
+    return total / 1024
+
+
+def test_it_idles_within_80_mib(serve: Callable[..., Any]) -> None:
+    server = serve()
+    with post(server.port) as answer:
+        answer.read()
+    time.sleep(0.5)
+    assert resident_mib(server.process.pid) <= 80
+
+
+def one_line(result: subprocess.CompletedProcess[str]) -> str:
+    """What the operator is told: one line, no traceback."""
+    assert result.returncode not in (0, -signal.SIGKILL)
+    said = [line for line in (result.stdout + result.stderr).splitlines() if line.strip()]
+    assert "Traceback" not in "\n".join(said)
+    assert len(said) == 1, said
+    return said[0]
+
+
+def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert str(port) in one_line(run(["serve", "--listen", f"127.0.0.1:{port}"], tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ("version = 1\n[tiers]\nescalation = 'claude-opus-4-7@hihg'\n", "tiers.escalation"),
+        ("version = 1\n[tires]\ndefault = 'claude-sonnet-4-6'\n", "tires"),
+        ("version = 2\n", "version"),
+        ("version = 1\n[platforms.claude]\nkind = 'anthropic'\napi_key = 'env:NO_SUCH_KEY'\n", "NO_SUCH_KEY"),
+        ("version = 1\n[platforms.claude]\nkind = 'anthropic'\napi_key = 'sk-ant-literal'\n", "env:"),
+        ("version = 1\n[server]\nlisten = '0.0.0.0:8787'\n", "loopback"),
+        ("version = 1\n[store]\nurl = 'sqlite:////proc/no/trimtab.db'\n", "/proc/no"),
+        ("version = [\n", "trimtab.toml"),
+    ],
+)
+def test_a_mistake_in_the_configuration_is_one_line(config: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "trimtab.toml"
+    path.write_text(config)
+    line = one_line(run(["serve", "--listen", "127.0.0.1:0", "--config", str(path)], tmp_path))
+    if "listen" not in config:
+        assert says in line
+    assert "sk-ant-literal" not in line
+
+
+def test_the_configuration_refuses_to_listen_beyond_loopback(tmp_path: Path) -> None:
+    path = tmp_path / "trimtab.toml"
+    path.write_text("version = 1\n[server]\nlisten = '0.0.0.0:18787'\n")
+    assert "0.0.0.0" in one_line(run(["serve", "--config", str(path)], tmp_path))
+
+
+def test_a_stream_in_flight_outlives_sigterm_and_new_requests_are_told_to_come_back(
+    serve: Callable[..., Any], upstream: Any
+) -> None:
+    go_on = threading.Event()
+    event = b'event: ping\ndata: {"type": "ping"}\n\n'
+    end = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+
+    def answer(_: Any) -> Iterable[bytes]:
+        yield b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        yield b"%x\r\n%b\r\n" % (len(event), event)
+        go_on.wait(10)
+        yield b"%x\r\n%b\r\n0\r\n\r\n" % (len(end), end)
+
+    upstream.answer = answer
+    server = serve(
+        f'[platforms.stub]\nkind = "anthropic"\napi_key = "env:KEY"\nbase_url = "{upstream.url}"\n',
+        KEY="sk-1",
+    )
+    kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    kept.request("GET", "/healthz")
+    kept.getresponse().read()
+    streaming = post(server.port, QUESTION[:-1] + b', "stream": true}')
+    assert streaming.read(len(event)) == event
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    try:
+        kept.request("POST", "/v1/messages", QUESTION, {"content-type": "application/json", "anthropic-version": "2023-06-01"})
+        refused = kept.getresponse()
+        assert refused.status == 503
+        assert int(refused.headers["retry-after"]) >= 0
+        assert json.loads(refused.read())["type"] == "error"
+    except (ConnectionError, http.client.HTTPException):
+        pass  # an idle connection may be closed instead: the client's next attempt goes to another instance
+    go_on.set()
+    assert streaming.read() == end
+    assert server.process.wait(10) == 0
