@@ -1,0 +1,11 @@
+"""The record store: what happened to every request, kept in SQLite, written by one thread.
+
+What it is not: the ledger (money limits), the job queue, or a place that a request waits for.
+Invariant: `put` never blocks and never raises, and no request's money or tokens are lost while the process lives:
+a record that cannot be kept is folded into a gap that `totals` counts.
+"""
+
+from trimtab.store.opening import open_store
+from trimtab.store.seam import Store, StoreSettings, StoreStatus, TokenCounts, Totals
+
+__all__ = ["Store", "StoreSettings", "StoreStatus", "TokenCounts", "Totals", "open_store"]

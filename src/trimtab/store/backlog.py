@@ -1,0 +1,245 @@
+"""What waits to be written: records, configuration versions, and the totals of records that found no room.
+
+What it is not: a thread or a file; it never touches a disk.
+Invariant: every record that `put` takes is, at any moment and exactly once, in one of: pending, a gap, or settled.
+All state is behind one lock that is held for microseconds, never across input or output.
+"""
+
+import itertools
+import threading
+
+import msgspec
+
+from trimtab.records import Outcome
+from trimtab.store.rows import COUNT_MAX, NO_COUNTS, Counts, add, counts
+
+BYTES_MAX = 64 * 1024 * 1024
+"""JSON bytes of pending records. Memory is about 2.2 times that (a typical record: 1,160 bytes of JSON beside an
+object of 1,330 bytes), so a store that is down costs at most some 145 MiB."""
+
+HOUR_MS = 3_600_000
+
+GapKey = tuple[int, str, bool]
+"""Hour (Unix milliseconds // `HOUR_MS`), purpose, simulated."""
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One pending record, encoded once."""
+
+    outcome: Outcome
+    detail: bytes
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """The sum of dropped records of one hour, purpose and kind."""
+
+    purpose: str
+    simulated: bool
+    from_ms: int
+    to_ms: int
+    counts: Counts
+
+
+class ConfigVersion(msgspec.Struct, frozen=True):
+    """What a configuration version says."""
+
+    version: str
+    at_ms: int
+    content: bytes
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """What one commit writes. Until it is settled its parts still count as waiting."""
+
+    entries: tuple[Entry, ...]
+    gaps: tuple[Gap, ...]
+    gap_serial: int
+    """Names these gaps within this process, so that writing them twice counts once."""
+    configs: tuple[ConfigVersion, ...]
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """What no commit holds yet."""
+
+    entries: tuple[Entry, ...]
+    gaps: tuple[Gap, ...]
+
+    def counts(self, since_ms: int, simulated: bool) -> list[Counts]:
+        """What each part adds to a total."""
+        outcomes = (entry.outcome for entry in self.entries)
+        found = [counts(o) for o in outcomes if o.at_ms >= since_ms and o.simulated == simulated]
+        return found + [
+            gap.counts for gap in self.gaps if gap.to_ms >= since_ms and gap.simulated == simulated
+        ]
+
+
+class Backlog:
+    """The bounded queue between everybody who records and the one writer."""
+
+    def __init__(self, queue_max: int, batch_max: int, bytes_max: int = BYTES_MAX) -> None:
+        self._queue_max = queue_max
+        self.batch_max = batch_max
+        self._bytes_max = bytes_max
+        self._encode = msgspec.json.Encoder().encode
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._pending: dict[str, Entry] = {}
+        self._bytes = 0
+        self._gaps: dict[GapKey, Gap] = {}
+        self._leaving: tuple[Gap, ...] = ()
+        self._serial = 0
+        self._configs: dict[str, ConfigVersion] = {}
+        self._unwritten: set[str] = set()
+        self._closing = False
+        self._sealed = False
+        self._dropped = 0
+
+    def put(self, outcome: Outcome) -> None:
+        """Take a record; see `Store.put`."""
+        try:
+            entry = Entry(outcome, self._encode(outcome))
+        except Exception:  # whatever is wrong with it, the caller's answer is on its way and must not suffer
+            with self._lock:
+                self._drop(outcome)
+            return
+        size = len(entry.detail)
+        with self._lock:
+            pending = self._pending
+            if outcome.id in pending:
+                return
+            waiting = len(pending)
+            if waiting >= self._queue_max or self._bytes + size > self._bytes_max or self._sealed:
+                self._drop(outcome)
+                return
+            pending[outcome.id] = entry
+            self._bytes += size
+            waiting += 1
+            if waiting == 1 or waiting == self.batch_max:
+                self._changed.notify()
+
+    def _drop(self, outcome: Outcome) -> None:
+        """Fold a record into its gap. Under the lock."""
+        self._dropped += 1
+        new = _gap_of(outcome)
+        key = (new.from_ms // HOUR_MS, new.purpose, new.simulated)
+        old = self._gaps.get(key)
+        self._gaps[key] = new if old is None else _join(old, new)
+        if old is None:
+            self._changed.notify()
+
+    def reject(self, entry: Entry) -> None:
+        """Move a pending record, which the file refuses whatever one does, to its gap."""
+        with self._lock:
+            if self._pending.pop(entry.outcome.id, None) is not None:
+                self._bytes -= len(entry.detail)
+                self._drop(entry.outcome)
+
+    def find(self, request_id: str) -> bytes | None:
+        """The JSON of a pending record."""
+        entry = self._pending.get(request_id)
+        return None if entry is None else entry.detail
+
+    def note_config(self, config: ConfigVersion) -> None:
+        """Take a configuration version. Kept for good, because a new file needs it again."""
+        with self._lock:
+            if config.version not in self._configs:
+                self._configs[config.version] = config
+                self._unwritten.add(config.version)
+                self._changed.notify()
+
+    def repeat_configs(self) -> None:
+        """Queue every version again: the file may be a new one."""
+        with self._lock:
+            self._unwritten.update(self._configs)
+
+    def batch(self) -> Batch | None:
+        """The oldest records, at most `batch_max`, with all gaps and versions; `None` when nothing waits."""
+        with self._lock:
+            if not self._waiting():
+                return None
+            if self._gaps and not self._leaving:
+                self._leaving = tuple(self._gaps.values())
+                self._gaps = {}
+                self._serial += 1
+            return Batch(
+                entries=tuple(itertools.islice(self._pending.values(), self.batch_max)),
+                gaps=self._leaving,
+                gap_serial=self._serial,
+                configs=tuple(self._configs[version] for version in sorted(self._unwritten)),
+            )
+
+    def settle(self, batch: Batch) -> None:
+        """Forget what has been committed."""
+        with self._lock:
+            for entry in batch.entries:
+                if self._pending.pop(entry.outcome.id, None) is not None:
+                    self._bytes -= len(entry.detail)
+            if batch.gaps:
+                self._leaving = ()
+            self._unwritten.difference_update(config.version for config in batch.configs)
+
+    def wait_for_batch(self, linger_s: float) -> None:
+        """Block until something waits, then up to `linger_s` for a full batch. Returns at once when closing."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self._waiting())
+            self._changed.wait_for(lambda: self._closing or len(self._pending) >= self.batch_max, linger_s)
+
+    def wait_for_closing(self, timeout_s: float) -> None:
+        """Block up to `timeout_s`, less when closing begins."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, timeout_s)
+
+    def start_closing(self) -> None:
+        """Let waits end; from now on a record only counts towards its gap."""
+        with self._changed:
+            self._closing = self._sealed = True
+            self._changed.notify_all()
+
+    @property
+    def closing(self) -> bool:
+        """Whether `start_closing` was called."""
+        return self._closing
+
+    @property
+    def pending(self) -> int:
+        """Records that are not settled."""
+        return len(self._pending)
+
+    @property
+    def dropped(self) -> int:
+        """Records folded into gaps, written or not."""
+        return self._dropped
+
+    def unaccounted(self) -> int:
+        """Records that no file knows of yet, neither as rows nor as a gap."""
+        with self._lock:
+            return len(self._pending) + sum(gap.counts[0] for gap in self._unwritten_gaps())
+
+    def waiting(self) -> Waiting:
+        """All that is not settled, at one moment."""
+        with self._lock:
+            return Waiting(tuple(self._pending.values()), tuple(self._unwritten_gaps()))
+
+    def _waiting(self) -> bool:
+        return bool(self._pending or self._gaps or self._leaving or self._unwritten)
+
+    def _unwritten_gaps(self) -> list[Gap]:
+        return [*self._leaving, *self._gaps.values()]
+
+
+def _gap_of(outcome: Outcome) -> Gap:
+    try:
+        at_ms = min(max(int(outcome.at_ms), 0), COUNT_MAX)
+        return Gap(str(outcome.purpose), bool(outcome.simulated), at_ms, at_ms, counts(outcome))
+    except Exception:  # a record without sense still counts as one
+        return Gap("live", False, 0, 0, (1, *NO_COUNTS[1:]))
+
+
+def _join(old: Gap, new: Gap) -> Gap:
+    return Gap(
+        purpose=old.purpose,
+        simulated=old.simulated,
+        from_ms=min(old.from_ms, new.from_ms),
+        to_ms=max(old.to_ms, new.to_ms),
+        counts=add(old.counts, new.counts),
+    )

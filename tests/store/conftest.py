@@ -1,0 +1,87 @@
+"""Records to write, and stores that close themselves."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from trimtab.catalogue import Arm
+from trimtab.messages import Usage
+from trimtab.records import Attempt, Outcome, Plan, new_request_id
+from trimtab.store import Store, StoreSettings, open_store
+
+NOW_MS = 1_800_000_000_000
+
+MakeOutcome = Callable[..., Outcome]
+OpenStore = Callable[..., Store]
+
+
+@pytest.fixture
+def make_outcome() -> MakeOutcome:
+    """A typical record, different for each seed."""
+
+    def make(seed: int = 1, *, at_ms: int = NOW_MS, **changes: object) -> Outcome:
+        attempt = Attempt(
+            platform="claude",
+            model="claude-sonnet-4-6",
+            result="ok",
+            status=200,
+            usage=Usage(input_tokens=100, output_tokens=10),
+            cost_nanousd=450_000,
+            cost_source="reported",
+        )
+        record = Outcome(
+            id=new_request_id(at_ms, random.Random(seed).getrandbits),
+            at_ms=at_ms,
+            purpose="live",
+            surface="messages",
+            endpoint="messages",
+            requested_model="trimtab/auto",
+            session=f"session-{seed % 7}",
+            result="ok",
+            status=200,
+            stream=False,
+            plan=Plan(arm=Arm("claude-sonnet-4-6", "medium"), platform="claude"),
+            attempts=(attempt,),
+            cost_nanousd=450_000,
+        )
+        return msgspec.structs.replace(record, **changes)
+
+    return make
+
+
+@pytest.fixture
+def problems() -> list[str]:
+    """The lines that the operator saw."""
+    return []
+
+
+@pytest.fixture
+def open_at(problems: list[str]) -> Iterator[OpenStore]:
+    """Open a store at a path; what a test leaves open is closed."""
+    opened: list[Store] = []
+
+    def open_one(path: Path, **settings: int) -> Store:
+        whole = StoreSettings(url=f"sqlite:///{path}", **{"batch_ms": 10, **settings})
+        opened.append(open_store(whole, clock_ms=lambda: NOW_MS, on_problem=problems.append))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close(5)
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], None]:
+    """Wait until something is so."""
+
+    def wait(so: Callable[[], bool], within_s: float = 15) -> None:
+        deadline = time.monotonic() + within_s
+        while not so():
+            assert time.monotonic() < deadline, "it never came true"
+            time.sleep(0.005)
+
+    return wait

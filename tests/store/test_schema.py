@@ -1,0 +1,143 @@
+"""Files of every age open, and files that are not ours or from the future are left alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from trimtab.errors import StoreError
+from trimtab.records import Outcome
+from trimtab.store import Store
+from trimtab.store.schema import LATEST, MIGRATIONS, migrate, version_of
+
+# A file of schema 1 as the first Trimtab wrote it. Frozen: never change this text.
+SCHEMA_1 = """
+PRAGMA page_size = 8192;
+PRAGMA journal_mode = WAL;
+PRAGMA application_id = 1414679892;
+CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE requests (
+    id TEXT NOT NULL PRIMARY KEY, at_ms INTEGER NOT NULL, purpose TEXT NOT NULL, surface TEXT NOT NULL,
+    endpoint TEXT NOT NULL, requested_model TEXT NOT NULL, model TEXT, effort TEXT, tier TEXT, platform TEXT,
+    session TEXT NOT NULL, result TEXT NOT NULL, status INTEGER NOT NULL, error TEXT, stream INTEGER NOT NULL,
+    simulated INTEGER NOT NULL, attempt_count INTEGER NOT NULL, cost_nanousd INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL, cache_write_5m_tokens INTEGER NOT NULL, cache_write_1h_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, thinking_tokens INTEGER NOT NULL,
+    total_ms REAL NOT NULL, first_content_ms REAL, request_bytes INTEGER NOT NULL, response_bytes INTEGER NOT NULL,
+    config_version TEXT NOT NULL, catalogue_version TEXT NOT NULL, parent TEXT, detail TEXT NOT NULL) STRICT;
+CREATE INDEX requests_by_time ON requests (at_ms);
+CREATE INDEX requests_by_session ON requests (session);
+CREATE INDEX requests_by_parent ON requests (parent) WHERE parent IS NOT NULL;
+CREATE TABLE attempts (
+    request_id TEXT NOT NULL, n INTEGER NOT NULL, platform TEXT NOT NULL, model TEXT NOT NULL, status INTEGER,
+    result TEXT NOT NULL, error TEXT, stop_reason TEXT, provider_request_id TEXT, cost_nanousd INTEGER NOT NULL,
+    cost_source TEXT NOT NULL, input_tokens INTEGER NOT NULL, cache_write_5m_tokens INTEGER NOT NULL,
+    cache_write_1h_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+    thinking_tokens INTEGER NOT NULL, head_ms REAL, first_content_ms REAL, total_ms REAL NOT NULL,
+    PRIMARY KEY (request_id, n)) STRICT, WITHOUT ROWID;
+CREATE TABLE config_versions (
+    version TEXT NOT NULL PRIMARY KEY, at_ms INTEGER NOT NULL, content BLOB NOT NULL) STRICT;
+INSERT INTO schema_version VALUES (1, 1790000000000);
+INSERT INTO requests VALUES (
+    '01a0c2f0aa0070008000000000000001', 1790000000000, 'live', 'messages', 'messages', 'claude-sonnet-4-6',
+    'claude-sonnet-4-6', NULL, NULL, 'claude', 's', 'ok', 200, NULL, 0, 0, 1, 1050000, 100, 0, 0, 0, 50, 0, 812.5,
+    NULL, 300, 900, 'c', '2026-11', NULL, '{"id":"01a0c2f0aa0070008000000000000001"}');
+INSERT INTO attempts VALUES (
+    '01a0c2f0aa0070008000000000000001', 0, 'claude', 'claude-sonnet-4-6', 200, 'ok', NULL, 'end_turn', 'req_1',
+    1050000, 'reported', 100, 0, 0, 0, 50, 0, 400.0, NULL, 810.0);
+"""
+
+
+def shape(path: Path) -> set[tuple[str, str, str]]:
+    """Every column and index, by table."""
+    connection = apsw.Connection(str(path))
+    found = {
+        (table, str(name), str(kind))
+        for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+        for name, kind in connection.execute("SELECT name, type FROM pragma_table_info(?)", (table,))
+    }
+    found |= {
+        ("", name, "index")
+        for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE INDEX%'")
+    }
+    connection.close()
+    return found
+
+
+def test_a_file_of_the_first_schema_opens_with_its_records_and_takes_new_ones(
+    tmp_path: Path, open_at: Callable[..., Store], make_outcome: Callable[..., Outcome]
+) -> None:
+    old = tmp_path / "old.db"
+    connection = apsw.Connection(str(old))
+    connection.execute(SCHEMA_1).fetchall()  # a statement after one with rows waits for them to be read
+    connection.close()
+    store = open_at(old)
+    assert store.find("01a0c2f0aa0070008000000000000001") == b'{"id":"01a0c2f0aa0070008000000000000001"}'
+    assert store.totals(0).cost_nanousd == 1_050_000
+    store.put(make_outcome())
+    assert store.close(5) == 0
+    open_at(tmp_path / "new.db").close(5)
+    assert shape(old) == shape(tmp_path / "new.db")
+
+
+def test_each_step_is_dated(tmp_path: Path) -> None:
+    connection = apsw.Connection(str(tmp_path / "a.db"))
+    migrate(connection, lambda: 77)
+    assert connection.execute("SELECT * FROM schema_version").fetchall() == [
+        (step, 77) for step in range(1, LATEST + 1)
+    ]
+    connection.close()
+
+
+def test_a_crash_between_two_steps_leaves_a_whole_step_and_the_next_opening_goes_on(tmp_path: Path) -> None:
+    connection = apsw.Connection(str(tmp_path / "a.db"))
+    times = iter([1])  # the second step finds no time and fails inside its transaction
+
+    with pytest.raises(StopIteration):
+        migrate(connection, lambda: next(times))
+    assert version_of(connection) == 1
+    assert not connection.in_transaction
+    migrate(connection, lambda: 2)
+    assert version_of(connection) == LATEST
+    connection.close()
+
+
+def test_a_step_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    connection = apsw.Connection(str(tmp_path / "a.db"))
+    connection.execute("PRAGMA application_id = 1414679892")
+    connection.execute(
+        "CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY, at_ms INTEGER NOT NULL)"
+    )
+    connection.execute("CREATE TABLE config_versions (in_the_way)")
+    with pytest.raises(apsw.SQLError):
+        migrate(connection, lambda: 1)
+    assert connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'requests'").get == 0
+    connection.close()
+
+
+def test_a_file_from_the_future_is_refused_in_one_line(tmp_path: Path, open_at: Callable[..., Store]) -> None:
+    path = tmp_path / "a.db"
+    open_at(path).close(5)
+    connection = apsw.Connection(str(path))
+    connection.execute("INSERT INTO schema_version VALUES (?, 1)", (LATEST + 1,))
+    connection.close()
+    with pytest.raises(
+        StoreError, match=rf"^store .*a\.db: its schema is {LATEST + 1} and .* knows {LATEST}; run the"
+    ):
+        open_at(path)
+
+
+def test_another_programs_database_is_not_touched(tmp_path: Path, open_at: Callable[..., Store]) -> None:
+    path = tmp_path / "a.db"
+    connection = apsw.Connection(str(path))
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="another program's database"):
+        open_at(path)
+    assert path.read_bytes() == before
+
+
+def test_the_number_of_steps_is_known() -> None:
+    assert len(MIGRATIONS) == LATEST >= 2
