@@ -5,6 +5,7 @@
     ├── StoreError               operator: the record store (StoreLocked: another process holds it)
     ├── RequestError             caller, 4xx: the request as sent
     │   ├── NotFound             caller, 404: a model or path we do not have
+    │   ├── MethodNotAllowed     caller, 405: the path exists, the method does not
     │   ├── RequestTooLarge      caller, 413 (a body), HeadersTooLarge 431
     │   ├── RequestTimeout       caller, 408: the request did not arrive in time
     │   └── PermissionDenied     caller, 403
@@ -38,7 +39,7 @@ AnthropicErrorType = Literal[
     "overloaded_error",
 ]
 
-DeadlinePhase = Literal["connect", "header", "first_event", "idle", "write"]
+DeadlinePhase = Literal["connect", "header", "first_event", "idle", "write", "total"]
 
 
 class TrimtabError(Exception):
@@ -88,6 +89,16 @@ class NotFound(RequestError):
 
     status = 404
     anthropic_type = "not_found_error"
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, the method does not; `allowed` goes into the Allow header."""
+
+    status = 405
+
+    def __init__(self, method: str, path: str, allowed: str) -> None:
+        super().__init__(f"{method} {path}: method not allowed; use {allowed}")
+        self.allowed = allowed
 
 
 class RequestTimeout(RequestError):

@@ -29,6 +29,8 @@ class Document:
 
     def __init__(self, name: str, raw: dict[str, Any], content: bytes) -> None:
         self.name = name
+        self.content = content
+        """The bytes that were read; secrets are references in them."""
         self.version = hashlib.sha256(content).hexdigest()[:16]
         self._raw = raw
         self._taken: set[str] = {"version"}

@@ -16,9 +16,7 @@ def session_of(body: MessagesBody, header: str | None, key_id: str) -> str:
     """The session id. Raises `RequestError` for a header that cannot be kept."""
     if header is not None:
         if not 0 < len(header) <= MAX_HEADER_CHARS or not header.isprintable():
-            raise RequestError(
-                f"x-trimtab-session: must be 1 to {MAX_HEADER_CHARS} printable characters"
-            )
+            raise RequestError(f"x-trimtab-session: must be 1 to {MAX_HEADER_CHARS} printable characters")
         return f"h:{header}"
     user_id = body.user_id()
     if user_id is not None:

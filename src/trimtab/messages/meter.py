@@ -45,7 +45,7 @@ class _Document(msgspec.Struct):
     usage: Usage | None = None
     stop_reason: str | None = None
     error: _Error | None = None
-    input_tokens: int | None = None
+    content: list[msgspec.Raw] | None = None
 
 
 _EVENT = msgspec.json.Decoder(_Event)
@@ -138,7 +138,7 @@ class StreamMeter:
 class ReplyMeter:
     """Reads one whole JSON reply."""
 
-    __slots__ = ("error_type", "model", "stop_reason", "usage")
+    __slots__ = ("error_type", "has_content", "model", "stop_reason", "usage")
 
     def __init__(self, body: bytes, content_encoding: bytes = b"") -> None:
         inflate, readable = _inflater(content_encoding)
@@ -146,6 +146,8 @@ class ReplyMeter:
         self.model: str | None = None
         self.stop_reason: str | None = None
         self.error_type: str | None = None
+        self.has_content = True
+        """False only when the answer shows an empty content list."""
         if not readable:
             return
         try:
@@ -155,6 +157,7 @@ class ReplyMeter:
         self.model = document.model
         self.stop_reason = document.stop_reason
         self.usage = document.usage
+        self.has_content = document.content is None or bool(document.content)
         if document.error is not None:
             self.error_type = document.error.type
 

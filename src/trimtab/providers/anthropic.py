@@ -46,7 +46,9 @@ class AnthropicProvider:
         self._client = client
         key = settings.api_key.reveal().encode("ascii")
         self._authentication = (
-            b"x-api-key: %b\r\n" % key if settings.auth == "x-api-key" else b"authorization: Bearer %b\r\n" % key
+            b"x-api-key: %b\r\n" % key
+            if settings.auth == "x-api-key"
+            else b"authorization: Bearer %b\r\n" % key
         )
 
     async def send(self, call: Call) -> Reply:
@@ -76,7 +78,5 @@ def open_anthropic(name: str, settings: AnthropicSettings, where: Callable[[str]
         reason = problem.strerror or str(problem)
         fail(where("ca_file"), settings.ca_file, f"cannot be read as PEM certificates: {reason}")
     deadlines = Deadlines(settings.connect_s, settings.header_s, settings.first_event_s, settings.idle_s)
-    client = HttpClient(
-        target, deadlines, tls=tls, proxy=proxy, max_connections=settings.max_connections
-    )
+    client = HttpClient(target, deadlines, tls=tls, proxy=proxy, max_connections=settings.max_connections)
     return AnthropicProvider(name, settings, client)

@@ -93,14 +93,27 @@ class Metrics:
         self.registry.register(_Reading(name, description, read))
 
     def request(
-        self, endpoint: str, model: str, platform: str, result: str, simulated: bool, stream: bool, seconds: float
+        self,
+        endpoint: str,
+        model: str,
+        platform: str,
+        result: str,
+        simulated: bool,
+        stream: bool,
+        seconds: float,
     ) -> None:
         """Count one answered request."""
         self._requests[endpoint, model, platform, result, _flag(simulated)].inc()
         self._duration[endpoint, _flag(stream)].observe(seconds)
 
     def attempt(
-        self, model: str, platform: str, source: str, cost_nanousd: int, simulated: bool, first_content_s: float | None
+        self,
+        model: str,
+        platform: str,
+        source: str,
+        cost_nanousd: int,
+        simulated: bool,
+        first_content_s: float | None,
     ) -> None:
         """Count one attempt's money and speed."""
         if cost_nanousd:

@@ -1,0 +1,25 @@
+"""The composition root: reads the configuration and builds every object from it; nowhere else are objects built.
+
+What it is not: logic. It connects, checks the pieces against one another, starts and stops them.
+"""
+
+from trimtab.app.assemble import Application, assemble
+from trimtab.app.check import Finding, diagnose
+from trimtab.app.live import live_models, today
+from trimtab.app.serving import serve, serve_simulator, simulator_settings
+from trimtab.app.settings import Settings, config_path, load_settings
+
+__all__ = [
+    "Application",
+    "Finding",
+    "Settings",
+    "assemble",
+    "config_path",
+    "diagnose",
+    "live_models",
+    "load_settings",
+    "serve",
+    "serve_simulator",
+    "simulator_settings",
+    "today",
+]

@@ -1,0 +1,76 @@
+"""What a platform says of its models right now, for `trimtab models --check` and `trimtab doctor`."""
+
+import datetime
+from typing import Any
+
+import msgspec
+
+from trimtab.app.assemble import open_provider
+from trimtab.app.serving import run_loop
+from trimtab.app.settings import Settings
+from trimtab.errors import ConfigError, UpstreamBroken, UpstreamError
+from trimtab.providers import Call, Provider
+
+MAX_PAGES = 20
+
+
+class _Page(msgspec.Struct):
+    data: list[dict[str, Any]]
+    has_more: bool = False
+    last_id: str | None = None
+
+
+def live_models(settings: Settings, platform: str | None = None) -> tuple[str, bool, list[dict[str, Any]]]:
+    """(platform entry, simulated, the models it lists). Blocks on the network; spends nothing.
+
+    Raises `ConfigError` for an unknown entry, `UpstreamError` when the list cannot be had.
+    """
+    name = platform if platform is not None else next(iter(settings.platforms))
+    if name not in settings.platforms:
+        raise ConfigError("--platform", f"{name!r}: must be one of {', '.join(settings.platforms)}")
+    provider = open_provider(name, settings.platforms[name], settings)
+
+    async def ask() -> list[dict[str, Any]]:
+        try:
+            return await _all_pages(provider)
+        finally:
+            await provider.aclose()
+
+    return name, provider.simulated, run_loop(ask())
+
+
+async def _all_pages(provider: Provider) -> list[dict[str, Any]]:
+    models: list[dict[str, Any]] = []
+    query = b"limit=1000"
+    for _ in range(MAX_PAGES):
+        page = await _one_page(provider, query)
+        models += page.data
+        if not page.has_more or not page.last_id:
+            return models
+        query = b"limit=1000&after_id=" + page.last_id.encode()
+    raise UpstreamBroken(f"the model list has more than {MAX_PAGES} pages")
+
+
+async def _one_page(provider: Provider, query: bytes) -> _Page:
+    headers = [(b"anthropic-version", provider.api_versions[-1].encode())]
+    reply = await provider.send(Call(method="GET", path="/v1/models", query=query, headers=headers))
+    try:
+        parts = []
+        while chunk := await reply.read():
+            parts.append(chunk)
+    finally:
+        reply.close()
+    body = b"".join(parts)
+    if reply.status != 200:
+        raise UpstreamError(
+            f"{provider.name} answered {reply.status} to GET /v1/models: {body[:300].decode('utf-8', 'replace')}"
+        )
+    try:
+        return msgspec.json.decode(body, type=_Page)
+    except msgspec.DecodeError as problem:
+        raise UpstreamBroken(f"{provider.name}: the model list is not what it should be: {problem}") from None
+
+
+def today() -> datetime.date:
+    """The day, UTC, by which prices and life cycles are judged."""
+    return datetime.datetime.now(datetime.UTC).date()

@@ -1,0 +1,98 @@
+"""Runs a server process from start to clean end."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvicorn
+import uvloop
+
+from trimtab.app.assemble import Application, assemble, build_simulator
+from trimtab.app.settings import Settings
+from trimtab.catalogue import Catalogue
+from trimtab.gateway import Listen, bind
+from trimtab.providers.simulator import SimulatorSettings, simulator_asgi
+
+T = TypeVar("T")
+
+
+def run_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a fresh uvloop loop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def serve(
+    settings: Settings,
+    *,
+    ready: Callable[[Application, Listen], None],
+    draining: Callable[[int], None],
+    on_problem: Callable[[str], None],
+) -> int:
+    """Serve until SIGTERM or Ctrl-C; blocks. The number of records that could not be kept (normally 0).
+
+    `ready` is called once connections are taken, with the address as bound. Raises `ConfigError`, `StoreError`.
+    """
+    bound = bind(settings.listen, "--listen or server.listen")
+    try:
+        application = assemble(settings, on_problem)
+    except BaseException:
+        bound.close()
+        raise
+    host, port = bound.getsockname()[:2]
+
+    async def run() -> int:
+        try:
+            await application.server.run_on(
+                bound, ready=lambda: ready(application, Listen(host, port)), draining=draining
+            )
+        finally:
+            lost = await application.aclose()
+        return lost
+
+    return run_loop(run())
+
+
+def serve_simulator(settings: SimulatorSettings, listen: Listen, ready: Callable[[Listen], None]) -> None:
+    """Serve the simulator on a port until stopped; blocks. Raises `ConfigError`."""
+    simulator = build_simulator(settings, Catalogue.load(), lambda key: f"--{key.replace('_', '-')}")
+    bound = bind(listen, "--port")
+    host, port = bound.getsockname()[:2]
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    server = _SimulatorServer(
+        uvicorn.Config(
+            simulator_asgi(simulator),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=1,
+        ),
+        lambda: ready(Listen(host, port)),
+    )
+    run_loop(server.serve(sockets=[bound]))
+
+
+class _SimulatorServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        self.should_exit = True
+        self.force_exit = sig == signal.SIGINT
+
+
+def simulator_settings(path: Path | None, **values: Any) -> SimulatorSettings:
+    """Simulator settings from command-line values, those left out at their defaults."""
+    given = {name: value for name, value in values.items() if value is not None}
+    return SimulatorSettings(script=str(path) if path is not None else None, **given)

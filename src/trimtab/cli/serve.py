@@ -1,0 +1,73 @@
+"""`trimtab serve`."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trimtab import __version__
+from trimtab.app import Application, config_path, load_settings, serve
+from trimtab.cli.term import say, warn
+from trimtab.gateway import Listen
+
+command = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@command.command()
+def run(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", "-c", help="Configuration file. Default: trimtab.toml here, if there is one."
+        ),
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option("--listen", help="host:port; wins over the configuration.")
+    ] = None,
+) -> None:
+    """Serve the gateway. Without configuration it listens on 127.0.0.1:8787 and keeps records in ./trimtab.db.
+
+    With ANTHROPIC_API_KEY in the environment requests go to the Claude API, without it to the simulator. SIGTERM
+    and Ctrl-C finish answers in flight first; a second signal stops at once.
+    """
+    logging.basicConfig(level=logging.WARNING, format="trimtab: %(levelname)s %(message)s", stream=sys.stderr)
+    settings = load_settings(config_path(config), listen=listen)
+    lost = serve(settings, ready=_ready, draining=_draining, on_problem=warn)
+    if lost:
+        warn(f"{lost} records could not be written and are lost; see docs/store.md")
+        raise typer.Exit(1)
+    say("stopped")
+
+
+def _draining(in_flight: int) -> None:
+    warn(f"finishing {in_flight} answers in flight, then stopping; once more stops now")
+
+
+def _ready(application: Application, listen: Listen) -> None:
+    settings = application.settings
+    tiers = settings.tiers
+    url = listen.url
+    say(f"Trimtab {__version__} serves {url}")
+    for name, provider in application.providers.items():
+        if provider.simulated:
+            say(f"  platform  {name}: SIMULATED, no real model answers ({settings.platforms_from})")
+        else:
+            say(f"  platform  {name}: {provider.platform} ({settings.platforms_from})")
+    say(
+        f"  tiers     default={tiers.default} escalation={tiers.escalation} control={tiers.control} fast={tiers.fast}"
+    )
+    say(f"  records   {settings.store.url}")
+    say()
+    say("Try it:")
+    say(
+        f"  curl -s {url}/v1/messages -H 'anthropic-version: 2023-06-01' -H 'content-type: application/json' \\"
+    )
+    say(
+        '    -d \'{"model":"trimtab/auto","max_tokens":256,"messages":[{"role":"user","content":"What is 17 * 23?"}]}\''
+    )
+    say(f"  with an Anthropic SDK, change only the base URL: ANTHROPIC_BASE_URL={url}")
+    say(f"  what a request cost and why: {url}/trimtab/v1/requests/<x-trimtab-request header>")
+    if any(provider.simulated for provider in application.providers.values()):
+        say("  real answers: set ANTHROPIC_API_KEY and start again")

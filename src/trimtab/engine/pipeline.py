@@ -1,0 +1,192 @@
+"""The upper floor: admit a client's request, plan it, and have it called.
+
+Later parts screen, verify and escalate here. A refused request is recorded too, with no plan and no cost.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol
+
+import msgspec
+
+from trimtab.engine.metered import Job, Metered, MeteredReply
+from trimtab.engine.session import session_of
+from trimtab.errors import RequestError
+from trimtab.messages import MessagesBody
+from trimtab.providers import Call, Headers, Provider
+from trimtab.records import Outcome, RequestId
+from trimtab.routing import Ask, Decision
+
+API_VERSIONS = ("2023-06-01", "2026-10-21")
+"""Source: vendor versioning page (2026-11)."""
+
+OWN_HEADERS = ("x-trimtab-session", "x-trimtab-effort", "x-trimtab-tags")
+MAX_TAGS = 20
+MAX_TAG_CHARS = 64
+
+
+class Inbound(msgspec.Struct, frozen=True, kw_only=True):
+    """A client's request as the gateway took it in."""
+
+    id: RequestId
+    endpoint: Literal["messages", "count_tokens"]
+    path: str
+    query: bytes
+    body: bytes
+    headers: Headers
+    """End-to-end headers for the platform: no authentication, framing or `x-trimtab-` ones."""
+    own: Mapping[str, str]
+    """The `x-trimtab-` headers."""
+    arrived_ms: int
+    arrived: float
+    key_id: str = ""
+
+
+class Decide(Protocol):
+    """What the pipeline needs of a router."""
+
+    def decide(self, ask: Ask) -> Decision:
+        """Pure: a plan for this request, or `RequestError`."""
+        ...
+
+
+class Pipeline:
+    """Answers requests. One per configuration version."""
+
+    def __init__(
+        self,
+        metered: Metered,
+        router: Decide,
+        providers: Mapping[str, Provider],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._metered = metered
+        self._router = router
+        self._providers = providers
+        self._monotonic = monotonic
+
+    async def answer(self, inbound: Inbound) -> MeteredReply:
+        """The platform's reply, head arrived. The caller must `close` it. Spends money.
+
+        Raises `RequestError` (recorded as refused) or `UpstreamError` (recorded with its attempt).
+        """
+        body: MessagesBody | None = None
+        try:
+            body = MessagesBody(inbound.body, max_tokens_required=inbound.endpoint == "messages")
+            job = self._plan(inbound, body)
+        except RequestError as problem:
+            self._refuse(inbound, body, problem)
+            raise
+        return await self._metered.call(job)
+
+    def _plan(self, inbound: Inbound, body: MessagesBody) -> Job:
+        _check_own(inbound.own)
+        answers = inbound.endpoint == "messages"
+        thinking = body.object_field("thinking")
+        decision = self._router.decide(
+            Ask(
+                model=body.model,
+                effort=body.effort,
+                wanted_effort=inbound.own.get("x-trimtab-effort"),
+                has_thinking=thinking is not None,
+                accepts_effort=answers,
+            )
+        )
+        provider = self._providers[decision.plan.platform]
+        headers, version_change = _versioned(inbound.headers, provider.api_versions)
+        model = decision.model
+        return Job(
+            id=inbound.id,
+            purpose="live",
+            endpoint=inbound.endpoint,
+            requested_model=body.model,
+            session=session_of(body, inbound.own.get("x-trimtab-session"), inbound.key_id),
+            plan=decision.plan,
+            model=model,
+            send_model=decision.send_model,
+            provider=provider,
+            call=Call(
+                method="POST",
+                path=inbound.path,
+                query=inbound.query,
+                headers=headers,
+                body=body.spliced(
+                    model=decision.send_model,
+                    effort=decision.set_effort,
+                    adaptive_thinking=decision.set_adaptive,
+                ),
+                stream=body.stream and answers,
+            ),
+            max_tokens=body.max_tokens,
+            may_think=_may_think(thinking, model.thinking.default, decision.set_adaptive),
+            arrived_ms=inbound.arrived_ms,
+            arrived=inbound.arrived,
+            request_bytes=len(inbound.body),
+            adaptations=(*decision.plan.changes, *version_change),
+            tags=_tags(inbound.own.get("x-trimtab-tags")),
+        )
+
+    def _refuse(self, inbound: Inbound, body: MessagesBody | None, problem: RequestError) -> None:
+        runtime = self._metered.runtime
+        self._metered.recorder.record(
+            Outcome(
+                id=inbound.id,
+                at_ms=inbound.arrived_ms,
+                purpose="live",
+                surface="messages",
+                endpoint=inbound.endpoint,
+                requested_model=body.model if body is not None else "",
+                session="",
+                result="error",
+                status=problem.status,
+                stream=body is not None and body.stream,
+                error=f"{type(problem).__name__}: {problem}",
+                request_bytes=len(inbound.body),
+                total_ms=(self._monotonic() - inbound.arrived) * 1000,
+                config_version=runtime.config_version,
+                catalogue_version=runtime.catalogue_version,
+            )
+        )
+
+
+def _may_think(thinking: Mapping[str, msgspec.Raw] | None, model_default: str, set_adaptive: bool) -> bool:
+    if thinking is not None and "type" in thinking:
+        return bytes(thinking["type"]) != b'"disabled"'
+    return set_adaptive or model_default in ("adaptive", "always")
+
+
+def _check_own(own: Mapping[str, str]) -> None:
+    for name in own:
+        if name not in OWN_HEADERS:
+            raise RequestError(
+                f"{name}: nothing in this version acts on this header; remove it "
+                f"(known: {', '.join(OWN_HEADERS)})"
+            )
+
+
+def _tags(header: str | None) -> tuple[str, ...]:
+    if header is None:
+        return ()
+    tags = tuple(tag for part in header.split(",") if (tag := part.strip()))
+    if len(tags) > MAX_TAGS or any(len(tag) > MAX_TAG_CHARS or not tag.isprintable() for tag in tags):
+        raise RequestError(
+            f"x-trimtab-tags: at most {MAX_TAGS} tags of at most {MAX_TAG_CHARS} printable characters"
+        )
+    return tags
+
+
+def _versioned(headers: Headers, accepted: tuple[str, ...]) -> tuple[Headers, tuple[str, ...]]:
+    """The headers with an API version that the platform takes, and what changed."""
+    sent = [value for name, value in headers if name == b"anthropic-version"]
+    if not sent:
+        raise RequestError("anthropic-version: header is required")
+    version = sent[0].decode("latin-1")
+    if len(sent) > 1 or version not in API_VERSIONS:
+        shown = ", ".join(value.decode("latin-1") for value in sent)
+        raise RequestError(
+            f"anthropic-version: {shown!r} is not a valid version; use {' or '.join(API_VERSIONS)}"
+        )
+    if version in accepted:
+        return headers, ()
+    spoken = accepted[-1]
+    replaced = [(name, spoken.encode() if name == b"anthropic-version" else value) for name, value in headers]
+    return replaced, (f"anthropic-version={spoken}",)

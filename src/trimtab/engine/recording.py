@@ -1,0 +1,57 @@
+"""Where finished requests go: the store's queue and the metrics, in that order, always both."""
+
+from typing import Protocol
+
+from trimtab.records import Outcome
+from trimtab.telemetry import Metrics
+
+
+class Sink(Protocol):
+    """What keeps records; the store is one."""
+
+    def put(self, outcome: Outcome) -> None:
+        """Take a record. Never blocks, never raises."""
+        ...
+
+
+class Recorder:
+    """Writes one `Outcome` per request."""
+
+    def __init__(self, sink: Sink, metrics: Metrics) -> None:
+        self._sink = sink
+        self._metrics = metrics
+
+    def record(self, outcome: Outcome) -> None:
+        """Keep the record and count it."""
+        self._sink.put(outcome)
+        plan = outcome.plan
+        metrics = self._metrics
+        metrics.request(
+            outcome.endpoint,
+            plan.arm.model if plan else "",
+            plan.platform if plan else "",
+            outcome.result,
+            outcome.simulated,
+            outcome.stream,
+            outcome.total_ms / 1000,
+        )
+        for attempt in outcome.attempts:
+            model = plan.arm.model if plan else ""
+            first = attempt.first_content_ms
+            metrics.attempt(
+                model,
+                attempt.platform,
+                attempt.cost_source,
+                attempt.cost_nanousd,
+                outcome.simulated,
+                None if first is None else first / 1000,
+            )
+            if (usage := attempt.usage) is not None and attempt.cost_source != "unbilled":
+                metrics.tokens(model, "input", usage.input_tokens, outcome.simulated)
+                metrics.tokens(model, "output", usage.output_tokens, outcome.simulated)
+                metrics.tokens(model, "cache_read", usage.cache_read_input_tokens, outcome.simulated)
+                metrics.tokens(model, "cache_write", usage.cache_creation_input_tokens, outcome.simulated)
+            if attempt.status is None and attempt.result != "cancelled":
+                metrics.upstream_error(attempt.platform, "no_answer")
+            elif attempt.result == "truncated":
+                metrics.upstream_error(attempt.platform, "truncated")

@@ -1,0 +1,25 @@
+"""The HTTP surface: bare ASGI on uvicorn, the vendor's paths and our own few.
+
+What it is not: policy or money; those are the engine's. Invariant: bytes of requests and answers pass unchanged,
+and every failure has the shape that the client's SDK expects.
+"""
+
+from trimtab.gateway.application import Gateway, Surroundings
+from trimtab.gateway.models import ModelList
+from trimtab.gateway.openapi import openapi_document
+from trimtab.gateway.server import GatewayServer, bind
+from trimtab.gateway.settings import Listen, ServerSettings, check_server
+from trimtab.gateway.state import ServingState
+
+__all__ = [
+    "Gateway",
+    "GatewayServer",
+    "Listen",
+    "ModelList",
+    "ServerSettings",
+    "ServingState",
+    "Surroundings",
+    "bind",
+    "check_server",
+    "openapi_document",
+]

@@ -1,0 +1,327 @@
+"""The ASGI application: which path does what, and how a failure becomes an answer."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Literal
+from urllib.parse import unquote
+
+import msgspec
+
+from trimtab.engine import Inbound, MeteredReply, Pipeline
+from trimtab.errors import NotFound, RequestError, StoreError, TrimtabError, Unavailable, UpstreamError
+from trimtab.gateway.http import (
+    GONE,
+    ClientGone,
+    Exchange,
+    Receive,
+    Scope,
+    Send,
+    check_local,
+    client_headers,
+    own_headers,
+    upstream_headers,
+)
+from trimtab.gateway.models import ModelList
+from trimtab.gateway.state import ServingState
+from trimtab.messages import error_event
+from trimtab.providers import Call, Headers, Provider
+from trimtab.records import Outcome, RequestId
+from trimtab.telemetry import Metrics
+
+DRAIN_RETRY_S = 5
+PASSED_THROUGH = ("files", "skills")
+"""First path segments below /v1/ that bill nothing and go to the platform as they are."""
+
+_PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
+_log = logging.getLogger("trimtab.gateway")
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway is given by `app`."""
+
+    pipeline: Pipeline
+    models: ModelList
+    passthrough: Provider
+    """Serves the vendor paths that bill nothing."""
+    metrics: Metrics
+    state: ServingState
+    find_record: Callable[[str], bytes | None]
+    """Reads one record; blocks, so it runs in a thread. Raises `StoreError`."""
+    unready: Callable[[], str | None]
+    """Why the process should get no traffic, or `None`."""
+    new_id: Callable[[], RequestId]
+    clock_ms: Callable[[], int]
+    monotonic: Callable[[], float]
+    max_body_bytes: int
+    openapi: bytes
+    """The description of this surface, JSON."""
+
+
+class Gateway:
+    """Answers HTTP requests. One instance serves all connections of an event loop."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._in = surroundings
+        self._state = surroundings.state
+        self._exact: dict[str, Callable[[Exchange], Awaitable[None]]] = {
+            "/v1/messages": self._messages,
+            "/v1/messages/count_tokens": self._count_tokens,
+            "/v1/models": self._models,
+            "/healthz": self._alive,
+            "/readyz": self._ready,
+            "/metrics": self._metrics,
+            "/openapi.json": self._openapi,
+            "/": self._front,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry point."""
+        if scope["type"] != "http":
+            return
+        http = Exchange(scope, receive, send, self._in.new_id())
+        task = asyncio.current_task()
+        gone = False
+
+        def on_gone() -> None:
+            nonlocal gone
+            gone = True
+            if task is not None:
+                task.cancel()
+
+        scope[GONE] = on_gone
+        try:
+            await self._answer(http)
+        except ClientGone:
+            pass
+        except asyncio.CancelledError:
+            if not gone:
+                if not http.started:
+                    await http.fail(Unavailable("the server is stopping; try again", DRAIN_RETRY_S))
+                raise
+        finally:
+            scope.pop(GONE, None)
+
+    async def _answer(self, http: Exchange) -> None:
+        try:
+            check_local(http.header(b"host"), http.header(b"origin"))
+            await self._route(http)
+        except TrimtabError as problem:
+            if http.started:
+                _log.warning("request %s: %s", http.id, problem)
+                return  # the server sees an unfinished answer and cuts the connection
+            await http.fail(problem)
+        except (ClientGone, asyncio.CancelledError):
+            raise
+        except Exception:
+            _log.exception("request %s: %s %s", http.id, http.method, http.path)
+            if not http.started:
+                await http.fail(TrimtabError(f"internal error; the log has it under request {http.id}"))
+
+    async def _route(self, http: Exchange) -> None:
+        handler = self._exact.get(http.path)
+        if handler is None:
+            handler = self._by_prefix(http)
+        if not http.path.startswith("/v1/"):
+            await handler(http)
+            return
+        if self._state.draining:
+            raise Unavailable("the server is stopping; try again", DRAIN_RETRY_S)
+        self._state.in_flight += 1
+        try:
+            await handler(http)
+        finally:
+            self._state.in_flight -= 1
+
+    def _by_prefix(self, http: Exchange) -> Callable[[Exchange], Awaitable[None]]:
+        path = http.path
+        if path.startswith("/v1/models/"):
+            return self._model
+        if path.startswith("/trimtab/v1/requests/"):
+            return self._request
+        if path.startswith("/v1/"):
+            if path.split("/")[2] in PASSED_THROUGH:
+                return self._pass_through
+            if path.startswith("/v1/messages/batches"):
+                raise NotFound(f"{http.method} {path}: this version does not serve message batches")
+        raise NotFound(f"{http.method} {path}: no such path here; GET /openapi.json lists what there is")
+
+    # Vendor paths
+
+    async def _messages(self, http: Exchange) -> None:
+        reply = await self._call(http, "messages")
+        try:
+            if reply.is_event_stream:
+                await self._stream(http, reply)
+            else:
+                await self._whole(http, reply)
+        finally:
+            reply.close()
+
+    async def _count_tokens(self, http: Exchange) -> None:
+        reply = await self._call(http, "count_tokens")
+        try:
+            await self._whole(http, reply)
+        finally:
+            reply.close()
+
+    async def _call(self, http: Exchange, endpoint: Literal["messages", "count_tokens"]) -> MeteredReply:
+        http.require("POST")
+        around = self._in
+        arrived, arrived_ms = around.monotonic(), around.clock_ms()
+        body = await http.body(around.max_body_bytes)
+        return await around.pipeline.answer(
+            Inbound(
+                id=http.id,
+                endpoint=endpoint,
+                path=http.path,
+                query=http.scope["query_string"],
+                body=body,
+                headers=upstream_headers(http.headers),
+                own=own_headers(http.headers),
+                arrived_ms=arrived_ms,
+                arrived=arrived,
+            )
+        )
+
+    async def _whole(self, http: Exchange, reply: MeteredReply) -> None:
+        """A JSON answer: collected, so that its cost can go ahead of it, and settled before it is sent."""
+        body = await reply.body()
+        headers = _answer_headers(reply)
+        headers.append((b"x-trimtab-cost-usd", _usd(reply.cost())))
+        headers.append((b"content-length", b"%d" % len(body)))
+        reply.close()
+        await http.start(reply.status, headers)
+        await http.finish(body)
+
+    async def _stream(self, http: Exchange, reply: MeteredReply) -> None:
+        """Events go on as they come. A broken stream ends in an error event, or in a cut inside an event."""
+        await http.start(reply.status, _answer_headers(reply))
+        try:
+            while chunk := await reply.read():
+                await http.write(chunk)
+        except UpstreamError as problem:
+            reply.close()
+            if not reply.at_boundary:
+                raise
+            await http.finish(error_event(problem.anthropic_type, str(problem), http.id))
+            return
+        reply.close()
+        await http.finish()
+
+    async def _models(self, http: Exchange) -> None:
+        http.require("GET")
+        await http.reply(200, self._in.models.page(http.scope["query_string"], self._in.clock_ms()))
+
+    async def _model(self, http: Exchange) -> None:
+        http.require("GET")
+        name = unquote(http.path.removeprefix("/v1/models/"))
+        await http.reply(200, self._in.models.one(name, self._in.clock_ms()))
+
+    async def _pass_through(self, http: Exchange) -> None:
+        """Vendor paths that bill nothing: both bodies are streamed, nothing is read or recorded."""
+        http.require("GET", "POST", "DELETE")
+        length = http.declared_length()
+        if http.header(b"transfer-encoding") is not None:
+            raise RequestError("transfer-encoding: send this request with a content-length")
+        provider = self._in.passthrough
+        reply = await provider.send(
+            Call(
+                method=http.method,
+                path=http.scope["raw_path"].decode("ascii"),
+                query=http.scope["query_string"],
+                headers=upstream_headers(http.headers),
+                body=http.body_pieces() if length else b"",
+                content_length=length,
+            )
+        )
+        try:
+            headers = client_headers(reply.headers)
+            headers += (
+                (b"x-trimtab-request", http.id.encode()),
+                (b"x-trimtab-platform", provider.name.encode()),
+            )
+            if provider.simulated:
+                headers.append((b"x-trimtab-simulated", b"true"))
+            await http.start(reply.status, headers)
+            while chunk := await reply.read():
+                await http.write(chunk)
+            await http.finish()
+        finally:
+            reply.close()
+
+    # Our own paths
+
+    async def _request(self, http: Exchange) -> None:
+        http.require("GET")
+        name = http.path.removeprefix("/trimtab/v1/requests/")
+        try:
+            found = await asyncio.to_thread(self._in.find_record, name)
+        except StoreError as problem:
+            _log.warning("request %s: reading a record: %s", http.id, problem)
+            raise Unavailable("the store cannot be read now; try again", DRAIN_RETRY_S) from None
+        if found is None:
+            raise NotFound(f"no request {name!r} is recorded here; use the id of an x-trimtab-request header")
+        outcome = msgspec.json.decode(found, type=Outcome)
+        await http.reply(200, msgspec.json.encode(_shown(outcome)))
+
+    async def _alive(self, http: Exchange) -> None:
+        http.require("GET", "HEAD")
+        await http.reply(200, b'{"status":"alive"}')
+
+    async def _ready(self, http: Exchange) -> None:
+        http.require("GET", "HEAD")
+        problem = "draining" if self._state.draining else self._in.unready()
+        body = {"status": "unready", "reason": problem} if problem else {"status": "ready"}
+        await http.reply(503 if problem else 200, msgspec.json.encode(body))
+
+    async def _metrics(self, http: Exchange) -> None:
+        http.require("GET")
+        await http.reply(200, self._in.metrics.render(), _PROMETHEUS)
+
+    async def _openapi(self, http: Exchange) -> None:
+        http.require("GET")
+        await http.reply(200, self._in.openapi)
+
+    async def _front(self, http: Exchange) -> None:
+        http.require("GET", "HEAD")
+        await http.reply(
+            200,
+            msgspec.json.encode(
+                {
+                    "name": "trimtab",
+                    "try": "POST /v1/messages with any Anthropic client",
+                    "models": "/v1/models",
+                    "description": "/openapi.json",
+                    "health": "/readyz",
+                    "metrics": "/metrics",
+                }
+            ),
+        )
+
+
+def _answer_headers(reply: MeteredReply) -> Headers:
+    job = reply.job
+    headers = client_headers(reply.headers)
+    headers += (
+        (b"x-trimtab-request", job.id.encode()),
+        (b"x-trimtab-arm", str(job.plan.arm).encode()),
+        (b"x-trimtab-platform", job.provider.name.encode()),
+    )
+    if job.adaptations:
+        headers.append((b"x-trimtab-adaptations", ", ".join(job.adaptations).encode()))
+    if job.provider.simulated:
+        headers.append((b"x-trimtab-simulated", b"true"))
+    return headers
+
+
+def _usd(nanousd: int) -> bytes:
+    """Nano-dollars as exact decimal dollars."""
+    return b"%d.%09d" % divmod(nanousd, 1_000_000_000)
+
+
+def _shown(outcome: Outcome) -> dict[str, object]:
+    """A record for people: the stored fields, and the cost in dollars too."""
+    shown: dict[str, object] = msgspec.to_builtins(outcome)
+    shown["cost_usd"] = _usd(outcome.cost_nanousd).decode()
+    return shown

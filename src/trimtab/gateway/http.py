@@ -1,0 +1,250 @@
+"""One HTTP request and its answer on top of ASGI, with the header rules of a gateway."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from trimtab.errors import (
+    MethodNotAllowed,
+    PermissionDenied,
+    RequestError,
+    RequestTooLarge,
+    TrimtabError,
+    Unavailable,
+    UpstreamError,
+)
+from trimtab.messages import error_body
+from trimtab.providers import Headers
+from trimtab.records import RequestId
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+GONE = "trimtab.gone"
+"""Scope key: what the protocol calls when the client's connection is lost before the answer is complete."""
+
+_HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+"""Source: RFC 9110 section 7.6.1."""
+
+_NEVER_UPSTREAM = _HOP_BY_HOP | {
+    b"host",
+    b"content-length",
+    b"accept-encoding",
+    b"expect",
+    b"authorization",
+    b"x-api-key",
+    b"cookie",
+    b"forwarded",
+    b"via",
+    b"x-real-ip",
+    b"origin",
+    b"referer",
+}
+"""Framing is made anew, the client's own credentials and address stay here."""
+
+_NEVER_TO_CLIENT = _HOP_BY_HOP | {b"content-length", b"set-cookie", b"alt-svc"}
+
+DISCARD_BYTES = 256_000_000
+"""A body over the limit is read and thrown away up to here, so that the client can hear the answer."""
+
+
+class ClientGone(Exception):
+    """The client's connection is lost; there is nobody to answer."""
+
+
+class Exchange:
+    """One request on its way in and its answer on the way out."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: RequestId) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: Headers = scope["headers"]
+        self.id = request_id
+        self.started = False
+        self._receive = receive
+        self._send = send
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first request header of this (lower-case) name."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def require(self, *methods: str) -> None:
+        """Refuse other methods."""
+        if self.method not in methods:
+            raise MethodNotAllowed(self.method, self.path, ", ".join(methods))
+
+    def declared_length(self) -> int | None:
+        """Content-Length, where the client gave one; the parser has checked that it is a number."""
+        value = self.header(b"content-length")
+        return int(value) if value is not None else None
+
+    async def body(self, limit: int) -> bytes:
+        """The whole request body. Raises `RequestTooLarge` or `ClientGone`."""
+        parts: list[bytes] = []
+        size = 0
+        declared = self.declared_length() or 0
+        if declared > DISCARD_BYTES:
+            raise _too_large(declared, limit)
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            piece: bytes = message.get("body", b"")
+            size += len(piece)
+            if size > DISCARD_BYTES:
+                raise _too_large(size, limit)
+            if size <= limit:
+                parts.append(piece)
+            if not message.get("more_body", False):
+                break
+        if size > limit:
+            raise _too_large(size, limit)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def body_pieces(self) -> AsyncIterator[bytes]:
+        """The request body as it arrives. Raises `ClientGone`."""
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            if piece := message.get("body", b""):
+                yield piece
+            if not message.get("more_body", False):
+                return
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Send the response head."""
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, piece: bytes) -> None:
+        """Send a piece of the body; waits while the client lags."""
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def finish(self, piece: bytes = b"") -> None:
+        """Send the last piece."""
+        await self._send({"type": "http.response.body", "body": piece, "more_body": False})
+
+    async def reply(
+        self,
+        status: int,
+        body: bytes,
+        content_type: bytes = b"application/json",
+        extra: Headers | None = None,
+    ) -> None:
+        """Send a whole answer of our own."""
+        headers = [
+            (b"content-type", content_type),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-trimtab-request", self.id.encode()),
+            *(extra or []),
+        ]
+        await self.start(status, headers)
+        await self.finish(b"" if self.method == "HEAD" else body)
+
+    async def fail(self, error: TrimtabError) -> None:
+        """Send an error in the vendor's shape."""
+        extra: Headers = [(b"request-id", self.id.encode())]
+        if isinstance(error, Unavailable):
+            extra.append((b"retry-after", b"%d" % error.retry_after_s))
+            extra.append((b"connection", b"close"))
+        elif isinstance(error, UpstreamError):
+            extra.append((b"x-should-retry", b"true" if error.retryable else b"false"))
+        elif isinstance(error, MethodNotAllowed):
+            extra.append((b"allow", error.allowed.encode()))
+        elif isinstance(error, RequestTooLarge):
+            extra.append((b"connection", b"close"))
+        await self.reply(error.status, error_body(error.anthropic_type, str(error), self.id), extra=extra)
+
+
+def _too_large(size: int, limit: int) -> RequestTooLarge:
+    return RequestTooLarge(f"The request body has {size:,} bytes or more; the limit is {limit:,} bytes")
+
+
+def upstream_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The client's headers that go to the platform: all but framing, credentials and our own."""
+    named = _connection_options(headers)
+    return [
+        (name, value)
+        for name, value in headers
+        if name not in _NEVER_UPSTREAM
+        and not name.startswith((b"x-trimtab-", b"x-forwarded-", b"sec-"))
+        and name not in named
+    ]
+
+
+def client_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The platform's headers that go to the client: all but framing, cookies and anything in our own name."""
+    named = _connection_options(headers)
+    return [
+        (name, value)
+        for name, value in headers
+        if name not in _NEVER_TO_CLIENT and not name.startswith(b"x-trimtab-") and name not in named
+    ]
+
+
+def _connection_options(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
+    """Header names that a Connection header declares hop-by-hop."""
+    return {
+        option.strip().lower()
+        for name, value in headers
+        if name == b"connection"
+        for option in value.split(b",")
+    } - {b"", b"close", b"keep-alive"}
+
+
+def own_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The `x-trimtab-` request headers. A repeated one is refused."""
+    own: dict[str, str] = {}
+    for name, value in headers:
+        if name.startswith(b"x-trimtab-"):
+            text = name.decode("latin-1")
+            if text in own:
+                raise RequestError(f"{text}: sent twice; send it once")
+            own[text] = value.decode("latin-1")
+    return own
+
+
+def check_local(host: bytes | None, origin: bytes | None) -> None:
+    """Refuse requests that a web page made: a foreign Host means DNS rebinding, a foreign Origin a cross-site call.
+
+    Raises `PermissionDenied`.
+    """
+    if host is None or not _is_local_name(_without_port(host)):
+        shown = (host or b"").decode("latin-1")
+        raise PermissionDenied(
+            f"Host {shown!r} is not this machine; use http://127.0.0.1 or http://localhost"
+        )
+    if origin is not None and not _is_local_origin(origin):
+        raise PermissionDenied(f"Origin {origin.decode('latin-1')!r} may not call this server")
+
+
+def _without_port(host: bytes) -> bytes:
+    if host.startswith(b"["):
+        return host[1 : host.find(b"]")]
+    return host.partition(b":")[0]
+
+
+def _is_local_name(name: bytes) -> bool:
+    return name.lower() in (b"127.0.0.1", b"localhost", b"::1")
+
+
+def _is_local_origin(origin: bytes) -> bool:
+    scheme, separator, rest = origin.partition(b"://")
+    return bool(separator) and scheme in (b"http", b"https") and _is_local_name(_without_port(rest))

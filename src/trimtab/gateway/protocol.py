@@ -1,0 +1,159 @@
+"""uvicorn's HTTP protocol with the limits of a server that faces careless or hostile clients.
+
+Added to it: bounds on the head (431), deadlines for head, body and writing (408 or a cut), errors in the vendor's
+shape, and a call into the application the moment a client is gone.
+
+`limited` makes the class that uvicorn instantiates; `sweep` is called once a second by the server, so that no
+request pays for timers.
+"""
+
+import http
+from typing import Any, Protocol, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from trimtab.errors import HeadersTooLarge, RequestError, RequestTimeout, TrimtabError
+from trimtab.gateway.http import GONE
+from trimtab.gateway.settings import ServerSettings
+from trimtab.messages import error_body
+
+MAX_HEADERS = 256
+
+
+class NewId(Protocol):
+    """Makes request ids."""
+
+    def __call__(self) -> str:
+        """A new id."""
+        ...
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One client connection."""
+
+    settings: ServerSettings
+    new_id: NewId
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._phase = "head"  # head, body, or "" while an answer is made or awaited
+        self._phase_since = self.loop.time()
+        self._received = 0
+        self._head_bytes = 0
+        self._head_count = 0
+        self._write_paused_since = 0.0
+        self._refusal: RequestError | None = None
+
+    # Parser callbacks
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._enter("head")
+        self._head_bytes = 0
+        self._head_count = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_count += 1
+        self._count_head(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        limit = self.settings.max_header_bytes
+        if self._head_bytes > limit or self._head_count > MAX_HEADERS:
+            self._refusal = HeadersTooLarge(
+                f"The request head is over {limit:,} bytes or {MAX_HEADERS} headers; send less"
+            )
+            raise self._refusal
+
+    def on_headers_complete(self) -> None:
+        self._enter("body")
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._received += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._enter("")
+        super().on_message_complete()
+
+    def _enter(self, phase: str) -> None:
+        self._phase = phase
+        self._phase_since = self.loop.time()
+        self._received = 0
+
+    # Transport callbacks
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._phase = ""
+        cycles = [self.cycle, *(cycle for cycle, _ in self.pipeline)]
+        self.pipeline.clear()
+        for cycle in cycles:
+            if cycle is not None and not cycle.response_complete:
+                gone = cast("dict[str, Any]", cycle.scope).get(GONE)
+                if gone is not None:
+                    gone()
+
+    def pause_writing(self) -> None:
+        self._write_paused_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._write_paused_since = 0.0
+        super().resume_writing()
+
+    # Refusals
+
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn calls this for everything its parser refuses."""
+        refusal = self._refusal or RequestError("The request is not valid HTTP/1.1")
+        self._refuse(refusal)
+
+    def _refuse(self, error: TrimtabError) -> None:
+        """Answer without the application and close. Only valid while no answer has begun."""
+        self._phase = ""
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.abort()
+            return
+        request_id = self.new_id()
+        body = error_body(error.anthropic_type, str(error), request_id)
+        phrase = http.HTTPStatus(error.status).phrase
+        head = (
+            f"HTTP/1.1 {error.status} {phrase}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nrequest-id: {request_id}\r\nx-trimtab-request: {request_id}\r\n"
+            "connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode("ascii") + body)
+        self.transport.close()
+
+    def sweep(self, now: float) -> None:
+        """Apply the deadlines. Called about once a second."""
+        settings = self.settings
+        if self._write_paused_since and now - self._write_paused_since > settings.write_timeout_s:
+            self.transport.abort()
+            return
+        waited = now - self._phase_since
+        if self._phase == "head" and waited > settings.header_timeout_s:
+            if self._head_bytes == 0:
+                self.transport.close()  # a connection that never spoke: nothing to answer
+            else:
+                self._refuse(
+                    RequestTimeout(f"The request head did not arrive within {settings.header_timeout_s:g} s")
+                )
+        elif self._phase == "body" and waited > settings.body_timeout_s + self._received / 1024:
+            self._refuse(RequestTimeout("The request body did not arrive in time"))
+
+
+def limited(settings: ServerSettings, new_id: NewId) -> type[LimitedProtocol]:
+    """A protocol class with these settings bound, as uvicorn wants a class."""
+    return type(
+        "BoundLimitedProtocol", (LimitedProtocol,), {"settings": settings, "new_id": staticmethod(new_id)}
+    )

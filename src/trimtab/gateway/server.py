@@ -1,0 +1,101 @@
+"""The uvicorn server of one process: binds first, sweeps deadlines, and drains on SIGTERM."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from trimtab.errors import ConfigError
+from trimtab.gateway.application import Gateway
+from trimtab.gateway.protocol import LimitedProtocol, NewId, limited
+from trimtab.gateway.settings import Listen, ServerSettings
+from trimtab.gateway.state import ServingState
+
+KEEP_ALIVE_S = 75
+"""Longer than the idle limit of client pools (httpx: 5 s, Go: 90 s less a margin), so that clients close first."""
+
+_log = logging.getLogger("trimtab.gateway")
+
+
+def bind(listen: Listen, where: str) -> socket.socket:
+    """A listening socket. Raises `ConfigError` when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    try:
+        bound = socket.create_server((listen.host, listen.port), family=family, backlog=2048)
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        raise ConfigError(
+            where,
+            f"'{listen.host}:{listen.port}': cannot listen here: {reason}; "
+            "stop the other process or choose another address with --listen",
+        ) from None
+    bound.setblocking(False)
+    return bound
+
+
+class GatewayServer(uvicorn.Server):
+    """Serves until told to stop; the first signal drains, the second stops at once."""
+
+    def __init__(
+        self, gateway: Gateway, settings: ServerSettings, state: ServingState, new_id: NewId
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                gateway,
+                http=limited(settings, new_id),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=2,
+            )
+        )
+        self._settings = settings
+        self._state = state
+        self._drain_until: float | None = None
+        self._on_drain: Callable[[int], None] | None = None
+
+    async def run_on(
+        self, bound: socket.socket, *, ready: Callable[[], None], draining: Callable[[int], None]
+    ) -> None:
+        """Serve on a bound socket until stopped. `draining` is told how many answers are still in flight."""
+        self._ready = ready
+        self._on_drain = draining
+        # The application reports its own failures; what uvicorn adds are duplicates with tracebacks.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await self.serve(sockets=[bound])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._state.draining or (sig == signal.SIGINT and self._state.in_flight == 0):
+            self.should_exit = True
+            self.force_exit = self._state.draining
+            return
+        self._state.draining = True
+        if self._on_drain is not None:
+            self._on_drain(self._state.in_flight)
+
+    async def on_tick(self, counter: int) -> bool:
+        if await super().on_tick(counter):
+            return True
+        now = asyncio.get_running_loop().time()
+        if counter % 10 == 0:
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, LimitedProtocol):
+                    connection.sweep(now)
+        if not self._state.draining:
+            return False
+        if self._drain_until is None:
+            self._drain_until = now + self._settings.drain_s
+        return self._state.in_flight == 0 or now > self._drain_until

@@ -1,0 +1,74 @@
+"""`[server]` of the configuration."""
+
+import ipaddress
+from collections.abc import Callable
+
+import msgspec
+
+from trimtab.config import fail
+
+
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the gateway listens and what it bears with. Times in seconds, sizes in bytes."""
+
+    listen: str = "127.0.0.1:8787"
+    max_body_bytes: int = 32_000_000
+    """Source: the vendor's limit for Messages is 32 MB."""
+    max_header_bytes: int = 64 * 1024
+    """Request line and headers together."""
+    header_timeout_s: float = 10.0
+    """From the first byte of a request (or the connection) to the end of its headers."""
+    body_timeout_s: float = 30.0
+    """A body may take this long, and one second more for each KiB that has arrived."""
+    write_timeout_s: float = 120.0
+    """A client that takes no bytes for so long is cut off."""
+    drain_s: float = 600.0
+    """After SIGTERM, answers in flight may take this long to finish."""
+    validate_streams: bool = False
+    """Debug: hold upstream event streams against the event rules and log what breaks them."""
+
+
+class Listen(msgspec.Struct, frozen=True):
+    """A checked listening address."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """For people and SDKs."""
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> "Listen":
+        """From `host:port`. Raises `ConfigError`, also for addresses that other machines can reach."""
+        host, colon, port_text = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not colon or not host or not port_text.isascii() or not port_text.isdigit():
+            fail(where, text, "must be host:port, such as '127.0.0.1:8787'")
+        port = int(port_text)
+        if port > 65535:
+            fail(where, text, "the port must be 0 to 65535")
+        if host == "localhost":
+            host = "127.0.0.1"
+        try:
+            loopback = ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            fail(where, text, "the host must be an IP address or localhost")
+        if not loopback:
+            fail(
+                where,
+                text,
+                "other machines could reach this address, and this version has no keys to tell callers apart; "
+                "use 127.0.0.1",
+            )
+        return cls(host, port)
+
+
+def check_server(settings: ServerSettings, where: Callable[[str], str]) -> Listen:
+    """Check all values and give the address. Raises `ConfigError`."""
+    for name in ServerSettings.__struct_fields__:
+        value = getattr(settings, name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
+            fail(where(name), value, "must be greater than 0")
+    return Listen.parse(settings.listen, where("listen"))
