@@ -6,21 +6,42 @@ Invariant: a price depends on the day; every figure has a unit, and a source in 
 
 from trimtab.catalogue.arm import EFFORTS, Arm, Effort
 from trimtab.catalogue.catalogue import Catalogue, CatalogueSettings
+from trimtab.catalogue.claims import Claim, load_claims
+from trimtab.catalogue.images import image_tokens, resize_for
+from trimtab.catalogue.info import model_info
+from trimtab.catalogue.lifecycle import LifecycleNote, lifecycle_notes
+from trimtab.catalogue.live import Difference, compare_live
 from trimtab.catalogue.model import Model, Platform, PriceRow
 from trimtab.catalogue.pricing import NanoUSD
-from trimtab.catalogue.tiers import Tiers, TierSettings, resolve_tiers
+from trimtab.catalogue.tiers import Tiers, TierSettings, resolve_arm, resolve_tiers
+from trimtab.catalogue.token_tables import ContentClass
+from trimtab.catalogue.tokens import estimate_tokens, token_ratio, upper_bound_tokens
 
 __all__ = [
     "EFFORTS",
     "Arm",
     "Catalogue",
     "CatalogueSettings",
+    "Claim",
+    "ContentClass",
+    "Difference",
     "Effort",
+    "LifecycleNote",
     "Model",
     "NanoUSD",
     "Platform",
     "PriceRow",
     "TierSettings",
     "Tiers",
+    "compare_live",
+    "estimate_tokens",
+    "image_tokens",
+    "lifecycle_notes",
+    "load_claims",
+    "model_info",
+    "resize_for",
+    "resolve_arm",
     "resolve_tiers",
+    "token_ratio",
+    "upper_bound_tokens",
 ]
