@@ -92,6 +92,9 @@ def streamed(pieces: Iterable[bytes], *headers: bytes) -> list[bytes]:
     return [b"\r\n".join(lines) + b"\r\n\r\n", *chunks, b"0\r\n\r\n"]
 
 
+USUAL_HEADERS = {"x-api-key": CLIENT_KEY, "anthropic-version": "2023-06-01"}
+
+
 class Client:
     """A client that sends exactly the bytes it is given, over one connection."""
 
@@ -103,7 +106,7 @@ class Client:
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         self.connection.putrequest("POST", path, skip_accept_encoding=True)
         given = {name.lower() for name, _ in headers}
-        for name, value in (("x-api-key", CLIENT_KEY), ("anthropic-version", "2023-06-01")):
+        for name, value in USUAL_HEADERS.items():
             if name not in given:
                 self.connection.putheader(name, value)
         self.connection.putheader("content-type", "application/json")
@@ -332,7 +335,7 @@ def test_a_chunked_request_is_read_whole(gateway: Any, upstream: Any) -> None:
         "POST",
         "/v1/messages",
         pieces,
-        {"x-api-key": CLIENT_KEY, "transfer-encoding": "chunked"},
+        {**USUAL_HEADERS, "transfer-encoding": "chunked"},
         encode_chunked=True,
     )
     answer = connection.getresponse()
@@ -474,7 +477,7 @@ def test_a_client_that_leaves_frees_the_platform_within_100_ms(gateway: Any, ups
     upstream.closed_at.clear()
     upstream.answer = endless
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
-    connection.request("POST", "/v1/messages", body_of(MODEL, stream=True), {"x-api-key": CLIENT_KEY})
+    connection.request("POST", "/v1/messages", body_of(MODEL, stream=True), USUAL_HEADERS)
     answer = connection.getresponse()
     assert answer.read(20)
     request_id = answer.headers["x-trimtab-request"]

@@ -287,3 +287,50 @@ def test_virtual_models_follow_the_tiers(run: Run, simulator: Any) -> None:
     assert seen["asked"]["headers"]["x-trimtab-arm"] == f"{SONNET}@high"
     assert "effort=high" in seen["asked"]["headers"]["x-trimtab-adaptations"]
     assert simulator.record(seen["asked"]["headers"]["x-trimtab-request"])["session"]
+
+
+def faulty(serve: Callable[..., Any]) -> Any:
+    """A server whose platform fails by script. The script counts calls, so each run has its own."""
+    script = Path(__file__).resolve().parent / "faults.yaml"
+    return serve(
+        f'[platforms.sim]\nkind = "simulator"\nscript = "{script}"\nlatency_scale = 0.0\ndeadline_s = 1.0\n'
+    )
+
+
+def test_the_sdks_retries_work_through_the_gateway(python: Path, serve: Callable[..., Any]) -> None:
+    server = faulty(serve)
+    seen = run_program(python, "retries", server)
+    assert_message(seen["overloaded"])
+    assert seen["overloaded"]["retries"] == 1
+    assert_message(seen["limited"])
+    assert seen["limited"]["retries"] == 1
+    # The platform said 2 seconds; without it the SDK would come back after half a second.
+    assert 1.9 < seen["limited"]["took_s"] < 4
+    assert_message(seen["streamed"])
+
+    overloaded, limited = seen["given_up_overloaded"], seen["given_up_limited"]
+    assert (overloaded["status"], overloaded["type"]) == (529, "overloaded_error")
+    assert overloaded["message"] == "Overloaded, as the script says"
+    assert overloaded["request_id"]
+    assert {"OverloadedError", "InternalServerError"} & set(overloaded["classes"])
+    assert (limited["class"], limited["status"], limited["type"]) == (
+        "RateLimitError",
+        429,
+        "rate_limit_error",
+    )
+    assert limited["retry_after"] == "30"
+
+    # The failed first call and its retry are two requests, each with its own record.
+    record = server.record(seen["overloaded"]["headers"]["x-trimtab-request"])
+    assert len(record["attempts"]) == 1
+
+
+def test_stalls_and_cuts_are_errors_that_a_program_can_see(python: Path, serve: Callable[..., Any]) -> None:
+    seen = run_program(python, "timeouts", faulty(serve))
+    assert seen["impatient"]["problem"] == "APITimeoutError"
+    assert seen["impatient"]["took_s"] < 3
+    assert_message(seen["impatient"]["after"])
+    for fault in ("cut", "error_event", "stall"):
+        assert seen[fault]["class"] is not None, f"{fault}: a broken stream passed for a whole answer"
+    assert seen["error_event"]["type"] == "overloaded_error"
+    assert seen["stall"]["type"] == "timeout_error"

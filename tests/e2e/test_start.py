@@ -25,9 +25,13 @@ QUESTION = json.dumps(
 ).encode()
 
 
+HEADERS = {"content-type": "application/json", "anthropic-version": "2023-06-01"}
+
+
 def post(port: int, body: bytes = QUESTION) -> http.client.HTTPResponse:
+    """One request on a connection of its own, which is closed when the answer has been read."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("POST", "/v1/messages", body, {"content-type": "application/json", "anthropic-version": "2023-06-01"})
+    connection.request("POST", "/v1/messages", body, {**HEADERS, "connection": "close"})
     return connection.getresponse()
 
 
@@ -154,13 +158,14 @@ def test_a_stream_in_flight_outlives_sigterm_and_new_requests_are_told_to_come_b
     server.process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     try:
-        kept.request("POST", "/v1/messages", QUESTION, {"content-type": "application/json", "anthropic-version": "2023-06-01"})
+        kept.request("POST", "/v1/messages", QUESTION, HEADERS)
         refused = kept.getresponse()
         assert refused.status == 503
         assert int(refused.headers["retry-after"]) >= 0
         assert json.loads(refused.read())["type"] == "error"
     except (ConnectionError, http.client.HTTPException):
         pass  # an idle connection may be closed instead: the client's next attempt goes to another instance
+    kept.close()
     go_on.set()
     assert streaming.read() == end
     assert server.process.wait(10) == 0

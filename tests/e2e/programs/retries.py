@@ -36,7 +36,7 @@ tell(
     {
         "overloaded": timed("please: overloaded once"),
         "limited": timed("please: limited once"),
-        "streamed": streamed("please: overloaded once, streamed"),
+        "streamed": streamed("please: overload in a stream"),
         "given_up_overloaded": given_up("please: overloaded always"),
         "given_up_limited": given_up("please: limited always"),
     }

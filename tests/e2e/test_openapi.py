@@ -1,0 +1,59 @@
+"""The HTTP surface keeps to its own OpenAPI description, whatever is thrown at it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+import yaml
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+
+import trimtab.gateway
+
+DESCRIPTION = Path(trimtab.gateway.__file__).with_name("openapi.yaml")
+OPERATIONS = [
+    (path, method)
+    for path, item in yaml.safe_load(DESCRIPTION.read_text())["paths"].items()
+    for method in item
+    if method in ("get", "put", "post", "delete", "head", "patch")
+]
+
+
+@pytest.fixture(scope="module")
+def described(serve: Callable[..., Any]) -> Any:
+    server = serve('[platforms.sim]\nkind = "simulator"\nlatency_scale = 0.0\n')
+    return schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+
+
+HAS_INPUT = [(path, method) for path, method in OPERATIONS if method == "post" or path == "/v1/models"]
+"""Operations that can be called wrongly at all: a body, or a parameter that is not free text."""
+
+# What a description cannot say: names of things that exist, and what only the platform can judge.
+NOT_PROMISED = [schemathesis.checks.positive_data_acceptance]
+
+
+def attack(described: Any, path: str, method: str, mode: GenerationMode) -> None:
+    operation = described[path][method]
+
+    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def hold(case: schemathesis.Case) -> None:
+        case.call_and_validate(timeout=30, excluded_checks=NOT_PROMISED)
+
+    hold()
+
+
+@pytest.mark.parametrize(
+    ("path", "method"), OPERATIONS, ids=[f"{method} {path}" for path, method in OPERATIONS]
+)
+def test_valid_requests_get_what_the_description_promises(described: Any, path: str, method: str) -> None:
+    attack(described, path, method, GenerationMode.POSITIVE)
+
+
+@pytest.mark.parametrize(
+    ("path", "method"), HAS_INPUT, ids=[f"{method} {path}" for path, method in HAS_INPUT]
+)
+def test_invalid_requests_get_an_error_of_the_described_shape(described: Any, path: str, method: str) -> None:
+    attack(described, path, method, GenerationMode.NEGATIVE)
