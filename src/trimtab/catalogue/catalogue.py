@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from trimtab.catalogue import pricing
-from trimtab.catalogue.model import PLATFORMS, Model
+from trimtab.catalogue.model import PLATFORMS, Model, PriceRow
 from trimtab.catalogue.overlay import Overlay, check_model, price_layers
 from trimtab.catalogue.pricing import NanoUSD, Timeline
 from trimtab.catalogue.reading import read_yaml, show, to_struct
@@ -203,6 +203,10 @@ class Catalogue:
         table = self._timeline(model, platform).on(pricing.utc_day(at))
         bits = self._variant(model, False, fast, us)
         return pricing.rounded(pricing.costliest(table, max(input_tokens, 0), max(max_tokens, 0), bits))
+
+    def price_row(self, model: Model, day: datetime.date, *, platform: str = "anthropic") -> PriceRow:
+        """The row that prices a model on a day (UTC), negotiated prices included."""
+        return self._timeline(model, platform).on(day.toordinal()).row
 
     @staticmethod
     def _variant(model: Model, batch: bool, fast: bool, us: bool) -> int:

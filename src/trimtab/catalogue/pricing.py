@@ -48,6 +48,8 @@ class Table(NamedTuple):
     variants: tuple[Rates, ...]
     long_above: int
     """Prompt tokens up to which the plain rates hold; a huge number where there is no such rule."""
+    row: PriceRow
+    """Where the rates come from."""
 
 
 class Timeline(NamedTuple):
@@ -103,7 +105,7 @@ def _row_on(chains: list[list[PriceRow]], day: int) -> PriceRow | None:
 
 def _compile(row: PriceRow, day: int) -> Table:
     long_above = row.long_prompt.above_tokens if row.long_prompt else _NEVER
-    return Table(tuple(_rates(row, day, bits) for bits in _VARIANTS), long_above)
+    return Table(tuple(_rates(row, day, bits) for bits in _VARIANTS), long_above, row)
 
 
 def _rates(row: PriceRow, day: int, bits: int) -> Rates:

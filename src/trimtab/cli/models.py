@@ -1,0 +1,260 @@
+"""What `trimtab models` shows: the catalogue as a table or JSON, tier bindings, life cycle, live differences.
+
+What it is not: the command itself, or the call to the platform. Nothing here reads configuration.
+Invariant: the figures are those of the catalogue on the given day, negotiated prices included.
+"""
+
+import datetime
+from collections.abc import Sequence
+from decimal import Decimal
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from trimtab.catalogue import (
+    EFFORTS,
+    Catalogue,
+    Difference,
+    Effort,
+    LifecycleNote,
+    Model,
+    PriceRow,
+    Tiers,
+    lifecycle_notes,
+)
+
+WIDE_COLUMNS = 136
+"""From this width on every fact has a column of its own; below, effort and thinking share one."""
+
+
+def render_models(catalogue: Catalogue, tiers: Tiers, today: datetime.date) -> RenderableType:
+    """The catalogue for people: a table, what the marks mean, and life-cycle notes."""
+    bound = _bound(catalogue, tiers)
+    prices = f"Prices: US dollars per million tokens on {today} (input, output, cache read)."
+    parts: list[RenderableType] = [
+        _ModelTable(catalogue, bound, today),
+        Text(prices, style="dim"),
+        Text("* default effort   ≥ not before   (l) dearer for long prompts", style="dim"),
+        Text(f"Catalogue {catalogue.version}, as of {catalogue.as_of}.", style="dim"),
+    ]
+    notes = lifecycle_notes(catalogue, today)
+    if notes:
+        parts += [Text(""), Text("Life cycle", style="bold"), _notes_table(notes, bound)]
+    return Group(*parts)
+
+
+def models_json(catalogue: Catalogue, tiers: Tiers, today: datetime.date) -> list[dict[str, object]]:
+    """The catalogue for programs, one object a model; prices are numbers in US dollars per million tokens."""
+    bound = _bound(catalogue, tiers)
+    notes = lifecycle_notes(catalogue, today)
+    return [
+        {
+            "id": model.id,
+            "name": model.display_name,
+            "aliases": list(model.aliases),
+            "line": model.line,
+            "availability": model.availability,
+            "tiers": bound.get(model.id, []),
+            "context": model.limits.context,
+            "max_output": model.limits.max_output,
+            "usd_per_mtok": _price_json(catalogue.price_row(model, today)),
+            "effort": {"levels": list(model.effort_levels), "default": model.default_effort},
+            "thinking": {"adaptive": model.thinking.adaptive, "default": model.thinking.default},
+            "vision": model.vision,
+            "lifecycle": model.status_on(today),
+            "retires": _iso(model.lifecycle.retires),
+            "retires_not_before": _iso(model.lifecycle.retires_not_before),
+            "lifecycle_notes": [note.text for note in notes if note.model == model.id],
+            "unverified": list(model.unverified),
+            "notes": list(model.notes),
+        }
+        for model in catalogue.models
+    ]
+
+
+def render_differences(differences: Sequence[Difference], platform: str) -> RenderableType:
+    """What `trimtab models --check` found on a platform."""
+    if not differences:
+        return Text(f"The catalogue agrees with {platform}.")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("model", no_wrap=True)
+    table.add_column("difference")
+    for difference in differences:
+        table.add_row(difference.model, difference.text)
+    count = len(differences)
+    title = f"{count} difference{'' if count == 1 else 's'} between the catalogue and {platform}:"
+    return Group(Text(title), table)
+
+
+class _ModelTable:
+    """Chooses its columns by the width that it is given."""
+
+    def __init__(self, catalogue: Catalogue, bound: dict[str, list[str]], today: datetime.date) -> None:
+        self._catalogue = catalogue
+        self._bound = bound
+        self._today = today
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._wide() if options.max_width >= WIDE_COLUMNS else self._narrow()
+
+    def _wide(self) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        table.add_column("model", no_wrap=True)
+        table.add_column("tiers", style="green", overflow="fold")
+        table.add_column("context/out", justify="right", no_wrap=True)
+        table.add_column("in", justify="right", no_wrap=True)
+        table.add_column("out", justify="right", no_wrap=True)
+        table.add_column("read", justify="right", no_wrap=True)
+        table.add_column("effort", no_wrap=True)
+        table.add_column("thinking", no_wrap=True)
+        table.add_column("retires", no_wrap=True)
+        for model in self._catalogue.models:
+            row = self._catalogue.price_row(model, self._today)
+            table.add_row(
+                model.id,
+                ", ".join(self._bound.get(model.id, ())),
+                _sizes(model),
+                usd(row.input) + _long_mark(row),
+                usd(row.output),
+                usd(row.cache_read),
+                " ".join(_starred(level, model) for level in model.effort_levels) or "-",
+                _thinking(model),
+                self._retires(model),
+                style=self._style(model),
+            )
+        return table
+
+    def _narrow(self) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+        table.add_column("model\n  tiers", no_wrap=True)
+        table.add_column("context\n/out", no_wrap=True)
+        table.add_column("in/out\nread", no_wrap=True)
+        table.add_column("effort\nthinking", no_wrap=True)
+        table.add_column("retires", no_wrap=True)
+        for model in self._catalogue.models:
+            row = self._catalogue.price_row(model, self._today)
+            bound = self._bound.get(model.id)
+            name = Text(model.id)
+            if bound:
+                name.append(f"\n  {', '.join(bound)}", style="green")
+            table.add_row(
+                name,
+                _sizes(model),
+                f"{usd(row.input)}/{usd(row.output)}\n{usd(row.cache_read)}{_long_mark(row)}",
+                f"{_effort_range(model)}\n{_thinking(model)}",
+                self._retires(model),
+                style=self._style(model),
+            )
+        return table
+
+    def _retires(self, model: Model) -> str:
+        life = model.lifecycle
+        if model.retired_on(self._today):
+            return "retired"
+        if life.retires is not None:
+            return life.retires.isoformat()
+        return f"≥{life.retires_not_before}" if life.retires_not_before else "-"
+
+    def _style(self, model: Model) -> str | None:
+        return "dim" if model.retired_on(self._today) else None
+
+
+def _notes_table(notes: list[LifecycleNote], bound: dict[str, list[str]]) -> RenderableType:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for note in notes:
+        tiers = bound.get(note.model)
+        text = Text(note.text)
+        if tiers:
+            text.append(f" (bound to {', '.join(tiers)})", style="bold yellow")
+        table.add_row(note.model, text)
+    return Padding(table, (0, 0, 0, 2))
+
+
+def _bound(catalogue: Catalogue, tiers: Tiers) -> dict[str, list[str]]:
+    """Tier names by model id; an arm's effort and thinking stand behind the name."""
+    bound: dict[str, list[str]] = {}
+    for name, arm in tiers.items():
+        model = catalogue.find(arm.model)
+        if model is not None:
+            extra = str(arm).removeprefix(arm.model)
+            bound.setdefault(model.id, []).append(f"{name} {extra}" if extra else name)
+    return bound
+
+
+def usd(figure: Decimal) -> str:
+    """A price without needless zeros."""
+    text = f"{figure:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _long_mark(row: PriceRow) -> str:
+    return " (l)" if row.long_prompt else ""
+
+
+def _sizes(model: Model) -> str:
+    return f"{_short(model.limits.context)}/{_short(model.limits.max_output)}"
+
+
+def _short(tokens: int) -> str:
+    if tokens % 1_000_000 == 0 and tokens:
+        return f"{tokens // 1_000_000}M"
+    return f"{round(tokens / 1000)}k" if tokens >= 1000 else str(tokens)
+
+
+def _starred(level: Effort, model: Model) -> str:
+    return f"{level}*" if level == model.default_effort else level
+
+
+def _effort_range(model: Model) -> str:
+    """`low..max (high*)`: neighbouring levels drawn together."""
+    levels = model.effort_levels
+    if not levels:
+        return "-"
+    runs: list[list[Effort]] = []
+    for level in levels:
+        if runs and EFFORTS.index(level) == EFFORTS.index(runs[-1][-1]) + 1:
+            runs[-1].append(level)
+        else:
+            runs.append([level])
+    text = ",".join(f"{run[0]}..{run[-1]}" if len(run) > 2 else ",".join(run) for run in runs)
+    return f"{text} {model.default_effort}*" if model.default_effort else text
+
+
+def _thinking(model: Model) -> str:
+    thinking = model.thinking
+    if not thinking.supported:
+        return "-"
+    if thinking.default == "always":
+        return "always"
+    kind = "adaptive" if thinking.adaptive else "budget"
+    return f"{kind}, {'on' if thinking.default == 'adaptive' else 'off'}"
+
+
+def _price_json(row: PriceRow) -> dict[str, object]:
+    figures: dict[str, object] = {
+        name: float(getattr(row, name))
+        for name in ("input", "output", "cache_write_5m", "cache_write_1h", "cache_read")
+    }
+    figures["effective_from"] = row.effective_from.isoformat()
+    if row.long_prompt is not None:
+        figures["long_prompt"] = {
+            "above_tokens": row.long_prompt.above_tokens,
+            "input_factor": float(row.long_prompt.input_factor),
+            "output_factor": float(row.long_prompt.output_factor),
+        }
+    if row.fast is not None:
+        figures["fast"] = {
+            "input": float(row.fast.input),
+            "output": float(row.fast.output),
+            "until": _iso(row.fast.until),
+        }
+    return figures
+
+
+def _iso(day: datetime.date | None) -> str | None:
+    return day.isoformat() if day is not None else None
