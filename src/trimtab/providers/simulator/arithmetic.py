@@ -103,7 +103,11 @@ def _number(text: str, at: int) -> tuple[str, int]:
     end = at
     while end < len(text) and text[end] in _DIGITS:
         end += 1
-    while text[end : end + 1] == "," and text[end + 1 : end + 4].isdecimal() and len(text[end + 1 : end + 4]) == 3:
+    while (
+        text[end : end + 1] == ","
+        and text[end + 1 : end + 4].isdecimal()
+        and len(text[end + 1 : end + 4]) == 3
+    ):
         end += 4
     if text[end : end + 1] == "." and text[end + 1 : end + 2] in _DIGITS and text[end + 1 : end + 2]:
         while end < len(text) and (text[end] in _DIGITS or text[end] == "."):
@@ -122,7 +126,7 @@ def _worked_out(run: list[_Token]) -> ArithmeticTask | None:
         tokens.pop()
     while tokens.count("(") > tokens.count(")") and tokens[0] == "(":
         tokens.pop(0)
-    if len(tokens) > _MAX_TOKENS or not any(token in "+-*/" for token in tokens[1:]) or _is_date(run):
+    if len(tokens) > _MAX_TOKENS or not any(part in "+-*/" for part in tokens[1:]) or _is_date(run):
         return None
     try:
         value, difficulty = _Descent(tokens).whole()
@@ -187,17 +191,17 @@ class _Descent:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             raise _Refused
-        token = self._take()
-        if token == "-":
+        taken = self._take()
+        if taken == "-":
             value, difficulty = self._factor()
             value = -value
-        elif token == "(":
+        elif taken == "(":
             value, difficulty = self._sum()
             difficulty += _NESTING_WEIGHT
             if self._take() != ")":
                 raise _Refused
-        elif token.isdecimal() and len(token) <= _MAX_DIGITS:
-            value, difficulty = Fraction(int(token)), 0.0
+        elif taken.isdecimal() and len(taken) <= _MAX_DIGITS:
+            value, difficulty = Fraction(int(taken)), 0.0
         else:
             raise _Refused
         self._depth -= 1
@@ -212,11 +216,11 @@ def _spelt(tokens: list[str]) -> str:
     """The expression with one space around operators and none inside parentheses or behind a sign."""
     text = ""
     before = ""
-    for token in tokens:
-        sign = token == "-" and (not before or before in "+-*/(")
-        glued = not text or before in ("(", "sign") or token == ")"
-        text += token if glued else " " + token
-        before = "sign" if sign else token
+    for part in tokens:
+        sign = part == "-" and (not before or before in "+-*/(")
+        glued = not text or before in ("(", "sign") or part == ")"
+        text += part if glued else " " + part
+        before = "sign" if sign else part
     return text
 
 

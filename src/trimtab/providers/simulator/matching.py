@@ -74,7 +74,9 @@ def _holds(match: Match, facts: Facts) -> bool:
         fnmatchcase(model, pattern) for pattern in _several(match.model) for model in facts.models
     ):
         return False
-    if match.contains is not None and not all(part.lower() in facts.text for part in _several(match.contains)):
+    if match.contains is not None and not all(
+        part.lower() in facts.text for part in _several(match.contains)
+    ):
         return False
     return all(_has_header(facts.headers, name, part) for name, part in match.header.items())
 

@@ -141,5 +141,7 @@ def _result_text(block: Raw) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        return "\n".join([inner["text"] if inner["type"] == "text" else f"[{inner['type']}]" for inner in content])
+        return "\n".join(
+            [inner["text"] if inner["type"] == "text" else f"[{inner['type']}]" for inner in content]
+        )
     return ""

@@ -50,7 +50,9 @@ class SimResponse(msgspec.Struct, frozen=True):
                 raise SimulatedCut("the simulator cut this response, as its script says")
 
 
-def after_events(steps: Iterable[Step], count: int, inserted: Iterable[Step], *, stop: bool) -> Iterator[Step]:
+def after_events(
+    steps: Iterable[Step], count: int, inserted: Iterable[Step], *, stop: bool
+) -> Iterator[Step]:
     """Insert steps behind the first `count` byte steps (events); with `stop`, nothing follows them."""
     seen = 0
     done = False

@@ -30,15 +30,21 @@ ERROR_TYPES: dict[int, AnthropicErrorType] = {
 Endpoint = Literal["messages", "count_tokens", "models"]
 RefusalCategory = Literal["cyber", "bio", "frontier_llm", "reasoning_extraction", "general_harms"]
 StopReason = Literal[
-    "end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal", "model_context_window_exceeded"
+    "end_turn",
+    "max_tokens",
+    "stop_sequence",
+    "tool_use",
+    "pause_turn",
+    "refusal",
+    "model_context_window_exceeded",
 ]
 
 
-class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Named fields only, nothing unknown."""
 
 
-class Match(_Row, frozen=True):
+class Match(_Row, frozen=True, kw_only=True):
     """All given keys must hold."""
 
     endpoint: Endpoint = "messages"
@@ -56,21 +62,21 @@ class Match(_Row, frozen=True):
     """Only the first so many of them."""
 
 
-class ToolCall(_Row, frozen=True):
+class ToolCall(_Row, frozen=True, kw_only=True):
     """A tool call to emit."""
 
     name: str
     input: dict[str, Any] = {}
 
 
-class Refusal(_Row, frozen=True):
+class Refusal(_Row, frozen=True, kw_only=True):
     """A refusal; with `text` in the reply it comes mid-way, without it before any output."""
 
     category: RefusalCategory | None = None
     explanation: str | None = None
 
 
-class ErrorReply(_Row, frozen=True):
+class ErrorReply(_Row, frozen=True, kw_only=True):
     """An HTTP error answer."""
 
     status: Annotated[int, msgspec.Meta(ge=400, le=599)]
@@ -90,7 +96,7 @@ class ErrorReply(_Row, frozen=True):
         return self.type or ERROR_TYPES.get(self.status, "api_error")
 
 
-class StreamError(_Row, frozen=True):
+class StreamError(_Row, frozen=True, kw_only=True):
     """An `error` event after a 200; the stream ends with it."""
 
     after_events: _Count
@@ -98,14 +104,14 @@ class StreamError(_Row, frozen=True):
     message: str = "Overloaded"
 
 
-class CutAt(_Row, frozen=True):
+class CutAt(_Row, frozen=True, kw_only=True):
     """The connection breaks: give one of the two."""
 
     after_events: _Count | None = None
     after_bytes: _Count | None = None
 
 
-class Stall(_Row, frozen=True):
+class Stall(_Row, frozen=True, kw_only=True):
     """Nothing comes for a while; then the answer goes on."""
 
     where: Literal["before_head", "after_head", "after_events"]
@@ -114,7 +120,7 @@ class Stall(_Row, frozen=True):
     seconds: _Seconds
 
 
-class RawReply(_Row, frozen=True):
+class RawReply(_Row, frozen=True, kw_only=True):
     """An answer that is not the API's: a proxy's page, broken JSON."""
 
     body: str
@@ -123,7 +129,7 @@ class RawReply(_Row, frozen=True):
     headers: dict[str, str] = {}
 
 
-class Reply(_Row, frozen=True):
+class Reply(_Row, frozen=True, kw_only=True):
     """What happens. Without content keys the usual simulated answer is given, with the faults on top."""
 
     text: str | None = None
@@ -147,7 +153,9 @@ class Reply(_Row, frozen=True):
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """`tool_use` as a tuple."""
-        return self.tool_use if isinstance(self.tool_use, tuple) else (self.tool_use,) if self.tool_use else ()
+        return (
+            self.tool_use if isinstance(self.tool_use, tuple) else (self.tool_use,) if self.tool_use else ()
+        )
 
     @property
     def has_content(self) -> bool:
@@ -155,14 +163,14 @@ class Reply(_Row, frozen=True):
         return any((self.text is not None, self.tool_use, self.refusal, self.pause_turn))
 
 
-class Rule(_Row, frozen=True):
+class Rule(_Row, frozen=True, kw_only=True):
     """One rule; the first that matches is used."""
 
     match: Match = Match()
     reply: Reply
 
 
-class Case(_Row, frozen=True):
+class Case(_Row, frozen=True, kw_only=True):
     """A task with a known answer, answered right or wrong as model, effort and difficulty have it."""
 
     contains: _Texts
@@ -172,7 +180,7 @@ class Case(_Row, frozen=True):
     """In logits: at the model's skill, half of the answers are right."""
 
 
-class Script(_Row, frozen=True):
+class Script(_Row, frozen=True, kw_only=True):
     """A script file."""
 
     version: Literal[1]
@@ -216,7 +224,9 @@ _STREAM_FAULTS = ("stream_error",)
 def _check_rule(rule: Rule, where: str) -> None:
     """What the types cannot say: keys that exclude or need each other."""
     reply = rule.reply
-    given = [name for name in Reply.__struct_fields__ if getattr(reply, name) not in (None, {}, False, 0.0, ())]
+    given = [
+        name for name in Reply.__struct_fields__ if getattr(reply, name) not in (None, {}, False, 0.0, ())
+    ]
     whole = [name for name in ("error", "raw") if name in given]
     clashing = [name for name in (*_CONTENT, *_STREAM_FAULTS) if name in given]
     if len(whole) == 2:
@@ -224,12 +234,22 @@ def _check_rule(rule: Rule, where: str) -> None:
     if whole and clashing:
         fail(f"{where}.reply.{clashing[0]}", whole[0], f"cannot stand beside `{whole[0]}`; remove one")
     if rule.match.endpoint != "messages" and clashing:
-        fail(f"{where}.reply.{clashing[0]}", rule.match.endpoint, "only answers of endpoint `messages` have this key")
+        fail(
+            f"{where}.reply.{clashing[0]}",
+            rule.match.endpoint,
+            "only answers of endpoint `messages` have this key",
+        )
     if reply.refusal is not None and (reply.tool_use or reply.pause_turn):
-        fail(f"{where}.reply.refusal", "refusal", "cannot stand beside `tool_use` or `pause_turn`; remove one")
+        fail(
+            f"{where}.reply.refusal", "refusal", "cannot stand beside `tool_use` or `pause_turn`; remove one"
+        )
     cut = reply.cut
     if cut is not None and (cut.after_events is None) == (cut.after_bytes is None):
         fail(f"{where}.reply.cut", {}, "give one of `after_events` and `after_bytes`")
     stall = reply.stall
     if stall is not None and (stall.where == "after_events") != (stall.events is not None):
-        fail(f"{where}.reply.stall.events", stall.events, "belongs to `where: after_events`, and is needed there")
+        fail(
+            f"{where}.reply.stall.events",
+            stall.events,
+            "belongs to `where: after_events`, and is needed there",
+        )

@@ -44,7 +44,9 @@ class _Synthesis:
     def value(self, schema: Any, name: str, depth: int) -> Any:
         self._left -= 1
         if not isinstance(schema, dict) or depth > _MAX_DEPTH or self._left < 0:
-            return {} if _kind(schema) == "object" else None if _kind(schema) is None else _EMPTY[_kind(schema)]
+            return (
+                {} if _kind(schema) == "object" else None if _kind(schema) is None else _EMPTY[_kind(schema)]
+            )
         if "$ref" in schema:
             target = str(schema["$ref"]).rpartition("/")[2]
             return self.value(self._definitions.get(target, {}), name, depth + 1)
@@ -100,9 +102,16 @@ class _Synthesis:
         return text[:most]
 
     def _number(self, schema: Raw, name: str, *, whole: bool) -> int | float:
-        if self._answer is not None and name in _ANSWER_NAMES and (number := _parsed(self._answer, whole)) is not None:
+        if (
+            self._answer is not None
+            and name in _ANSWER_NAMES
+            and (number := _parsed(self._answer, whole)) is not None
+        ):
             return number
-        low, high = _bound(schema, "minimum", "exclusiveMinimum", 1), _bound(schema, "maximum", "exclusiveMaximum", -1)
+        low, high = (
+            _bound(schema, "minimum", "exclusiveMinimum", 1),
+            _bound(schema, "maximum", "exclusiveMaximum", -1),
+        )
         step = _number_or_none(schema.get("multipleOf"))
         value: float = 1
         if low is not None:

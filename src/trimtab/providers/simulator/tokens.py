@@ -60,7 +60,9 @@ class TokenCount:
             frame = self._shape.message_frame
             content = message["content"]
             if isinstance(content, str):
-                yield Segment(frame + self.text(content, prompt), "messages", [message["role"], content], None)
+                yield Segment(
+                    frame + self.text(content, prompt), "messages", [message["role"], content], None
+                )
                 continue
             for block in blocks_of(message):
                 yield Segment(frame + self._block(block, prompt), "messages", block, _mark(block))
@@ -81,7 +83,7 @@ class TokenCount:
             overhead = 0
 
     def _json(self, value: Any, prompt: Prompt) -> int:
-        return self.text(msgspec.json.encode(value).decode(), prompt)
+        return estimate_tokens(msgspec.json.encode(value), prompt.model.tokenizer)
 
     def _block(self, block: Raw, prompt: Prompt) -> int:
         match block["type"]:

@@ -185,12 +185,16 @@ class HistoryCheck:
                 f"{head.media_type} image",
             )
         if max(head.width, head.height) > _MAX_IMAGE_PX:
-            raise refuse(at, f"At least one of the image dimensions exceed max allowed size: {_MAX_IMAGE_PX} pixels")
+            raise refuse(
+                at, f"At least one of the image dimensions exceed max allowed size: {_MAX_IMAGE_PX} pixels"
+            )
         self.found.images.append(head)
 
     def _document(self, block: Raw, at: str, role: str) -> None:
         if role == "assistant" and self._version == NO_SAMPLING_VERSION:
-            raise refuse(at, "document blocks are not permitted in assistant messages on this anthropic-version")
+            raise refuse(
+                at, "document blocks are not permitted in assistant messages on this anthropic-version"
+            )
         tag(needed(block, "source", at), f"{at}.source", ("base64", "text", "content", "url", "file"))
         if (citations := block.get("citations")) is not None:
             self.found.citations |= bool(as_object(citations, f"{at}.citations").get("enabled"))
@@ -225,7 +229,8 @@ class HistoryCheck:
                     "These blocks must remain as they were in the original response.",
                 )
             case "other_model" if (
-                self._model.features.binds_thinking_blocks == "all_accounts" and not self._thinking.drop_unbound
+                self._model.features.binds_thinking_blocks == "all_accounts"
+                and not self._thinking.drop_unbound
             ):
                 raise refuse(
                     place, "Invalid `signature` in `thinking` block. The block is bound to a different model."
@@ -244,7 +249,9 @@ class HistoryCheck:
         only(value, ("type", "ttl"), at)
         ttl = as_choice(value.get("ttl") or "5m", f"{at}.ttl", ("5m", "1h"))
         if ttl == "1h" and self.found.last_ttl_5m:
-            raise refuse(at, "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block")
+            raise refuse(
+                at, "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block"
+            )
         self.found.last_ttl_5m = ttl == "5m"
         self.found.breakpoints += 1
         if self.found.breakpoints > _MAX_BREAKPOINTS:
@@ -302,7 +309,9 @@ def _check_results(index: int, blocks: list[Raw], results: list[str], open_calls
                 "in the previous message."
             )
     if len(set(results)) < len(results):
-        raise RequestError(f"messages.{index}.content: each tool_use must have a single result. Found several.")
+        raise RequestError(
+            f"messages.{index}.content: each tool_use must have a single result. Found several."
+        )
 
 
 def _unanswered(index: int, missing: list[str]) -> RequestError:

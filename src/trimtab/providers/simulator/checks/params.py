@@ -126,7 +126,11 @@ def check_sampling(raw: Raw, model: Model, version: str, thinking: ThinkingPlan)
     if top_k is not None:
         as_int(top_k, "top_k", ge=0)
     if model.accepts.sampling == "reject":
-        for name, value, default in (("temperature", temperature, 1), ("top_p", top_p, 1), ("top_k", top_k, None)):
+        for name, value, default in (
+            ("temperature", temperature, 1),
+            ("top_p", top_p, 1),
+            ("top_k", top_k, None),
+        ):
             if value is not None and value != default:
                 raise RequestError(f"`{name}` is deprecated for this model.")
     if model.accepts.sampling == "one" and temperature is not None and top_p is not None:
@@ -139,7 +143,9 @@ def check_sampling(raw: Raw, model: Model, version: str, thinking: ThinkingPlan)
         if top_k is not None:
             raise RequestError("`top_k` must be unset when thinking is enabled.")
         if top_p is not None and top_p < 0.95:
-            raise RequestError("`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled.")
+            raise RequestError(
+                "`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled."
+            )
 
 
 def check_effort(config: Raw, model: Model) -> Effort | None:
@@ -226,12 +232,15 @@ def _refuse_high(refused: bool, effort: Effort | None) -> None:
 
 def _thinking_budget(value: Raw, model: Model, max_tokens: int | None) -> int:
     budget = as_int(
-        needed(value, "budget_tokens", "thinking.enabled"), "thinking.enabled.budget_tokens", ge=_THINKING_BUDGET_MIN
+        needed(value, "budget_tokens", "thinking.enabled"),
+        "thinking.enabled.budget_tokens",
+        ge=_THINKING_BUDGET_MIN,
     )
     if model.thinking.enabled == "rejected":
         advice = ' Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.'
         raise RequestError(
-            '"thinking.type.enabled" is not supported for this model.' + (advice if model.thinking.adaptive else "")
+            '"thinking.type.enabled" is not supported for this model.'
+            + (advice if model.thinking.adaptive else "")
         )
     if max_tokens is not None and budget >= max_tokens:
         raise RequestError("`max_tokens` must be greater than `thinking.budget_tokens`.")

@@ -54,7 +54,9 @@ class SchemaLimits:
         self._definitions = definitions if isinstance(definitions, dict) else {}
         self._node(schema, at, ())
         if self._optional > MAX_OPTIONAL:
-            raise refuse(at, f"Schema is too complex: {self._optional} optional parameters, limit {MAX_OPTIONAL}")
+            raise refuse(
+                at, f"Schema is too complex: {self._optional} optional parameters, limit {MAX_OPTIONAL}"
+            )
         if self._unions > MAX_UNIONS:
             raise refuse(at, f"Schema is too complex: {self._unions} union parameters, limit {MAX_UNIONS}")
 
@@ -99,7 +101,9 @@ class SchemaLimits:
                 raise refuse(at, "For 'object' type, 'additionalProperties' must be explicitly set to false")
             properties = as_object(node.get("properties", {}), f"{at}.properties")
             required = node.get("required", [])
-            self._optional += sum(name not in required for name in properties) if isinstance(required, list) else 0
+            self._optional += (
+                sum(name not in required for name in properties) if isinstance(required, list) else 0
+            )
             for name, member in properties.items():
                 self._node(member, f"{at}.properties.{name:.64}", seen, depth + 1)
         elif kind == "array" and "items" in node:

@@ -91,6 +91,7 @@ def tag(raw: object, at: str, known: Iterable[str]) -> tuple[str, Raw]:
     if not isinstance(kind, str) or kind not in known:
         expected = ", ".join(f"'{name}'" for name in sorted(known))
         raise refuse(
-            at, f"Input tag '{kind!s:.64}' found using 'type' does not match any of the expected tags: {expected}"
+            at,
+            f"Input tag '{kind!s:.64}' found using 'type' does not match any of the expected tags: {expected}",
         )
     return kind, value

@@ -149,7 +149,9 @@ def _check_client(raw: Raw, kind: str, name: str, at: str, model: Model, betas: 
     if as_text(needed(raw, "name", at), f"{at}.name") != name:
         raise refuse(f"{at}.name", f"Input should be '{name}'")
     if kind == "text_editor_20250124" and model.thinking.supported:
-        raise RequestError(f"'{model.id}' does not support tool types: {kind}. Did you mean text_editor_20250728?")
+        raise RequestError(
+            f"'{model.id}' does not support tool types: {kind}. Did you mean text_editor_20250728?"
+        )
     if kind.startswith("computer_"):
         _check_computer(kind, at, model)
         if (beta := _COMPUTER_BETAS.get(kind)) is not None and beta not in betas:
@@ -181,7 +183,9 @@ def check_tool_choice(raw: Raw, tools: list[Tool], model: Model, thinking: Think
     only(value, _CHOICE_KEYS[kind], f"tool_choice.{kind}")
     parallel = True
     if value.get("disable_parallel_tool_use") is not None:
-        parallel = not as_bool(value["disable_parallel_tool_use"], f"tool_choice.{kind}.disable_parallel_tool_use")
+        parallel = not as_bool(
+            value["disable_parallel_tool_use"], f"tool_choice.{kind}.disable_parallel_tool_use"
+        )
     if not tools and kind != "none":
         raise RequestError("tool_choice may only be specified while providing tools.")
     if kind == "auto":
