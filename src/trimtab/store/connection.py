@@ -108,14 +108,22 @@ def _create(path: Path) -> None:
         raise StoreError(f"store {path}: is not an ordinary file; store.url must name one")
     if path.exists() and 0 < path.stat().st_size < SMALLEST_DATABASE_BYTES:
         raise StoreError(f"store {path}: is not a SQLite database; point store.url at another file")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        what = path if path.exists() else path.parent
-        raise StoreError(f"store {path}: no permission to write {what}; change its permissions or owner")
+    _check_permission(path if path.exists() else path.parent, path)
     if not path.exists():
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         except FileExistsError:
             pass  # another process was first
+
+
+def _check_permission(place: Path, path: Path) -> None:
+    if os.access(place, os.W_OK):
+        return
+    if os.statvfs(place).f_flag & os.ST_RDONLY:
+        raise StoreError(
+            f"store {path}: its file system is read-only; mount it writable, or change store.url"
+        )
+    raise StoreError(f"store {path}: no permission to write {place}; change its permissions or owner")
 
 
 def _prepare(connection: apsw.Connection) -> None:

@@ -63,6 +63,7 @@ class Writer:
         """Names the gaps of this opening; two openings must never share it."""
         self._refusal: str | None = None
         self._dropped_told = 0
+        self._short_of_room = False
         self._abandoned = threading.Event()
         self.commit_gate = threading.Lock()
         """Held while a commit and its settling happen; whoever holds it sees each record in one place only."""
@@ -125,6 +126,8 @@ class Writer:
 
     def _write(self, batch: Batch) -> None:
         connection = self._connected()
+        if self._short_of_room:
+            _fold_log(connection)
         try:
             self._commit(connection, batch)
         except REFUSALS:
@@ -216,6 +219,8 @@ class Writer:
     def _failed(self, problem: Exception) -> None:
         self.writable = False
         reason = explain(self._path, problem)
+        if isinstance(problem, apsw.FullError):
+            self._short_of_room = True
         if not isinstance(reason, StoreLocked):
             self._drop_connection()
         if self.problem is None:
@@ -239,6 +244,7 @@ class Writer:
         lost = self._backlog.dropped - self._dropped_told
         self._dropped_told = self._backlog.dropped
         self._refusal = None
+        self._short_of_room = False
         self.problem = None
         fate = f"; of {lost} records only the totals are kept" if lost else "; nothing is lost"
         self._tell(f"store {self._path}: writes again and has caught up{fate}")
@@ -250,3 +256,11 @@ class Writer:
             self._on_problem(line)
         except Exception:  # the operator's listener must not stop the writer
             return
+
+
+def _fold_log(connection: apsw.Connection) -> None:
+    """Give back the room that the write-ahead log takes: on a full disk it grows into what the operator frees."""
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except apsw.Error:  # there is not even room to fold it in; the commit will say so
+        return
