@@ -5,12 +5,11 @@ import time
 from collections.abc import Callable
 
 from trimtab.app.settings import Settings
-from trimtab.catalogue import Catalogue
 from trimtab.engine import Ledger, Metered, Pipeline, Recorder, Runtime
 from trimtab.gateway import Gateway, GatewayServer, ModelList, ServingState, Surroundings, openapi_document
 from trimtab.providers import Provider
 from trimtab.providers.anthropic import AnthropicSettings, open_anthropic
-from trimtab.providers.simulator import Simulator, SimulatorProvider, SimulatorSettings, open_simulator
+from trimtab.providers.simulator import Simulator, SimulatorProvider, SimulatorSettings
 from trimtab.records import RequestId, new_request_id
 from trimtab.routing import Place, TierRouter
 from trimtab.store import Store, open_store
@@ -107,14 +106,7 @@ def open_provider(name: str, platform: AnthropicSettings | SimulatorSettings, se
 
     if isinstance(platform, AnthropicSettings):
         return open_anthropic(name, platform, where)
-    return SimulatorProvider(name, build_simulator(platform, settings.catalogue, where))
-
-
-def build_simulator(
-    platform: SimulatorSettings, catalogue: Catalogue, where: Callable[[str], str]
-) -> Simulator:
-    """The simulator with real time. Raises `ConfigError` for its script."""
-    return open_simulator(platform, catalogue, where)
+    return SimulatorProvider(name, Simulator(platform, settings.catalogue))
 
 
 def _watch(metrics: Metrics, store: Store, ledger: Ledger) -> None:

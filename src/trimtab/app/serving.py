@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import uvicorn
 import uvloop
 
-from trimtab.app.assemble import Application, assemble, build_simulator
+from trimtab.app.assemble import Application, assemble
 from trimtab.app.settings import Settings
 from trimtab.catalogue import Catalogue
 from trimtab.gateway import Listen, bind
-from trimtab.providers.simulator import SimulatorSettings, simulator_asgi
+from trimtab.providers.simulator import Simulator, SimulatorSettings, simulator_asgi
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ def serve(
 
 def serve_simulator(settings: SimulatorSettings, listen: Listen, ready: Callable[[Listen], None]) -> None:
     """Serve the simulator on a port until stopped; blocks. Raises `ConfigError`."""
-    simulator = build_simulator(settings, Catalogue.load(), lambda key: f"--{key.replace('_', '-')}")
+    simulator = Simulator(settings, Catalogue.load())
     bound = bind(listen, "--port")
     host, port = bound.getsockname()[:2]
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)

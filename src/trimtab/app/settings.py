@@ -54,6 +54,7 @@ def load_settings(path: Path | None, *, listen: str | None = None) -> Settings:
     catalogue = Catalogue.load(_beside(path, overlay))
     tiers = resolve_tiers(document.section("tiers", TierSettings), catalogue, document.where)
     platforms, origin = _platforms(document)
+    platforms = {name: _placed(path, entry) for name, entry in platforms.items()}
     document.finish()
     return Settings(
         document=document,
@@ -72,6 +73,16 @@ def _beside(path: Path | None, name: str | None) -> Path | None:
     if name is None:
         return None
     return (path.parent if path is not None else Path()) / name
+
+
+def _placed(path: Path | None, entry: PlatformSettings) -> PlatformSettings:
+    if isinstance(entry, AnthropicSettings):
+        return msgspec.structs.replace(entry, ca_file=_text(_beside(path, entry.ca_file)))
+    return msgspec.structs.replace(entry, script=_text(_beside(path, entry.script)))
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _platforms(document: Document) -> tuple[dict[str, PlatformSettings], str]:

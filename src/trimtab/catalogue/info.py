@@ -45,7 +45,7 @@ def _capabilities(model: Model) -> dict[str, object]:
     effort: dict[str, object] = {level: _support(level in levels) for level in EFFORTS}
     contexts: dict[str, object] = {name: _support(name in strategies) for name in _STRATEGIES}
     return {
-        "batch": _support(model.prices[-1].batch_input is not None),
+        "batch": _support(any(row.batch_input is not None for row in model.prices)),
         "citations": _support(features.citations),
         "code_execution": _support(features.programmatic_tools),
         "context_management": {"supported": bool(strategies), **contexts},

@@ -206,7 +206,7 @@ class Model(_Row, frozen=True, kw_only=True):
     ids: PlatformIds = PlatformIds()
     limits: Limits
     prices: Annotated[tuple[PriceRow, ...], msgspec.Meta(min_length=1)]
-    """In order of `effective_from`."""
+    """In any order; each holds from its `effective_from` until the next."""
     thinking: Thinking = Thinking()
     effort: EffortAbility = EffortAbility()
     vision: Vision = "none"

@@ -7,6 +7,7 @@ Invariant: a file is read whole and strictly, or a `ConfigError` names file, key
 
 import difflib
 import re
+import reprlib
 from collections.abc import Hashable
 from decimal import Decimal
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -35,6 +36,8 @@ class _Loader(_FastLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # the safe loader refuses it
             if key.value in seen and key.value != "<<":
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} is given twice; keep one", key.start_mark
@@ -79,6 +82,8 @@ def to_struct(raw: object, kind: type[T], name: str) -> T:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as problem:
         raise _explain(str(problem), raw, kind, name) from None
+    except RecursionError:
+        raise ConfigError(name, "refers to itself; write every value out") from None
 
 
 def _explain(message: str, raw: object, kind: type, name: str) -> ConfigError:
@@ -99,8 +104,11 @@ def _explain(message: str, raw: object, kind: type, name: str) -> ConfigError:
 
 def show(value: object) -> str:
     """A value for an error message, cut to a line."""
-    text = str(value) if isinstance(value, Decimal) else repr(value)
-    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+    if isinstance(value, Decimal):
+        return f"{value!s:.80}"
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = 80
+    return short.repr(value)
 
 
 def _steps(path: str) -> list[str]:

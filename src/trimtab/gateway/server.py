@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -17,8 +16,6 @@ from trimtab.gateway.state import ServingState
 
 KEEP_ALIVE_S = 75
 """Longer than the idle limit of client pools (httpx: 5 s, Go: 90 s less a margin), so that clients close first."""
-
-_log = logging.getLogger("trimtab.gateway")
 
 
 def bind(listen: Listen, where: str) -> socket.socket:
@@ -61,14 +58,12 @@ class GatewayServer(uvicorn.Server):
         self._settings = settings
         self._state = state
         self._drain_until: float | None = None
-        self._on_drain: Callable[[int], None] | None = None
 
     async def run_on(
         self, bound: socket.socket, *, ready: Callable[[], None], draining: Callable[[int], None]
     ) -> None:
         """Serve on a bound socket until stopped. `draining` is told how many answers are still in flight."""
-        self._ready = ready
-        self._on_drain = draining
+        self._ready, self._draining = ready, draining
         # The application reports its own failures; what uvicorn adds are duplicates with tracebacks.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await self.serve(sockets=[bound])
@@ -78,13 +73,12 @@ class GatewayServer(uvicorn.Server):
         self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._state.draining or (sig == signal.SIGINT and self._state.in_flight == 0):
-            self.should_exit = True
-            self.force_exit = self._state.draining
+        if self._state.draining:
+            self.should_exit = self.force_exit = True
             return
         self._state.draining = True
-        if self._on_drain is not None:
-            self._on_drain(self._state.in_flight)
+        if self._state.in_flight:
+            self._draining(self._state.in_flight)
 
     async def on_tick(self, counter: int) -> bool:
         if await super().on_tick(counter):

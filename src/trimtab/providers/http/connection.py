@@ -281,6 +281,9 @@ class Connection(asyncio.Protocol):
     # httptools callbacks
 
     def on_message_begin(self) -> None:
+        if self._exchange is None:
+            self.abort()  # a second answer to one request: whatever follows would be out of step
+            return
         self._headers = []
         self._head_bytes = 0
         self._framed = False

@@ -50,6 +50,8 @@ class HttpClient:
         for connection in list(self._all):
             connection.abort()
         self._free.clear()
+        while self._all:  # the loop tells each connection of its end in its next turns
+            await asyncio.sleep(0)
 
     def _head(self, call: Call, authentication: bytes) -> bytes:
         path = f"{self._target.base_path}{call.path}".encode("ascii")

@@ -1,0 +1,76 @@
+"""Event streams: cut anywhere, joined again to the same bytes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trimtab.messages import SSEParser, encode_event
+from trimtab.messages.sse import EventTooLarge, parse_block
+
+TRANSCRIPT = (
+    'event: message_start\ndata: {"type":"message_start"}\n\n'
+    ": a comment\n\n"
+    'event: content_block_delta\ndata: {"text":"日本語 🙂 é"}\n\n'
+    "data: first\ndata: second\n\n"
+    'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+)
+NAMES = [b"message_start", b"", b"content_block_delta", b"", b"message_stop"]
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_every_split_of_a_transcript_gives_the_same_events(ending: str) -> None:
+    raw = TRANSCRIPT.replace("\n", ending).encode()
+    if ending == "\r":
+        raw += b": end\r\r"  # a final CR could be half of a CRLF, so the last event waits for what follows
+    for cut in range(len(raw) + 1):
+        parser = SSEParser()
+        events = parser.events(raw[:cut]) + parser.events(raw[cut:])
+        assert b"".join(event.raw for event in events) + parser.tail == raw
+        names = [event.name for event in events]
+        assert names[:5] == NAMES
+        assert events[3].data == b"first\nsecond"
+        assert "日本語 🙂 é".encode() in events[2].data
+
+
+@given(st.text(alphabet="ab:\r\n ", max_size=60), st.lists(st.integers(1, 7)))
+def test_no_byte_is_lost_or_changed_however_it_is_cut(text: str, sizes: list[int]) -> None:
+    raw = text.encode()
+    parser = SSEParser()
+    got = b""
+    at = 0
+    for size in [*sizes, len(raw)]:
+        got += b"".join(parser.feed(raw[at : at + size]))
+        at += size
+    assert got + parser.tail == raw
+    assert parser.at_boundary == (parser.tail == b"")
+
+
+@given(
+    st.lists(st.binary(max_size=40).filter(lambda data: b"\n" not in data and b"\r" not in data)),
+    st.integers(1, 9),
+)
+def test_what_the_writer_writes_the_parser_reads(payloads: list[bytes], step: int) -> None:
+    raw = b"".join(encode_event("ping", data) for data in payloads)
+    parser = SSEParser()
+    events = [event for at in range(0, len(raw), step) for event in parser.events(raw[at : at + step])]
+    assert [event.data for event in events] == payloads
+    assert parser.at_boundary
+
+
+def test_an_event_that_never_ends_is_refused() -> None:
+    parser = SSEParser(max_event_bytes=1000)
+    with pytest.raises(EventTooLarge):
+        for _ in range(20):
+            parser.feed(b"x" * 100)
+
+
+def test_a_large_event_in_small_pieces_is_joined_once() -> None:
+    parser = SSEParser()
+    for _ in range(20_000):
+        assert parser.feed(b"y" * 500) == []
+    assert len(parser.feed(b"\n\n")[0]) == 10_000_002
+
+
+def test_fields_without_a_colon_and_unknown_fields_follow_the_standard() -> None:
+    assert parse_block(b"event\ndata\nid: 7\nretry: 1\n\n")[:2] == (b"", b"")
+    assert parse_block(b"data:  two spaces\n\n").data == b" two spaces"
