@@ -61,7 +61,7 @@ set-up: .venv/.dev $(SDK_STAMPS) ## Set up all that the tests need
 lint: .venv/.dev ## ruff, mypy --strict, import layers
 	@$(STAGE) "lint: ruff check" $(BIN)/ruff check
 	@$(STAGE) "lint: ruff format" $(BIN)/ruff format --check
-	@$(STAGE) "lint: mypy --strict" $(BIN)/mypy
+	@$(STAGE) "lint: mypy --strict" $(BIN)/mypy src $(if $(wildcard benchmarks/*.py),benchmarks)
 	@$(STAGE) "lint: import layers" $(BIN)/lint-imports --no-logo
 
 test-fast: .venv/.dev ## Tests of one process

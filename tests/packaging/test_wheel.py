@@ -22,7 +22,7 @@ def run(*command: object, cwd: Path) -> str:
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONWARNINGS": "default"},
+        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
         capture_output=True,
         text=True,
         timeout=300,
@@ -126,7 +126,10 @@ def test_it_serves_one_answer(home: Path) -> None:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
             try:
                 connection.request(
-                    "POST", "/v1/messages", json.dumps(body), {"content-type": "application/json", "anthropic-version": "2023-06-01"}
+                    "POST",
+                    "/v1/messages",
+                    json.dumps(body),
+                    {"content-type": "application/json", "anthropic-version": "2023-06-01"},
                 )
                 answer = connection.getresponse()
                 assert answer.status == 200
