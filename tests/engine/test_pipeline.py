@@ -1,0 +1,469 @@
+"""The pipeline with a fake platform: what goes up, what is recorded, what it costs."""
+
+import asyncio
+import datetime
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from trimtab.catalogue import Catalogue, TierSettings, resolve_tiers, upper_bound_tokens
+from trimtab.engine import Inbound, Ledger, Metered, Pipeline, Recorder, Runtime
+from trimtab.errors import (
+    NotFound,
+    RequestError,
+    TrimtabError,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
+from trimtab.messages import Usage, encode_event
+from trimtab.providers import Call, Headers
+from trimtab.records import Outcome, RequestId
+from trimtab.routing import Place, TierRouter
+from trimtab.telemetry import Metrics
+
+CATALOGUE = Catalogue.load()
+AT = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
+JSON: Headers = [(b"content-type", b"application/json"), (b"request-id", b"req_1")]
+SSE: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+
+
+class FakeReply:
+    """Plays chunks; an exception among them is raised."""
+
+    def __init__(self, status: int, headers: Headers, script: list[bytes | BaseException | float]) -> None:
+        self.status, self.headers, self.script = status, headers, list(script)
+        self.closed = False
+
+    async def read(self) -> bytes:
+        while self.script:
+            step = self.script.pop(0)
+            if isinstance(step, BaseException):
+                raise step
+            if isinstance(step, float):
+                await asyncio.sleep(step)
+                continue
+            return step
+        return b""
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeProvider:
+    """A platform whose answers are given."""
+
+    platform = "anthropic"
+
+    def __init__(
+        self,
+        answer: FakeReply | TrimtabError | Callable[[], Awaitable[FakeReply]],
+        *,
+        api_versions: tuple[str, ...] = ("2023-06-01", "2026-10-21"),
+        simulated: bool = False,
+    ) -> None:
+        self.name, self.api_versions, self.simulated = "claude", api_versions, simulated
+        self.answer = answer
+        self.calls: list[Call] = []
+
+    async def send(self, call: Call) -> FakeReply:
+        self.calls.append(call)
+        if isinstance(self.answer, TrimtabError):
+            raise self.answer
+        return self.answer if isinstance(self.answer, FakeReply) else await self.answer()
+
+    async def aclose(self) -> None: ...
+
+
+class Bench:
+    """A pipeline around a fake platform, with what it recorded."""
+
+    def __init__(self, provider: FakeProvider, **tiers: str) -> None:
+        self.provider = provider
+        self.records: list[Outcome] = []
+        self.ledger = Ledger()
+        self.metrics = Metrics()
+        self.now = 1000.0
+        runtime = Runtime(
+            clock_ms=lambda: int(AT.timestamp() * 1000), monotonic=lambda: self.now,
+            config_version="c1", catalogue_version="k1", validate_streams=True,
+        )  # fmt: skip
+        self.metered = Metered(CATALOGUE, self.ledger, Recorder(self, self.metrics), runtime)
+        bound = resolve_tiers(TierSettings(**tiers), CATALOGUE, str)
+        router = TierRouter(CATALOGUE, bound, (Place("claude", "anthropic"),))
+        self.pipeline = Pipeline(self.metered, router, {"claude": provider}, lambda: self.now)
+
+    def put(self, outcome: Outcome) -> None:
+        self.records.append(outcome)
+
+    def inbound(self, fields: dict[str, Any] | bytes, **changes: Any) -> Inbound:
+        body = fields if isinstance(fields, bytes) else json.dumps({"model": "trimtab/auto", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}], **fields}).encode()  # fmt: skip
+        given: dict[str, Any] = {
+            "id": RequestId("r1"), "endpoint": "messages", "path": "/v1/messages", "query": b"", "body": body,
+            "headers": [(b"anthropic-version", b"2023-06-01"), (b"x-new", b"kept")], "own": {},
+            "arrived_ms": int(AT.timestamp() * 1000), "arrived": 999.0,
+        }  # fmt: skip
+        return Inbound(**{**given, **changes})
+
+    def ask(self, fields: dict[str, Any] | bytes | None = None, **changes: Any) -> list[bytes]:
+        """Run one request to its end; the chunks that came through. Raises what the pipeline raises."""
+        inbound = self.inbound({} if fields is None else fields, **changes)
+
+        async def work() -> list[bytes]:
+            reply = await self.pipeline.answer(inbound)
+            try:
+                if not reply.is_event_stream:
+                    return [await reply.body()]
+                chunks = []
+                while chunk := await reply.read():
+                    chunks.append(chunk)
+                return chunks
+            finally:
+                reply.close()
+
+        return asyncio.run(work())
+
+    @property
+    def record(self) -> Outcome:
+        """The only record; nothing may be held any more."""
+        (outcome,) = self.records
+        assert self.ledger.held() == 0
+        assert self.ledger.held(simulated=True) == 0
+        return outcome
+
+
+def message(usage: dict[str, Any], **fields: Any) -> bytes:
+    whole = {"type": "message", "model": "claude-sonnet-4-6", "content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn", "usage": usage, **fields}  # fmt: skip
+    return json.dumps(whole).encode()
+
+
+def event(kind: str, **fields: Any) -> bytes:
+    return encode_event(kind, json.dumps({"type": kind, **fields}).encode())
+
+
+START = event("message_start", message={"model": "m", "content": [], "usage": {"input_tokens": 1000, "output_tokens": 2}})  # fmt: skip
+BLOCK = event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+DELTA = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "hello"})
+CLOSE = event("content_block_stop", index=0)
+END = event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 500})
+STOP = event("message_stop")
+
+
+def bench(
+    *script: bytes | BaseException | float, status: int = 200, headers: Headers = JSON, **more: Any
+) -> Bench:
+    return Bench(FakeProvider(FakeReply(status, headers, list(script))), **more)
+
+
+def test_a_tier_is_sent_as_its_model_and_priced_by_reported_usage() -> None:
+    b = bench(message({"input_tokens": 1000, "output_tokens": 100}))
+    body = b.inbound({}).body
+    assert b.ask() == [message({"input_tokens": 1000, "output_tokens": 100})]
+    (call,) = b.provider.calls
+    assert call.body == body.replace(b'"trimtab/auto"', b'"claude-sonnet-4-6"')
+    assert call.headers == [(b"anthropic-version", b"2023-06-01"), (b"x-new", b"kept")]
+    record = b.record
+    # 1000 x $3/M + 100 x $15/M
+    assert record.cost_nanousd == 4_500_000
+    assert record.result == "ok"
+    assert record.requested_model == "trimtab/auto"
+    assert record.plan is not None
+    assert (record.plan.tier, str(record.plan.arm)) == ("default", "claude-sonnet-4-6")
+    (attempt,) = record.attempts
+    assert (attempt.cost_source, attempt.provider_request_id, attempt.stop_reason) == (
+        "reported",
+        "req_1",
+        "end_turn",
+    )
+    assert attempt.reserved_nanousd >= record.cost_nanousd or attempt.usage is not None
+    assert b.ledger.spent() == 4_500_000
+
+
+def test_a_pinned_model_goes_up_byte_for_byte() -> None:
+    b = bench(message({"input_tokens": 1, "output_tokens": 1}))
+    raw = b'{ "max_tokens":5,\n"messages" : [ ],"model":"claude-haiku-4-5", "unknown":{"b":1,"a":2} }'
+    b.ask(raw)
+    assert b.provider.calls[0].body is raw
+    assert str(b.record.plan and b.record.plan.arm) == "claude-haiku-4-5-20251001"
+
+
+def test_effort_order_client_then_header_then_tier() -> None:
+    tiers = {"default": "claude-sonnet-4-6@low+adaptive"}
+    own = {"x-trimtab-effort": "max"}
+    usage = {"input_tokens": 1, "output_tokens": 1}
+
+    def sent(b: Bench) -> dict[str, Any]:
+        body = b.provider.calls[0].body
+        assert isinstance(body, bytes)
+        found: dict[str, Any] = json.loads(body)
+        return found
+
+    b = bench(message(usage), **tiers)
+    b.ask({"output_config": {"effort": "high"}}, own=own)
+    assert sent(b)["output_config"] == {"effort": "high"}
+    assert b.record.adaptations == ("thinking=adaptive",)
+    b = bench(message(usage), **tiers)
+    b.ask({}, own=own)
+    assert sent(b)["output_config"] == {"effort": "max"}
+    b = bench(message(usage), **tiers)
+    b.ask({"thinking": {"type": "disabled"}, "output_config": {"format": 1}})
+    assert sent(b)["output_config"] == {"effort": "low", "format": 1}
+    assert sent(b)["thinking"] == {"type": "disabled"}
+    assert b.record.adaptations == ("output_config.effort=low",)
+    assert b.record.plan is not None
+    assert b.record.plan.arm.effort == "low"
+
+
+def test_counting_tokens_gets_no_effort_and_costs_nothing() -> None:
+    b = bench(b'{"input_tokens": 12}', default="claude-sonnet-4-6@low")
+    b.ask({}, endpoint="count_tokens", path="/v1/messages/count_tokens")
+    assert b"output_config" not in bytes(b.provider.calls[0].body)  # type: ignore[arg-type]
+    assert (b.record.cost_nanousd, b.record.attempts[0].cost_source) == (0, "unbilled")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "text"),
+    [
+        ({"fields": {"model": "claude-sonet-4-6"}}, NotFound, "did you mean 'claude-sonnet-4-6'"),
+        ({"fields": {"model": "trimtab/best"}}, NotFound, "'trimtab/best' is not known"),
+        (
+            {"own": {"x-trimtab-effort": "xhigh"}},
+            RequestError,
+            "claude-sonnet-4-6 takes low, medium, high, max",
+        ),
+        ({"own": {"x-trimtab-verify": "on"}}, RequestError, "nothing in this version acts on this header"),
+        ({"own": {"x-trimtab-session": ""}}, RequestError, "x-trimtab-session"),
+        ({"own": {"x-trimtab-tags": "a" * 65}}, RequestError, "x-trimtab-tags"),
+        ({"headers": []}, RequestError, "anthropic-version: header is required"),
+        (
+            {"headers": [(b"anthropic-version", b"2024-01-01")]},
+            RequestError,
+            "'2024-01-01' is not a valid version",
+        ),
+        ({"headers": [(b"anthropic-version", b"2023-06-01")] * 2}, RequestError, "is not a valid version"),
+        ({"fields": {"thinking": 7}}, RequestError, "thinking: Input should be a valid dictionary"),
+    ],
+)
+def test_a_refused_request_calls_nobody_and_is_recorded(
+    changes: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    b = bench()
+    with pytest.raises(error, match=text):
+        b.ask(**changes)
+    assert b.provider.calls == []
+    assert (b.record.result, b.record.plan, b.record.cost_nanousd, b.record.attempts) == (
+        "error",
+        None,
+        0,
+        (),
+    )
+    assert b.record.error is not None
+    assert text.split("|", maxsplit=1)[0][:10] in b.record.error
+
+
+def test_a_version_that_the_platform_refuses_is_replaced_and_reported() -> None:
+    b = Bench(FakeProvider(FakeReply(200, JSON, [message({})]), api_versions=("2023-06-01",)))
+    b.ask({}, headers=[(b"a", b"1"), (b"anthropic-version", b"2026-10-21")])
+    assert b.provider.calls[0].headers == [(b"a", b"1"), (b"anthropic-version", b"2023-06-01")]
+    assert b.record.adaptations == ("anthropic-version=2023-06-01",)
+
+
+def test_a_stream_passes_unchanged_and_settles_on_its_cumulative_usage() -> None:
+    whole = START + BLOCK + DELTA + CLOSE + END + STOP
+    chunks = [whole[i : i + 11] for i in range(0, len(whole), 11)]
+    b = bench(*chunks, headers=SSE)
+    assert b.ask({"stream": True}) == chunks
+    # 1000 x $3/M + 500 x $15/M; the 2 output tokens of message_start are not added
+    assert b.record.cost_nanousd == 3_000_000 + 7_500_000
+    assert b.record.attempts[0].first_content_ms is not None
+    assert b.record.response_bytes == len(whole)
+
+
+@pytest.mark.parametrize("kept", range(6))
+def test_a_stream_cut_between_events_is_truncated_and_never_under_counted(kept: int) -> None:
+    parts = [START, BLOCK, DELTA, CLOSE, END, STOP][:kept]
+    b = bench(*parts, UpstreamBroken("gone"), headers=SSE)
+    with pytest.raises(UpstreamBroken):
+        b.ask({"stream": True, "max_tokens": 100})
+    record = b.record
+    assert (record.result, record.attempts[0].status) == ("truncated", 200)
+    if kept == 5:  # message_delta with its stop reason was seen: the usage is the final one
+        assert (record.attempts[0].cost_source, record.cost_nanousd) == ("reported", 10_500_000)
+        return
+    assert record.attempts[0].cost_source == "estimated"
+    usage = record.attempts[0].usage
+    assert usage is not None
+    least_input = (
+        1000 if kept else upper_bound_tokens(len(b.inbound({"stream": True, "max_tokens": 100}).body))
+    )
+    assert usage.input_tokens == least_input
+    assert (usage.output_tokens or 0) >= (5 if kept > 2 else 0)
+    assert (usage.output_tokens or 0) <= 100
+
+
+def test_a_stream_that_ends_without_message_stop_is_an_error_even_if_http_ended_well() -> None:
+    b = bench(START, BLOCK, DELTA, headers=SSE)
+    with pytest.raises(UpstreamBroken, match="before message_stop"):
+        b.ask({"stream": True})
+    assert b.record.result == "truncated"
+
+
+def test_an_error_event_ends_a_stream_properly_and_is_recorded() -> None:
+    b = bench(START, event("error", error={"type": "overloaded_error", "message": "x"}), headers=SSE)
+    b.ask({"stream": True})
+    assert (b.record.result, b.record.error, b.record.attempts[0].cost_source) == ("error", "overloaded_error", "estimated")  # fmt: skip
+
+
+def test_hidden_thinking_makes_a_cut_stream_cost_its_worst_case() -> None:
+    b = bench(START, BLOCK, UpstreamBroken("gone"), headers=SSE)
+    with pytest.raises(UpstreamBroken):
+        b.ask({"stream": True, "max_tokens": 9000, "thinking": {"type": "adaptive"}})
+    assert b.record.attempts[0].usage == Usage(input_tokens=1000, output_tokens=9000)
+
+
+@pytest.mark.parametrize(
+    ("problem", "source", "status"),
+    [
+        (UpstreamRefused("no"), "unbilled", 502),
+        (UpstreamTimeout("t", "connect"), "unbilled", 504),
+        (UpstreamTimeout("t", "header"), "estimated", 504),
+        (UpstreamBroken("b"), "estimated", 502),
+    ],
+)
+def test_a_call_without_an_answer_is_recorded_and_costs_what_it_may_have(
+    problem: UpstreamError, source: str, status: int
+) -> None:
+    b = Bench(FakeProvider(problem))
+    with pytest.raises(type(problem)):
+        b.ask()
+    record = b.record
+    assert (record.result, record.status, record.attempts[0].cost_source) == ("error", status, source)
+    assert (record.cost_nanousd > 0) == (source == "estimated")
+    if source == "estimated":
+        # The whole worst case at list price: input bound + max_tokens.
+        assert record.cost_nanousd <= record.attempts[0].reserved_nanousd
+
+
+@pytest.mark.parametrize("status", [400, 401, 413, 429, 500, 529])
+def test_error_answers_pass_through_and_cost_nothing(status: int) -> None:
+    body = b'{"type":"error","error":{"type":"overloaded_error","message":"m"}}'
+    b = bench(body, status=status)
+    assert b.ask() == [body]
+    assert (b.record.result, b.record.status, b.record.error) == ("error", status, "overloaded_error")
+    assert (b.record.cost_nanousd, b.record.attempts[0].cost_source) == (0, "unbilled")
+
+
+def test_a_refusal_before_any_output_is_not_billed_but_a_later_one_is() -> None:
+    usage = {"input_tokens": 10, "output_tokens": 1}
+    b = bench(message(usage, stop_reason="refusal", content=[]))
+    b.ask()
+    assert b.record.cost_nanousd == 0
+    b = bench(message(usage, stop_reason="refusal"))
+    b.ask()
+    assert b.record.cost_nanousd == 45_000
+
+
+def test_a_client_that_goes_away_cuts_the_call_which_is_settled_once() -> None:
+    async def never() -> FakeReply:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def cancelled(b: Bench, wait_s: float) -> None:
+        task = asyncio.create_task(b.pipeline.answer(b.inbound({"max_tokens": 7})))
+        await asyncio.sleep(wait_s)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    b = Bench(FakeProvider(never))
+    asyncio.run(cancelled(b, 0.01))
+    assert (b.record.result, b.record.status, b.record.attempts[0].cost_source) == (
+        "cancelled",
+        499,
+        "estimated",
+    )
+
+    async def half(b: Bench) -> FakeReply:
+        reply = await b.pipeline.answer(b.inbound({"stream": True}))
+        assert await reply.read() == START
+        reply.close()
+        reply.close()
+        assert isinstance(b.provider.answer, FakeReply)
+        return b.provider.answer
+
+    b = bench(START, BLOCK, headers=SSE)
+    assert asyncio.run(half(b)).closed
+    assert (b.record.result, b.record.attempts[0].cost_source) == ("cancelled", "estimated")
+
+
+def test_a_deadline_cuts_a_call_that_takes_too_long() -> None:
+    b = bench(START, 0.5, BLOCK, headers=SSE)
+
+    async def work() -> None:
+        job = b.pipeline._plan(b.inbound({"stream": True}), _body(b.inbound({"stream": True})))
+        import msgspec
+
+        job = msgspec.structs.replace(job, deadline=b.now + 0.05)
+        reply = await b.metered.call(job)
+        assert await reply.read() == START
+        with pytest.raises(UpstreamTimeout) as problem:
+            await reply.read()
+        assert problem.value.phase == "total"
+        reply.close()
+
+    asyncio.run(work())
+    assert b.record.result == "truncated"
+
+
+def _body(inbound: Inbound) -> Any:
+    from trimtab.messages import MessagesBody
+
+    return MessagesBody(inbound.body)
+
+
+def test_simulated_money_stays_apart() -> None:
+    provider = FakeProvider(
+        FakeReply(200, JSON, [message({"input_tokens": 1000, "output_tokens": 0})]), simulated=True
+    )
+    b = Bench(provider)
+    b.ask()
+    assert b.record.simulated
+    assert (b.ledger.spent(), b.ledger.spent(simulated=True)) == (0, 3_000_000)
+    assert b'trimtab_cost_usd_total{model="claude-sonnet-4-6",platform="claude",simulated="true",source="reported"} 0.003' in b.metrics.render()  # fmt: skip
+
+
+def test_sessions_header_then_user_id_then_stable_prefix() -> None:
+    def session(fields: dict[str, Any], **changes: Any) -> str:
+        b = bench(message({}))
+        b.ask(fields, **changes)
+        return b.record.session
+
+    assert session({}, own={"x-trimtab-session": "s1"}) == "h:s1"
+    assert session({"metadata": {"user_id": "u"}}, own={"x-trimtab-session": "s1"}) == "h:s1"
+    first = session({"metadata": {"user_id": "u"}})
+    assert first.startswith("u:")
+    assert first != session({"metadata": {"user_id": "u"}}, key_id="other")
+    turns = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "yo"},
+        {"role": "user", "content": "?"},
+    ]
+    assert session({}) == session({"messages": turns})
+    assert session({}) != session({"system": "be brief"})
+    assert session({}) != session({}, key_id="other")
+    assert session({"metadata": {"user_id": None}}).startswith("p:")
+
+
+def test_a_hold_settles_once() -> None:
+    from trimtab.catalogue import NanoUSD
+
+    ledger = Ledger()
+    hold = ledger.reserve(NanoUSD(10), simulated=False)
+    assert ledger.held() == 10
+    ledger.settle(hold, NanoUSD(4))
+    assert (ledger.held(), ledger.spent()) == (0, 4)
+    with pytest.raises(ValueError, match="settled already"):
+        ledger.settle(hold, NanoUSD(4))
