@@ -31,10 +31,11 @@ _SEARCHED_CHARS = 4000
 """Tool names and cases are looked for in the end of the question."""
 _MAX_CALLS = 3
 _GENERIC = frozenset(
-    (
-        "tool", "call", "make", "list", "read", "find", "fetch", "write", "data", "with", "from", "into", "item", "items",
-        "file", "user", "this", "that", "query", "lookup", "perform", "execute", "process", "handle", "create", "update", "delete", "submit", "send",
-    )
+    {
+        "tool", "call", "make", "list", "read", "find", "fetch", "write", "data", "with", "from", "into",
+        "item", "items", "file", "user", "this", "that", "query", "lookup", "perform", "execute", "process",
+        "handle", "create", "update", "delete", "submit", "send",
+    }
 )  # fmt: skip
 """Words in tool names that do not name the tool."""
 _BARE_CUES = (
