@@ -10,7 +10,7 @@ import re
 import reprlib
 from collections.abc import Hashable
 from decimal import Decimal
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
@@ -26,6 +26,15 @@ MAX_BYTES = 4 * 1024 * 1024
 """An overlay over this size is a mistake; the shipped catalogue has about 40 kB."""
 
 T = TypeVar("T")
+
+_WORDS = (
+    ("`decimal`", "a number"),
+    ("`object`", "a mapping"),
+    ("`array`", "a list"),
+    ("`str`", "text"),
+    ("`bool`", "true or false"),
+    ("`int`", "a whole number"),
+)
 
 
 class _Loader(_FastLoader):
@@ -98,8 +107,19 @@ def _explain(message: str, raw: object, kind: type, name: str) -> ConfigError:
         return ConfigError(place, f"nothing reads this key; remove it; {hint}")
     if text.startswith("Object missing required field"):
         return ConfigError(place, "missing; it is required here")
-    shown = text[:1].lower() + text[1:].replace("`", "")
-    return ConfigError(place, f"{show(_value_at(raw, path))}: {shown}")
+    return ConfigError(place, f"{show(_value_at(raw, path))}: {_plainly(text, kind, path)}")
+
+
+def _plainly(text: str, kind: type, path: str) -> str:
+    """The decoder's words as an instruction."""
+    if text.startswith("Invalid enum value"):
+        options = _choices(_type_at(kind, path))
+        return f"must be one of {', '.join(options)}" if options else "is none of the values known here"
+    if text.startswith("Invalid RFC3339 encoded date"):
+        return "must be a date, as 2026-01-31"
+    for theirs, ours in _WORDS:
+        text = text.replace(theirs, ours)
+    return text[:1].lower() + text[1:].replace("`", "")
 
 
 def show(value: object) -> str:
@@ -128,15 +148,29 @@ def _value_at(raw: object, path: str) -> object:
 
 
 def _fields_at(kind: Any, path: str) -> list[str]:
+    struct = _type_at(kind, path)
+    return list(get_type_hints(struct)) if _is_struct(struct) else []
+
+
+def _type_at(kind: Any, path: str) -> Any:
+    """The type that the struct `kind` gives to a key path; a Struct is unwrapped from options and lists."""
     for step in _steps(path):
         if not step.isdigit():
-            kind = get_type_hints(kind).get(step)
-        while not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+            kind = get_type_hints(kind).get(step) if _is_struct(kind) else None
+        while not _is_struct(kind) and get_origin(kind) is not Literal:
             inner = [option for option in get_args(kind) if option not in (type(None), Ellipsis)]
             if not inner:
-                return []
+                return kind
             kind = inner[0]
-    return list(get_type_hints(kind))
+    return kind
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _choices(kind: Any) -> list[str]:
+    return [str(option) for option in get_args(kind)] if get_origin(kind) is Literal else []
 
 
 def _first_line(text: str | None) -> str:

@@ -1,0 +1,116 @@
+import datetime
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trimtab.catalogue import Catalogue, Model
+from trimtab.messages import CacheCreation, IterationUsage, ServerToolUse, Usage
+
+CATALOGUE = Catalogue.load()
+AT = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
+
+MODELS = st.sampled_from(CATALOGUE.models)
+COUNT = st.integers(min_value=0, max_value=2_000_000)
+SMALL = st.integers(min_value=0, max_value=20_000)
+MAYBE = st.none() | st.integers(min_value=-10, max_value=2_000_000)
+MOMENTS = st.datetimes(
+    min_value=datetime.datetime(2024, 1, 1),
+    max_value=datetime.datetime(2028, 1, 1),
+    timezones=st.just(datetime.UTC),
+)
+SPLITS = st.none() | st.builds(CacheCreation, MAYBE, MAYBE)
+USAGES = st.builds(
+    Usage,
+    input_tokens=MAYBE,
+    output_tokens=MAYBE,
+    cache_creation_input_tokens=MAYBE,
+    cache_read_input_tokens=MAYBE,
+    cache_creation=SPLITS,
+    server_tool_use=st.none() | st.builds(ServerToolUse, MAYBE, MAYBE),
+    iterations=st.none()
+    | st.lists(
+        st.builds(
+            IterationUsage,
+            model=st.none() | st.sampled_from([model.id for model in CATALOGUE.models]) | st.just("unknown"),
+            input_tokens=MAYBE,
+            output_tokens=MAYBE,
+            cache_creation_input_tokens=MAYBE,
+            cache_read_input_tokens=MAYBE,
+            cache_creation=SPLITS,
+        ),
+        max_size=3,
+    ),
+    service_tier=st.sampled_from([None, "standard", "batch", "priority"]),
+    speed=st.sampled_from([None, "standard", "fast"]),
+    inference_geo=st.sampled_from([None, "us", "global", "not_available"]),
+)
+COUNTED = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
+
+@given(MODELS, USAGES, MOMENTS)
+def test_a_bill_is_a_whole_number_and_never_negative(
+    model: Model, usage: Usage, at: datetime.datetime
+) -> None:
+    cost = CATALOGUE.price(model, usage, at)
+    assert type(cost) is int
+    assert cost >= 0
+
+
+@given(MODELS, SMALL, SMALL, SMALL, SMALL, SMALL, SMALL, MOMENTS)
+def test_two_short_calls_cost_what_one_with_their_sum_costs(
+    model: Model,
+    in_a: int,
+    out_a: int,
+    read_a: int,
+    in_b: int,
+    out_b: int,
+    read_b: int,
+    at: datetime.datetime,
+) -> None:
+    def bill(into: int, out: int, read: int) -> int:
+        usage = Usage(input_tokens=into, output_tokens=out, cache_read_input_tokens=read)
+        return CATALOGUE.price(model, usage, at)
+
+    whole = bill(in_a + in_b, out_a + out_b, read_a + read_b)
+    assert abs(whole - bill(in_a, out_a, read_a) - bill(in_b, out_b, read_b)) <= 1
+
+
+@given(MODELS, USAGES, st.sampled_from(COUNTED), st.integers(min_value=1, max_value=300_000), MOMENTS)
+def test_more_tokens_never_cost_less(
+    model: Model, usage: Usage, field: str, more: int, at: datetime.datetime
+) -> None:
+    before = max(getattr(usage, field) or 0, 0)
+    larger = msgspec.structs.replace(usage, **{field: before + more})
+    assert CATALOGUE.price(model, larger, at) >= CATALOGUE.price(model, usage, at)
+
+
+@given(MODELS, COUNT, COUNT, COUNT, COUNT, COUNT, MOMENTS, st.booleans(), st.booleans(), st.booleans())
+def test_what_was_reserved_covers_whatever_the_cache_did(
+    model: Model,
+    fresh: int,
+    read: int,
+    five: int,
+    hour: int,
+    out: int,
+    at: datetime.datetime,
+    fast: bool,
+    us: bool,
+    batch: bool,
+) -> None:
+    usage = Usage(
+        input_tokens=fresh,
+        output_tokens=out,
+        cache_read_input_tokens=read,
+        cache_creation_input_tokens=five + hour,
+        cache_creation=CacheCreation(five, hour),
+        speed="fast" if fast else None,
+        inference_geo="us" if us else None,
+    )
+    reserved = CATALOGUE.worst_case(model, fresh + read + five + hour, out, at, fast=fast, us=us)
+    assert CATALOGUE.price(model, usage, at, batch=batch) <= reserved
+
+
+@given(MODELS, USAGES, MOMENTS)
+def test_a_batch_never_costs_more(model: Model, usage: Usage, at: datetime.datetime) -> None:
+    assert CATALOGUE.price(model, usage, at, batch=True) <= CATALOGUE.price(model, usage, at)
