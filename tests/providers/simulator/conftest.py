@@ -65,7 +65,9 @@ class Answered:
         if not self.body.startswith(b"event:"):
             return "".join(block["text"] for block in self.json["content"] if block["type"] == "text")
         return "".join(
-            event["delta"]["text"] for event in self.events if event.get("delta", {}).get("type") == "text_delta"
+            event["delta"]["text"]
+            for event in self.events
+            if event.get("delta", {}).get("type") == "text_delta"
         )
 
     @property
@@ -136,6 +138,12 @@ def make(catalogue: Catalogue) -> Callable[..., Client]:
 
 @pytest.fixture
 def client(make: Callable[..., Client]) -> Client:
+    return make()
+
+
+@pytest.fixture(scope="session")
+def shared(make: Callable[..., Client]) -> Client:
+    """One client for all examples of a property."""
     return make()
 
 

@@ -19,7 +19,10 @@ WEATHER = {
         "required": ["city", "unit", "days"],
     },
 }
-STOCK = {"name": "stock_price", "input_schema": {"type": "object", "properties": {"symbol": {"type": "string"}}}}
+STOCK = {
+    "name": "stock_price",
+    "input_schema": {"type": "object", "properties": {"symbol": {"type": "string"}}},
+}
 
 
 def test_free_text_says_that_it_is_simulated_and_how_to_get_real_answers(client: Any) -> None:
@@ -160,9 +163,13 @@ def test_a_named_tool_is_called_with_arguments_that_fit_its_schema(client: Any) 
 
 def test_tools_are_called_when_forced_and_not_otherwise(client: Any) -> None:
     assert client.ask("Hello", tools=[WEATHER]).json["stop_reason"] == "end_turn"
-    forced = client.ask("Hello", tools=[STOCK, WEATHER], tool_choice={"type": "tool", "name": "get_weather"}).json
+    forced = client.ask(
+        "Hello", tools=[STOCK, WEATHER], tool_choice={"type": "tool", "name": "get_weather"}
+    ).json
     assert [block["name"] for block in forced["content"]] == ["get_weather"]
-    assert client.ask("weather", tools=[WEATHER], tool_choice={"type": "none"}).json["stop_reason"] == "end_turn"
+    assert (
+        client.ask("weather", tools=[WEATHER], tool_choice={"type": "none"}).json["stop_reason"] == "end_turn"
+    )
     both = "the weather and the stock price"
     assert len(client.ask(both, tools=[STOCK, WEATHER], tool_choice={"type": "any"}).json["content"]) == 2
     single = {"type": "any", "disable_parallel_tool_use": True}
@@ -172,7 +179,11 @@ def test_tools_are_called_when_forced_and_not_otherwise(client: Any) -> None:
 def test_a_tool_result_is_quoted_back(client: Any) -> None:
     asked = {"role": "user", "content": "How is the weather in Ulm?"}
     called = client.ask(asked["content"], tools=[WEATHER]).json["content"]
-    result = {"type": "tool_result", "tool_use_id": called[-1]["id"], "content": [{"type": "text", "text": "rain"}]}
+    result = {
+        "type": "tool_result",
+        "tool_use_id": called[-1]["id"],
+        "content": [{"type": "text", "text": "rain"}],
+    }
     answer = client.ask(
         tools=[WEATHER],
         messages=[asked, {"role": "assistant", "content": called}, {"role": "user", "content": [result]}],
@@ -284,7 +295,9 @@ def test_counting_agrees_with_the_call(client: Any, image: Callable[..., Any]) -
     counted = client.ask(path="/v1/messages/count_tokens", max_tokens=..., **fields).json["input_tokens"]
     assert counted == client.ask(**fields).usage.input_tokens
     assert counted > 1560 + 497, "the image and the tools' own system prompt"
-    without = client.ask("What is this?", path="/v1/messages/count_tokens", max_tokens=...).json["input_tokens"]
+    without = client.ask("What is this?", path="/v1/messages/count_tokens", max_tokens=...).json[
+        "input_tokens"
+    ]
     assert without < 20
 
 

@@ -33,16 +33,29 @@ def obj(**properties: Any) -> dict[str, Any]:
 THINK = {"type": "enabled", "budget_tokens": 1024}
 DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}
 EDITOR = {"type": "text_editor_20250124", "name": "str_replace_editor"}
-COMPUTER = {"type": "computer_20251124", "name": "computer", "display_width_px": 800, "display_height_px": 600}
+COMPUTER = {
+    "type": "computer_20251124",
+    "name": "computer",
+    "display_width_px": 800,
+    "display_height_px": 600,
+}
 
 # The 18 cases that bite on the way from 4.6 to 4.7, in the order of docs/simulator.md.
 MIGRATION: list[tuple[str, dict[str, Any], str]] = [
     (
         "1 enabled thinking on 4.7",
-        {"model": "claude-opus-4-7", "max_tokens": 4096, "thinking": {"type": "enabled", "budget_tokens": 2048}},
+        {
+            "model": "claude-opus-4-7",
+            "max_tokens": 4096,
+            "thinking": {"type": "enabled", "budget_tokens": 2048},
+        },
         '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive"',
     ),
-    ("2a temperature on 4.7", {"model": "claude-opus-4-7", "temperature": 0.5}, "`temperature` is deprecated"),
+    (
+        "2a temperature on 4.7",
+        {"model": "claude-opus-4-7", "temperature": 0.5},
+        "`temperature` is deprecated",
+    ),
     ("2b top_p on 4.7", {"model": "claude-opus-4-7", "top_p": 0.9}, "`top_p` is deprecated"),
     ("2c top_k on 4.7", {"model": "claude-opus-4-7", "top_k": 5}, "`top_k` is deprecated"),
     (
@@ -68,7 +81,10 @@ MIGRATION: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "8a task budget on 4.6",
-        {"output_config": {"task_budget": {"type": "tokens", "total": 20000}}, "beta": "task-budgets-2026-03-13"},
+        {
+            "output_config": {"task_budget": {"type": "tokens", "total": 20000}},
+            "beta": "task-budgets-2026-03-13",
+        },
         "output_config.task_budget: This model does not support",
     ),
     (
@@ -85,7 +101,11 @@ MIGRATION: list[tuple[str, dict[str, Any], str]] = [
         {"thinking": {"type": "disabled", "display": "summarized"}},
         "thinking.disabled.display: Extra inputs are not permitted",
     ),
-    ("10 budget over max_tokens", {"thinking": THINK}, "`max_tokens` must be greater than `thinking.budget_tokens`"),
+    (
+        "10 budget over max_tokens",
+        {"thinking": THINK},
+        "`max_tokens` must be greater than `thinking.budget_tokens`",
+    ),
     ("11a old editor", {"model": "claude-opus-4-7", "tools": [EDITOR]}, "does not support tool types"),
     (
         "11b editor name",
@@ -103,7 +123,11 @@ MIGRATION: list[tuple[str, dict[str, Any], str]] = [
             "max_tokens": 4096,
             "thinking": THINK,
             "tools": [TOOL],
-            "messages": [USER, {"role": "assistant", "content": [CALL]}, {"role": "user", "content": [RESULT]}],
+            "messages": [
+                USER,
+                {"role": "assistant", "content": [CALL]},
+                {"role": "user", "content": [RESULT]},
+            ],
         },
         "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`",
     ),
@@ -115,7 +139,11 @@ MIGRATION: list[tuple[str, dict[str, Any], str]] = [
         },
         "citations cannot be combined",
     ),
-    ("15 all tools deferred", {"tools": [{**TOOL, "defer_loading": True}]}, "At least one tool must have defer"),
+    (
+        "15 all tools deferred",
+        {"tools": [{**TOOL, "defer_loading": True}]},
+        "At least one tool must have defer",
+    ),
     (
         "16 missing tool results",
         {"tools": [TOOL], "messages": [USER, {"role": "assistant", "content": [CALL]}, USER]},
@@ -310,7 +338,9 @@ OTHERS: list[tuple[str, dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("fields", "message"), [case[1:] for case in MIGRATION], ids=[c[0] for c in MIGRATION])
+@pytest.mark.parametrize(
+    ("fields", "message"), [case[1:] for case in MIGRATION], ids=[c[0] for c in MIGRATION]
+)
 def test_what_breaks_between_4_6_and_4_7_is_refused_with_the_vendors_words(
     client: Any, fields: dict[str, Any], message: str
 ) -> None:
@@ -321,7 +351,9 @@ def test_what_breaks_between_4_6_and_4_7_is_refused_with_the_vendors_words(
 
 
 @pytest.mark.parametrize(("fields", "message"), [case[1:] for case in OTHERS], ids=[c[0] for c in OTHERS])
-def test_a_bad_request_names_the_field_and_the_problem(client: Any, fields: dict[str, Any], message: str) -> None:
+def test_a_bad_request_names_the_field_and_the_problem(
+    client: Any, fields: dict[str, Any], message: str
+) -> None:
     answer = client.ask(**fields)
     assert answer.status == 400
     assert message in answer.error
@@ -336,7 +368,9 @@ def test_case_13_many_images_must_be_small(client: Any, image: Callable[..., Any
     assert "many-image requests: 2000 pixels" in refused.error
 
 
-def test_images_that_lie_about_their_type_or_are_none_are_refused(client: Any, image: Callable[..., Any]) -> None:
+def test_images_that_lie_about_their_type_or_are_none_are_refused(
+    client: Any, image: Callable[..., Any]
+) -> None:
     assert "appears to be a image/png image" in client.ask([image(9, 9, "image/jpeg")]).error
     assert "8000 pixels" in client.ask([image(8001, 9)]).error
     junk = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
@@ -397,7 +431,10 @@ def test_what_the_vendor_takes_is_taken(client: Any, fields: dict[str, Any]) -> 
 def test_headers_and_paths_are_checked(client: Any) -> None:
     body = b'{"model":"claude-sonnet-4-6","max_tokens":5,"messages":[{"role":"user","content":"x"}]}'
     assert "anthropic-version: header is required" in client.raw(body=body, headers={}).error
-    assert '"2020-01-01" is not a valid version' in client.raw(body=body, headers={"anthropic-version": "2020-01-01"}).error
+    assert (
+        '"2020-01-01" is not a valid version'
+        in client.raw(body=body, headers={"anthropic-version": "2020-01-01"}).error
+    )
     assert client.raw(path="/v1/complete").error == "not_found_error: Not found"
     assert "batches are not simulated" in client.raw("GET", "/v1/messages/batches").error
     assert client.raw("PUT").status == 405

@@ -42,7 +42,14 @@ def test_one_model_by_id_or_alias(client: Any) -> None:
 
 
 def test_bad_pages_are_400(client: Any) -> None:
-    for query in (b"limit=0", b"limit=1001", b"limit=x", b"after_id=nope", b"after_id=a&before_id=b", b"\xff"):
+    for query in (
+        b"limit=0",
+        b"limit=1001",
+        b"limit=x",
+        b"after_id=nope",
+        b"after_id=a&before_id=b",
+        b"\xff",
+    ):
         answer = get(client, query)
         assert answer.status == 400, query
         assert answer.json["error"]["type"] == "invalid_request_error"

@@ -27,7 +27,9 @@ def test_a_prefix_is_written_once_and_read_after(client: Any) -> None:
 
 
 def test_parts_always_sum_to_the_whole(client: Any) -> None:
-    count = client.ask("one", system=system(), path="/v1/messages/count_tokens", max_tokens=...).json["input_tokens"]
+    count = client.ask("one", system=system(), path="/v1/messages/count_tokens", max_tokens=...).json[
+        "input_tokens"
+    ]
     for _ in range(2):
         usage = client.ask("one", system=system()).usage
         assert usage.input_tokens + sum(split(usage)) == count

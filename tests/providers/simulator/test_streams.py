@@ -20,7 +20,11 @@ SHAPES: list[dict[str, Any]] = [
     {"max_tokens": 3},
     {"max_tokens": 0},
     {"stop_sequences": ["simulated"]},
-    {"output_config": {"format": {"type": "json_schema", "schema": {"type": "array", "items": {"type": "string"}}}}},
+    {
+        "output_config": {
+            "format": {"type": "json_schema", "schema": {"type": "array", "items": {"type": "string"}}}
+        }
+    },
 ]
 
 
@@ -62,7 +66,10 @@ def test_a_stream_says_and_counts_what_the_message_does(make: Any, fields: dict[
 
 
 def test_omitted_thinking_has_a_signature_and_no_thinking_delta(client: Any) -> None:
-    kinds = [event.get("delta", {}).get("type") for event in client.ask(model="claude-opus-5-5", stream=True).events]
+    kinds = [
+        event.get("delta", {}).get("type")
+        for event in client.ask(model="claude-opus-5-5", stream=True).events
+    ]
     assert "signature_delta" in kinds
     assert "thinking_delta" not in kinds
 
