@@ -68,7 +68,7 @@ test-fast: .venv/.dev ## Tests of one process
 	@$(STAGE) "tests" $(BIN)/python -m pytest -n 2 --ignore=tests/e2e --ignore=tests/packaging tests
 
 test-e2e: .venv/.dev $(SDK_STAMPS) ## Official SDKs against a running server
-	@$(STAGE) "tests: end to end" $(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e
+	@$(STAGE) "tests: end to end" $(BIN)/python -m pytest -n 2 tests/e2e
 
 test-packaging: .venv/.dev ## The built wheel in a clean environment
 	@$(STAGE) "tests: packaging" $(BIN)/python -m pytest tests/packaging

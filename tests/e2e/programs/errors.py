@@ -3,7 +3,8 @@
 import anthropic
 from client import SONNET, ask, client, failure, tell
 
-api = client()
+# Its own limits on long calls are not what is tried here: an explicit timeout switches them off.
+api = client(timeout=30)
 
 
 def error_of(**changes: object) -> dict:

@@ -9,7 +9,7 @@ from client import SONNET, ask, client, failure, seen, tell, trimtab_headers
 def timed(text: str, **options: object) -> dict:
     began = time.monotonic()
     raw = client(max_retries=2).messages.with_raw_response.create(
-        model=SONNET, max_tokens=64, messages=ask(text), **options
+        model=SONNET, max_tokens=512, messages=ask(text), **options
     )
     return {
         **seen(raw.parse()),
@@ -20,13 +20,13 @@ def timed(text: str, **options: object) -> dict:
 
 
 def streamed(text: str) -> dict:
-    with client(max_retries=2).messages.stream(model=SONNET, max_tokens=64, messages=ask(text)) as stream:
+    with client(max_retries=2).messages.stream(model=SONNET, max_tokens=512, messages=ask(text)) as stream:
         return seen(stream.get_final_message())
 
 
 def given_up(text: str) -> dict:
     try:
-        client(max_retries=0).messages.create(model=SONNET, max_tokens=64, messages=ask(text))
+        client(max_retries=0).messages.create(model=SONNET, max_tokens=512, messages=ask(text))
     except anthropic.APIStatusError as problem:
         return {**failure(problem), "classes": [each.__name__ for each in type(problem).__mro__]}
     return {"class": None}
