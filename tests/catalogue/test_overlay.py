@@ -286,3 +286,11 @@ def test_a_directory_is_no_overlay(tmp_path: Path) -> None:
 def test_a_file_of_the_wrong_size_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is it the right file"):
         load(tmp_path, "#" * (4 * 1024 * 1024 + 1))
+
+
+def test_the_example_of_the_user_page_works(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "catalogue.md").read_text(encoding="utf-8")
+    catalogue = load(tmp_path, page.partition("```yaml\n")[2].partition("```")[0])
+    assert cost(catalogue, "claude-opus-4-7", "2026-11-20", "bedrock") == 4_250_000
+    assert cost(catalogue, "claude-opus-4-7", "2026-11-20") == 5_000_000
+    assert cost(catalogue, "llama-4-70b", "2026-11-20") == 200_000
