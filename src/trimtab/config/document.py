@@ -58,12 +58,13 @@ class Document:
         self._taken.add(name)
         entries = self._raw.get(name, {})
         if not isinstance(entries, dict):
-            fail(self.where(name), entries, f"must be a table of entries, as [{name}.some-name]")
+            # The value is not shown: it may be a secret in the wrong place.
+            raise ConfigError(self.where(name), f"must be a table of entries, as [{name}.some-name]")
         return {key: self._entry(f"{name}.{key}", entry, kinds) for key, entry in entries.items()}
 
     def _entry(self, path: str, entry: object, kinds: dict[str, type[T]]) -> T:
         if not isinstance(entry, dict):
-            fail(self.where(path), entry, f"must be a table, as [{path}]")
+            raise ConfigError(self.where(path), f"must be a table, as [{path}]")
         kind = entry.get("kind")
         if kind is None:
             raise ConfigError(self.where(f"{path}.kind"), f"missing; must be one of {', '.join(kinds)}")

@@ -1,0 +1,91 @@
+"""The whole configuration: what is checked against what, and with which words."""
+
+from pathlib import Path
+
+import pytest
+
+from trimtab.app import config_path, load_settings
+from trimtab.errors import ConfigError
+from trimtab.providers.anthropic import AnthropicSettings
+from trimtab.providers.simulator import SimulatorSettings
+
+
+def settings(text: str, folder: Path, **more: str):  # type: ignore[no-untyped-def]
+    file = folder / "trimtab.toml"
+    file.write_text("version = 1\n" + text)
+    return load_settings(file, **more)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[tiers]\nescalation = 'claude-opus-4-7@hihg'", "trimtab.toml: tiers.escalation: 'claude-opus-4-7@hihg': effort must be one of low, medium, high, xhigh, max"),
+        ("[tiers]\nfast = 'claude-haiku-4-5@low'", "trimtab.toml: tiers.fast: 'claude-haiku-4-5@low'"),
+        ("[tiers]\ndefault = 'claude-sonet-4-6'", "claude-sonnet-4-6"),
+        ("[tiers]\nlineup = 'modern'", "trimtab.toml: tiers.lineup: 'modern'"),
+        ("[routes.auto]\nmode = 'cost'", "trimtab.toml: routes: nothing in this version reads this section"),
+        ("[server]\nlisten = '0.0.0.0:8787'", "trimtab.toml: server.listen: '0.0.0.0:8787': other machines could reach this address"),
+        ("[server]\nlisten = 'nowhere'", "trimtab.toml: server.listen: 'nowhere': must be host:port"),
+        ("[server]\nlisten = '127.0.0.1:99999'", "the port must be 0 to 65535"),
+        ("[server]\nlisten = 'example.com:80'", "the host must be an IP address or localhost"),
+        ("[server]\nmax_body_bytes = 0", "trimtab.toml: server.max_body_bytes: 0: must be greater than 0"),
+        ("[platforms]", "trimtab.toml: platforms: is empty"),
+        ("[platforms.x]\nkind = 'bedrok'", "trimtab.toml: platforms.x.kind: 'bedrok': must be one of anthropic, simulator"),
+        ("[platforms.x]\nkind = 'anthropic'", "trimtab.toml: platforms.x.api_key: missing"),
+        ("[platforms.x]\nkind = 'anthropic'\napi_key = 'sk-ant-1'", "a secret is given by reference"),
+        ("[platforms.x]\nkind = 'simulator'\nlatency_scale = -1", "trimtab.toml: platforms.x.latency_scale: -1"),
+        ("[platforms.'a,b']\nkind = 'simulator'", "'a,b': a name has"),
+        ("[catalogue]\noverlay = 'none.yaml'", "none.yaml"),
+        ("[store]\nqueue_max = 0", "trimtab.toml: store.queue_max: 0"),
+    ],
+)  # fmt: skip
+def test_each_mistake_is_named(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as problem:
+        settings(text, tmp_path)
+    assert message in str(problem.value)
+    assert "sk-ant-1" not in str(problem.value)
+
+
+def test_platforms_are_the_files_else_the_environments_else_the_simulator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    assert list(load_settings(None).platforms) == ["simulator"]
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    found = load_settings(None).platforms["claude"]
+    assert isinstance(found, AnthropicSettings)
+    assert found.api_key.reveal() == "k"
+    assert "ANTHROPIC_API_KEY" in load_settings(None).platforms_from
+    only_sim = settings("[platforms.s]\nkind = 'simulator'", tmp_path)
+    assert list(only_sim.platforms) == ["s"]
+
+
+def test_files_named_in_the_configuration_lie_beside_it(tmp_path: Path) -> None:
+    found = settings("[platforms.s]\nkind = 'simulator'\nscript = 'x/script.yaml'", tmp_path).platforms["s"]
+    assert isinstance(found, SimulatorSettings)
+    assert found.script == str(tmp_path / "x" / "script.yaml")
+
+
+def test_the_command_lines_address_wins_and_localhost_is_loopback(tmp_path: Path) -> None:
+    found = settings("[server]\nlisten = '127.0.0.1:1'", tmp_path, listen="localhost:2")
+    assert found.listen.url == "http://127.0.0.1:2"
+    assert settings("[server]\nlisten = '[::1]:5'", tmp_path).listen.url == "http://[::1]:5"
+    with pytest.raises(ConfigError, match="--listen: '8787': must be host:port"):
+        settings("", tmp_path, listen="8787")
+
+
+def test_the_shipped_lineup_is_classic_without_effort(tmp_path: Path) -> None:
+    tiers = load_settings(None).tiers
+    assert [str(tiers.default), str(tiers.escalation), str(tiers.control), str(tiers.fast)] == [
+        "claude-sonnet-4-6", "claude-opus-4-7", "claude-opus-4-6", "claude-haiku-4-5",
+    ]  # fmt: skip
+    current = settings("[tiers]\nlineup = 'current'\nfast = 'claude-haiku-4-5'", tmp_path).tiers
+    assert (str(current.default), str(current.fast)) == ("claude-sonnet-5-5", "claude-haiku-4-5")
+
+
+def test_trimtab_toml_here_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert config_path(None) is None
+    (tmp_path / "trimtab.toml").write_text("version = 1")
+    assert config_path(None) == Path("trimtab.toml")
+    assert config_path(Path("other.toml")) == Path("other.toml")
