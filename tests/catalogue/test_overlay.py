@@ -59,6 +59,14 @@ def test_a_price_for_one_platform_leaves_the_others_alone(tmp_path: Path) -> Non
     assert cost(catalogue, "claude-haiku-4-5", "2026-11-20") == 1_000_000
 
 
+def test_a_price_for_the_claude_api_is_not_that_of_an_unknown_platform(tmp_path: Path) -> None:
+    catalogue = load(
+        tmp_path, f"prices:\n- model: claude-haiku-4-5\n  platform: anthropic\n  rows:\n  - {ROW}\n"
+    )
+    assert cost(catalogue, "claude-haiku-4-5", "2026-11-20") == 4_000_000
+    assert cost(catalogue, "claude-haiku-4-5", "2026-11-20", "elsewhere") == 1_000_000
+
+
 def test_without_batch_prices_a_batch_costs_half(tmp_path: Path) -> None:
     catalogue = load(tmp_path, OWN_MODEL)
     model = catalogue.find("llama-4-70b")

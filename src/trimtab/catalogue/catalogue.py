@@ -23,6 +23,9 @@ from trimtab.messages import Usage
 
 _DATE_SUFFIX_DIGITS = 8
 
+_ANY_PLATFORM = ""
+"""Stands for every platform that the catalogue does not know by name."""
+
 
 class CatalogueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Section `[catalogue]` of the configuration."""
@@ -84,13 +87,7 @@ class Catalogue:
         self.models: tuple[Model, ...] = document.models + (overlay.models if overlay else ())
         """Shipped models in the file's order, then the overlay's."""
         layers = price_layers(overlay, self.find, overlay_name) if overlay is not None else {}
-        self._timelines: dict[str, dict[str, Timeline]] = {
-            platform: {
-                model.id: pricing.compile_timeline((layers.get(model.id, ()), model.prices), platform)
-                for model in self.models
-            }
-            for platform in PLATFORMS
-        }
+        self._timelines = self._compile(layers)
 
     @classmethod
     def load(cls, overlay: Path | None = None) -> "Catalogue":
@@ -117,6 +114,21 @@ class Catalogue:
             added,
             name,
         )
+
+    def _compile(self, layers: dict[str, tuple[PriceRow, ...]]) -> dict[str, dict[str, Timeline]]:
+        """Timelines by platform and model id; platforms without rows of their own share one."""
+        timelines: dict[str, dict[str, Timeline]] = {platform: {} for platform in (*PLATFORMS, _ANY_PLATFORM)}
+        for model in self.models:
+            above = layers.get(model.id, ())
+            special = {row.platform for row in above + model.prices if row.platform is not None}
+            shared = pricing.compile_timeline((above, model.prices), None)
+            for platform in timelines:
+                timelines[platform][model.id] = (
+                    pricing.compile_timeline((above, model.prices), platform)
+                    if platform in special
+                    else shared
+                )
+        return timelines
 
     def _add(self, models: tuple[Model, ...], file: str) -> None:
         for index, model in enumerate(models):
@@ -213,8 +225,7 @@ class Catalogue:
         return pricing.variant(batch=batch, fast=fast, us=us and model.features.inference_geo is not False)
 
     def _timeline(self, model: Model, platform: str) -> Timeline:
-        timelines = self._timelines.get(platform) or self._timelines["anthropic"]
-        return timelines[model.id]
+        return (self._timelines.get(platform) or self._timelines[_ANY_PLATFORM])[model.id]
 
     def _billed(self, name: str) -> tuple[Model, ...]:
         """The model that a platform means by `name` (id, alias, platform id, id with a date); all when unknown."""

@@ -67,8 +67,8 @@ class Timeline(NamedTuple):
 _NEVER = 1 << 62
 
 
-def compile_timeline(layers: Iterable[tuple[PriceRow, ...]], platform: str) -> Timeline:
-    """One timeline from price rows, strongest layer first.
+def compile_timeline(layers: Iterable[tuple[PriceRow, ...]], platform: str | None) -> Timeline:
+    """One timeline from price rows, strongest layer first. No platform: only rows that hold on all.
 
     Within a layer, rows for this platform are stronger than rows for all platforms. A layer holds from its first
     row on; before that the next layer does.
@@ -76,7 +76,7 @@ def compile_timeline(layers: Iterable[tuple[PriceRow, ...]], platform: str) -> T
     chains = [
         sorted((row for row in layer if row.platform == wanted), key=lambda row: row.effective_from)
         for layer in layers
-        for wanted in (platform, None)
+        for wanted in dict.fromkeys((platform, None))
     ]
     days = {row.effective_from.toordinal() for chain in chains for row in chain}
     days |= {
