@@ -122,8 +122,8 @@ class Catalogue:
             above = layers.get(model.id, ())
             special = {row.platform for row in above + model.prices if row.platform is not None}
             shared = pricing.compile_timeline((above, model.prices), None)
-            for platform in timelines:
-                timelines[platform][model.id] = (
+            for platform, by_id in timelines.items():
+                by_id[model.id] = (
                     pricing.compile_timeline((above, model.prices), platform)
                     if platform in special
                     else shared
