@@ -1,19 +1,23 @@
-"""What `trimtab models` shows: the catalogue as a table or JSON, tier bindings, life cycle, live differences.
+"""`trimtab models`: the catalogue as a table or JSON, tier bindings, life cycle, live differences.
 
-What it is not: the command itself, or the call to the platform. Nothing here reads configuration.
 Invariant: the figures are those of the catalogue on the given day, negotiated prices included.
 """
 
 import datetime
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
 
+import msgspec
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from trimtab.app import config_path, live_models, load_settings, today
 from trimtab.catalogue import (
     EFFORTS,
     Catalogue,
@@ -23,11 +27,53 @@ from trimtab.catalogue import (
     Model,
     PriceRow,
     Tiers,
+    compare_live,
     lifecycle_notes,
 )
+from trimtab.cli.term import say
 
 WIDE_COLUMNS = 136
 """From this width on every fact has a column of its own; below, effort and thinking share one."""
+
+command = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@command.command()
+def run(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Configuration file, as for serve.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Compare with what a platform lists now; exit status 1 if it differs."),
+    ] = False,
+    platform: Annotated[
+        str | None, typer.Option("--platform", help="The platform entry to compare with. Default: the first.")
+    ] = None,
+) -> None:
+    """Show every model of the catalogue: prices, abilities, life cycle, and the tier it is bound to."""
+    settings = load_settings(config_path(config))
+    day = today()
+    console = Console()
+    if not check:
+        if as_json:
+            say(
+                msgspec.json.format(
+                    msgspec.json.encode(models_json(settings.catalogue, settings.tiers, day))
+                ).decode()
+            )
+        else:
+            console.print(render_models(settings.catalogue, settings.tiers, day))
+        return
+    name, simulated, live = live_models(settings, platform)
+    differences = compare_live(settings.catalogue, live, day)
+    if as_json:
+        say(msgspec.json.format(msgspec.json.encode(differences)).decode())
+    else:
+        console.print(render_differences(differences, f"{name} (SIMULATED)" if simulated else name))
+    if differences:
+        raise typer.Exit(1)
 
 
 def render_models(catalogue: Catalogue, tiers: Tiers, today: datetime.date) -> RenderableType:

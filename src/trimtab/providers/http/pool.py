@@ -50,7 +50,9 @@ class HttpClient:
         for connection in list(self._all):
             connection.abort()
         self._free.clear()
-        while self._all:  # the loop tells each connection of its end in its next turns
+        for _ in range(100):  # the loop tells each connection of its end in its next turns
+            if not self._all:
+                return
             await asyncio.sleep(0)
 
     def _head(self, call: Call, authentication: bytes) -> bytes:
