@@ -1,7 +1,7 @@
 """The simulator as an ASGI application, for `trimtab simulate` and for anybody's tests over real HTTP.
 
-Invariants: a scripted cut raises after the response began, so that the server drops the connection without a proper
-end; a client that goes away ends its generation.
+Invariants: at a scripted cut the application leaves a response that began unfinished, and the server drops the
+connection without a proper end (uvicorn logs one line); a client that goes away ends its generation.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from trimtab.providers.simulator.core import MAX_BODY_BYTES, Simulator
-from trimtab.providers.simulator.response import SimResponse, Sleep
+from trimtab.providers.simulator.response import SimResponse, SimulatedCut, Sleep
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -55,13 +55,15 @@ async def _body(receive: Receive) -> bytes | None:
 
 
 async def _respond(response: SimResponse, receive: Receive, send: Send, sleep: Sleep) -> None:
-    """Play the response; stop when the client goes away. Raises `SimulatedCut` at a scripted cut."""
+    """Play the response; stop when the client goes away, and, unfinished, at a scripted cut."""
     playing = asyncio.ensure_future(_play(response, send, sleep))
     gone = asyncio.ensure_future(_gone(receive))
     try:
         await asyncio.wait((playing, gone), return_when=asyncio.FIRST_COMPLETED)
         if playing.done():
             playing.result()
+    except SimulatedCut:
+        return
     finally:
         gone.cancel()
         playing.cancel()
