@@ -457,6 +457,26 @@ def test_sessions_header_then_user_id_then_stable_prefix() -> None:
     assert session({"metadata": {"user_id": None}}).startswith("p:")
 
 
+@pytest.mark.parametrize(
+    ("fields", "least"),
+    [
+        ({}, 0),
+        # Opus 4.8 in fast mode: $50/M output; US-only: 1.1 times $3/M in and $15/M out on the default tier.
+        ({"model": "claude-opus-4-8", "speed": "fast", "max_tokens": 1000}, 50_000_000),
+        ({"inference_geo": "us", "max_tokens": 1000}, 16_500_000),
+        # An image that is named by a short URL still costs up to 4784 tokens.
+        ({"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "x"}}] * 3}]}, 3 * 4784 * 3000),
+        # A document has no bound but the context.
+        ({"messages": [{"role": "user", "content": [{"type": "document"}]}]}, 1_000_000 * 3000),
+    ],
+)  # fmt: skip
+def test_the_worst_case_is_reserved(fields: dict[str, Any], least: int) -> None:
+    b = bench(message({"input_tokens": 1, "output_tokens": 1}))
+    b.ask(fields)
+    assert b.record.attempts[0].reserved_nanousd >= least
+    assert b.record.attempts[0].reserved_nanousd >= b.record.cost_nanousd
+
+
 def test_a_hold_settles_once() -> None:
     from trimtab.catalogue import NanoUSD
 

@@ -61,10 +61,11 @@ def _catalogue(settings: Settings) -> list[Finding]:
     findings = [
         Finding("ok", "catalogue", f"{count} models as of {catalogue.as_of}, version {catalogue.version}")
     ]
-    bound = {tiers.default.model, tiers.escalation.model, tiers.control.model, tiers.fast.model}
+    arms = (tiers.default, tiers.escalation, tiers.control, tiers.fast)
+    bound = {model.id for arm in arms if (model := catalogue.find(arm.model)) is not None}
     for note in lifecycle_notes(catalogue, today()):
         if note.model in bound:
-            findings.append(Finding("note", "tiers", note.text))
+            findings.append(Finding("note", "tiers", f"{note.model}: {note.text}"))
     return findings
 
 

@@ -23,6 +23,9 @@ from trimtab.records import Attempt, CostSource, Outcome, Plan, Purpose, Request
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """A whole JSON answer is collected before it goes on (its cost is a header); larger ones are refused."""
 
+MAX_IMAGE_TOKENS = 4784
+"""Source: vendor image table (2026-11), high-resolution tier."""
+
 T = TypeVar("T")
 _log = logging.getLogger("trimtab.engine")
 
@@ -54,7 +57,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     provider: Provider
     call: Call
     max_tokens: int | None
-    may_think: bool
+    input_bound: int
+    """Input tokens, at most; see `input_bound`."""
+    fast: bool = False
+    """Fast mode is asked for, which costs more where the model has it."""
+    us_only: bool = False
+    """US-only inference is asked for, which costs more."""
+    may_think: bool = False
     """Hidden thinking may be billed, so a cut answer cannot be estimated from what was seen."""
     arrived_ms: int
     arrived: float
@@ -64,6 +73,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     parent: RequestId | None = None
     deadline: float | None = None
     """Monotonic seconds; the call is cut when it passes."""
+
+
+def input_bound(raw: bytes, model: Model) -> int:
+    """Input tokens of a body, at most. Never more than the model's context, which a longer request cannot pass.
+
+    A byte is at least one token's share of text; an image costs at most `MAX_IMAGE_TOKENS` however few bytes name
+    it; documents and files have no such bound, so they count as a full context. Cost: three searches of the body.
+    """
+    context = model.limits.context
+    if b'"document"' in raw or b'"file"' in raw:
+        return context
+    return min(context, upper_bound_tokens(len(raw)) + MAX_IMAGE_TOKENS * raw.count(b'"image"'))
 
 
 class Metered:
@@ -99,10 +120,12 @@ class Metered:
             return NanoUSD(0)
         return self.catalogue.worst_case(
             job.model,
-            upper_bound_tokens(job.request_bytes),
+            job.input_bound,
             job.max_tokens or 0,
             self.at(job),
             platform=job.provider.platform,
+            fast=job.fast,
+            us=job.us_only,
         )
 
 
@@ -277,7 +300,7 @@ class MeteredReply:
             reported = (usage.output_tokens or 0) if usage is not None else 0
             output = max(min(seen, most), reported)
         if usage is None or usage.input_tokens is None:
-            usage = merge_usage(usage, Usage(input_tokens=upper_bound_tokens(job.request_bytes)))
+            usage = merge_usage(usage, Usage(input_tokens=job.input_bound))
         return merge_usage(usage, Usage(output_tokens=output))
 
     def _price(self, usage: Usage) -> NanoUSD:

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from trimtab.engine.metered import Job, Metered, MeteredReply
+from trimtab.engine.metered import Job, Metered, MeteredReply, input_bound
 from trimtab.engine.session import session_of
 from trimtab.errors import RequestError
 from trimtab.messages import MessagesBody
@@ -117,6 +117,9 @@ class Pipeline:
                 stream=body.stream and answers,
             ),
             max_tokens=body.max_tokens,
+            input_bound=input_bound(inbound.body, model),
+            fast=body.text_field("speed") == "fast",
+            us_only=body.text_field("inference_geo") == "us",
             may_think=_may_think(thinking, model.thinking.default, decision.set_adaptive),
             arrived_ms=inbound.arrived_ms,
             arrived=inbound.arrived,

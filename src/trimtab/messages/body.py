@@ -110,6 +110,14 @@ class MessagesBody:
         except msgspec.DecodeError:
             return None
 
+    def text_field(self, name: str) -> str | None:
+        """A top-level string, where it is one."""
+        raw = self.fields.get(name)
+        try:
+            return None if raw is None else _STR.decode(raw)
+        except msgspec.DecodeError:
+            return None
+
     def prefix_digest(self) -> "hashlib._Hash":
         """SHA-256 over the part of a conversation that stays the same: system and the first user turn.
 

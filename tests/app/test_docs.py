@@ -1,0 +1,64 @@
+"""What the documentation shows works."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from trimtab.app import load_settings
+from trimtab.gateway import ServerSettings
+from trimtab.providers.anthropic import AnthropicSettings
+from trimtab.providers.simulator import SimulatorSettings
+from trimtab.store import StoreSettings
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def block(page: str, language: str) -> str:
+    text = (ROOT / "docs" / page).read_text()
+    found = re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    assert found
+    return found.group(1)
+
+
+def test_the_documented_file_loads_and_shows_the_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    file = tmp_path / "trimtab.toml"
+    file.write_text(block("configuration.md", "toml"))
+    settings = load_settings(file)
+    assert settings.server == ServerSettings()
+    assert settings.store == StoreSettings()
+    assert settings.platforms["sim"] == SimulatorSettings()
+    claude = settings.platforms["claude"]
+    assert isinstance(claude, AnthropicSettings)
+    assert msgspec.structs.replace(claude, api_key=None) == AnthropicSettings(api_key=None)  # type: ignore[arg-type]
+
+
+def test_the_documented_file_names_every_setting() -> None:
+    text = block("configuration.md", "toml")
+    for kind in (ServerSettings, StoreSettings, AnthropicSettings):
+        for name in kind.__struct_fields__:
+            assert re.search(rf"^(# )?{name} = ", text, re.MULTILINE), (
+                f"{kind.__name__}.{name} is not documented"
+            )
+
+
+def test_every_tier_line_that_is_commented_out_is_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    text = re.sub(
+        r"^# (default|escalation|control|fast) =", r"\1 =", block("configuration.md", "toml"), flags=re.M
+    )
+    file = tmp_path / "trimtab.toml"
+    file.write_text(text)
+    assert str(load_settings(file).tiers.escalation) == "claude-opus-4-7@xhigh+adaptive"
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
