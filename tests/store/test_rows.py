@@ -1,0 +1,63 @@
+"""Columns, rows and tables agree, and writing a thing twice changes nothing."""
+
+from collections.abc import Callable, Iterator
+
+import apsw
+import pytest
+
+from trimtab.records import Outcome
+from trimtab.store import rows
+from trimtab.store.schema import migrate
+
+
+@pytest.fixture
+def connection() -> Iterator[apsw.Connection]:
+    opened = apsw.Connection(":memory:")
+    migrate(opened, lambda: 1)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("requests", rows.REQUESTS),
+        ("attempts", rows.ATTEMPTS),
+        ("record_gaps", rows.GAPS),
+        ("config_versions", rows.CONFIGS),
+    ],
+)
+def test_every_column_of_a_table_is_filled(
+    connection: apsw.Connection, table: str, columns: tuple[str, ...]
+) -> None:
+    found = connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
+    assert {name for (name,) in found} == set(columns)
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 200])
+def test_any_number_of_rows_is_inserted_once_however_often_it_is_tried(
+    connection: apsw.Connection, make_outcome: Callable[..., Outcome], count: int
+) -> None:
+    made = [rows.request_row(make_outcome(seed), "{}") for seed in range(count)]
+    gaps: list[rows.Row] = [("w", n, "live", False, 1, 2, *rows.counts(make_outcome())) for n in range(count)]
+    for _ in range(2):
+        rows.insert(connection, "requests", rows.REQUESTS, made)
+        rows.insert(connection, "record_gaps", rows.GAPS, gaps)
+    assert connection.execute("SELECT count(*) FROM requests").get == count
+    assert connection.execute("SELECT coalesce(sum(requests), 0) FROM record_gaps").get == count
+
+
+def test_a_row_says_what_the_record_says(
+    connection: apsw.Connection, make_outcome: Callable[..., Outcome]
+) -> None:
+    record = make_outcome(parent="p", error="overloaded_error")
+    rows.insert(connection, "requests", rows.REQUESTS, [rows.request_row(record, "{}")])
+    rows.insert(connection, "attempts", rows.ATTEMPTS, [rows.attempt_row(record.id, 0, record.attempts[0])])
+    assert connection.execute(
+        "SELECT model, effort, platform, session, parent, error, simulated, cost_nanousd, input_tokens FROM requests"
+    ).fetchall() == [
+        ("claude-sonnet-4-6", "medium", "claude", "session-1", "p", "overloaded_error", 0, 450_000, 100)
+    ]
+    assert connection.execute(
+        "SELECT request_id, n, platform, status, cost_source, output_tokens FROM attempts"
+    ).fetchall() == [(record.id, 0, "claude", 200, "reported", 10)]
