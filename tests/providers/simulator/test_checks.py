@@ -216,6 +216,35 @@ OTHERS: list[tuple[str, dict[str, Any], str]] = [
         },
         "`tool_use` ids must be unique",
     ),
+    (
+        "call ids twice over turns",
+        {
+            "tools": [TOOL],
+            "messages": [USER, {"role": "assistant", "content": [CALL]}, {"role": "user", "content": [RESULT]}] * 2,
+        },
+        "messages.4.content.0: `tool_use` ids must be unique",
+    ),
+    (
+        "text before a result",
+        {
+            "tools": [TOOL],
+            "messages": [
+                USER,
+                {"role": "assistant", "content": [CALL]},
+                {"role": "user", "content": [{"type": "text", "text": "so"}, RESULT]},
+            ],
+        },
+        "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: toolu_1.",
+    ),
+    (
+        "two results for a call",
+        {
+            "tools": [TOOL],
+            "messages": [USER, {"role": "assistant", "content": [CALL]}, {"role": "user", "content": [RESULT, RESULT]}],
+        },
+        "each tool_use must have a single result.",
+    ),
+    ("message extra", {"messages": [{**USER, "id": "x"}]}, "messages.0.id: Extra inputs are not permitted"),
     ("tool name", {"tools": [{**TOOL, "name": "get weather"}]}, "tools.0.custom.name: String should match pattern"),
     ("tool names twice", {"tools": [TOOL, TOOL]}, "tools: Tool names must be unique."),
     ("tool schema", {"tools": [{"name": "a", "input_schema": {}}]}, "tools.0.custom.input_schema.type: Field"),

@@ -159,3 +159,140 @@ def test_every_valid_request_gets_a_valid_answer_the_same_streamed(make: Any, bo
     assert stream.problems == []
     assert stream.usage == whole.usage
     assert stream.text == whole.text
+
+
+RICH: dict[str, Any] = {
+    "model": "claude-sonnet-4-6",
+    "max_tokens": 3000,
+    "system": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
+    "metadata": {"user_id": "u"},
+    "stop_sequences": ["zz"],
+    "thinking": {
+        "type": "adaptive",
+        "display": "summarized",
+        "block_binding": {"prefix_mismatch_behavior": "error"},
+    },
+    "output_config": {
+        "effort": "low",
+        "format": {
+            "type": "json_schema",
+            "schema": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["a"],
+                "properties": {
+                    "a": {"type": ["string", "null"]},
+                    "b": {"type": "array", "items": {"$ref": "#/$defs/d"}},
+                    "c": {"anyOf": [{"type": "integer"}, {"enum": ["x"]}]},
+                },
+                "$defs": {"d": {"type": "string", "format": "date"}},
+            },
+        },
+        "task_budget": None,
+    },
+    "tools": [
+        {
+            "name": "get_weather",
+            "description": "d",
+            "strict": False,
+            "input_schema": {
+                "type": "object",
+                "properties": {"n": {"type": "integer", "minimum": 3}},
+                "required": ["n"],
+            },
+            "cache_control": {"type": "ephemeral", "ttl": "1h"},
+        },
+        {"type": "bash_20250124", "name": "bash"},
+        {"type": "web_search_20250305", "name": "web_search"},
+        {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool"},
+    ],
+    "tool_choice": {"type": "auto", "disable_parallel_tool_use": False},
+    "messages": [
+        {"role": "user", "content": "weather?"},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "redacted_thinking", "data": "x"},
+                {"type": "text", "text": "t", "citations": []},
+                {
+                    "type": "tool_use",
+                    "id": "t1",
+                    "name": "get_weather",
+                    "input": {"n": 3},
+                    "toolset_name": "x",
+                },
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "t1",
+                    "is_error": False,
+                    "content": [
+                        {"type": "text", "text": "r"},
+                        {"type": "image", "source": {"type": "url", "url": "https://example.com/x.png"}},
+                    ],
+                },
+                {
+                    "type": "document",
+                    "source": {"type": "text", "media_type": "text/plain", "data": "x"},
+                    "title": "y",
+                },
+                {
+                    "type": "search_result",
+                    "source": "s",
+                    "title": "t",
+                    "content": [{"type": "text", "text": "x"}],
+                },
+                {"type": "text", "text": "What is 2 + 2?", "cache_control": {"type": "ephemeral"}},
+            ],
+        },
+    ],
+}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path] if path else []
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, member in items:
+        found += places(member, (*path, key))
+    return found
+
+
+def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    key, *rest = path
+    if rest or new is not ...:
+        copy[key] = changed(copy[key], tuple(rest), new)
+    else:
+        del copy[key]
+    return copy
+
+
+def test_the_rich_request_is_taken(shared: Any) -> None:
+    answer = shared.raw(body=msgspec.json.encode(RICH))
+    assert answer.status == 200, answer.body
+
+
+@settings(max_examples=1000)
+@given(
+    st.sampled_from(places(RICH)),
+    st.just(...)
+    | json_values
+    | st.sampled_from(TYPES)
+    | st.sampled_from([RICH["messages"], RICH["tools"], [RICH]]),
+    st.booleans(),
+    st.sampled_from(["2023-06-01", "2026-10-21"]),
+)
+def test_one_change_anywhere_never_breaks_it(
+    shared: Any, path: tuple[Any, ...], new: Any, stream: bool, version: str
+) -> None:
+    body = msgspec.json.encode({**changed(RICH, path, new), **({"stream": True} if stream else {})})
+    answer = shared.raw(body=body, headers={"anthropic-version": version})
+    is_vendor_shaped(answer)
+    if answer.body.startswith(b"event:"):
+        assert answer.problems == []

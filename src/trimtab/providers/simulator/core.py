@@ -55,6 +55,7 @@ _WINDOW_CHECKED_BEFORE = datetime.date(2025, 9, 1)
 from the 4.5 generation on it is accepted and may end with model_context_window_exceeded."""
 
 _SIMULATED = (b"x-trimtab-simulated", b"true")
+_ORGANIZATION = (b"anthropic-organization-id", b"00000000-0000-4000-8000-000000000000")
 _JSON = (b"content-type", b"application/json")
 _SSE = (b"content-type", b"text/event-stream; charset=utf-8")
 
@@ -325,7 +326,7 @@ def _disturbed(
     before_head_s: float = 0.0,
 ) -> SimResponse:
     """The response with the marks that all carry, and with the script's faults applied."""
-    headers = [*headers, (b"request-id", exchange.request_id.encode()), _SIMULATED]
+    headers = [*headers, (b"request-id", exchange.request_id.encode()), _ORGANIZATION, _SIMULATED]
     if reply is None:
         return SimResponse(status, headers, steps, before_head_s)
     before_head_s += reply.delay_s

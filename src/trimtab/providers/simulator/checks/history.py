@@ -120,7 +120,7 @@ class HistoryCheck:
 
     def _message(self, value: object, at: str, *, last: bool) -> None:
         message = as_object(value, at)
-        only(message, ("role", "content", "id"), at)
+        only(message, ("role", "content"), at)
         role = needed(message, "role", at)
         if role == "system" and self._model.features.mid_conversation_system not in ("accepted", "ignored"):
             raise RequestError(
@@ -280,38 +280,50 @@ def blocks_of(message: Raw) -> list[Raw]:
 def check_pairs(messages: list[Raw]) -> None:
     """Every tool call is answered in the next message, and every result answers a call of the one before."""
     open_calls: list[str] = []
+    called: set[str] = set()
     for index, message in enumerate(messages):
-        blocks = blocks_of(message)
         if message["role"] == "system":
             continue
-        results = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
+        blocks = blocks_of(message)
         if message["role"] == "user" or open_calls:
-            _check_results(index, blocks, results, open_calls)
-        if message["role"] == "user":
-            open_calls = []
-            continue
-        open_calls = [block["id"] for block in blocks if block["type"] == "tool_use"]
-        if len(set(open_calls)) < len(open_calls):
-            raise RequestError(f"messages.{index}.content: `tool_use` ids must be unique")
+            _check_results(index, blocks, open_calls)
+        open_calls = []
+        if message["role"] == "assistant":
+            for place, block in enumerate(blocks):
+                if block["type"] == "tool_use":
+                    if block["id"] in called:
+                        raise RequestError(f"messages.{index}.content.{place}: `tool_use` ids must be unique")
+                    called.add(block["id"])
+                    open_calls.append(block["id"])
     if open_calls:
         raise _unanswered(len(messages) - 1, open_calls)
 
 
-def _check_results(index: int, blocks: list[Raw], results: list[str], open_calls: list[str]) -> None:
-    missing = [call for call in open_calls if call not in results]
-    if missing:
-        raise _unanswered(index - 1, missing)
+def _check_results(index: int, blocks: list[Raw], open_calls: list[str]) -> None:
+    """Results stand first in their message; text before them leaves the calls unanswered."""
+    answered: list[str] = []
+    leading = True
     for place, block in enumerate(blocks):
-        if block["type"] == "tool_result" and block["tool_use_id"] not in open_calls:
+        if block["type"] != "tool_result":
+            leading = False
+            continue
+        call = block["tool_use_id"]
+        if call not in open_calls:
             raise RequestError(
                 f"messages.{index}.content.{place}: unexpected `tool_use_id` found in `tool_result` blocks: "
-                f"{block['tool_use_id']:.128}. Each `tool_result` block must have a corresponding `tool_use` block "
-                "in the previous message."
+                f"{call:.128}. Each `tool_result` block must have a corresponding `tool_use` block in the previous "
+                "message."
             )
-    if len(set(results)) < len(results):
-        raise RequestError(
-            f"messages.{index}.content: each tool_use must have a single result. Found several."
-        )
+        if call in answered:
+            raise RequestError(
+                f"messages.{index}.content.{place}: each tool_use must have a single result. Found multiple "
+                f"`tool_result` blocks with id: {call:.128}"
+            )
+        if leading:
+            answered.append(call)
+    missing = [call for call in open_calls if call not in answered]
+    if missing:
+        raise _unanswered(index - 1, missing)
 
 
 def _unanswered(index: int, missing: list[str]) -> RequestError:
