@@ -311,6 +311,15 @@ def test_a_stream_that_ends_without_message_stop_is_an_error_even_if_http_ended_
     assert b.record.result == "truncated"
 
 
+def test_debug_mode_counts_and_logs_streams_that_break_the_rules(caplog: pytest.LogCaptureFixture) -> None:
+    b = bench(START, BLOCK, BLOCK, CLOSE, END, STOP, headers=SSE)
+    b.ask({"stream": True})
+    assert b"trimtab_invalid_streams_total 1.0" in b.metrics.render()
+    assert (
+        "request r1: the platform broke the event rules: block 0 starts while block 0 is open" in caplog.text
+    )
+
+
 def test_an_error_event_ends_a_stream_properly_and_is_recorded() -> None:
     b = bench(START, event("error", error={"type": "overloaded_error", "message": "x"}), headers=SSE)
     b.ask({"stream": True})

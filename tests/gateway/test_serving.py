@@ -262,6 +262,7 @@ def test_an_answer_is_priced_recorded_and_found_at_once(tmp_path: Path) -> None:
         (head("POST", "/v1/messages", VERSION, 900_000_000), 413, "request_too_large", "900,000,000"),
         (head("POST", "/v1/messages", VERSION + b"transfer-encoding: chunked\r\n") + b"".join(chunk(b" " * 100_000) for _ in range(12)) + b"0\r\n\r\n", 413, "request_too_large", "limit is"),
         (head("POST", "/v1/files", VERSION + b"transfer-encoding: chunked\r\n") + b"0\r\n\r\n", 400, "invalid_request_error", "content-length"),
+        (head("POST", "/v1/messages", VERSION + b"content-encoding: gzip\r\n", 2) + b"{}", 400, "invalid_request_error", "'gzip': send the body uncompressed"),
         (head("PUT", "/v1/files"), 405, "invalid_request_error", "GET, POST, DELETE"),
     ],
 )  # fmt: skip
@@ -607,6 +608,7 @@ def test_metrics_and_the_front_page_answer(tmp_path: Path) -> None:
                 in text
             )
             assert "trimtab_records_queued" in text
+            assert "trimtab_in_flight_requests 0.0" in text
             assert json.loads((await s.get("/"))[2])["name"] == "trimtab"
             assert msgspec.json.decode((await s.get("/openapi.json"))[2])["openapi"] == "3.1.0"
 

@@ -61,7 +61,8 @@ def assemble(settings: Settings, on_problem: Callable[[str], None]) -> Applicati
     store = open_store(settings.store, clock_ms=unix_ms, on_problem=on_problem)
     store.note_config(settings.document.version, settings.document.content, unix_ms())
     ledger = Ledger()
-    _watch(metrics, store, ledger)
+    state = ServingState()
+    _watch(metrics, store, ledger, state)
     places = tuple(Place(provider.name, provider.platform) for provider in providers.values())
     router = TierRouter(settings.catalogue, settings.tiers, places)
     runtime = Runtime(
@@ -72,7 +73,6 @@ def assemble(settings: Settings, on_problem: Callable[[str], None]) -> Applicati
         validate_streams=settings.server.validate_streams,
     )
     metered = Metered(settings.catalogue, ledger, Recorder(store, metrics), runtime)
-    state = ServingState()
     gateway = Gateway(
         Surroundings(
             pipeline=Pipeline(metered, router, providers, time.monotonic),
@@ -109,7 +109,8 @@ def open_provider(name: str, platform: AnthropicSettings | SimulatorSettings, se
     return SimulatorProvider(name, Simulator(platform, settings.catalogue))
 
 
-def _watch(metrics: Metrics, store: Store, ledger: Ledger) -> None:
+def _watch(metrics: Metrics, store: Store, ledger: Ledger, state: ServingState) -> None:
+    metrics.watch("trimtab_in_flight_requests", "Requests being answered now.", lambda: state.in_flight)
     metrics.watch("trimtab_records_queued", "Records waiting to be written.", lambda: store.status().queued)
     metrics.watch("trimtab_records_written", "Records written.", lambda: store.status().written)
     metrics.watch(

@@ -252,6 +252,7 @@ class MeteredReply:
         self._metered.ledger.settle(self._hold, cost)
         self._metered.recorder.record(self._outcome(result, cost, source, usage))
         if self._validator is not None and self._ended and (problems := self._validator.finish()):
+            self._metered.recorder.invalid_stream()
             _log.warning(
                 "request %s: the platform broke the event rules: %s", self._job.id, "; ".join(problems)
             )

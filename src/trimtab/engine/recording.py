@@ -21,6 +21,10 @@ class Recorder:
         self._sink = sink
         self._metrics = metrics
 
+    def invalid_stream(self) -> None:
+        """Count a stream that broke the event rules (debug mode)."""
+        self._metrics.invalid_streams.inc()
+
     def record(self, outcome: Outcome) -> None:
         """Keep the record and count it."""
         self._sink.put(outcome)

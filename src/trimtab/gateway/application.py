@@ -167,6 +167,11 @@ class Gateway:
 
     async def _call(self, http: Exchange, endpoint: Literal["messages", "count_tokens"]) -> MeteredReply:
         http.require("POST")
+        encoding = http.header(b"content-encoding")
+        if encoding not in (None, b"identity"):
+            raise RequestError(
+                f"content-encoding: {encoding.decode('latin-1')!r}: send the body uncompressed"
+            )
         around = self._in
         arrived, arrived_ms = around.monotonic(), around.clock_ms()
         body = await http.body(around.max_body_bytes)

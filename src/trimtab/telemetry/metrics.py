@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
@@ -83,9 +83,6 @@ class Metrics:
             "trimtab_invalid_streams",
             "Upstream streams that broke the event rules (counted in debug mode only).",
             registry=self.registry,
-        )
-        self.in_flight = Gauge(
-            "trimtab_in_flight_requests", "Requests being answered now.", registry=self.registry
         )
 
     def watch(self, name: str, description: str, read: Callable[[], float]) -> None:
