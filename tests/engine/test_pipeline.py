@@ -444,6 +444,50 @@ def test_simulated_money_stays_apart() -> None:
     assert b'trimtab_cost_usd_total{model="claude-sonnet-4-6",platform="claude",simulated="true",source="reported"} 0.003' in b.metrics.render()  # fmt: skip
 
 
+def test_a_simulator_behind_an_http_address_stays_simulated() -> None:
+    b = bench(
+        message({"input_tokens": 1000, "output_tokens": 0}),
+        headers=[*JSON, (b"x-trimtab-simulated", b"true")],
+    )
+    b.ask()
+    assert b.record.simulated
+    assert (b.ledger.spent(), b.ledger.spent(simulated=True)) == (0, 3_000_000)
+
+
+@pytest.mark.parametrize("usage", [{"input_tokens": -5, "output_tokens": 1}, {"input_tokens": 10**40}, {"output_tokens": "9"}, [1], "many", {"input_tokens": 1.5}])  # fmt: skip
+def test_usage_that_cannot_be_true_is_not_believed(usage: Any) -> None:
+    b = bench(message(usage))
+    b.ask()
+    assert b.record.attempts[0].cost_source == "estimated"
+    assert b.record.cost_nanousd > 0
+    b = bench(
+        START, event("message_delta", delta={"stop_reason": "end_turn"}, usage=usage), STOP, headers=SSE
+    )
+    b.ask({"stream": True})
+    assert b.record.cost_nanousd >= 3_000_000
+
+
+def test_an_absurd_max_tokens_reserves_no_more_than_the_context() -> None:
+    b = bench(b"{}", status=400)
+    b.ask({"max_tokens": 10**18})
+    assert b.record.attempts[0].reserved_nanousd < 20_000 * 10**9
+
+
+def test_a_price_that_cannot_be_worked_out_settles_at_the_worst_case() -> None:
+    b = bench(message({"input_tokens": 1, "output_tokens": 1}))
+
+    class Unpriced:
+        def worst_case(self, *args: Any, **kwargs: Any) -> int:
+            return 77
+
+        def price(self, *args: Any, **kwargs: Any) -> int:
+            raise ZeroDivisionError
+
+    b.metered.catalogue = Unpriced()  # type: ignore[assignment]
+    b.ask()
+    assert (b.record.cost_nanousd, b.record.attempts[0].cost_source) == (77, "estimated")
+
+
 def test_sessions_header_then_user_id_then_stable_prefix() -> None:
     def session(fields: dict[str, Any], **changes: Any) -> str:
         b = bench(message({}))

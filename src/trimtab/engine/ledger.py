@@ -38,6 +38,13 @@ class Ledger:
         self._held[simulated] += worst_case
         return Hold(worst_case, simulated=simulated)
 
+    def mark_simulated(self, hold: Hold) -> None:
+        """Move a hold to the simulated side: only the answer showed that no real platform was called."""
+        if hold.open and not hold.simulated:
+            self._held[False] -= hold.amount
+            self._held[True] += hold.amount
+            hold.simulated = True
+
     def settle(self, hold: Hold, cost: NanoUSD) -> None:
         """Replace a hold by the actual cost (0 where nothing was billed). A second settlement is a bug."""
         if not hold.open:

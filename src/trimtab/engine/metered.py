@@ -87,6 +87,11 @@ def input_bound(raw: bytes, model: Model) -> int:
     return min(context, upper_bound_tokens(len(raw)) + MAX_IMAGE_TOKENS * raw.count(b'"image"'))
 
 
+def most_output(job: Job) -> int:
+    """Output tokens, at most: what was asked for, or all that fits the context."""
+    return min(job.max_tokens or 0, job.model.limits.context)
+
+
 class Metered:
     """Makes jobs happen and accounts for them."""
 
@@ -121,7 +126,7 @@ class Metered:
         return self.catalogue.worst_case(
             job.model,
             job.input_bound,
-            job.max_tokens or 0,
+            most_output(job),
             self.at(job),
             platform=job.provider.platform,
             fast=job.fast,
@@ -146,10 +151,13 @@ class MeteredReply:
         self._bytes = 0
         self._ended = False
         self._closed = False
+        self._cost = NanoUSD(0)
         self._problem: BaseException | None = None
         self.status = 0
         self.headers: Headers = []
         self.is_event_stream = False
+        self.simulated = job.provider.simulated
+        """Whether no real model answers. Known for certain once the head has arrived."""
 
     @property
     def job(self) -> Job:
@@ -169,6 +177,10 @@ class MeteredReply:
         self.status = reply.status
         self.headers = reply.headers
         encoding = self.header(b"content-encoding")
+        if self.header(b"x-trimtab-simulated") == b"true":
+            # A simulated platform behind an HTTP address stays simulated.
+            self.simulated = True
+            self._metered.ledger.mark_simulated(self._hold)
         self.is_event_stream = self.header(b"content-type").startswith(b"text/event-stream")
         if self.is_event_stream:
             self._meter = StreamMeter(encoding)
@@ -236,8 +248,8 @@ class MeteredReply:
         return (self._metered.runtime.monotonic() - self._sent) * 1000
 
     def cost(self) -> NanoUSD:
-        """What the call costs as far as is known now; final once the answer was read whole."""
-        return self._settlement(self._result())[0]
+        """What the call costs; final once it is closed."""
+        return self._cost
 
     def close(self, problem: BaseException | None = None) -> None:
         """Cut what is unfinished, settle the hold and record the outcome. Idempotent; never raises or waits."""
@@ -248,7 +260,13 @@ class MeteredReply:
         if self._reply is not None:
             self._reply.close()
         result = self._result()
-        cost, source, usage = self._settlement(result)
+        try:
+            cost, source, usage = self._settlement(result)
+        except Exception:
+            # Whatever a platform's numbers do to the arithmetic, the call is accounted for, at its worst case.
+            _log.exception("request %s: its usage cannot be priced; settled at the worst case", self._job.id)
+            cost, source, usage = self._hold.amount, "estimated", None
+        self._cost = cost
         self._metered.ledger.settle(self._hold, cost)
         self._metered.recorder.record(self._outcome(result, cost, source, usage))
         if self._validator is not None and self._ended and (problems := self._validator.finish()):
@@ -293,7 +311,7 @@ class MeteredReply:
 
     def _estimate(self, usage: Usage | None) -> Usage:
         job = self._job
-        most = job.max_tokens or 0
+        most = most_output(job)
         if self._meter is None or job.may_think:
             output = most
         else:
@@ -360,7 +378,7 @@ class MeteredReply:
             adaptations=job.adaptations,
             tags=job.tags,
             parent=job.parent,
-            simulated=job.provider.simulated,
+            simulated=self.simulated,
             request_bytes=job.request_bytes,
             response_bytes=self._bytes,
             total_ms=(runtime.monotonic() - job.arrived) * 1000,

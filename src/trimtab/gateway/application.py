@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import unquote
 
 import msgspec
@@ -26,7 +26,7 @@ from trimtab.gateway.models import ModelList
 from trimtab.gateway.state import ServingState
 from trimtab.messages import error_event
 from trimtab.providers import Call, Headers, Provider
-from trimtab.records import Outcome, RequestId
+from trimtab.records import RequestId
 from trimtab.telemetry import Metrics
 
 DRAIN_RETRY_S = 5
@@ -192,10 +192,10 @@ class Gateway:
     async def _whole(self, http: Exchange, reply: MeteredReply) -> None:
         """A JSON answer: collected, so that its cost can go ahead of it, and settled before it is sent."""
         body = await reply.body()
+        reply.close()
         headers = _answer_headers(reply)
         headers.append((b"x-trimtab-cost-usd", _usd(reply.cost())))
         headers.append((b"content-length", b"%d" % len(body)))
-        reply.close()
         await http.start(reply.status, headers)
         await http.finish(body)
 
@@ -246,7 +246,7 @@ class Gateway:
                 (b"x-trimtab-request", http.id.encode()),
                 (b"x-trimtab-platform", provider.name.encode()),
             )
-            if provider.simulated:
+            if provider.simulated or (b"x-trimtab-simulated", b"true") in reply.headers:
                 headers.append((b"x-trimtab-simulated", b"true"))
             await http.start(reply.status, headers)
             while chunk := await reply.read():
@@ -267,8 +267,9 @@ class Gateway:
             raise Unavailable("the store cannot be read now; try again", DRAIN_RETRY_S) from None
         if found is None:
             raise NotFound(f"no request {name!r} is recorded here; use the id of an x-trimtab-request header")
-        outcome = msgspec.json.decode(found, type=Outcome)
-        await http.reply(200, msgspec.json.encode(_shown(outcome)))
+        record: dict[str, Any] = msgspec.json.decode(found)
+        record["cost_usd"] = _usd(record.get("cost_nanousd", 0)).decode()
+        await http.reply(200, msgspec.json.encode(record))
 
     async def _alive(self, http: Exchange) -> None:
         http.require("GET", "HEAD")
@@ -315,7 +316,7 @@ def _answer_headers(reply: MeteredReply) -> Headers:
     )
     if job.adaptations:
         headers.append((b"x-trimtab-adaptations", ", ".join(job.adaptations).encode()))
-    if job.provider.simulated:
+    if reply.simulated:
         headers.append((b"x-trimtab-simulated", b"true"))
     return headers
 
@@ -323,10 +324,3 @@ def _answer_headers(reply: MeteredReply) -> Headers:
 def _usd(nanousd: int) -> bytes:
     """Nano-dollars as exact decimal dollars."""
     return b"%d.%09d" % divmod(nanousd, 1_000_000_000)
-
-
-def _shown(outcome: Outcome) -> dict[str, object]:
-    """A record for people: the stored fields, and the cost in dollars too."""
-    shown: dict[str, object] = msgspec.to_builtins(outcome)
-    shown["cost_usd"] = _usd(outcome.cost_nanousd).decode()
-    return shown

@@ -4,27 +4,32 @@ Source: anthropic SDK 2.11.0 `types/usage.py`, `types/beta/beta_usage.py`; strea
 cumulative and may leave out input fields (vendor streaming page).
 """
 
+from typing import Annotated
+
 import msgspec
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000_000)]
+"""Tokens or requests. A platform that says a negative or absurd number is not believed at all."""
 
 
 class CacheCreation(msgspec.Struct, frozen=True, omit_defaults=True):
     """Cache writes by time to live, in tokens."""
 
-    ephemeral_5m_input_tokens: int | None = None
-    ephemeral_1h_input_tokens: int | None = None
+    ephemeral_5m_input_tokens: Count | None = None
+    ephemeral_1h_input_tokens: Count | None = None
 
 
 class ServerToolUse(msgspec.Struct, frozen=True, omit_defaults=True):
     """Calls of the vendor's own tools, in requests."""
 
-    web_search_requests: int | None = None
-    web_fetch_requests: int | None = None
+    web_search_requests: Count | None = None
+    web_fetch_requests: Count | None = None
 
 
 class OutputDetails(msgspec.Struct, frozen=True, omit_defaults=True):
     """Part of `output_tokens`, in tokens."""
 
-    thinking_tokens: int | None = None
+    thinking_tokens: Count | None = None
 
 
 class IterationUsage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -35,21 +40,21 @@ class IterationUsage(msgspec.Struct, frozen=True, omit_defaults=True):
 
     type: str = "message"
     model: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
     cache_creation: CacheCreation | None = None
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the platform says was used. `None` means that it did not say."""
 
-    input_tokens: int | None = None
+    input_tokens: Count | None = None
     """Uncached input only; cache reads and writes are counted apart."""
-    output_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
+    output_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
     cache_creation: CacheCreation | None = None
     output_tokens_details: OutputDetails | None = None
     server_tool_use: ServerToolUse | None = None
