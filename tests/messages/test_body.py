@@ -95,6 +95,11 @@ def test_null_thinking_is_replaced_and_null_output_config_too() -> None:
     assert changed["output_config"] == {"effort": "low"}
 
 
+def test_keys_that_end_in_backslashes_and_quotes_are_read_to_their_end() -> None:
+    raw = rb'{"a\\":1,"b\\\"":2,"c\"":3,"model":"m","max_tokens":1,"messages":[]}'
+    assert MessagesBody(raw).spliced(model="n") == raw.replace(b'"m"', b'"n"')
+
+
 def test_the_clients_effort_is_never_replaced() -> None:
     body = MessagesBody(b'{"model":"m","output_config":{"effort":"low"},"max_tokens":1,"messages":[]}')
     assert body.effort == "low"

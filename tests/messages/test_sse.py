@@ -30,6 +30,18 @@ def test_every_split_of_a_transcript_gives_the_same_events(ending: str) -> None:
         assert names[:5] == NAMES
         assert events[3].data == b"first\nsecond"
         assert "日本語 🙂 é".encode() in events[2].data
+        assert all(event.raw.endswith((ending * 2).encode()) for event in events)
+        assert parser.at_boundary == (ending != "\r")
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_tiny_pieces_give_the_same_events(ending: str, step: int) -> None:
+    raw = TRANSCRIPT.replace("\n", ending).encode() + b"x"
+    parser = SSEParser()
+    events = [event for at in range(0, len(raw), step) for event in parser.events(raw[at : at + step])]
+    assert [event.name for event in events] == NAMES
+    assert parser.tail == b"x"
 
 
 @given(st.text(alphabet="ab:\r\n ", max_size=60), st.lists(st.integers(1, 7)))
