@@ -309,6 +309,22 @@ def test_a_client_that_dawdles_over_its_head_or_body_is_told_and_cut(tmp_path: P
     run(work)
 
 
+def test_connections_over_the_limit_are_told_to_come_back(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site(tmp_path, "[server]\nmax_connections = 3\n") as s:
+            held = [await asyncio.open_connection("127.0.0.1", s.port) for _ in range(3)]
+            await asyncio.sleep(0.05)
+            status, headers, body = parsed(await s.raw(b""))
+            assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
+            assert json.loads(body)["error"]["type"] == "api_error"
+            for _, writer in held:
+                writer.close()
+            await asyncio.sleep(0.05)
+            assert (await s.get("/healthz"))[0] == 200
+
+    run(work)
+
+
 def test_a_client_that_does_not_read_is_cut_and_settled(tmp_path: Path) -> None:
     big = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "x" * 60_000})
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -36,6 +37,7 @@ def serve(
 
     `ready` is called once connections are taken, with the address as bound. Raises `ConfigError`, `StoreError`.
     """
+    _allow_files(2 * settings.server.max_connections + 200)
     bound = bind(settings.listen, "--listen or server.listen")
     try:
         application = assemble(settings, on_problem)
@@ -54,6 +56,14 @@ def serve(
         return lost
 
     return run_loop(run())
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise the soft limit on open files, as far as the system allows: a request may need two sockets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def serve_simulator(settings: SimulatorSettings, listen: Listen, ready: Callable[[Listen], None]) -> None:

@@ -1,18 +1,19 @@
 """uvicorn's HTTP protocol with the limits of a server that faces careless or hostile clients.
 
-Added to it: bounds on the head (431), deadlines for head, body and writing (408 or a cut), errors in the vendor's
-shape, and a call into the application the moment a client is gone.
+Added to it: bounds on connections (503) and the head (431), deadlines for head, body and writing (408 or a cut),
+errors in the vendor's shape, and a call into the application the moment a client is gone.
 
 `limited` makes the class that uvicorn instantiates; `sweep` is called once a second by the server, so that no
 request pays for timers.
 """
 
+import asyncio
 import http
 from typing import Any, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from trimtab.errors import HeadersTooLarge, RequestError, RequestTimeout, TrimtabError
+from trimtab.errors import HeadersTooLarge, RequestError, RequestTimeout, TrimtabError, Unavailable
 from trimtab.gateway.http import GONE
 from trimtab.gateway.settings import ServerSettings
 from trimtab.messages import error_body
@@ -89,6 +90,12 @@ class LimitedProtocol(HttpToolsProtocol):
 
     # Transport callbacks
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        limit = self.settings.max_connections
+        if len(self.connections) > limit:
+            self._refuse(Unavailable(f"the server has its limit of {limit:,} connections; try again", 1))
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._phase = ""
@@ -125,11 +132,12 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         request_id = self.new_id()
         body = error_body(error.anthropic_type, str(error), request_id)
+        retry = f"retry-after: {error.retry_after_s}\r\n" if isinstance(error, Unavailable) else ""
         phrase = http.HTTPStatus(error.status).phrase
         head = (
             f"HTTP/1.1 {error.status} {phrase}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(body)}\r\nrequest-id: {request_id}\r\nx-trimtab-request: {request_id}\r\n"
-            "connection: close\r\n\r\n"
+            f"{retry}connection: close\r\n\r\n"
         )
         self.transport.write(head.encode("ascii") + body)
         self.transport.close()

@@ -22,6 +22,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """A body may take this long, and one second more for each KiB that has arrived."""
     write_timeout_s: float = 120.0
     """A client that takes no bytes for so long is cut off."""
+    max_connections: int = 4096
+    """Client connections at a time; one more is told to come back later."""
     drain_s: float = 600.0
     """After SIGTERM, answers in flight may take this long to finish."""
     validate_streams: bool = False
