@@ -100,6 +100,12 @@ def test_keys_that_end_in_backslashes_and_quotes_are_read_to_their_end() -> None
     assert MessagesBody(raw).spliced(model="n") == raw.replace(b'"m"', b'"n"')
 
 
+def test_an_integer_may_be_written_as_json_allows() -> None:
+    for text in (b"1024", b"1024.0", b"1.024e3"):
+        body = MessagesBody(b'{"model":"m","max_tokens":%b,"messages":[]}' % text)
+        assert body.max_tokens == 1024
+
+
 def test_the_clients_effort_is_never_replaced() -> None:
     body = MessagesBody(b'{"model":"m","output_config":{"effort":"low"},"max_tokens":1,"messages":[]}')
     assert body.effort == "low"
@@ -124,6 +130,8 @@ def test_the_clients_effort_is_never_replaced() -> None:
         (b'{"model":"' + b"m" * 300 + b'","max_tokens":1,"messages":[]}', "at most 256 characters"),
         (b'{"model":"m","messages":[]}', "max_tokens: Field required"),
         (b'{"model":"m","max_tokens":"1","messages":[]}', "max_tokens: Input should be a valid integer"),
+        (b'{"model":"m","max_tokens":1.5,"messages":[]}', "max_tokens: Input should be a valid integer"),
+        (b'{"model":"m","max_tokens":1e999,"messages":[]}', "max_tokens: Input should be a valid integer|not valid JSON"),
         (b'{"model":"m","max_tokens":true,"messages":[]}', "max_tokens: Input should be a valid integer"),
         (b'{"model":"m","max_tokens":-1,"messages":[]}', "greater than or equal to 0"),
         (b'{"model":"m","max_tokens":1}', "messages: Field required"),

@@ -268,7 +268,7 @@ class Gateway:
         if found is None:
             raise NotFound(f"no request {name!r} is recorded here; use the id of an x-trimtab-request header")
         record: dict[str, Any] = msgspec.json.decode(found)
-        record["cost_usd"] = _usd(record.get("cost_nanousd", 0)).decode()
+        record["cost_usd"] = _usd(record.setdefault("cost_nanousd", 0)).decode()
         await http.reply(200, msgspec.json.encode(record))
 
     async def _alive(self, http: Exchange) -> None:

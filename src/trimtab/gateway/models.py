@@ -30,7 +30,7 @@ class ModelList:
 
     def page(self, query: bytes, now_ms: int) -> bytes:
         """One page as JSON. Source: vendor models page (limit 1 to 1000, after_id, before_id)."""
-        asked = parse_qs(query.decode("latin-1"))
+        asked = parse_qs(query.decode("latin-1"), keep_blank_values=True)
         limit = _limit(asked)
         now = _moment(now_ms)
         entries: list[Mapping[str, object]] = [

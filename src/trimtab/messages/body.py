@@ -23,7 +23,7 @@ _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MEMBERS = msgspec.json.Decoder(list[msgspec.Raw])
 _STR = msgspec.json.Decoder(str)
 _BOOL = msgspec.json.Decoder(bool)
-_INT = msgspec.json.Decoder(int)
+_NUMBER: msgspec.json.Decoder[int | float] = msgspec.json.Decoder(int | float)
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _WHITESPACE = b" \t\r\n"
 _T = TypeVar("_T")
@@ -51,7 +51,7 @@ class MessagesBody:
         self._spans = _locate(raw, self.fields)
         self.model = self._model()
         self.stream: bool = self._typed("stream", _BOOL, "boolean") or False
-        self.max_tokens: int | None = self._typed("max_tokens", _INT, "integer")
+        self.max_tokens = self._max_tokens()
         if self.max_tokens is None and max_tokens_required:
             raise RequestError("max_tokens: Field required")
         if self.max_tokens is not None and self.max_tokens < 0:
@@ -72,6 +72,14 @@ class MessagesBody:
         if len(model) > MAX_MODEL_CHARS:
             raise RequestError(f"model: String should have at most {MAX_MODEL_CHARS} characters")
         return str(model)
+
+    def _max_tokens(self) -> int | None:
+        number = self._typed("max_tokens", _NUMBER, "integer")
+        if number is None or isinstance(number, int):
+            return number
+        if not number.is_integer():  # JSON has one kind of number: 1024.0 is an integer too
+            raise RequestError("max_tokens: Input should be a valid integer")
+        return int(number)
 
     def _effort(self) -> str | None:
         config = self.object_field("output_config")
