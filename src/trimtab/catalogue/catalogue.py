@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from trimtab.catalogue import pricing
+import trimtab.catalogue.pricing as pricing
 from trimtab.catalogue.model import PLATFORMS, Model, PriceRow
 from trimtab.catalogue.overlay import Overlay, check_model, price_layers
 from trimtab.catalogue.pricing import NanoUSD, Timeline

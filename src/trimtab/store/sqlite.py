@@ -12,9 +12,9 @@ from pathlib import Path
 
 import apsw
 
+import trimtab.store.rows as rows
 from trimtab.errors import StoreError
 from trimtab.records import Outcome
-from trimtab.store import rows
 from trimtab.store.backlog import Backlog, ConfigVersion
 from trimtab.store.connection import OPEN_BUSY_MS, connect_to_read, explain
 from trimtab.store.seam import StoreSettings, StoreStatus, TokenCounts, Totals

@@ -14,8 +14,8 @@ from pathlib import Path
 import apsw
 import msgspec
 
+import trimtab.store.rows as rows
 from trimtab.errors import StoreError, StoreLocked
-from trimtab.store import rows
 from trimtab.store.backlog import Backlog, Batch, Entry
 from trimtab.store.connection import OPEN_BUSY_MS, FileId, connect, explain, identify
 
