@@ -91,11 +91,11 @@ def _platform(settings: Settings, name: str, network: bool) -> Finding:
     if not network:
         return Finding("ok", subject, "configured; not asked (--offline)")
     try:
-        _, simulated, models = live_models(settings, name)
+        live = live_models(settings, name)
     except TrimtabError as problem:
         return Finding("problem", subject, str(problem))
-    if simulated:
+    if live.simulated:
         return Finding(
             "note", subject, "is simulated: no real model answers; set ANTHROPIC_API_KEY or configure one"
         )
-    return Finding("ok", subject, f"answers and lists {len(models)} models")
+    return Finding("ok", subject, f"answers and lists {len(live.models)} models")

@@ -14,14 +14,24 @@ from trimtab.providers import Call, Provider
 MAX_PAGES = 20
 
 
+class LiveModels(msgspec.Struct, frozen=True):
+    """What one platform entry lists."""
+
+    platform: str
+    """The entry's name."""
+    simulated: bool
+    models: list[dict[str, Any]]
+
+
 class _Page(msgspec.Struct):
     data: list[dict[str, Any]]
     has_more: bool = False
     last_id: str | None = None
+    simulated: bool = False
 
 
-def live_models(settings: Settings, platform: str | None = None) -> tuple[str, bool, list[dict[str, Any]]]:
-    """(platform entry, simulated, the models it lists). Blocks on the network; spends nothing.
+def live_models(settings: Settings, platform: str | None = None) -> LiveModels:
+    """The models that an entry (the first, if none is named) lists now. Blocks on the network; spends nothing.
 
     Raises `ConfigError` for an unknown entry, `UpstreamError` when the list cannot be had.
     """
@@ -30,23 +40,23 @@ def live_models(settings: Settings, platform: str | None = None) -> tuple[str, b
         raise ConfigError("--platform", f"{name!r}: must be one of {', '.join(settings.platforms)}")
     provider = open_provider(name, settings.platforms[name], settings)
 
-    async def ask() -> list[dict[str, Any]]:
+    async def ask() -> LiveModels:
         try:
             return await _all_pages(provider)
         finally:
             await provider.aclose()
 
-    return name, provider.simulated, run_loop(ask())
+    return run_loop(ask())
 
 
-async def _all_pages(provider: Provider) -> list[dict[str, Any]]:
+async def _all_pages(provider: Provider) -> LiveModels:
     models: list[dict[str, Any]] = []
     query = b"limit=1000"
     for _ in range(MAX_PAGES):
         page = await _one_page(provider, query)
         models += page.data
         if not page.has_more or not page.last_id:
-            return models
+            return LiveModels(provider.name, provider.simulated or page.simulated, models)
         query = b"limit=1000&after_id=" + page.last_id.encode()
     raise UpstreamBroken(f"the model list has more than {MAX_PAGES} pages")
 
@@ -66,9 +76,11 @@ async def _one_page(provider: Provider, query: bytes) -> _Page:
             f"{provider.name} answered {reply.status} to GET /v1/models: {body[:300].decode('utf-8', 'replace')}"
         )
     try:
-        return msgspec.json.decode(body, type=_Page)
+        page = msgspec.json.decode(body, type=_Page)
     except msgspec.DecodeError as problem:
         raise UpstreamBroken(f"{provider.name}: the model list is not what it should be: {problem}") from None
+    page.simulated = (b"x-trimtab-simulated", b"true") in reply.headers
+    return page
 
 
 def today() -> datetime.date:

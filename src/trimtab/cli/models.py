@@ -66,12 +66,16 @@ def run(
         else:
             console.print(render_models(settings.catalogue, settings.tiers, day))
         return
-    name, simulated, live = live_models(settings, platform)
-    differences = compare_live(settings.catalogue, live, day)
+    live = live_models(settings, platform)
+    differences = compare_live(settings.catalogue, live.models, day)
     if as_json:
         say(msgspec.json.format(msgspec.json.encode(differences)).decode())
     else:
-        console.print(render_differences(differences, f"{name} (SIMULATED)" if simulated else name))
+        console.print(
+            render_differences(
+                differences, f"{live.platform} (SIMULATED)" if live.simulated else live.platform
+            )
+        )
     if differences:
         raise typer.Exit(1)
 
