@@ -137,7 +137,7 @@ async def site(folder: Path, config: str = "", script: str = "") -> AsyncIterato
     file = folder / "trimtab.toml"
     file.write_text(f'version = 1\n[store]\nurl = "sqlite:///{folder}/t.db"\nbatch_ms = 5\n{config}')
     settings = load_settings(file, listen="127.0.0.1:0")
-    bound = bind(settings.listen, "test")
+    bound = bind(settings.listen, "test", "")
     application = assemble(settings, lambda line: None)
     ready = asyncio.Event()
     serving = asyncio.create_task(
@@ -489,6 +489,54 @@ def test_sigterm_lets_streams_finish_refuses_new_ones_and_then_stops(tmp_path: P
             await asyncio.sleep(0.5)
             with pytest.raises(OSError):
                 await s.get("/healthz")
+
+    run(work)
+
+
+@pytest.mark.parametrize("how", ["second signal", "draining time over"])
+def test_answers_that_are_cut_at_the_end_are_told_settled_and_recorded(tmp_path: Path, how: str) -> None:
+    async def waiting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, body = await take_request(reader)
+        if b'"stream": true' in body:
+            writer.write(SSE_HEAD + chunk(EVENTS[0] + EVENTS[1]))
+        await reader.read()
+
+    async def work() -> None:
+        async with upstream(waiting) as platform:
+            config = "[server]\ndrain_s = 0.4\n" if how == "draining time over" else ""
+            file = tmp_path / "trimtab.toml"
+            file.write_text(f'version = 1\n[store]\nurl = "sqlite:///{tmp_path}/t.db"\n{config}{platform}')
+            settings = load_settings(file, listen="127.0.0.1:0")
+            bound = bind(settings.listen, "test", "")
+            application = assemble(settings, lambda line: None)
+            ready = asyncio.Event()
+            serving = asyncio.create_task(
+                application.server.run_on(bound, ready=ready.set, draining=lambda count: None)
+            )
+            await asyncio.wait_for(ready.wait(), 5)
+            s = Site(application, bound.getsockname()[1])
+            streamed = asyncio.create_task(s.post({**ASK, "stream": True}))
+            whole = asyncio.create_task(s.post(ASK))
+            await asyncio.sleep(0.3)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.2)
+            if how == "second signal":
+                os.kill(os.getpid(), signal.SIGTERM)
+            assert await asyncio.wait_for(serving, 10) == 2
+            status, _, body = await streamed
+            assert status == 200
+            assert b"event: error" in body
+            assert b"the server is stopping" in body
+            status, headers, body = await whole
+            assert (status, headers["retry-after"]) == (503, "5")
+            assert await application.aclose() == 0
+            totals = Store(f"{tmp_path}/t.db")
+            assert totals == [("cancelled", 2)]
+
+    def Store(path: str) -> list[tuple[str, int]]:
+        import apsw
+
+        return list(apsw.Connection(path).execute("SELECT result, count(*) FROM requests GROUP BY 1"))
 
     run(work)
 

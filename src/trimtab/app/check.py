@@ -80,7 +80,7 @@ def _store(settings: Settings) -> Finding:
 
 def _address(settings: Settings) -> Finding:
     try:
-        bind(settings.listen, "server.listen").close()
+        bind(settings.listen, "server.listen", "set server.listen").close()
     except TrimtabError as problem:
         return Finding("note", "address", f"{problem} (fine if that is Trimtab itself)")
     return Finding("ok", "address", f"{settings.listen.url} is free")

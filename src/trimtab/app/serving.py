@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import uvicorn
 import uvloop
 
@@ -18,6 +19,15 @@ from trimtab.gateway import Listen, bind
 from trimtab.providers.simulator import Simulator, SimulatorSettings, simulator_asgi
 
 T = TypeVar("T")
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How serving ended; both are normally 0."""
+
+    cut: int
+    """Answers that were cut off by a second signal or the end of the draining time; all are recorded."""
+    lost: int
+    """Records that could not be kept."""
 
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:
@@ -32,13 +42,15 @@ def serve(
     ready: Callable[[Application, Listen], None],
     draining: Callable[[int], None],
     on_problem: Callable[[str], None],
-) -> int:
-    """Serve until SIGTERM or Ctrl-C; blocks. The number of records that could not be kept (normally 0).
+) -> Ending:
+    """Serve until SIGTERM or Ctrl-C; blocks.
 
     `ready` is called once connections are taken, with the address as bound. Raises `ConfigError`, `StoreError`.
     """
     _allow_files(2 * settings.server.max_connections + 200)
-    bound = bind(settings.listen, "--listen or server.listen")
+    bound = bind(
+        settings.listen, "--listen or server.listen", "choose another address with --listen HOST:PORT"
+    )
     try:
         application = assemble(settings, on_problem)
     except BaseException:
@@ -46,14 +58,15 @@ def serve(
         raise
     host, port = bound.getsockname()[:2]
 
-    async def run() -> int:
+    async def run() -> Ending:
+        cut = 0
         try:
-            await application.server.run_on(
+            cut = await application.server.run_on(
                 bound, ready=lambda: ready(application, Listen(host, port)), draining=draining
             )
         finally:
             lost = await application.aclose()
-        return lost
+        return Ending(cut, lost)
 
     return run_loop(run())
 
@@ -69,7 +82,7 @@ def _allow_files(wanted: int) -> None:
 def serve_simulator(settings: SimulatorSettings, listen: Listen, ready: Callable[[Listen], None]) -> None:
     """Serve the simulator on a port until stopped; blocks. Raises `ConfigError`."""
     simulator = Simulator(settings, Catalogue.load())
-    bound = bind(listen, "--port")
+    bound = bind(listen, "--port", "choose another port with --port")
     host, port = bound.getsockname()[:2]
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     server = _SimulatorServer(

@@ -8,7 +8,7 @@ import typer
 from trimtab.app import diagnose
 from trimtab.cli.term import say
 
-command = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+command = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 _MARK = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
 

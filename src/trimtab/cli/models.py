@@ -35,7 +35,7 @@ from trimtab.cli.term import say
 WIDE_COLUMNS = 136
 """From this width on every fact has a column of its own; below, effort and thinking share one."""
 
-command = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+command = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @command.command()

@@ -9,10 +9,10 @@ import typer
 
 from trimtab import __version__
 from trimtab.app import Application, config_path, load_settings, serve
-from trimtab.cli.term import say, warn
+from trimtab.cli.term import counted, fresh_line, say, warn
 from trimtab.gateway import Listen
 
-command = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+command = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @command.command()
@@ -34,15 +34,19 @@ def run(
     """
     logging.basicConfig(level=logging.WARNING, format="trimtab: %(levelname)s %(message)s", stream=sys.stderr)
     settings = load_settings(config_path(config), listen=listen)
-    lost = serve(settings, ready=_ready, draining=_draining, on_problem=warn)
-    if lost:
-        warn(f"{lost} records could not be written and are lost; see docs/store.md")
+    ending = serve(settings, ready=_ready, draining=_draining, on_problem=warn)
+    fresh_line()
+    if ending.cut:
+        warn(f"cut {counted(ending.cut, 'answer')} in flight; recorded as cancelled")
+    if ending.lost:
+        warn(f"{counted(ending.lost, 'record')} could not be written; see docs/store.md")
         raise typer.Exit(1)
     say("stopped")
 
 
 def _draining(in_flight: int) -> None:
-    warn(f"finishing {in_flight} answers in flight, then stopping; once more stops now")
+    fresh_line()
+    warn(f"finishing {counted(in_flight, 'answer')} in flight, then stopping; once more stops now")
 
 
 def _ready(application: Application, listen: Listen) -> None:
@@ -60,14 +64,16 @@ def _ready(application: Application, listen: Listen) -> None:
     )
     say(f"  records   {settings.store.url}")
     say()
-    say("Try it:")
+    say("Try it, in a second terminal:")
     say(
-        f"  curl -s {url}/v1/messages -H 'anthropic-version: 2023-06-01' -H 'content-type: application/json' \\"
+        f"  curl -si {url}/v1/messages -H 'anthropic-version: 2023-06-01' -H 'content-type: application/json' \\"
     )
     say(
         '    -d \'{"model":"trimtab/auto","max_tokens":256,"messages":[{"role":"user","content":"What is 17 * 23?"}]}\''
     )
-    say(f"  with an Anthropic SDK, change only the base URL: ANTHROPIC_BASE_URL={url}")
-    say(f"  what a request cost and why: {url}/trimtab/v1/requests/<x-trimtab-request header>")
-    if any(provider.simulated for provider in application.providers.values()):
-        say("  real answers: set ANTHROPIC_API_KEY and start again")
+    say(
+        f"  a program with an Anthropic SDK: start it with ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=anything"
+    )
+    say(f"  what a request cost and why: curl {url}/trimtab/v1/requests/<its x-trimtab-request header>")
+    if all(provider.simulated for provider in application.providers.values()):
+        say("  real answers: stop this, set ANTHROPIC_API_KEY to your key and start again")

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from trimtab.app import serve_simulator, simulator_settings
-from trimtab.cli.term import say
+from trimtab.cli.term import fresh_line, say
 from trimtab.gateway import Listen
 
-command = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+command = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @command.command()
@@ -42,6 +42,8 @@ def run(
         require_key=require_key,
     )
     serve_simulator(settings, Listen("127.0.0.1", port), _ready)
+    fresh_line()
+    say("stopped")
 
 
 def _ready(listen: Listen) -> None:

@@ -16,3 +16,14 @@ def warn(text: str) -> None:
 def report(problem: Exception) -> None:
     """An error: one line, no traceback."""
     warn(str(problem))
+
+
+def fresh_line() -> None:
+    """Leave the line on which the terminal shows ^C."""
+    if sys.stdout.isatty():
+        print()
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 answer`, `2 answers`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

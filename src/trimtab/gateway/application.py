@@ -30,6 +30,7 @@ from trimtab.records import RequestId
 from trimtab.telemetry import Metrics
 
 DRAIN_RETRY_S = 5
+STOPPING = "the server is stopping; try again"
 PASSED_THROUGH = ("files", "skills")
 """First path segments below /v1/ that bill nothing and go to the platform as they are."""
 
@@ -97,7 +98,7 @@ class Gateway:
         except asyncio.CancelledError:
             if not gone:
                 if not http.started:
-                    await http.fail(Unavailable("the server is stopping; try again", DRAIN_RETRY_S))
+                    await http.fail(Unavailable(STOPPING, DRAIN_RETRY_S))
                 raise
         finally:
             scope.pop(GONE, None)
@@ -126,7 +127,7 @@ class Gateway:
             await handler(http)
             return
         if self._state.draining:
-            raise Unavailable("the server is stopping; try again", DRAIN_RETRY_S)
+            raise Unavailable(STOPPING, DRAIN_RETRY_S)
         self._state.in_flight += 1
         try:
             await handler(http)
@@ -211,6 +212,11 @@ class Gateway:
                 raise
             await http.finish(error_event(problem.anthropic_type, str(problem), http.id))
             return
+        except asyncio.CancelledError:
+            reply.close()
+            if self._state.draining and reply.at_boundary:  # the server stops; the client is still there
+                await http.finish(error_event("api_error", STOPPING, http.id))
+            raise
         reply.close()
         await http.finish()
 

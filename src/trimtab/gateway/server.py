@@ -1,7 +1,9 @@
 """The uvicorn server of one process: binds first, sweeps deadlines, and drains on SIGTERM."""
 
 import asyncio
+import errno
 import logging
+import os
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -18,20 +20,23 @@ KEEP_ALIVE_S = 75
 """Longer than the idle limit of client pools (httpx: 5 s, Go: 90 s less a margin), so that clients close first."""
 
 
-def bind(listen: Listen, where: str) -> socket.socket:
-    """A listening socket. Raises `ConfigError` when the address cannot be had."""
+def bind(listen: Listen, where: str, remedy: str) -> socket.socket:
+    """A listening socket. Raises `ConfigError` when the address cannot be had; `remedy` says how to choose another."""
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     try:
         bound = socket.create_server((listen.host, listen.port), family=family, backlog=2048)
     except OSError as problem:
-        reason = problem.strerror or str(problem)
+        reason = os.strerror(problem.errno) if problem.errno else str(problem)
+        other = "take a port from 1024 on" if problem.errno == errno.EACCES else "stop the other process"
         raise ConfigError(
-            where,
-            f"'{listen.host}:{listen.port}': cannot listen here: {reason}; "
-            "stop the other process or choose another address with --listen",
+            where, f"'{listen.host}:{listen.port}': cannot listen here: {reason}; {other}, or {remedy}"
         ) from None
     bound.setblocking(False)
     return bound
+
+
+CUT_S = 5.0
+"""How long answers that are cut at the end may take to say so to their clients."""
 
 
 class GatewayServer(uvicorn.Server):
@@ -61,12 +66,29 @@ class GatewayServer(uvicorn.Server):
 
     async def run_on(
         self, bound: socket.socket, *, ready: Callable[[], None], draining: Callable[[int], None]
-    ) -> None:
-        """Serve on a bound socket until stopped. `draining` is told how many answers are still in flight."""
+    ) -> int:
+        """Serve on a bound socket until stopped; returns how many answers were cut, each settled and recorded.
+
+        `draining` is told how many answers are still in flight when the first signal comes.
+        """
         self._ready, self._draining = ready, draining
         # The application reports its own failures; what uvicorn adds are duplicates with tracebacks.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await self.serve(sockets=[bound])
+        return await self._cut()
+
+    async def _cut(self) -> int:
+        """End what outlived the draining, and wait until it has settled."""
+        cut = self._state.in_flight
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CUT_S)
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, LimitedProtocol):
+                connection.transport.close()
+        return cut
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
