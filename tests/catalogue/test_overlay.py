@@ -1,9 +1,11 @@
 import datetime
+import os
 from pathlib import Path
 
 import pytest
 
 from trimtab.catalogue import Catalogue
+from trimtab.catalogue.reading import read_yaml
 from trimtab.errors import ConfigError
 from trimtab.messages import Usage
 
@@ -255,7 +257,7 @@ def test_a_bad_overlay_names_file_key_value_and_remedy(
         ("a local tag", "models: !mine []", "overlay.yaml: line 1: cannot be read: "),
         ("two documents", "models: []\n---\nmodels: []", "overlay.yaml: line 2: cannot be read: "),
         ("a list as a key", "{[a]: b}", "overlay.yaml: line 1: cannot be read: "),
-        ("an integer of 5000 digits", "models: " + "9" * 5000, "overlay.yaml: cannot be read: "),
+        ("an integer of 5000 digits", "models: " + "9" * 5000, "overlay.yaml: line 1: cannot be read: 9999"),
         ("control characters", "models: \x07", "overlay.yaml: cannot be read: "),
         ("an unknown alias", "models: *gone", "overlay.yaml: line 1: cannot be read: "),
     ],
@@ -265,6 +267,45 @@ def test_what_is_not_plain_yaml_is_refused(tmp_path: Path, name: str, text: str,
         load(tmp_path, text)
     assert str(caught.value).startswith(start)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("100 kB of brackets", "[" * 100_000, "nested over 50 deep"),
+        ("100 kB of dashes", "- " * 100_000, "nested over 50 deep"),
+        ("as deep as Python's stack", "models: " + "[" * 900 + "]" * 900, "nested over 50 deep"),
+        ("aliases of aliases", "a: &a [x]\nb: &b [*a, *a]\nc: [*b, *b]", "the anchor &a is not read here; remove it"),
+        ("merges of merges", "<<: {a: 1}", "the merge key << is not read here; write the keys out"),
+        ("a list within itself", "models: &a\n- *a", "the anchor &a"),
+        ("an alias", "models: *gone", "the alias *gone is not read here; write the value out"),
+        ("no time", "models: !!timestamp x", "the tag tag:yaml.org,2002:timestamp is not read here; remove it"),
+        ("no whole number", 'models: !!int ""', "the tag tag:yaml.org,2002:int"),
+        ("no fraction", "models: !!float abc", "the tag tag:yaml.org,2002:float"),
+        ("no truth", "models: !!bool abc", "the tag tag:yaml.org,2002:bool"),
+        ("the empty tag", "models: ! abc", "the tag ! is not read here"),
+        ("an exponent without end", "models: 1.0e999999999999999999999", "out of range; write a smaller number"),
+        ("an exponent of a million", "models: 1.0e1000000", "out of range; write a smaller number"),
+        ("many values", "models: [" + "1," * 200_001 + "]", "more than 200000 keys and values"),
+    ],
+)  # fmt: skip
+def test_yaml_that_would_exhaust_something_is_refused_before_it_is_built(
+    tmp_path: Path, name: str, text: str, problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"^overlay\.yaml: line [12]: cannot be read: ") as caught:
+        load(tmp_path, text)
+    assert problem in str(caught.value)
+
+
+def test_fifty_levels_and_a_quoted_merge_sign_are_read() -> None:
+    assert read_yaml(b"{'<<': " + b"[" * 49 + b"]" * 49 + b"}", "a.yaml")
+
+
+def test_a_pipe_or_a_device_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path in (tmp_path / "pipe.yaml", Path("/dev/zero")):
+        with pytest.raises(ConfigError, match="not a regular file; correct the path of the overlay"):
+            Catalogue.load(path)
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
@@ -283,7 +324,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "nowhere.yaml"
     with pytest.raises(ConfigError) as caught:
         Catalogue.load(path)
-    assert str(caught.value) == f"{path}: cannot read the file: No such file or directory"
+    assert str(caught.value) == (
+        f"{path}: cannot read the file: No such file or directory; correct the path of the overlay"
+    )
 
 
 def test_a_directory_is_no_overlay(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from trimtab.catalogue.model import PLATFORMS, Model, PriceRow
 from trimtab.catalogue.overlay import Overlay, check_model, price_layers
 from trimtab.catalogue.pricing import NanoUSD, Timeline
 from trimtab.catalogue.reading import read_yaml, show, to_struct
+from trimtab.config import read_file
 from trimtab.errors import ConfigError
 from trimtab.messages import Usage
 
@@ -100,10 +101,7 @@ class Catalogue:
         name = ""
         if overlay is not None:
             name = overlay.name
-            try:
-                content = overlay.read_bytes()
-            except OSError as problem:
-                raise ConfigError(str(overlay), f"cannot read the file: {problem.strerror}") from None
+            content = read_file(overlay, "correct the path of the overlay")
             digest.update(b"\0" + content)
             raw = read_yaml(content, name)
             added = to_struct({} if raw is None else raw, Overlay, name)

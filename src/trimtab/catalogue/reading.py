@@ -1,8 +1,9 @@
 """Reads the catalogue's YAML into frozen structs, and says where a file is wrong.
 
-What it is not: YAML at large. Tags, duplicate keys, `yes`/`on` booleans and implicit times are not read: a date
-is text until a struct asks for a date, and a decimal number is exact.
-Invariant: a file is read whole and strictly, or a `ConfigError` names file, key path, value and remedy.
+What it is not: YAML at large. Tags, anchors, aliases, merge keys, duplicate keys, `yes`/`on` booleans and implicit
+times are not read: a date is text until a struct asks for a date, and a decimal number is exact.
+Invariants: a file is read whole and strictly, or a `ConfigError` names file, key path, value and remedy; nothing is
+built before its events have passed `_scan`, because libyaml's composer recurses in C and dies of deep nesting.
 """
 
 import difflib
@@ -24,6 +25,13 @@ except ImportError:  # PyYAML built without libyaml
 
 MAX_BYTES = 4 * 1024 * 1024
 """An overlay over this size is a mistake; the shipped catalogue has about 40 kB."""
+
+MAX_DEPTH = 50
+MAX_NODES = 200_000
+"""Keys, values, lists and mappings of one file; the shipped catalogue has about 5,000."""
+
+_MAX_EXPONENT = 300
+"""Numbers beyond it leave the range of a float, and slow down exact arithmetic."""
 
 T = TypeVar("T")
 
@@ -47,7 +55,7 @@ class _Loader(_FastLoader):
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 continue  # the safe loader refuses it
-            if key.value in seen and key.value != "<<":
+            if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} is given twice; keep one", key.start_mark
                 )
@@ -56,7 +64,24 @@ class _Loader(_FastLoader):
 
 
 def _exact(loader: _Loader, node: yaml.ScalarNode) -> Decimal:
-    return Decimal(node.value)
+    try:
+        value = Decimal(node.value)
+    except ArithmeticError:
+        value = None
+    if value is None or abs(value.adjusted()) > _MAX_EXPONENT:
+        raise yaml.constructor.ConstructorError(
+            None, None, f"{node.value:.80} is out of range; write a smaller number", node.start_mark
+        )
+    return value
+
+
+def _whole(loader: _Loader, node: yaml.ScalarNode) -> int:
+    try:
+        return int(node.value)
+    except ValueError:
+        raise yaml.constructor.ConstructorError(
+            None, None, f"{node.value:.40}... is out of range; write a smaller number", node.start_mark
+        ) from None
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
@@ -67,8 +92,8 @@ _Loader.add_implicit_resolver(
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+\.[0-9]+(?:[eE][-+]?[0-9]+)?$"), list("-+0123456789")
 )
-_Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
 _Loader.add_constructor("tag:yaml.org,2002:float", _exact)
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole)
 
 
 def read_yaml(content: bytes, name: str) -> object:
@@ -76,13 +101,50 @@ def read_yaml(content: bytes, name: str) -> object:
     if len(content) > MAX_BYTES:
         raise ConfigError(name, f"{len(content)} bytes: at most {MAX_BYTES} are read; is it the right file?")
     try:
+        _scan(content)
         return yaml.load(content, Loader=_Loader)  # noqa: S506 (a subclass of the safe loader)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         place = f"{name}: line {mark.line + 1}" if mark else name
         raise ConfigError(place, f"cannot be read: {_first_line(problem.problem)}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as problem:
-        raise ConfigError(name, f"cannot be read: {_first_line(str(problem))}") from None
+    except (
+        yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError, RecursionError,
+    ) as problem:  # fmt: skip
+        raise ConfigError(
+            name, f"cannot be read: {_first_line(str(problem))}; write it more plainly"
+        ) from None
+
+
+def _scan(content: bytes) -> None:
+    """Refuse, event by event, what could exhaust stack, memory or time when it is built."""
+    depth = nodes = 0
+    for event in yaml.parse(content, Loader=_FastLoader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.NodeEvent):
+            nodes += 1
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            refused = _refused(event, depth, nodes)
+            if refused is not None:
+                mark: Any = event.start_mark
+                raise yaml.constructor.ConstructorError(None, None, refused, mark)
+
+
+def _refused(event: yaml.NodeEvent, depth: int, nodes: int) -> str | None:
+    if isinstance(event, yaml.AliasEvent):
+        return f"the alias *{event.anchor:.40} is not read here; write the value out"
+    if event.anchor is not None:
+        return f"the anchor &{event.anchor:.40} is not read here; remove it"
+    tag: str | None = getattr(event, "tag", None)
+    if tag is not None:
+        return f"the tag {tag:.60} is not read here; remove it, values are typed by their key"
+    if isinstance(event, yaml.ScalarEvent) and event.value == "<<" and not event.style:
+        return "the merge key << is not read here; write the keys out"
+    if depth > MAX_DEPTH:
+        return f"nested over {MAX_DEPTH} deep; is it the right file?"
+    if nodes > MAX_NODES:
+        return f"more than {MAX_NODES} keys and values; is it the right file?"
+    return None
 
 
 def to_struct(raw: object, kind: type[T], name: str) -> T:

@@ -5,6 +5,7 @@ Invariant: everything in the file is read by somebody, or the file is refused.
 """
 
 from trimtab.config.document import Document, fail, load_document
+from trimtab.config.files import read_file
 from trimtab.config.secrets import Secret
 
-__all__ = ["Document", "Secret", "fail", "load_document"]
+__all__ = ["Document", "Secret", "fail", "load_document", "read_file"]

@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+from trimtab.config.files import read_file
+from trimtab.errors import ConfigError
+
 
 class Secret:
     """A secret value whose `repr` and `str` never show it. Built from `env:NAME` or `file:/path`."""
@@ -37,10 +40,11 @@ class Secret:
             return cls._checked(value, reference)
         if scheme == "file" and name:
             try:
-                value = Path(name).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as problem:
-                reason = getattr(problem, "strerror", None) or "it is not text"
-                raise ValueError(f"{reference!r}: cannot read the file: {reason}") from None
+                value = read_file(Path(name)).decode().strip()
+            except ConfigError as problem:
+                raise ValueError(f"{reference!r}: {str(problem).partition(': ')[2]}") from None
+            except UnicodeDecodeError:
+                raise ValueError(f"{reference!r}: cannot read the file: it is not text") from None
             if not value:
                 raise ValueError(f"{reference!r}: the file is empty")
             return cls._checked(value, reference)

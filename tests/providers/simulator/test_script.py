@@ -1,5 +1,6 @@
 """Script files: every reply does what it says, rules match in order, and a bad file is refused with its place."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +224,9 @@ def test_a_bad_script_is_refused_with_its_place(content: str, where: str, proble
 
 
 def test_a_missing_script_says_which(tmp_path: Path, catalogue: Any) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot read the script: No such file"):
+    with pytest.raises(
+        ConfigError, match=r"nowhere\.yaml: cannot read the file: No such file.*; check `script`"
+    ):
         Simulator(SimulatorSettings(script=str(tmp_path / "nowhere.yaml")), catalogue)
 
 
@@ -232,3 +235,18 @@ def test_the_settings_name_the_script(tmp_path: Path, catalogue: Any) -> None:
     path.write_text(rule("{text: scripted}"))
     assert load_script(path).rules[0].reply.text == "scripted"
     Simulator(SimulatorSettings(script=str(path)), catalogue)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "rules: " + "[" * 900, "version: &a [*a]", "a: 1.0e999999999999"]
+)
+def test_a_script_that_would_exhaust_something_is_one_line(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^s\.yaml: line 1: cannot be read: "):
+        read_script(text.encode(), "s.yaml")
+
+
+def test_a_pipe_or_a_device_is_no_script(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(ConfigError, match=r"cannot read the file: .*; check `script`"):
+            load_script(path)

@@ -12,8 +12,8 @@ import msgspec
 
 from trimtab.catalogue import Effort
 from trimtab.catalogue.reading import read_yaml, to_struct
-from trimtab.config import fail
-from trimtab.errors import AnthropicErrorType, ConfigError
+from trimtab.config import fail, read_file
+from trimtab.errors import AnthropicErrorType
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 _Ordinal = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
@@ -190,11 +190,7 @@ class Script(_Row, frozen=True, kw_only=True):
 
 def load_script(path: Path) -> Script:
     """Read a script file. Raises `ConfigError`."""
-    try:
-        content = path.read_bytes()
-    except OSError as problem:
-        raise ConfigError(str(path), f"cannot read the script: {problem.strerror}; check `script`") from None
-    return read_script(content, path.name)
+    return read_script(read_file(path, "check `script`"), path.name)
 
 
 def read_script(content: bytes, name: str) -> Script:
