@@ -249,6 +249,10 @@ def test_an_answer_is_priced_recorded_and_found_at_once(tmp_path: Path) -> None:
         (head("GET", "/trimtab/v1/requests/%00%ff"), 404, "not_found_error", "recorded"),
         (b"GET / HTTP/1.1\r\nhost: evil.example\r\n\r\n", 403, "permission_error", "'evil.example' is not this machine"),
         (b"GET / HTTP/1.1\r\n\r\n", 403, "permission_error", "Host '' is not this machine"),
+        (b"GET / HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\n\r\n", 403, "permission_error", "is not this machine"),
+        (b"GET / HTTP/1.1\r\nhost: [::1]evil.example\r\n\r\n", 403, "permission_error", "is not this machine"),
+        (head("POST", "/v1/v1/messages", VERSION, 0), 404, "not_found_error", "the base URL ends in /v1"),
+        (head("POST", "/v1/chat/completions", VERSION, 0), 404, "not_found_error", "does not serve the OpenAI API"),
         (b"GET / HTTP/1.1\r\nhost: localhost:1\r\norigin: https://evil.example\r\n\r\n", 403, "permission_error", "Origin"),
         (b"GET / HTTP/1.1\r\nhost: localhost\r\norigin: null\r\n\r\n", 403, "permission_error", "Origin"),
         (b"NONSENSE\r\n\r\n", 400, "invalid_request_error", "not valid HTTP"),
@@ -537,6 +541,145 @@ def test_answers_that_are_cut_at_the_end_are_told_settled_and_recorded(tmp_path:
         import apsw
 
         return list(apsw.Connection(path).execute("SELECT result, count(*) FROM requests GROUP BY 1"))
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        b"GARBAGE\r\n\r\n",
+        head("POST", "/v1/messages", VERSION, 100) + b"{",
+        b"GET / HTTP/1.1\r\nx: " + b"y" * 90_000,
+    ],
+)
+def test_what_follows_a_request_never_gets_into_its_answer(tmp_path: Path, second: bytes) -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await take_request(reader)
+        writer.write(SSE_HEAD + chunk(EVENTS[0]))
+        await asyncio.sleep(2.2)
+        writer.write(chunk(b"".join(EVENTS[1:])) + b"0\r\n\r\n")
+        await writer.drain()
+
+    async def work() -> None:
+        async with upstream(slow) as platform, site(tmp_path, LIMITS + platform) as s:
+            body = json.dumps({**ASK, "stream": True}).encode()
+            reader, writer = await asyncio.open_connection("127.0.0.1", s.port)
+            writer.write(head("POST", "/v1/messages", VERSION, len(body)) + body + second)
+            status, _, answer = parsed(await asyncio.wait_for(_one_answer(reader), 10))
+            assert (status, answer) == (200, b"".join(EVENTS))
+            refused = problem_of(await asyncio.wait_for(_one_answer(reader), 10))
+            assert refused[0] in (400, 408, 431)
+            assert await reader.read() == b""
+            writer.close()
+
+    run(work)
+
+
+def test_a_client_gone_with_a_second_request_in_the_pipe_closes_the_platform(tmp_path: Path) -> None:
+    async def work() -> None:
+        reached, closed = asyncio.Event(), asyncio.Event()
+
+        async def holding(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await take_request(reader)
+            reached.set()
+            await reader.read()
+            closed.set()
+
+        async with upstream(holding) as platform, site(tmp_path, platform) as s:
+            body = json.dumps(ASK).encode()
+            _, writer = await asyncio.open_connection("127.0.0.1", s.port)
+            writer.write((head("POST", "/v1/messages", VERSION, len(body)) + body) * 2)
+            await asyncio.wait_for(reached.wait(), 5)
+            await asyncio.sleep(0.05)
+            writer.transport.abort()
+            await asyncio.wait_for(closed.wait(), 1)
+            await asyncio.sleep(0.1)
+            assert s.application.store.totals(0).requests == 1
+
+    run(work)
+
+
+def test_an_endless_header_is_refused_before_it_costs_anything(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            for start in (
+                b"GET / HTTP/1.1\r\nhost: localhost\r\nx: ",
+                b"GET /",
+                head("POST", "/v1/messages", VERSION + b"transfer-encoding: chunked\r\n") + b"0\r\nx: ",
+            ):
+                _, writer = await asyncio.open_connection("127.0.0.1", s.port)
+                writer.write(start)
+                sent = 0
+                try:
+                    while sent < 20_000_000 and not writer.is_closing():
+                        writer.write(b"a" * 50_000)
+                        sent += 50_000
+                        await writer.drain()
+                        await asyncio.sleep(0)
+                except ConnectionError:
+                    pass
+                assert sent < 5_000_000
+                writer.close()
+            assert (await s.get("/healthz"))[0] == 200
+
+    run(work)
+
+
+def test_an_offer_to_upgrade_is_ignored_and_trailers_are_not_headers(tmp_path: Path) -> None:
+    seen: list[bytes] = []
+
+    async def platform_of(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            got, _ = await take_request(reader)
+            seen.append(got)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+
+    async def work() -> None:
+        async with upstream(platform_of) as platform, site(tmp_path, platform) as s:
+            offer = (
+                b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAA\r\n"
+            )
+            assert (await s.post(ASK, headers=VERSION + offer))[0] == 200
+            body = json.dumps(ASK).encode()
+            chunked = head("POST", "/v1/messages", VERSION + b"transfer-encoding: chunked\r\n") + chunk(body)
+            answer = parsed(
+                await s.raw(chunked + b"0\r\nanthropic-beta: late\r\nx-trimtab-effort: max\r\n\r\n")
+            )
+            assert answer[0] == 200
+            assert b"late" not in seen[1]
+            credentials = b"api-key: 1\r\nx-goog-api-key: 1\r\nx-auth-token: 1\r\ntrue-client-ip: 1\r\ncf-connecting-ip: 1\r\n"
+            kept = b"x-stainless-os: Linux\r\nidempotency-key: i\r\nanthropic-user-profile-id: p\r\n"
+            await s.post(ASK, headers=VERSION + credentials + kept)
+            for name in (b"\r\napi-key", b"goog", b"auth-token", b"client-ip", b"connecting-ip"):
+                assert name not in seen[2]
+            for name in kept.split(b"\r\n")[:-1]:
+                assert name in seen[2]
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/files/../messages",
+        "/v1/files/%2e%2e/messages",
+        "/v1/files%2f..%2fmessages",
+        "/v1/skills/../../v1/organizations",
+        "/v1/files//x",
+        "/v1/files/a%2Fb",
+    ],
+)
+def test_a_passed_through_path_means_one_thing_only(tmp_path: Path, path: str) -> None:
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raise AssertionError("the platform was called")
+
+    async def work() -> None:
+        async with upstream(never) as platform, site(tmp_path, platform) as s:
+            status, _, body = await s.post(b"{}", path)
+            assert status in (400, 404), body
+            status, _, body = await s.post(b"{}", "/v1/files", VERSION + b"x-trimtab-tags: a\r\n")
+            assert status == 400
 
     run(work)
 

@@ -1,7 +1,9 @@
 """The ASGI application: which path does what, and how a failure becomes an answer."""
 
 import asyncio
+import datetime
 import logging
+import string
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -19,6 +21,7 @@ from trimtab.gateway.http import (
     Send,
     check_local,
     client_headers,
+    cut,
     own_headers,
     upstream_headers,
 )
@@ -31,8 +34,18 @@ from trimtab.telemetry import Metrics
 
 DRAIN_RETRY_S = 5
 STOPPING = "the server is stopping; try again"
+SEGMENT = frozenset(string.ascii_letters + string.digits + "._-~")
 PASSED_THROUGH = ("files", "skills")
 """First path segments below /v1/ that bill nothing and go to the platform as they are."""
+
+NO_SUCH_PATH = "no such path here; GET /openapi.json lists what there is"
+PATH_HINTS = (
+    ("/v1/v1/", "the base URL ends in /v1; leave that out, the SDK adds it"),
+    ("/v1/messages/batches", "this version does not serve message batches"),
+    ("/v1/chat/completions", "this version does not serve the OpenAI API; use an Anthropic client"),
+    ("/v1/responses", "this version does not serve the OpenAI API; use an Anthropic client"),
+)
+"""What people who meet a 404 most likely meant."""
 
 _PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 _log = logging.getLogger("trimtab.gateway")
@@ -105,7 +118,7 @@ class Gateway:
 
     async def _answer(self, http: Exchange) -> None:
         try:
-            check_local(http.header(b"host"), http.header(b"origin"))
+            check_local(http.headers)
             await self._route(http)
         except TrimtabError as problem:
             if http.started:
@@ -128,11 +141,11 @@ class Gateway:
             return
         if self._state.draining:
             raise Unavailable(STOPPING, DRAIN_RETRY_S)
-        self._state.in_flight += 1
+        self._state.answering.add(http.id)
         try:
             await handler(http)
         finally:
-            self._state.in_flight -= 1
+            self._state.answering.discard(http.id)
 
     def _by_prefix(self, http: Exchange) -> Callable[[Exchange], Awaitable[None]]:
         path = http.path
@@ -140,12 +153,10 @@ class Gateway:
             return self._model
         if path.startswith("/trimtab/v1/requests/"):
             return self._request
-        if path.startswith("/v1/"):
-            if path.split("/")[2] in PASSED_THROUGH:
-                return self._pass_through
-            if path.startswith("/v1/messages/batches"):
-                raise NotFound(f"{http.method} {path}: this version does not serve message batches")
-        raise NotFound(f"{http.method} {path}: no such path here; GET /openapi.json lists what there is")
+        if path.startswith("/v1/") and path.split("/")[2] in PASSED_THROUGH:
+            return self._pass_through
+        hint = next((text for prefix, text in PATH_HINTS if path.startswith(prefix)), NO_SUCH_PATH)
+        raise NotFound(f"{http.method} {cut(path)}: {hint}")
 
     # Vendor paths
 
@@ -232,6 +243,9 @@ class Gateway:
     async def _pass_through(self, http: Exchange) -> None:
         """Vendor paths that bill nothing: both bodies are streamed, nothing is read or recorded."""
         http.require("GET", "POST", "DELETE")
+        path = _plain_path(http.scope["raw_path"])
+        for name in own_headers(http.headers):
+            raise RequestError(f"{name}: nothing acts on this header on this path; remove it")
         length = http.declared_length()
         if http.header(b"transfer-encoding") is not None:
             raise RequestError("transfer-encoding: send this request with a content-length")
@@ -239,7 +253,7 @@ class Gateway:
         reply = await provider.send(
             Call(
                 method=http.method,
-                path=http.scope["raw_path"].decode("ascii"),
+                path=path,
                 query=http.scope["query_string"],
                 headers=upstream_headers(http.headers),
                 body=http.body_pieces() if length else b"",
@@ -271,11 +285,17 @@ class Gateway:
         except StoreError as problem:
             _log.warning("request %s: reading a record: %s", http.id, problem)
             raise Unavailable("the store cannot be read now; try again", DRAIN_RETRY_S) from None
+        if found is None and name in self._state.answering:
+            raise NotFound(f"request {name!r} is still being answered; its record comes when it ends")
         if found is None:
-            raise NotFound(f"no request {name!r} is recorded here; use the id of an x-trimtab-request header")
+            raise NotFound(
+                f"no request {cut(name)!r} is recorded here; use the id of an x-trimtab-request header"
+            )
         record: dict[str, Any] = msgspec.json.decode(found)
         record["cost_usd"] = _usd(record.setdefault("cost_nanousd", 0)).decode()
-        await http.reply(200, msgspec.json.encode(record))
+        arrived = datetime.datetime.fromtimestamp(record["at_ms"] / 1000, datetime.UTC)
+        record["at"] = arrived.isoformat(timespec="milliseconds")
+        await http.reply(200, msgspec.json.format(msgspec.json.encode(record), indent=2))
 
     async def _alive(self, http: Exchange) -> None:
         http.require("GET", "HEAD")
@@ -310,6 +330,21 @@ class Gateway:
                 }
             ),
         )
+
+
+def _plain_path(raw_path: bytes) -> str:
+    """A path that means one thing only. Raises `RequestError`.
+
+    A platform, or a proxy before it, may resolve `..` and encoded slashes: `/v1/files/../messages` must not become
+    a call that is neither metered nor recorded.
+    """
+    path = raw_path.decode("ascii")
+    segments = path.split("/")[1:]
+    if any(part in ("", ".", "..") or not SEGMENT.issuperset(part) for part in segments):
+        raise RequestError(
+            f"{cut(path)}: a path has plain segments of letters, digits, '.', '_', '-' and '~'"
+        )
+    return path
 
 
 def _answer_headers(reply: MeteredReply) -> Headers:

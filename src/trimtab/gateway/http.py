@@ -54,7 +54,14 @@ _NEVER_UPSTREAM = _HOP_BY_HOP | {
 }
 """Framing is made anew, the client's own credentials and address stay here."""
 
+_SECRET_WORDS = (b"key", b"token", b"secret", b"auth", b"password", b"cookie", b"credential")
+"""A header with one of these in its name is taken for a credential of the caller's, unless it is the vendor's own
+(`anthropic-`) or an idempotency key."""
+
 _NEVER_TO_CLIENT = _HOP_BY_HOP | {b"content-length", b"set-cookie", b"alt-svc"}
+
+MAX_ECHO = 200
+"""Characters of client text that an error repeats."""
 
 DISCARD_BYTES = 256_000_000
 """A body over the limit is read and thrown away up to here, so that the client can hear the answer."""
@@ -178,15 +185,17 @@ def _too_large(size: int, limit: int) -> RequestTooLarge:
 
 
 def upstream_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """The client's headers that go to the platform: all but framing, credentials and our own."""
+    """The client's headers that go to the platform: all but framing, credentials, addresses and our own."""
     named = _connection_options(headers)
-    return [
-        (name, value)
-        for name, value in headers
-        if name not in _NEVER_UPSTREAM
-        and not name.startswith((b"x-trimtab-", b"x-forwarded-", b"sec-"))
-        and name not in named
-    ]
+    return [(name, value) for name, value in headers if name not in named and _goes_upstream(name)]
+
+
+def _goes_upstream(name: bytes) -> bool:
+    if name in _NEVER_UPSTREAM or name.startswith((b"x-trimtab-", b"x-forwarded-", b"sec-")):
+        return False
+    if name.startswith(b"anthropic-") or name == b"idempotency-key":
+        return True
+    return not name.endswith(b"-ip") and not any(word in name for word in _SECRET_WORDS)
 
 
 def client_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
@@ -221,30 +230,39 @@ def own_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return own
 
 
-def check_local(host: bytes | None, origin: bytes | None) -> None:
+def check_local(headers: Headers) -> None:
     """Refuse requests that a web page made: a foreign Host means DNS rebinding, a foreign Origin a cross-site call.
 
     Raises `PermissionDenied`.
     """
-    if host is None or not _is_local_name(_without_port(host)):
-        shown = (host or b"").decode("latin-1")
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) != 1 or not _is_local(hosts[0]):
+        shown = cut(b", ".join(hosts).decode("latin-1"))
         raise PermissionDenied(
             f"Host {shown!r} is not this machine; use http://127.0.0.1 or http://localhost"
         )
-    if origin is not None and not _is_local_origin(origin):
-        raise PermissionDenied(f"Origin {origin.decode('latin-1')!r} may not call this server")
+    for name, value in headers:
+        if name == b"origin" and not _is_local_origin(value):
+            raise PermissionDenied(f"Origin {cut(value.decode('latin-1'))!r} may not call this server")
 
 
-def _without_port(host: bytes) -> bytes:
-    if host.startswith(b"["):
-        return host[1 : host.find(b"]")]
-    return host.partition(b":")[0]
+def cut(text: str) -> str:
+    """Client text as it may stand in an error: no longer than a line or two."""
+    return text if len(text) <= MAX_ECHO else text[:MAX_ECHO] + "..."
 
 
-def _is_local_name(name: bytes) -> bool:
-    return name.lower() in (b"127.0.0.1", b"localhost", b"::1")
+def _is_local(authority: bytes) -> bool:
+    """Whether `host` or `host:port` names this machine."""
+    if authority.startswith(b"["):
+        host, _, rest = authority[1:].partition(b"]")
+        port = rest.removeprefix(b":")
+        if rest and not rest.startswith(b":"):
+            return False
+    else:
+        host, _, port = authority.partition(b":")
+    return host.lower() in (b"127.0.0.1", b"localhost", b"::1") and (not port or port.isdigit())
 
 
 def _is_local_origin(origin: bytes) -> bool:
     scheme, separator, rest = origin.partition(b"://")
-    return bool(separator) and scheme in (b"http", b"https") and _is_local_name(_without_port(rest))
+    return bool(separator) and scheme in (b"http", b"https") and _is_local(rest)

@@ -11,7 +11,7 @@ import asyncio
 import http
 from typing import Any, Protocol, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from trimtab.errors import HeadersTooLarge, RequestError, RequestTimeout, TrimtabError, Unavailable
 from trimtab.gateway.http import GONE
@@ -42,8 +42,45 @@ class LimitedProtocol(HttpToolsProtocol):
         self._received = 0
         self._head_bytes = 0
         self._head_count = 0
+        self._raw_head = 0
+        self._unread = 0
         self._write_paused_since = 0.0
         self._refusal: RequestError | None = None
+        self._waiting_refusal: TrimtabError | None = None
+        self._running: RequestResponseCycle | None = None
+        """The request that is being answered; with pipelining `cycle` is already a later one."""
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiting_refusal is not None:
+            return
+        # The parser shows a header only once it is whole, so an endless one is counted here.
+        if self._phase == "body":
+            self._unread += len(data)
+            if self._unread > self.settings.max_header_bytes + len(data):
+                self._refuse(HeadersTooLarge("The chunk headers or trailers of this request do not end"))
+                return
+        else:
+            end = data.find(b"\r\n\r\n")
+            self._raw_head += len(data) if end < 0 else end
+            if self._raw_head > self.settings.max_header_bytes:
+                self._refuse(self._head_too_large())
+                return
+            data = _without_upgrade(data, end if end >= 0 else len(data))
+        super().data_received(data)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._waiting_refusal is not None:
+            refusal, self._waiting_refusal = self._waiting_refusal, None
+            self._refuse(refusal)
+
+    @property
+    def _answering(self) -> bool:
+        return self._running is not None and not self._running.response_complete
 
     # Parser callbacks
 
@@ -58,24 +95,30 @@ class LimitedProtocol(HttpToolsProtocol):
         self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._phase != "head":
+            return  # a trailer: it came too late to mean anything
         self._head_count += 1
         self._count_head(len(name) + len(value) + 4)
         super().on_header(name, value)
 
     def _count_head(self, size: int) -> None:
         self._head_bytes += size
-        limit = self.settings.max_header_bytes
-        if self._head_bytes > limit or self._head_count > MAX_HEADERS:
-            self._refusal = HeadersTooLarge(
-                f"The request head is over {limit:,} bytes or {MAX_HEADERS} headers; send less"
-            )
+        if self._head_bytes > self.settings.max_header_bytes or self._head_count > MAX_HEADERS:
+            self._refusal = self._head_too_large()
             raise self._refusal
+
+    def _head_too_large(self) -> HeadersTooLarge:
+        limit = self.settings.max_header_bytes
+        return HeadersTooLarge(
+            f"The request head is over {limit:,} bytes or {MAX_HEADERS} headers; send less"
+        )
 
     def on_headers_complete(self) -> None:
         self._enter("body")
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        self._unread = 0
         self._received += len(body)
         super().on_body(body)
 
@@ -86,7 +129,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _enter(self, phase: str) -> None:
         self._phase = phase
         self._phase_since = self.loop.time()
-        self._received = 0
+        self._received = self._unread = self._raw_head = 0
 
     # Transport callbacks
 
@@ -99,10 +142,11 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._phase = ""
-        cycles = [self.cycle, *(cycle for cycle, _ in self.pipeline)]
+        waiting = [cycle for cycle, _ in self.pipeline]
         self.pipeline.clear()
-        for cycle in cycles:
+        for cycle in {self._running, self.cycle, *waiting}:
             if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
                 gone = cast("dict[str, Any]", cycle.scope).get(GONE)
                 if gone is not None:
                     gone()
@@ -127,9 +171,16 @@ class LimitedProtocol(HttpToolsProtocol):
         self._phase = ""
         if self.transport.is_closing():
             return
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
-            self.transport.abort()
-            return
+        running = self._running
+        if running is not None and self._answering:
+            if running is not self.cycle or not running.more_body:
+                # Something behind a request that is still being answered: its answer comes first.
+                self._waiting_refusal = error
+                self.flow.pause_reading()
+                return
+            if running.response_started:
+                self.transport.abort()
+                return
         request_id = self.new_id()
         body = error_body(error.anthropic_type, str(error), request_id)
         retry = f"retry-after: {error.retry_after_s}\r\n" if isinstance(error, Unavailable) else ""
@@ -158,6 +209,19 @@ class LimitedProtocol(HttpToolsProtocol):
                 )
         elif self._phase == "body" and waited > settings.body_timeout_s + self._received / 1024:
             self._refuse(RequestTimeout("The request body did not arrive in time"))
+
+
+def _without_upgrade(data: bytes, end: int) -> bytes:
+    """A head with its Upgrade header made meaningless: we speak HTTP/1.1 only, and a server may ignore the offer.
+
+    Some clients offer h2c with every request; the parser would drop the body of such a request.
+    """
+    at = data.find(b"pgrade:", 0, end)
+    while at > 1:
+        if data[at - 2 : at - 1] == b"\n" and data[at - 1 : at] in (b"U", b"u"):
+            data = b"%bX%b" % (data[: at - 1], data[at:])
+        at = data.find(b"pgrade:", at + 1, end)
+    return data
 
 
 def limited(settings: ServerSettings, new_id: NewId) -> type[LimitedProtocol]:

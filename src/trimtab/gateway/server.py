@@ -4,7 +4,9 @@ import asyncio
 import errno
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from types import FrameType
 
@@ -40,7 +42,7 @@ CUT_S = 5.0
 
 
 class GatewayServer(uvicorn.Server):
-    """Serves until told to stop; the first signal drains, the second stops at once."""
+    """Serves until told to stop; the first SIGTERM, SIGINT or SIGHUP drains, the second stops at once."""
 
     def __init__(
         self, gateway: Gateway, settings: ServerSettings, state: ServingState, new_id: NewId
@@ -74,8 +76,14 @@ class GatewayServer(uvicorn.Server):
         self._ready, self._draining = ready, draining
         # The application reports its own failures; what uvicorn adds are duplicates with tracebacks.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        await self.serve(sockets=[bound])
-        return await self._cut()
+        main_thread = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGHUP, self.handle_exit) if main_thread else None
+        try:
+            await self.serve(sockets=[bound])
+            return await self._cut()
+        finally:
+            if before is not None:
+                signal.signal(signal.SIGHUP, before)
 
     async def _cut(self) -> int:
         """End what outlived the draining, and wait until it has settled."""
