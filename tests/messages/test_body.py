@@ -1,6 +1,8 @@
 """Request bodies: read as sent, changed only by splicing."""
 
 import json
+import tracemalloc
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -131,7 +133,15 @@ def test_the_clients_effort_is_never_replaced() -> None:
         (b'{"model":"m","messages":[]}', "max_tokens: Field required"),
         (b'{"model":"m","max_tokens":"1","messages":[]}', "max_tokens: Input should be a valid integer"),
         (b'{"model":"m","max_tokens":1.5,"messages":[]}', "max_tokens: Input should be a valid integer"),
-        (b'{"model":"m","max_tokens":1e999,"messages":[]}', "max_tokens: Input should be a valid integer|not valid JSON"),
+        (b'{"model":"m","max_tokens":1e999,"messages":[]}', "max_tokens: 1e999: Input should be less than or equal to 1000000000"),
+        (b'{"model":"m","max_tokens":1000000001,"messages":[]}', "max_tokens: 1000000001: Input should be less than"),
+        (b'{"model":"m","max_tokens":' + b"9" * 400 + b',"messages":[]}', "max_tokens: 9{80}: Input should be less than"),
+        (b'{"model":"m","max_tokens":' + b"9" * 5000 + b',"messages":[]}', "max_tokens: 9{80}: Input should be less than"),
+        (b'{"model":"m","max_tokens":-' + b"9" * 5000 + b',"messages":[]}', "max_tokens: -9{79}: Input should be greater than"),
+        (b'{"model":"m","max_tokens":1e300,"messages":[]}', "max_tokens: 1e300: Input should be less than"),
+        (b'{"model":"m","max_tokens":1,"messages":[],"output_config":{"effort":"\\ud800"}}', "not valid JSON"),
+        (b'{"' + b"k" * 300 + b'":1,"model":"m","max_tokens":1,"messages":[]}', "^k{80}: Top-level keys should have at most 256"),
+        (b'{"' + b"k" * 200 + b'":1,"' + b"k" * 200 + b'":1,"model":"m"}', "^k{80}: Duplicate"),
         (b'{"model":"m","max_tokens":true,"messages":[]}', "max_tokens: Input should be a valid integer"),
         (b'{"model":"m","max_tokens":-1,"messages":[]}', "greater than or equal to 0"),
         (b'{"model":"m","max_tokens":1}', "messages: Field required"),
@@ -212,3 +222,157 @@ def test_the_stable_prefix_is_the_system_and_the_first_user_turn() -> None:
     assert digest("hello") == digest("hello", "hi", "and now?")
     assert digest("hello") != digest("hello!")
     assert digest("hello") != digest("hello", system="t")
+
+
+def deep(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
+
+
+def under(frames: int, work: Callable[[], object]) -> object:
+    """Calls `work` from a deeper stack, as a server does."""
+    return work() if frames == 0 else under(frames - 1, work)
+
+
+def test_nesting_that_only_a_shallow_stack_can_read_is_a_request_error() -> None:
+    nested = deep(650)
+    raw = (
+        b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":%b}],'
+        b'"output_config":{"x":%b},"thinking":{"x":%b},"metadata":{"x":%b}}' % ((nested,) * 4)
+    )
+    with pytest.raises(RequestError, match="nested too deeply"):
+        under(400, lambda: MessagesBody(raw))
+    body = MessagesBody(raw)
+    for read in (lambda: body.thinking_type, lambda: body.object_field("thinking"), body._effort):
+        with pytest.raises(RequestError, match="nested too deeply"):
+            under(400, read)
+    assert under(400, body.user_id) is None
+    assert under(400, lambda: body.text_field("metadata")) is None
+    under(400, body.prefix_digest)
+
+
+@pytest.mark.parametrize("depth", [*range(700, 1010, 10), 100_000])
+@pytest.mark.parametrize("name", ["output_config", "thinking", "metadata", "x"])
+def test_no_depth_escapes_as_another_error(name: str, depth: int) -> None:
+    raw = b'{"model":"m","max_tokens":1,"messages":[],"%b":{"x":%b}}' % (name.encode(), deep(depth))
+    said = "nested too deeply"
+    try:
+        body = MessagesBody(raw)
+        assert body.user_id() is None
+        assert body.thinking_type in (None, "")
+        body.prefix_digest()
+    except RequestError as problem:
+        said = str(problem)
+    assert "nested too deeply" in said
+
+
+def test_a_key_of_escapes_is_refused_before_it_is_walked() -> None:
+    raw = b'{"model":"m","max_tokens":1,"messages":[],"' + b'\\"' * 2_000_000 + b'":1}'
+    with pytest.raises(RequestError, match="at most 256 characters") as caught:
+        MessagesBody(raw)
+    assert len(str(caught.value)) < 200
+
+
+def test_the_scan_ends_at_the_first_key_too_many() -> None:
+    # What stands behind the 257th key is not even valid JSON: it was never read.
+    many = b",".join(b'"k%d":1' % n for n in range(300))
+    with pytest.raises(RequestError, match="more than 256 top-level fields"):
+        MessagesBody(b"{" + many + b",!")
+
+
+@pytest.mark.parametrize(
+    ("thinking", "kind"),
+    [
+        (b"null", None),
+        (b"{}", ""),
+        (b'{"type":"adaptive","x":[1,{}]}', "adaptive"),
+        (b'{"t\\u0079pe":"dis\\u0061bled"}', "disabled"),
+        (b'{"type":null}', ""),
+        (b'{"type":5}', ""),
+    ],
+)
+def test_the_type_of_thinking_is_read_as_json(thinking: bytes, kind: str | None) -> None:
+    assert (
+        MessagesBody(b'{"model":"m","max_tokens":1,"messages":[],"thinking":%b}' % thinking).thinking_type
+        == kind
+    )
+    assert MessagesBody(b'{"model":"m","max_tokens":1,"messages":[]}').thinking_type is None
+
+
+@pytest.mark.parametrize("thinking", [b"[]", b"true", b'"adaptive"', b"0"])
+def test_thinking_that_is_no_object_is_refused(thinking: bytes) -> None:
+    body = MessagesBody(b'{"model":"m","max_tokens":1,"messages":[],"thinking":%b}' % thinking)
+    with pytest.raises(RequestError, match="thinking: Input should be a valid dictionary"):
+        _ = body.thinking_type
+
+
+def test_members_that_are_not_asked_for_are_not_kept() -> None:
+    members = b",".join(b'"%d":0' % n for n in range(100_000))
+    raw = b'{"model":"m","max_tokens":1,"messages":[],"output_config":{%b},"thinking":{%b,"type":"x"},"metadata":{%b}}'
+    tracemalloc.start()
+    try:
+        body = MessagesBody(raw % (members, members, members))
+        assert (body.effort, body.thinking_type, body.user_id()) == (None, "x", None)
+        body.spliced(effort="low")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 5 * len(raw % (members, members, members))
+
+
+@pytest.mark.parametrize("config", [b"{}", b"{ \n}", b'{ "format":{}}', b'{"effort":null}', b'{"a":[1.50],"effort":null,"b":{}}'])  # fmt: skip
+def test_effort_is_put_into_any_config_that_carries_none(config: bytes) -> None:
+    raw = b'{"model":"m","max_tokens":1,"messages":[],"output_config":%b}' % config
+    body = MessagesBody(raw)
+    assert body.effort is None
+    changed = json.loads(body.spliced(effort="low"))
+    assert changed == {**json.loads(raw), "output_config": {**json.loads(config), "effort": "low"}}
+
+
+def test_a_large_config_with_a_null_effort_is_refused_not_rewritten() -> None:
+    config = b'{"effort":null,"x":"%b"}' % (b"x" * 70_000)
+    body = MessagesBody(b'{"model":"m","max_tokens":1,"messages":[],"output_config":%b}' % config)
+    with pytest.raises(RequestError, match="output_config"):
+        body.spliced(effort="low")
+
+
+def prefix(messages: str, system: str = '"s"') -> str:
+    raw = f'{{"model":"m","max_tokens":1,"system":{system},"messages":{messages}}}'.encode()
+    return MessagesBody(raw).prefix_digest().hexdigest()
+
+
+@given(
+    st.lists(st.sampled_from(["assistant", "system"]), max_size=3),
+    st.integers(0, 200_000),
+    st.sampled_from(["a", "é", "🙂", '\\"']),
+    st.integers(1, 3),
+)
+def test_a_growing_conversation_keeps_its_digest(
+    before: list[str], size: int, letter: str, more: int
+) -> None:
+    turns = [f'{{"role":"{role}","content":"{letter * (size // 3)}"}}' for role in before]
+    turns.append(f'{{"role":"user","content":"{letter * (size // len(letter.encode()))}"}}')
+    later = ['{"role":"assistant","content":"yes"}', '{"role":"user","content":"more"}'] * more
+    assert prefix(f"[{','.join(turns)}]") == prefix(f"[{','.join(turns + later)}]")
+    assert prefix(f"[{','.join(turns)}]") != prefix(f"[ {','.join(['{}', *turns])}]")
+
+
+def test_the_digest_reads_a_bounded_part_of_the_body() -> None:
+    head = '{"role":"user","content":[' + "0," * 40_000
+    assert prefix(f"[{head}1]}}]") == prefix(f"[{head}2]}}]")
+    assert prefix("[]", '"' + "s" * 70_000 + 'a"') == prefix("[]", '"' + "s" * 70_000 + 'b"')
+    assert prefix("[]", '"' + "s" * 70_000 + '"') != prefix("[]", '"' + "s" * 70_001 + '"')
+    body = MessagesBody(b'{"model":"m","max_tokens":1,"messages":[' + b"0," * 2_000_000 + b"0]}")
+    tracemalloc.start()
+    try:
+        body.prefix_digest()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "messages", ["[]", "[5]", "[[]]", '[{"role":5}]', '[{"role":"user","n":%s}]' % ("9" * 5000)]
+)
+def test_odd_messages_have_a_digest_too(messages: str) -> None:
+    assert prefix(messages) == prefix(messages)
