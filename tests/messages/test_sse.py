@@ -54,7 +54,30 @@ def test_no_byte_is_lost_or_changed_however_it_is_cut(text: str, sizes: list[int
         got += b"".join(parser.feed(raw[at : at + size]))
         at += size
     assert got + parser.tail == raw
-    assert parser.at_boundary == (parser.tail == b"")
+    assert parser.at_boundary == (parser.tail.strip(b"\r\n") == b"")
+
+
+@given(st.text(alphabet="a\r\n", max_size=40), st.lists(st.integers(1, 4)))
+def test_what_is_between_the_newlines_does_not_depend_on_the_chunks(text: str, sizes: list[int]) -> None:
+    raw = text.encode()
+    whole, cut = SSEParser(), SSEParser()
+    expected = [block.strip(b"\r\n") for block in whole.feed(raw)]
+    got = []
+    at = 0
+    for size in [*sizes, len(raw)]:
+        got += [block.strip(b"\r\n") for block in cut.feed(raw[at : at + size])]
+        at += size
+    assert [block for block in got if block] == [block for block in expected if block]
+    assert cut.tail.strip(b"\r\n") == whole.tail.strip(b"\r\n")
+    assert cut.at_boundary == whole.at_boundary
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
+def test_a_run_of_newlines_is_one_end_of_one_event(newline: bytes) -> None:
+    parser = SSEParser()
+    blocks = parser.feed(b"data: x" + newline * 100_000 + b"data: y")
+    assert len(blocks) == 1
+    assert b"".join(blocks) + parser.tail == b"data: x" + newline * 100_000 + b"data: y"
 
 
 @given(

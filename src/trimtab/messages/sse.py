@@ -13,8 +13,12 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 """A single event larger than this is refused: the longest legitimate ones (whole tool inputs, base64 blocks)
 stay under the vendor's 32 MB body limit by far."""
 
-_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+_BLANK_LINES = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)+")
 """Runs only over event streams that use CR; the usual LF streams take the `find` path."""
+
+_LF_RUN = re.compile(rb"\n{2,}")
+
+NEWLINES = b"\r\n"
 
 
 class SSEEvent(NamedTuple):
@@ -48,11 +52,15 @@ class SSEParser:
 
     @property
     def at_boundary(self) -> bool:
-        """Whether everything fed so far was whole events."""
-        return not self._parts
+        """Whether everything fed so far was whole events, and perhaps more empty lines."""
+        return not any(part.strip(NEWLINES) for part in self._parts)
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Take a chunk; return the raw blocks (each with its blank line) that it completed, in order.
+        """Take a chunk; return the raw blocks (each with its blank lines) that it completed, in order.
+
+        Where a run of blank lines is cut in two by chunks, its rest begins the next block or is a block alone:
+        strip `NEWLINES` before looking at how a block begins. What is between the newlines never depends on
+        the chunks.
 
         Raises `EventTooLarge` when the unfinished event passes the bound; the parser is then spent.
         """
@@ -60,13 +68,14 @@ class SSEParser:
             self._has_cr = True
         if self._parts:
             probe = self._edge + chunk
-            if not (_BLANK_LINE.search(probe) if self._has_cr else b"\n\n" in probe):
+            if not (_BLANK_LINES.search(probe) if self._has_cr else b"\n\n" in probe):
                 self._keep(chunk)
                 return []
             self._parts.append(chunk)
             data = b"".join(self._parts)
             self._parts = []
             self._size = 0
+            self._edge = b""
         else:
             data = chunk
         return self._split_any(data) if self._has_cr else self._split_lf(data)
@@ -80,15 +89,21 @@ class SSEParser:
         if end < 0:
             self._keep(data)
             return []
+        if b"\n\n\n" in data:
+            # A run is one end of one event, so that megabytes of newlines are not millions of events.
+            return self._split_at(_LF_RUN, data, len(data))
         self._keep(data[end + 2 :])
         return [block + b"\n\n" for block in data[:end].split(b"\n\n")]
 
     def _split_any(self, data: bytes) -> list[bytes]:
-        blocks = []
-        start = 0
         # A CR that ends the data may be half of a CRLF: wait for the next byte before deciding.
         limit = len(data) - 1 if data.endswith(b"\r") else len(data)
-        for match in _BLANK_LINE.finditer(data, 0, limit):
+        return self._split_at(_BLANK_LINES, data, limit)
+
+    def _split_at(self, blank: re.Pattern[bytes], data: bytes, limit: int) -> list[bytes]:
+        blocks = []
+        start = 0
+        for match in blank.finditer(data, 0, limit):
             blocks.append(data[start : match.end()])
             start = match.end()
         self._keep(data[start:])
