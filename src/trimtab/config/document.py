@@ -8,7 +8,9 @@ from typing import Any, NoReturn, TypeVar, get_type_hints
 
 import msgspec
 
+from trimtab.config.files import read_file
 from trimtab.config.secrets import Secret
+from trimtab.config.words import masked, plainly, shown
 from trimtab.errors import ConfigError
 
 SUPPORTED_VERSION = 1
@@ -17,8 +19,8 @@ T = TypeVar("T")
 
 
 def fail(where: str, value: object, problem: str) -> NoReturn:
-    """Raise a `ConfigError` that names place, value and remedy."""
-    raise ConfigError(where, f"{value!r}: {problem}")
+    """Raise a `ConfigError` that names place, value and remedy. What may be a secret is not shown."""
+    raise ConfigError(masked(where), f"{shown(value, where)}: {problem}")
 
 
 class Document:
@@ -34,18 +36,19 @@ class Document:
         self.version = hashlib.sha256(content).hexdigest()[:16]
         self._raw = raw
         self._taken: set[str] = {"version"}
-        version = raw.get("version", None if raw else SUPPORTED_VERSION)
-        if version is None:
-            raise ConfigError(f"{name}: version", f"missing; write 'version = {SUPPORTED_VERSION}' first")
+        self._known: set[str] = {"version"}
+        """Sections that this version has, taken or not; for hints."""
+        version = raw.get("version", SUPPORTED_VERSION)
         if version != SUPPORTED_VERSION or isinstance(version, bool):
             fail(f"{name}: version", version, f"this Trimtab reads version {SUPPORTED_VERSION}")
 
     def where(self, key: str) -> str:
         """How an error names a key of this file."""
-        return f"{self.name}: {key}"
+        return masked(f"{self.name}: {key}")
 
     def has(self, section: str) -> bool:
-        """Whether the operator wrote this section."""
+        """Whether the operator wrote this section. Asking makes the name a known one."""
+        self._known.add(section)
         return section in self._raw
 
     def section(self, name: str, kind: type[T]) -> T:
@@ -67,7 +70,10 @@ class Document:
             raise ConfigError(self.where(path), f"must be a table, as [{path}]")
         kind = entry.get("kind")
         if kind is None:
-            raise ConfigError(self.where(f"{path}.kind"), f"missing; must be one of {', '.join(kinds)}")
+            raise ConfigError(
+                self.where(f"{path}.kind"),
+                f"missing; must be one of {', '.join(kinds)}{_instead(entry, 'kind')}",
+            )
         if not isinstance(kind, str) or kind not in kinds:
             fail(self.where(f"{path}.kind"), kind, f"must be one of {', '.join(kinds)}")
         return self._decode({k: v for k, v in entry.items() if k != "kind"}, kinds[kind], path)
@@ -76,7 +82,7 @@ class Document:
         """Refuse every section that no reader took."""
         for name in self._raw:
             if name not in self._taken:
-                hint = _did_you_mean(name, self._taken)
+                hint = _did_you_mean(name, self._taken | self._known)
                 raise ConfigError(
                     self.where(name), f"nothing in this version reads this section; remove it{hint}"
                 )
@@ -104,9 +110,9 @@ class Document:
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         if kind_is_secret(text):
-            return ConfigError(self.where(place), text)
-        text = text[0].lower() + text[1:]
-        return ConfigError(self.where(place), f"{value!r}: {text.replace('`', '')}")
+            return ConfigError(self.where(place), masked(text))
+        value_shown = shown(value, self.where(place))
+        return ConfigError(self.where(place), f"{value_shown}: {masked(plainly(text, kind, keys))}")
 
 
 def kind_is_secret(text: str) -> bool:
@@ -127,18 +133,24 @@ def _did_you_mean(name: str, known: "set[str] | list[str]") -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def _instead(entry: dict[str, Any], wanted: str) -> str:
+    """A hint for a key that people write for another."""
+    return f"; 'type' is not read, did you mean {wanted}?" if "type" in entry else ""
+
+
 def load_document(path: Path | None) -> Document:
     """Read a TOML file; `None` gives the empty document of the defaults. Raises `ConfigError`."""
     if path is None:
         return Document("defaults", {}, b"")
-    try:
-        content = path.read_bytes()
-    except OSError as problem:
-        raise ConfigError(str(path), f"cannot read the file: {problem.strerror}") from None
+    content = read_file(path)
     try:
         raw = tomllib.loads(content.decode())
     except UnicodeDecodeError as problem:
         raise ConfigError(path.name, f"invalid UTF-8 at byte {problem.start}") from None
     except tomllib.TOMLDecodeError as problem:
-        raise ConfigError(path.name, f"is not valid TOML: {problem}") from None
+        raise ConfigError(path.name, f"is not valid TOML: {masked(str(problem))}") from None
+    except RecursionError:
+        raise ConfigError(path.name, "is nested too deeply; is it the right file?") from None
+    except (ValueError, ArithmeticError):
+        raise ConfigError(path.name, "holds a number that is too large; write a smaller one") from None
     return Document(path.name, raw, content)

@@ -33,6 +33,10 @@ class Secret:
     def resolve(cls, reference: str) -> "Secret":
         """Follow a reference. Raises `ValueError` that never contains what might be the secret itself."""
         scheme, _, name = reference.partition(":")
+        if "sk-" in name and scheme == "env":
+            raise ValueError(
+                "a secret is given by reference: what follows 'env:' is the name of a variable, not the key"
+            )
         if scheme == "env" and name:
             value = os.environ.get(name, "")
             if not value:
