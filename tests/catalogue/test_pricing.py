@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from trimtab.catalogue import Catalogue, NanoUSD
-from trimtab.messages import Usage
+from trimtab.messages import CacheCreation, IterationUsage, Usage
 
 TODAY = "2026-11-20"
 OPUS, OPUS_46, SONNET, HAIKU = "claude-opus-4-7", "claude-opus-4-6", "claude-sonnet-4-6", "claude-haiku-4-5"
@@ -453,6 +453,32 @@ BILLS = [
         },
         487_500,
     ),
+    # zeros, negatives and less than the top level hide nothing of it: 1000 * 3 + 500 * 15 = 10,500
+    *(
+        (
+            f"{name} beside a top level",
+            SONNET,
+            TODAY,
+            {"input_tokens": 1000, "output_tokens": 500, "iterations": [iteration]},
+            10_500_000,
+        )
+        for name, iteration in {
+            "zeros": {"input_tokens": 0},
+            "fewer tokens": {"input_tokens": 1000, "output_tokens": 499},
+        }.items()
+    ),
+    # fewer tokens that cost more are charged all the same: 400 * 5 + 400 * 25 = 12,000
+    (
+        "fewer tokens of a dearer model",
+        SONNET,
+        TODAY,
+        {
+            "input_tokens": 1000,
+            "output_tokens": 500,
+            "iterations": [{"model": OPUS, "input_tokens": 400, "output_tokens": 400}],
+        },
+        12_000_000,
+    ),
     # an empty list, or iterations that say nothing, leave the top level to be the bill: 100 * 3
     ("no iterations", SONNET, TODAY, {"input_tokens": 100, "iterations": []}, 300_000),
     ("empty iterations", SONNET, TODAY, {"input_tokens": 100, "iterations": [{"type": "message"}]}, 300_000),
@@ -561,3 +587,10 @@ def test_an_unknown_platform_pays_the_list_price(catalogue: Catalogue) -> None:
         "elsewhere",
     ):
         assert catalogue.price(model, bill, day(TODAY), platform=platform) == NanoUSD(3_000_000)
+
+
+def test_iterations_below_zero_hide_nothing_of_the_top_level(catalogue: Catalogue) -> None:
+    row = catalogue.find(SONNET)
+    assert row is not None
+    minus = IterationUsage(input_tokens=-5, cache_creation=CacheCreation(-1, 0))
+    assert catalogue.price(row, Usage(input_tokens=1000, iterations=[minus]), day(TODAY)) == 3_000_000

@@ -114,3 +114,32 @@ def test_what_was_reserved_covers_whatever_the_cache_did(
 @given(MODELS, USAGES, MOMENTS)
 def test_a_batch_never_costs_more(model: Model, usage: Usage, at: datetime.datetime) -> None:
     assert CATALOGUE.price(model, usage, at, batch=True) <= CATALOGUE.price(model, usage, at)
+
+
+@given(USAGES, MOMENTS, st.sampled_from(["anthropic", "bedrock", "elsewhere"]), st.booleans())
+def test_an_unknown_model_costs_what_the_costliest_known_one_costs(
+    usage: Usage, at: datetime.datetime, platform: str, batch: bool
+) -> None:
+    iteration = IterationUsage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_creation_input_tokens=usage.cache_creation_input_tokens,
+        cache_read_input_tokens=usage.cache_read_input_tokens,
+        cache_creation=usage.cache_creation,
+    )
+
+    def cost(name: str) -> int:
+        named = msgspec.structs.replace(iteration, model=name)
+        alone = Usage(iterations=[named], speed=usage.speed, inference_geo=usage.inference_geo)
+        return CATALOGUE.price(CATALOGUE.models[0], alone, at, platform=platform, batch=batch)
+
+    assert cost("unknown") == max(cost(model.id) for model in CATALOGUE.models)
+
+
+def test_few_prices_can_be_the_costliest() -> None:
+    """A thousand iterations of unknown models take a millisecond or two because few prices are tried for each."""
+    at = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
+    for platform in ("anthropic", "bedrock"):
+        kept = CATALOGUE._dearest(platform, at.toordinal(), False, False, False)
+        assert 1 <= len(kept) <= 4
+        assert CATALOGUE._dearest(platform, at.toordinal(), False, False, False) is kept

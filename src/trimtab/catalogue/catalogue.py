@@ -27,6 +27,9 @@ _DATE_SUFFIX_DIGITS = 8
 _ANY_PLATFORM = ""
 """Stands for every platform that the catalogue does not know by name."""
 
+_DEAREST_KEPT = 256
+"""Answers of `_dearest` that are kept; a day has at most 56."""
+
 
 class CatalogueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Section `[catalogue]` of the configuration."""
@@ -89,6 +92,7 @@ class Catalogue:
         """Shipped models in the file's order, then the overlay's."""
         layers = price_layers(overlay, self.find, overlay_name) if overlay is not None else {}
         self._timelines = self._compile(layers)
+        self._dearest_known: dict[tuple[str, int, bool, bool, bool], list[pricing.Priced]] = {}
 
     @classmethod
     def load(cls, overlay: Path | None = None) -> "Catalogue":
@@ -167,28 +171,34 @@ class Catalogue:
     ) -> NanoUSD:
         """What this usage cost at that moment. `at` needs a time zone. Cost: a few microseconds.
 
-        Iterations, where present, are the bill and the top-level counts are left out; an iteration of a model that
-        the catalogue does not know is charged as the costliest one that it knows. Source: SDK 2.11.0
-        `beta_usage.py`; see `pricing` for the rest.
+        Iterations, where present, are the bill and the top-level counts are left out; but where they name fewer
+        tokens than the top level, the dearer of the two is charged. An iteration of a model that the catalogue does
+        not know is charged as the costliest one that it knows. Source: SDK 2.11.0 `beta_usage.py`; see `pricing`
+        for the rest.
         """
         day = pricing.utc_day(at)
         batch = batch or usage.service_tier == "batch"
         fast = usage.speed == "fast"
         us = usage.inference_geo == "us"
-        iterations = usage.iterations
-        if iterations and any(pricing.counts_tokens(iteration) for iteration in iterations):
-            cost = 0
-            for iteration in iterations:
-                candidates = (model,) if iteration.model is None else self._billed(iteration.model)
-                cost += max(
-                    pricing.token_cost(
-                        self._timeline(one, platform).on(day), iteration, self._variant(one, batch, fast, us)
+        cost = named = 0
+        for iteration in usage.iterations or ():
+            named += pricing.tokens_billed(iteration)
+            if iteration.model is None:
+                billed = model
+            else:
+                found = self._billed(iteration.model)
+                if found is None:
+                    cost += max(
+                        pricing.token_cost(table, iteration, bits)
+                        for table, bits in self._dearest(platform, day, batch, fast, us)
                     )
-                    for one in candidates
-                )
-        else:
+                    continue
+                billed = found
+            table = self._timeline(billed, platform).on(day)
+            cost += pricing.token_cost(table, iteration, self._variant(billed, batch, fast, us))
+        if not named or named < pricing.tokens_billed(usage):
             table = self._timeline(model, platform).on(day)
-            cost = pricing.token_cost(table, usage, self._variant(model, batch, fast, us))
+            cost = max(cost, pricing.token_cost(table, usage, self._variant(model, batch, fast, us)))
         if usage.server_tool_use is not None:
             cost += self._server_tool_cost(usage, day)
         return pricing.rounded(cost)
@@ -225,14 +235,28 @@ class Catalogue:
     def _timeline(self, model: Model, platform: str) -> Timeline:
         return (self._timelines.get(platform) or self._timelines[_ANY_PLATFORM])[model.id]
 
-    def _billed(self, name: str) -> tuple[Model, ...]:
-        """The model that a platform means by `name` (id, alias, platform id, id with a date); all when unknown."""
+    def _billed(self, name: str) -> Model | None:
+        """The model that a platform means by `name` (id, alias, platform id, id with a date)."""
         found = self._names.get(name) or self._platform_names.get(name)
         if found is None:
             stem, _, date = name.rpartition("-")
             if len(date) == _DATE_SUFFIX_DIGITS and date.isdecimal():
                 found = self._names.get(stem)
-        return self.models if found is None else (found,)
+        return found
+
+    def _dearest(self, platform: str, day: int, batch: bool, fast: bool, us: bool) -> list[pricing.Priced]:
+        """The prices among which is the costliest known one for any usage. Kept, for a list may ask 1000 times."""
+        key = (platform if platform in self._timelines else _ANY_PLATFORM, day, batch, fast, us)
+        found = self._dearest_known.get(key)
+        if found is None:
+            found = pricing.dearest(
+                (self._timeline(one, platform).on(day), self._variant(one, batch, fast, us))
+                for one in self.models
+            )
+            if len(self._dearest_known) >= _DEAREST_KEPT:
+                self._dearest_known.clear()
+            self._dearest_known[key] = found
+        return found
 
     def _server_tool_cost(self, usage: Usage, day: int) -> int:
         tools = usage.server_tool_use

@@ -6,7 +6,8 @@ figures leave room for doubt, the dearer reading is taken, so that spend is neve
 
 Source: vendor pricing page and SDK 2.11.0 `beta_usage.py` (2026-11): multipliers stack; cache 5-minute and 1-hour
 writes and reads have their own rates; batch is half of every token rate; `inference_geo: "us"` is 1.1 times;
-fast mode raises every token rate alike; where `iterations` are present they are the bill.
+fast mode raises every token rate alike; where `iterations` are present they are the bill, unless they name fewer
+tokens than the top level does.
 """
 
 import datetime
@@ -171,15 +172,53 @@ def token_cost(table: Table, usage: Usage | IterationUsage, bits: int) -> int:
     return fresh * rates[0] + output * rates[1] + write_5m * rates[2] + write_1h * rates[3] + read * rates[4]
 
 
-def counts_tokens(iteration: IterationUsage) -> bool:
-    """Whether an iteration says anything about tokens."""
-    return not (
-        iteration.input_tokens is None
-        and iteration.output_tokens is None
-        and iteration.cache_creation_input_tokens is None
-        and iteration.cache_read_input_tokens is None
-        and iteration.cache_creation is None
+def tokens_billed(usage: Usage | IterationUsage) -> int:
+    """How many tokens of any kind a usage names. Counts below zero are read as zero."""
+    written = max(usage.cache_creation_input_tokens or 0, 0)
+    split = usage.cache_creation
+    if split is not None:
+        split_up = max(split.ephemeral_5m_input_tokens or 0, 0) + max(split.ephemeral_1h_input_tokens or 0, 0)
+        written = max(written, split_up)
+    return (
+        max(usage.input_tokens or 0, 0)
+        + max(usage.output_tokens or 0, 0)
+        + max(usage.cache_read_input_tokens or 0, 0)
+        + written
     )
+
+
+Priced = tuple[Table, int]
+"""A table, and the variant of its rates."""
+
+
+def dearest(candidates: Iterable[Priced]) -> list[Priced]:
+    """The candidates that can be the costliest for some usage; the others never cost more than one of these."""
+    kept: list[Priced] = []
+    for candidate in candidates:
+        if any(_never_less(other, candidate) for other in kept):
+            continue
+        kept = [other for other in kept if not _never_less(candidate, other)]
+        kept.append(candidate)
+    return kept
+
+
+def _never_less(one: Priced, other: Priced) -> bool:
+    """Whether every usage costs at least as much by `one` as by `other`."""
+    (table, bits), (other_table, other_bits) = one, other
+    plain, long = table.variants[bits], table.variants[bits | _LONG]
+    other_plain, other_long = other_table.variants[other_bits], other_table.variants[other_bits | _LONG]
+    return (
+        _above(plain, other_plain)
+        and _above(long, other_long)
+        and (
+            (table.long_above <= other_table.long_above and _above(long, other_plain))
+            or _above(plain, other_long)
+        )
+    )
+
+
+def _above(rates: Rates, others: Rates) -> bool:
+    return all(rate >= other for rate, other in zip(rates, others, strict=True))
 
 
 def costliest(table: Table, input_tokens: int, max_tokens: int, bits: int) -> int:
