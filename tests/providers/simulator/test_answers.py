@@ -307,3 +307,20 @@ def test_speed_and_region_show_in_usage(client: Any) -> None:
     assert client.ask(model="claude-opus-5", speed="fast", beta=beta).usage.speed == "fast"
     assert client.ask(inference_geo="us").usage.inference_geo == "us"
     assert client.ask().usage.speed is None
+
+
+def test_after_a_tool_result_the_last_turn_is_the_result(client: Any) -> None:
+    call = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "sunny"}
+    tools = [{"name": "get_weather", "input_schema": {"type": "object"}}]
+    asked = [
+        {"role": "user", "content": "Please tell me the weather today"},
+        {"role": "assistant", "content": [call]},
+    ]
+    text = client.ask(messages=[*asked, {"role": "user", "content": [result]}], tools=tools).text
+    assert (
+        "Your last turn has 1 tool result and no text. The last turn with text has 6 words: “Please" in text
+    )
+    words = {"type": "text", "text": "And now?"}
+    text = client.ask(messages=[*asked, {"role": "user", "content": [result, words]}], tools=tools).text
+    assert "Your last turn has 2 words: “And now?”." in text

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+import trimtab.providers.simulator.core as core
+
 TOOL = {"name": "get_weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
 USER = {"role": "user", "content": "hi"}
 CALL = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Ulm"}}
@@ -502,3 +504,69 @@ def test_counting_takes_no_fields_of_a_real_call(client: Any) -> None:
     path = "/v1/messages/count_tokens"
     assert client.ask(path=path).error == "invalid_request_error: max_tokens: Extra inputs are not permitted"
     assert client.ask(path=path, max_tokens=...).json["input_tokens"] > 0
+
+
+THREADS = "tools-2026-01-01,message-threads-2026-08-12"
+
+
+def test_a_thread_may_be_asked_for_and_changes_nothing(client: Any) -> None:
+    """SDK 2.12's tool runner sends this with every call."""
+    create = {"type": "create"}
+    assert client.ask("What is 17 * 23?", thread=create, beta=THREADS).text == "17 * 23 = 391"
+    refused = client.ask(thread=create)
+    assert (refused.status, refused.error) == (
+        400, "invalid_request_error: thread: Extra inputs are not permitted",
+    )  # fmt: skip
+    going_on = client.ask(thread={"type": "continue", "thread_id": "thread_1"}, beta=THREADS)
+    assert going_on.status == 400
+    assert "thread: threads are not simulated" in going_on.error
+    assert client.ask(thread=None, beta=THREADS).status == 200
+    assert client.ask(thread={"type": "fork"}, beta=THREADS).status == 400
+
+
+TEXT = b'{"type":"text","text":"a"}'
+TURN = b'{"role":"user","content":"a"}'
+HEAD = b'{"model":"claude-sonnet-4-6","max_tokens":5,'
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (
+            HEAD + b'"messages":[{"role":"user","content":[' + TEXT + (b"," + TEXT) * 1_000_000 + b"]}]}",
+            "messages: should have at most 200000 content blocks",
+        ),
+        (
+            HEAD + b'"messages":[' + TURN + (b"," + TURN) * 1_000_000 + b"]}",
+            "messages: List should have at most 100000 items",
+        ),
+        (
+            HEAD + b'"messages":[' + TURN + b'],"stop_sequences":["a"' + b',"a"' * 1_000_000 + b"]}",
+            "stop_sequences: List should have at most 10000 items",
+        ),
+    ],
+    ids=["blocks", "messages", "stops"],
+)
+def test_lists_of_a_million_are_refused_before_anything_is_built(
+    client: Any, monkeypatch: pytest.MonkeyPatch, body: bytes, problem: str
+) -> None:
+    def built(_body: bytes) -> None:
+        raise AssertionError("the body was decoded")
+
+    monkeypatch.setattr(core, "_decoded", built)
+    refused = client.raw(body=body)
+    assert (refused.status, refused.error) == (400, f"invalid_request_error: {problem}")
+
+
+def test_blocks_are_counted_however_their_type_is_spelt(client: Any) -> None:
+    spelt = b'{"t\\u0079pe":"text","text":"a"}'
+    body = HEAD + b'"messages":[{"role":"user","content":[' + spelt + (b"," + spelt) * 200_000 + b"]}]}"
+    refused = client.raw(body=body)
+    assert refused.error == "invalid_request_error: messages: should have at most 200000 content blocks"
+
+
+def test_ten_thousand_blocks_and_stop_sequences_are_served(client: Any) -> None:
+    blocks = [{"type": "text", "text": 'a "type" of its own'}] * 10_000
+    assert client.ask(blocks, stop_sequences=["zzz"] * 10_000).status == 200
+    refused = client.ask("x", stop_sequences=["zzz"] * 10_001)
+    assert refused.error == "invalid_request_error: stop_sequences: List should have at most 10000 items"

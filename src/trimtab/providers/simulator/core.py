@@ -24,6 +24,7 @@ from trimtab.providers.simulator.answer import Answer
 from trimtab.providers.simulator.behaviour import Behaviour
 from trimtab.providers.simulator.checks.params import check_fields
 from trimtab.providers.simulator.checks.shapes import Raw, as_text, needed
+from trimtab.providers.simulator.checks.size import check_size
 from trimtab.providers.simulator.compose import Composer
 from trimtab.providers.simulator.errors import Failure, scripted_error, scripted_error_event
 from trimtab.providers.simulator.frames import Timing, message_events, message_json
@@ -131,6 +132,7 @@ class Simulator:
         exchange = _versioned(exchange)
         if endpoint == "models":
             return self._models(exchange, path, query)
+        check_size(body)
         raw = _decoded(body)
         check_fields(raw, exchange.betas, counting=endpoint == "count_tokens")
         name = as_text(needed(raw, "model", ""), "model")

@@ -46,7 +46,9 @@ class Prompt(msgspec.Struct, frozen=True):
     images: list[ImageHead | None]
     has_cache_marks: bool
     question: str
-    """Text of the last user turn."""
+    """Text of the last user turn that has any."""
+    question_is_last: bool
+    """Whether that is the very last user turn."""
     tool_results: list[str]
     """Texts of the tool results that the last user turn holds."""
     prefill: str
@@ -89,7 +91,7 @@ def read_prompt(
     messages = history.check(raw)
     if schema is not None:
         check_beside_format(history.found.citations)
-    question, results = _last_turn(messages)
+    question, is_last, results = _last_turn(messages)
     last = messages[-1]
     return Prompt(
         model=model,
@@ -105,6 +107,7 @@ def read_prompt(
         images=history.found.images,
         has_cache_marks=history.found.breakpoints > 0,
         question=question,
+        question_is_last=is_last,
         tool_results=results,
         prefill=ending_text(last) if last["role"] == "assistant" else "",
     )
@@ -117,23 +120,23 @@ def speed_of(raw: Raw, model: Model, betas: frozenset[str]) -> str | None:
     return "fast" if raw["speed"] == "fast" and model.features.fast_mode == "sold" else "standard"
 
 
-def _last_turn(messages: list[Raw]) -> tuple[str, list[str]]:
-    """Text of the last user turn that has any, and the tool results of the very last one."""
+def _last_turn(messages: list[Raw]) -> tuple[str, bool, list[str]]:
+    """Text of the last user turn that has any, whether it is the very last, and the tool results of the very last."""
     results: list[str] = []
     first = True
     for message in reversed(messages):
         if message["role"] != "user":
             continue
         if isinstance(message["content"], str):
-            return message["content"], results
+            return message["content"], first, results
         blocks = blocks_of(message)
         if first:
             results = [_result_text(block) for block in blocks if block["type"] == "tool_result"]
-            first = False
         text = "\n".join([block["text"] for block in blocks if block["type"] == "text"])
         if text:
-            return text, results
-    return "", results
+            return text, first, results
+        first = False
+    return "", False, results
 
 
 def _result_text(block: Raw) -> str:

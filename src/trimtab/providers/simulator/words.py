@@ -14,7 +14,7 @@ def free_text(prompt: Prompt, sentences: int) -> str:
     turns = len(prompt.messages)
     said = [
         "This is a simulated answer: Trimtab's simulator wrote it, and no model was called.",
-        _about_question(prompt.question),
+        _about_question(prompt),
         "For real answers, set ANTHROPIC_API_KEY or configure a platform in trimtab.toml.",
         f"The request asked for {prompt.model.display_name}{effort}.",
         f"It holds {turns} {'message' if turns == 1 else 'messages'} and allows {prompt.max_tokens} output tokens.",
@@ -31,15 +31,19 @@ def quoted(text: str, chars: int) -> str:
     return flat if len(flat) <= chars else flat[: chars - 1] + "…"
 
 
-def _about_question(question: str) -> str:
-    if not question:
-        return "Your last turn has no text."
+def _about_question(prompt: Prompt) -> str:
+    question, turn = prompt.question, "Your last turn"
+    if not prompt.question_is_last:
+        count = len(prompt.tool_results)
+        results = f"{count} tool {'result' if count == 1 else 'results'} and no text"
+        last = f"Your last turn has {results if count else 'no text'}."
+        if not question:
+            return last
+        turn = f"{last} The last turn with text"
     if len(question) > _COUNTED_CHARS:
-        return (
-            f"Your last turn has {len(question)} characters and starts “{quoted(question, _QUOTED_CHARS)}”."
-        )
+        return f"{turn} has {len(question)} characters and starts “{quoted(question, _QUOTED_CHARS)}”."
     words = len(question.split())
-    return f"Your last turn has {words} {'word' if words == 1 else 'words'}: “{quoted(question, _QUOTED_CHARS)}”."
+    return f"{turn} has {words} {'word' if words == 1 else 'words'}: “{quoted(question, _QUOTED_CHARS)}”."
 
 
 def _about_results(prompt: Prompt) -> list[str]:

@@ -27,6 +27,8 @@ from trimtab.providers.simulator.images import ImageHead, image_head
 from trimtab.providers.simulator.signatures import Signer
 
 MAX_MESSAGES = 100_000
+MAX_BLOCKS = 200_000
+"""Of all messages. A walk over so many takes a second and a half; nobody sends a tenth of it."""
 _MANY_IMAGES = 20
 _MANY_IMAGES_PX = 2000
 _MAX_IMAGE_PX = 8000
@@ -97,6 +99,12 @@ class HistoryCheck:
             raise RequestError("messages: at least one message is required")
         if len(messages) > MAX_MESSAGES:
             raise refuse("messages", f"List should have at most {MAX_MESSAGES} items")
+        blocks = 0
+        for message in messages:
+            content = message.get("content") if isinstance(message, dict) else None
+            blocks += len(content) if isinstance(content, list) else 0
+        if blocks > MAX_BLOCKS:
+            raise refuse("messages", f"should have at most {MAX_BLOCKS} content blocks")
         for index, value in enumerate(messages):
             self._message(value, f"messages.{index}", last=index == len(messages) - 1)
         if messages[0]["role"] == "assistant":

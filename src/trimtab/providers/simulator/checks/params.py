@@ -29,6 +29,7 @@ from trimtab.providers.simulator.checks.shapes import (
 NO_SAMPLING_VERSION = "2026-10-21"
 TASK_BUDGET_BETA = "task-budgets-2026-03-13"
 FAST_MODE_BETA = "fast-mode-2026-02-01"
+MAX_STOPS = 10_000
 _TASK_BUDGET_MIN = 20_000
 _THINKING_BUDGET_MIN = 1024
 
@@ -46,7 +47,7 @@ _BETA_FIELDS = {
     "fallbacks": ("server-side-fallback-",),
     "fallback_credit_token": ("server-side-fallback-", "fallback-"),
     "speed": ("fast-mode-",),
-    "thread": ("thread",),
+    "thread": ("message-threads-",),
     "billing_policy": ("billing",),
 }
 """Fields that only exist with a beta header that starts so. They are accepted and have no effect here,
@@ -76,6 +77,11 @@ def check_fields(raw: Raw, betas: frozenset[str], *, counting: bool) -> None:
         starts = _BETA_FIELDS.get(name)
         if starts is None or not any(beta.startswith(starts) for beta in betas):
             raise refuse(name, "Extra inputs are not permitted")
+    if (thread := raw.get("thread")) is not None:
+        # The SDK's tool runner asks for a thread with every call, and sends the whole history all the same.
+        kind, _ = tag(thread, "thread", ("create", "continue"))
+        if kind == "continue":
+            raise refuse("thread", "threads are not simulated; send all messages, without `thread`")
 
 
 def check_simple(raw: Raw, model: Model) -> None:
@@ -85,7 +91,9 @@ def check_simple(raw: Raw, model: Model) -> None:
         if metadata.get("user_id") is not None:
             as_text(metadata["user_id"], "metadata.user_id")
     if (stops := raw.get("stop_sequences")) is not None:
-        for index, stop in enumerate(as_list(stops, "stop_sequences")):
+        if len(as_list(stops, "stop_sequences")) > MAX_STOPS:
+            raise refuse("stop_sequences", f"List should have at most {MAX_STOPS} items")
+        for index, stop in enumerate(stops):
             if not as_text(stop, f"stop_sequences.{index}").strip():
                 raise refuse("stop_sequences", "each stop sequence must contain non-whitespace")
     if raw.get("service_tier") is not None:
