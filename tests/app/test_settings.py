@@ -24,18 +24,32 @@ def settings(text: str, folder: Path, **more: str):  # type: ignore[no-untyped-d
         ("[tiers]\ndefault = 'claude-sonet-4-6'", "claude-sonnet-4-6"),
         ("[tiers]\nlineup = 'modern'", "trimtab.toml: tiers.lineup: 'modern'"),
         ("[routes.auto]\nmode = 'cost'", "trimtab.toml: routes: nothing in this version reads this section"),
-        ("[server]\nlisten = '0.0.0.0:8787'", "trimtab.toml: server.listen: '0.0.0.0:8787': other machines could reach this address"),
+        ("[server]\nlisten = '0.0.0.0:8787'", "trimtab.toml: server.listen: '0.0.0.0:8787': the host must be 127.0.0.1, ::1 or localhost: other machines could reach"),
         ("[server]\nlisten = 'nowhere'", "trimtab.toml: server.listen: 'nowhere': must be host:port"),
         ("[server]\nlisten = '127.0.0.1:99999'", "the port must be 0 to 65535"),
-        ("[server]\nlisten = 'example.com:80'", "the host must be an IP address or localhost"),
+        ("[server]\nlisten = 'example.com:80'", "the host must be 127.0.0.1, ::1 or localhost"),
+        ("[server]\nlisten = '127.0.0.2:80'", "the host must be 127.0.0.1, ::1 or localhost"),
+        ("[server]\nlisten = '127.0.0.1:" + "9" * 5000 + "'", "the port must be 0 to 65535"),
+        ("[server]\ndrain_s = nan", "server.drain_s: nan: must be greater than 0 and at most 2592000 (30 days in seconds)"),
+        ("[server]\nbody_timeout_s = inf", "server.body_timeout_s: inf: must be greater than 0 and at most"),
+        ("[server]\nheader_timeout_s = 1e300", "server.header_timeout_s: 1e+300: must be greater than 0 and at most"),
+        ("[server]\nmax_header_bytes = 1048577", "must be greater than 0 and at most 1048576"),
+        ("[server]\nmax_body_bytes = 1073741825", "must be greater than 0 and at most 1073741824"),
+        ("[server]\nmax_connections = 1000001", "must be greater than 0 and at most 1000000"),
+        ("[catalogue]\noverlay = \"a\\u0000b\"", "trimtab.toml: catalogue.overlay: 'a\\x00b': no file name holds a NUL"),
+        ("[platforms.s]\nkind = 'simulator'\nscript = \"\\u0000\"", "trimtab.toml: platforms.s.script: '\\x00': no file name"),
+        ("[platform.claude]\nkind = 'anthropic'", "trimtab.toml: platform: nothing in this version reads this section; remove it; did you mean 'platforms'?"),
+        ("[platforms.x]\ntype = 'anthropic'", "platforms.x.kind: missing; must be one of anthropic, simulator; 'type' is not read, did you mean kind?"),
+        ("[tiers]\nlineup = 'sk-ant-1'", "tiers.lineup: ***: must be one of classic, current"),
         ("[server]\nmax_body_bytes = 0", "trimtab.toml: server.max_body_bytes: 0: must be greater than 0"),
         ("[platforms]", "trimtab.toml: platforms: is empty"),
-        ("[platforms.x]\nkind = 'bedrok'", "trimtab.toml: platforms.x.kind: 'bedrok': must be one of anthropic, simulator"),
+        ("[platforms.x]\nkind = 'bedrok'", "trimtab.toml: platforms.x.kind: ***: must be one of anthropic, simulator"),
         ("[platforms.x]\nkind = 'anthropic'", "trimtab.toml: platforms.x.api_key: missing"),
         ("[platforms.x]\nkind = 'anthropic'\napi_key = 'sk-ant-1'", "a secret is given by reference"),
         ("[platforms.x]\nkind = 'simulator'\nlatency_scale = -1", "trimtab.toml: platforms.x.latency_scale: -1"),
         ("[platforms.'a,b']\nkind = 'simulator'", "'a,b': a name has"),
-        ("[catalogue]\noverlay = 'none.yaml'", "none.yaml"),
+        ("[catalogue]\noverlay = 'none.yaml'", "none.yaml: cannot read the file: No such file or directory; correct the path of the overlay"),
+        ("[catalogue]\noverlay = '/dev/zero'", "trimtab.toml: catalogue.overlay: /dev/zero: cannot read the file: not a regular file"),
         ("[store]\nqueue_max = 0", "trimtab.toml: store.queue_max: 0"),
     ],
 )  # fmt: skip
@@ -44,6 +58,8 @@ def test_each_mistake_is_named(text: str, message: str, tmp_path: Path) -> None:
         settings(text, tmp_path)
     assert message in str(problem.value)
     assert "sk-ant-1" not in str(problem.value)
+    assert len(str(problem.value)) < 400
+    assert "\n" not in str(problem.value)
 
 
 def test_platforms_are_the_files_else_the_environments_else_the_simulator(

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from trimtab.catalogue import Catalogue, CatalogueSettings, Tiers, TierSettings, resolve_tiers
-from trimtab.config import Document, Secret, load_document
+from trimtab.config import Document, Secret, fail, load_document
 from trimtab.errors import ConfigError
 from trimtab.gateway import Listen, ServerSettings, check_server
 from trimtab.providers.anthropic import AnthropicSettings
@@ -51,10 +51,12 @@ def load_settings(path: Path | None, *, listen: str | None = None) -> Settings:
         address = Listen.parse(listen, "--listen")
     store = document.section("store", StoreSettings)
     overlay = document.section("catalogue", CatalogueSettings).overlay
-    catalogue = Catalogue.load(_beside(path, overlay))
+    catalogue = _catalogue(_beside(path, overlay, document.where("catalogue.overlay")), document)
     tiers = resolve_tiers(document.section("tiers", TierSettings), catalogue, document.where)
     platforms, origin = _platforms(document)
-    platforms = {name: _placed(path, entry) for name, entry in platforms.items()}
+    platforms = {
+        name: _placed(path, entry, document.where(f"platforms.{name}")) for name, entry in platforms.items()
+    }
     document.finish()
     return Settings(
         document=document,
@@ -68,17 +70,29 @@ def load_settings(path: Path | None, *, listen: str | None = None) -> Settings:
     )
 
 
-def _beside(path: Path | None, name: str | None) -> Path | None:
+def _catalogue(overlay: Path | None, document: Document) -> Catalogue:
+    try:
+        return Catalogue.load(overlay)
+    except ConfigError as problem:
+        if overlay is None:
+            raise
+        raise ConfigError(document.where("catalogue.overlay"), str(problem)) from None
+
+
+def _beside(path: Path | None, name: str | None, where: str) -> Path | None:
     """A file named in the configuration is found relative to the configuration."""
     if name is None:
         return None
+    if "\0" in name:
+        fail(where, name, "no file name holds a NUL character; correct the path")
     return (path.parent if path is not None else Path()) / name
 
 
-def _placed(path: Path | None, entry: PlatformSettings) -> PlatformSettings:
+def _placed(path: Path | None, entry: PlatformSettings, where: str) -> PlatformSettings:
     if isinstance(entry, AnthropicSettings):
-        return msgspec.structs.replace(entry, ca_file=_text(_beside(path, entry.ca_file)))
-    return msgspec.structs.replace(entry, script=_text(_beside(path, entry.script)))
+        ca_file = _beside(path, entry.ca_file, f"{where}.ca_file")
+        return msgspec.structs.replace(entry, ca_file=_text(ca_file))
+    return msgspec.structs.replace(entry, script=_text(_beside(path, entry.script, f"{where}.script")))
 
 
 def _text(path: Path | None) -> str | None:

@@ -1,6 +1,5 @@
 """`[server]` of the configuration."""
 
-import ipaddress
 from collections.abc import Callable
 
 import msgspec
@@ -30,6 +29,20 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Debug: hold upstream event streams against the event rules and log what breaks them."""
 
 
+_LONGEST_S = 30 * 86400.0
+_MOST: dict[str, int] = {
+    "max_body_bytes": 1024**3,
+    "max_header_bytes": 1024**2,
+    "max_connections": 1_000_000,
+}
+"""More than that is a slip, and could take the memory of the machine."""
+
+_LOOPBACK = ("127.0.0.1", "::1")
+"""The `Host` check knows no other address as this machine's."""
+
+_MAX_PORT_DIGITS = 5
+
+
 class Listen(msgspec.Struct, frozen=True):
     """A checked listening address."""
 
@@ -48,29 +61,28 @@ class Listen(msgspec.Struct, frozen=True):
         host = host.removeprefix("[").removesuffix("]")
         if not colon or not host or not port_text.isascii() or not port_text.isdigit():
             fail(where, text, "must be host:port, such as '127.0.0.1:8787'")
-        port = int(port_text)
-        if port > 65535:
+        if len(port_text) > _MAX_PORT_DIGITS or int(port_text) > 65535:
             fail(where, text, "the port must be 0 to 65535")
         if host == "localhost":
             host = "127.0.0.1"
-        try:
-            loopback = ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            fail(where, text, "the host must be an IP address or localhost")
-        if not loopback:
+        if host not in _LOOPBACK:
             fail(
                 where,
                 text,
-                "other machines could reach this address, and this version has no keys to tell callers apart; "
-                "use 127.0.0.1",
+                "the host must be 127.0.0.1, ::1 or localhost: other machines could reach other addresses, and this "
+                "version has no keys to tell callers apart",
             )
-        return cls(host, port)
+        return cls(host, int(port_text))
 
 
 def check_server(settings: ServerSettings, where: Callable[[str], str]) -> Listen:
     """Check all values and give the address. Raises `ConfigError`."""
     for name in ServerSettings.__struct_fields__:
         value = getattr(settings, name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
-            fail(where(name), value, "must be greater than 0")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            most = _MOST.get(name, _LONGEST_S)
+            # Written so that it does not hold for a value that is no number.
+            if not 0 < value <= most:
+                days = " (30 days in seconds)" if name not in _MOST else ""
+                fail(where(name), value, f"must be greater than 0 and at most {most:.0f}{days}")
     return Listen.parse(settings.listen, where("listen"))
