@@ -2,6 +2,7 @@
 
 import datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -12,6 +13,9 @@ from trimtab.errors import ConfigError, UpstreamBroken, UpstreamError
 from trimtab.providers import Call, Provider
 
 MAX_PAGES = 20
+
+MAX_PAGE_BYTES = 16 * 1024 * 1024
+"""A page of 1,000 models is about 1 MB; what is larger is not a model list."""
 
 
 class LiveModels(msgspec.Struct, frozen=True):
@@ -57,7 +61,8 @@ async def _all_pages(provider: Provider) -> LiveModels:
         models += page.data
         if not page.has_more or not page.last_id:
             return LiveModels(provider.name, provider.simulated or page.simulated, models)
-        query = b"limit=1000&after_id=" + page.last_id.encode()
+        # Quoted whole: what the platform sends must not end our next request line and start another.
+        query = b"limit=1000&after_id=" + quote(page.last_id, safe="").encode()
     raise UpstreamBroken(f"the model list has more than {MAX_PAGES} pages")
 
 
@@ -65,22 +70,28 @@ async def _one_page(provider: Provider, query: bytes) -> _Page:
     headers = [(b"anthropic-version", provider.api_versions[-1].encode())]
     reply = await provider.send(Call(method="GET", path="/v1/models", query=query, headers=headers))
     try:
-        parts = []
+        body = bytearray()
         while chunk := await reply.read():
-            parts.append(chunk)
+            body += chunk
+            if len(body) > MAX_PAGE_BYTES:
+                raise UpstreamBroken(f"{provider.name}: the model list has over {MAX_PAGE_BYTES} bytes")
     finally:
         reply.close()
-    body = b"".join(parts)
     if reply.status != 200:
         raise UpstreamError(
-            f"{provider.name} answered {reply.status} to GET /v1/models: {body[:300].decode('utf-8', 'replace')}"
+            f"{provider.name} answered {reply.status} to GET /v1/models: {_one_line(bytes(body[:300]))}"
         )
     try:
         page = msgspec.json.decode(body, type=_Page)
-    except msgspec.DecodeError as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise UpstreamBroken(f"{provider.name}: the model list is not what it should be: {problem}") from None
     page.simulated = (b"x-trimtab-simulated", b"true") in reply.headers
     return page
+
+
+def _one_line(text: bytes) -> str:
+    """The platform's words for a terminal: nothing in them may end the line or steer it."""
+    return "".join(c if c.isprintable() else " " for c in text.decode("utf-8", "replace"))
 
 
 def today() -> datetime.date:

@@ -6,6 +6,6 @@ Invariant: a connection goes back to the pool only after a complete keep-alive e
 
 from trimtab.providers.http.connection import Deadlines
 from trimtab.providers.http.pool import HttpClient
-from trimtab.providers.http.target import Target, proxy_from_environment, tls_context
+from trimtab.providers.http.target import Target, proxy_from_environment, shown_origin, tls_context
 
-__all__ = ["Deadlines", "HttpClient", "Target", "proxy_from_environment", "tls_context"]
+__all__ = ["Deadlines", "HttpClient", "Target", "proxy_from_environment", "shown_origin", "tls_context"]

@@ -26,12 +26,16 @@ class Target(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, url: str) -> "Target":
-        """From `https://host[:port][/path]`. Raises `ValueError` with the remedy."""
+        """From `https://host[:port][/path]`. Raises `ValueError` with the remedy and nothing of the URL: it may
+        hold a secret in the wrong place."""
         try:
             parts = urlsplit(url)
+        except ValueError:
+            raise ValueError("must be a URL such as 'https://api.example.com'") from None
+        try:
             port = parts.port
-        except ValueError as problem:
-            raise ValueError(f"is not a URL: {problem}") from None
+        except ValueError:
+            raise ValueError("must have a number from 1 to 65535 as its port") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be a URL such as 'https://api.example.com'")
         if parts.username or parts.password:
@@ -40,6 +44,10 @@ class Target(msgspec.Struct, frozen=True):
             raise ValueError("must not have a query or fragment")
         if not url.isascii() or not url.isprintable() or " " in url:
             raise ValueError("must be plain ASCII without spaces")
+        if not _is_resolvable(parts.hostname):
+            raise ValueError(
+                "must name a host with 1 to 63 characters between two dots and at most 253 in all"
+            )
         if parts.scheme == "http" and not _is_loopback(parts.hostname):
             raise ValueError("must be https: keys do not travel in the clear (http is for loopback only)")
         return cls(
@@ -68,6 +76,28 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _is_resolvable(host: str) -> bool:
+    """Whether DNS can carry the name, or it is an address. Source: RFC 1035, 2.3.4; one dot may end the name."""
+    if ":" in host:
+        return True
+    name = host.removesuffix(".")
+    return len(name) <= 253 and all(0 < len(label) <= 63 for label in name.split("."))
+
+
+def shown_origin(url: str) -> str | None:
+    """`https://host` of a URL for a message, never a user, password, port, path or query; None if that is unsure."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    host = parts.hostname or ""
+    # An @ outside the authority: a password with a slash has cut it short, and the "host" is the user's name.
+    misread = url.count("@") != parts.netloc.count("@")
+    if parts.scheme not in ("http", "https") or not host or misread or host.startswith("sk-"):
+        return None
+    return f"{parts.scheme}://{host}"
+
+
 def proxy_from_environment(target: Target) -> Proxy | None:
     """The proxy that HTTPS_PROXY / HTTP_PROXY / ALL_PROXY / NO_PROXY name for this target, if any.
 
@@ -79,7 +109,11 @@ def proxy_from_environment(target: Target) -> Proxy | None:
     url = proxies.get(target.scheme) or proxies.get("all")
     if not url or urllib.request.proxy_bypass(f"{target.host}:{target.port}"):
         return None
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port or 8080
+    except ValueError:  # its text may quote a part of the password
+        raise ValueError("the proxy from the environment is not a URL such as 'http://proxy:3128'") from None
     shown = f"{parts.scheme}://{parts.hostname}"  # never the credentials
     if parts.scheme != "http" or not parts.hostname:
         raise ValueError(f"the proxy {shown!r} from the environment: only http:// proxies are supported")
@@ -87,7 +121,7 @@ def proxy_from_environment(target: Target) -> Proxy | None:
     if parts.username is not None:
         token = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = "Basic " + _base64(token)
-    return Proxy(parts.hostname, parts.port or 8080, authorization)
+    return Proxy(parts.hostname, port, authorization)
 
 
 def _base64(text: str) -> str:
