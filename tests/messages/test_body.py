@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.errors import RequestError
-from trimtab.messages import MessagesBody
+from trimtab.messages import MessagesBody, named_model
 
 JSON = st.recursive(
     st.none()
@@ -376,3 +376,20 @@ def test_the_digest_reads_a_bounded_part_of_the_body() -> None:
 )
 def test_odd_messages_have_a_digest_too(messages: str) -> None:
     assert prefix(messages) == prefix(messages)
+
+
+@pytest.mark.parametrize(
+    ("raw", "model"),
+    [
+        (b'{"model":"m"}', "m"),
+        (b'{"model":"' + b"m" * 1000 + b'"}', "m" * 256),
+        (b'{"model":5}', ""),
+        (b'{"model":"\\ud800"}', ""),
+        (b'{"model":"\xff"}', ""),
+        (b'{"x":' + deep(5000) + b"}", ""),
+        (b"[]", ""),
+        (b"", ""),
+    ],
+)
+def test_the_model_of_a_refused_body_is_read_where_it_can_be(raw: bytes, model: str) -> None:
+    assert named_model(raw) == model

@@ -2,12 +2,27 @@
 
 import gzip
 import json
+import random
+import tracemalloc
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.messages import ReplyMeter, StreamMeter, StreamValidator, Usage, encode_event, merge_usage
+from trimtab.messages import (
+    CacheCreation,
+    IterationUsage,
+    ReplyMeter,
+    ServerToolUse,
+    StreamMeter,
+    StreamValidator,
+    Usage,
+    encode_event,
+    merge_usage,
+)
+from trimtab.messages import meter as meter_module
+from trimtab.messages.usage import MAX_ITERATIONS
 
 
 def event(kind: str, **fields: object) -> bytes:
@@ -75,7 +90,8 @@ def test_what_cannot_be_read_is_unknown_not_an_exception() -> None:
     meter.feed(b"not gzip at all")
     assert not meter.readable
     assert ReplyMeter(b"<html>").usage is None
-    assert ReplyMeter(b'{"usage":{"input_tokens":"many"}}').usage is None
+    assert ReplyMeter(b'{"usage":{"input_tokens":"many"}}').usage == Usage()
+    assert ReplyMeter(b'{"usage":[]}').usage is None
     assert ReplyMeter(b"[" * 5000).usage is None
 
 
@@ -132,3 +148,335 @@ def test_unknown_events_blocks_and_deltas_are_allowed() -> None:
         + STOP + event("new_event") + END + FINAL
     )  # fmt: skip
     assert validator.finish() == []
+
+
+def delta(usage: object, **fields: object) -> bytes:
+    return event("message_delta", delta={"stop_reason": "end_turn"}, usage=usage, **fields)
+
+
+def metered(*events: bytes) -> StreamMeter:
+    meter = StreamMeter()
+    meter.feed(b"".join(events))
+    return meter
+
+
+STATE = [name for name in (*StreamMeter.__slots__, "at_boundary") if not name.startswith("_")]
+
+
+def state(meter: StreamMeter) -> dict[str, object]:
+    return {name: getattr(meter, name) for name in STATE}
+
+
+@pytest.mark.parametrize(
+    ("odd", "usage"),
+    [
+        ({"output_tokens": 500.0}, Usage(output_tokens=500)),
+        ({"output_tokens": 7, "server_tool_use": []}, Usage(output_tokens=7)),
+        ({"output_tokens": 7, "inference_geo": {}, "speed": 5}, Usage(output_tokens=7)),
+        ({"output_tokens": 7, "cache_creation": {"ephemeral_5m_input_tokens": -1, "ephemeral_1h_input_tokens": 2.0}}, Usage(output_tokens=7, cache_creation=CacheCreation(ephemeral_1h_input_tokens=2))),
+        ({"output_tokens": -7, "input_tokens": 3}, Usage(input_tokens=3)),
+        ({"output_tokens": True, "input_tokens": 3}, Usage(input_tokens=3)),
+        ({"output_tokens": "9", "input_tokens": 10**13}, Usage()),
+        ({"output_tokens": 1.5, "input_tokens": 10**400}, Usage()),
+        ({"output_tokens": 7, "service_tier": "x" * 300}, Usage(output_tokens=7, service_tier="x" * 200)),
+        ({"output_tokens": 7, "speed": None, "iterations": [{"type": 5, "model": [], "output_tokens": 7.0}]}, Usage(output_tokens=7, iterations=[IterationUsage(output_tokens=7)])),
+        ({"output_tokens": 7, "iterations": [{"output_tokens": -7}]}, None),
+        ({"output_tokens": 7, "iterations": [{"output_tokens": 7}, 5]}, None),
+        ({"output_tokens": 7, "iterations": {}}, None),
+        ({"output_tokens": 7, "iterations": [{}] * (MAX_ITERATIONS + 1)}, None),
+        ({"output_tokens": 7, "iterations": [{"x": "y" * 2_000}] * 600}, None),
+        ([], None),
+        ("many", None),
+    ],
+)  # fmt: skip
+def test_an_odd_field_of_usage_hides_only_itself(odd: object, usage: Usage | None) -> None:
+    meter = metered(delta(odd))
+    assert (meter.usage, meter.stop_reason) == (usage, "end_turn")
+    reply = ReplyMeter(json.dumps({"model": "m", "stop_reason": "end_turn", "usage": odd}).encode())
+    assert (reply.usage, reply.stop_reason, reply.model) == (usage, "end_turn", "m")
+
+
+def test_an_odd_field_elsewhere_hides_only_itself() -> None:
+    start = event("message_start", message={"id": 5, "model": ["m"], "usage": {"input_tokens": 4}})
+    meter = metered(start, event("message_delta", delta=[], usage={"output_tokens": 2}, error=5, message="x"))
+    assert (meter.usage, meter.model, meter.final) == (Usage(input_tokens=4, output_tokens=2), None, True)
+    assert metered(event("error", error="overloaded")).error_type == "api_error"
+    assert metered(event("error", error={"type": 5})).error_type == "api_error"
+    reply = ReplyMeter(b'{"error":{"type":"overloaded_error","message":"Busy"},"content":5,"type":7}')
+    assert (reply.error_type, reply.error_message, reply.has_content) == ("overloaded_error", "Busy", True)
+
+
+def test_bytes_that_are_no_text_hide_only_their_string() -> None:
+    bad = b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"\xff"},"usage":{"output_tokens":3,"speed":"\xfe"}}\n\n'
+    meter = metered(START, bad)
+    assert (meter.stop_reason, meter.usage and meter.usage.output_tokens, meter.final) == (None, 3, True)
+    reply = ReplyMeter(b'{"model":"\xff","usage":{"output_tokens":3}}')
+    assert (reply.model, reply.usage) == (None, Usage(output_tokens=3))
+    metered(b'event: message_delta\ndata: {"type":"\xff"}\n\n', b'data: {"\xff":1}\n\n', b"data: \xff\n\n")
+
+
+def test_strings_that_are_kept_are_cut() -> None:
+    long = "x" * 10_000
+    meter = metered(
+        event("message_start", message={"model": long}),
+        event("message_delta", delta={"stop_reason": long}),
+        event("error", error={"type": long}),
+    )
+    assert [len(text or "") for text in (meter.model, meter.stop_reason, meter.error_type)] == [200] * 3
+    reply = ReplyMeter(
+        json.dumps({"model": long, "stop_reason": long, "error": {"type": long, "message": long}}).encode()
+    )
+    assert {
+        len(text or "") for text in (reply.model, reply.stop_reason, reply.error_type, reply.error_message)
+    } == {200}
+
+
+@pytest.mark.parametrize(
+    ("events", "final"),
+    [
+        ([START], False),
+        ([START, END], True),
+        ([START, event("message_delta", delta={"stop_reason": "end_turn"})], False),
+        ([START, delta({"output_tokens": None})], False),
+        ([START, delta({"output_tokens": "many"})], False),
+        ([START, delta({"output_tokens": 0})], True),
+        ([END], False),  # the input is unknown
+        ([delta({"input_tokens": 1, "output_tokens": 2})], True),
+        ([START, END, event("message_delta", delta={})], True),
+        ([START, END, delta([])], False),  # newer counts exist, and they are unknown
+    ],
+)
+def test_counts_are_final_when_the_last_ones_were_read(events: list[bytes], final: bool) -> None:
+    assert metered(*events).final is final
+
+
+def test_a_replys_counts_are_final_when_both_are_there() -> None:
+    assert ReplyMeter(b'{"usage":{"input_tokens":0,"output_tokens":0}}').final
+    assert not ReplyMeter(b'{"usage":{"input_tokens":1}}').final
+    assert not ReplyMeter(b'{"usage":{"output_tokens":1,"input_tokens":null}}').final
+    assert not ReplyMeter(b"{}").final
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_searches_and_results_of_server_tools_are_counted(named: bool) -> None:
+    def start(**block: object) -> bytes:
+        whole = event("content_block_start", index=0, content_block=block)
+        return whole if named else whole[whole.index(b"data:") :]
+
+    result = start(type="web_search_tool_result", content=[{"text": "y" * 500}])
+    other = start(type="text", text='"server_tool_use" and "_tool_result"')
+    search = start(type="server_tool_use", name="web_search", input={})
+    fetch = start(type="server_tool_use", name="web_fetch", input={})
+    meter = metered(START, search, result, fetch, search, other, start(type="tool_use", name="web_search"))
+    assert (meter.server_tool_uses, meter.tool_result_bytes) == (2, len(result))
+    assert meter.content_bytes >= 500
+    assert (
+        metered(start(type="server_tool_use", name=5), start(type=[], name="_tool_result")).server_tool_uses
+        == 0
+    )
+
+
+@pytest.mark.parametrize("content", [b"[]", b"[ \n]"])
+def test_an_empty_content_list_is_seen_without_decoding(content: bytes) -> None:
+    assert not ReplyMeter(b'{"content":%b}' % content).has_content
+
+
+def test_a_long_content_list_is_not_taken_apart() -> None:
+    body = b'{"content":[' + b"0," * 500_000 + b'0],"usage":{"input_tokens":1,"output_tokens":2}}'
+    tracemalloc.start()
+    try:
+        reply = ReplyMeter(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert reply.final
+    assert reply.has_content
+    assert peak < 200_000
+
+
+def bomb(piece: bytes, size: int) -> bytes:
+    packer = zlib.compressobj(wbits=31)
+    return (
+        b"".join(packer.compress(piece * 4096) for _ in range(size // (len(piece) * 4096))) + packer.flush()
+    )
+
+
+@pytest.mark.parametrize("piece", [b"\n", b"\r", b" ", b"x\n\n"])
+def test_a_small_reply_that_unpacks_to_a_huge_one_is_given_up_early(piece: bytes) -> None:
+    packed = bomb(piece, 300_000_000)
+    tracemalloc.start()
+    try:
+        meter = StreamMeter(b"gzip")
+        meter.feed(packed)
+        reply = ReplyMeter(packed, b"gzip")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert not meter.readable
+    assert reply.usage is None
+    assert peak < 20_000_000
+
+
+def test_a_bomb_in_tiny_pieces_is_given_up_too() -> None:
+    packed = bomb(b"\n", 50_000_000)
+    meter = StreamMeter(b"gzip")
+    for at in range(0, len(packed), 100):
+        meter.feed(packed[at : at + 100])
+    assert not meter.readable
+
+
+def test_what_is_unpacked_of_one_reply_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter_module, "MAX_UNPACKED_BYTES", 10_000)
+    packed = gzip.compress(STREAM * 5)
+    meter = StreamMeter(b"gzip")
+    meter.feed(packed)
+    assert meter.complete
+    meter.feed(packed)  # another member: what follows the end is not read
+    assert meter.readable
+    meter = StreamMeter(b"gzip")
+    meter.feed(gzip.compress(STREAM * 50))
+    assert not meter.readable
+
+
+def test_a_long_compressed_stream_is_read_whole() -> None:
+    words = random.Random(0)
+    deltas = b"".join(
+        event(
+            "content_block_delta", index=0, delta={"type": "text_delta", "text": words.choice("abcdefgh") * 3}
+        )
+        for _ in range(50_000)
+    )
+    stream = START + BLOCK + deltas + STOP + END + FINAL
+    meter = StreamMeter(b"gzip")
+    meter.feed(gzip.compress(stream))
+    assert (meter.readable, meter.complete, meter.final) == (True, True, True)
+    plain = metered(stream)
+    assert meter.content_bytes == plain.content_bytes
+
+
+def test_an_event_after_extra_blank_lines_is_content_all_the_same() -> None:
+    for text in (START + b"\n" + DELTA, START + b"\n\n\n\n" + DELTA, b"\n" + START + b"\n" + DELTA + b"\n"):
+        meter = metered(text)
+        assert (meter.saw_content, meter.content_bytes, meter.at_boundary) == (
+            True,
+            metered(DELTA).content_bytes,
+            True,
+        )
+
+
+NEWLINES = st.sampled_from(
+    ["\n\n", "\n\n\n", "\n\n\n\n", "\r\n\r\n", "\r\n\r\n\n", "\r\r", "\r\r\r", "\n\r\n", "\n", "\r", ""]
+)
+SMALL = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2**70)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.just("x" * 300)
+)
+WILD = st.recursive(SMALL, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+    st.sampled_from(["type", "usage", "content", "model", "name", "text", "iterations", "output_tokens", "index", "stop_reason"]), inner, max_size=4), max_leaves=8)  # fmt: skip
+KINDS = [
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
+    "ping",
+    "error",
+    "new",
+]
+GOOD = st.sampled_from([START, BLOCK, DELTA, STOP, END, FINAL])
+
+
+@st.composite
+def near_valid(draw: st.DrawFn) -> bytes:
+    """An event with the vendor's field names and any values."""
+    kind = draw(st.sampled_from(KINDS))
+    fields = draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "type": WILD,
+                "index": st.integers(0, 2) | WILD,
+                "message": WILD,
+                "content_block": st.fixed_dictionaries({"type": st.sampled_from(["text", "tool_use", "server_tool_use", "web_search_tool_result"]) | WILD}, optional={"name": st.just("web_search") | WILD}) | WILD,
+                "delta": st.fixed_dictionaries({"type": st.sampled_from(["text_delta", "input_json_delta", "signature_delta"]) | WILD}, optional={"partial_json": WILD, "stop_reason": WILD}) | WILD,
+                "usage": st.dictionaries(st.sampled_from(Usage.__struct_fields__), st.integers(0, 9) | WILD, max_size=5) | WILD,
+                "error": WILD,
+            },
+        )
+    )  # fmt: skip
+    data = json.dumps({"type": kind, **fields}, ensure_ascii=draw(st.booleans())).encode(
+        "utf-8", "surrogatepass"
+    )
+    if draw(st.integers(0, 9)) == 0:
+        at = draw(st.integers(0, len(data)))
+        data = data[:at] + draw(st.binary(max_size=3)) + data[at:]
+    name = b"event: %b\n" % kind.encode() if draw(st.booleans()) else b""
+    return name + b"data: " + data
+
+
+@given(st.lists(st.tuples(GOOD | near_valid(), NEWLINES), max_size=6), st.lists(st.integers(1, 40)))
+def test_wild_events_raise_nothing_and_are_read_the_same_at_any_chunking(
+    events: list[tuple[bytes, str]], sizes: list[int]
+) -> None:
+    raw = b"".join(text + newlines.encode() for text, newlines in events)
+    whole, cut, validator, other = StreamMeter(), StreamMeter(), StreamValidator(), StreamValidator()
+    whole.feed(raw)
+    validator.feed(raw)
+    at = 0
+    for size in [*sizes, max(len(raw), 1)]:
+        cut.feed(raw[at : at + size])
+        other.feed(raw[at : at + size])
+        at += size
+    assert state(cut) == state(whole)
+    assert len(validator.finish()) <= 21
+    assert other.finish() == validator.problems
+    ReplyMeter(raw)
+    for text, _ in events:
+        ReplyMeter(text.partition(b"data: ")[2])
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        event("message_start", message=5),
+        event("message_start", message={"content": {}, "usage": []}),
+        START + event("content_block_start", index=0, content_block=5),
+        START + event("content_block_start", index=[[]], content_block={"type": {}}),
+        START + event("content_block_start", index=10**400, content_block={"type": "text"}),
+        START + BLOCK + event("content_block_delta", index=0, delta="x"),
+        START + BLOCK + event("content_block_delta", index={}, delta={"type": []}),
+        START + encode_event("ping", b'{"type":"\xff"}'),
+        START + encode_event("ping", b'{"type":' + b"[" * 5000 + b"]" * 5000 + b"}"),
+        START + encode_event("ping", b'{"type":' + b"[" * 900 + b"]" * 900 + b"}"),
+        START + event("content_block_start", index=0, content_block={"type": "tool_use"}) + event("content_block_delta", index=0, delta={"type": "input_json_delta", "partial_json": "[" * 5000}) + STOP,
+        b"data: " + b"x" * (17 * 1024 * 1024),
+        b"event: " + b"\xff" * 100_000 + b"\ndata: {}\n\n",
+    ],
+)  # fmt: skip
+def test_the_validator_never_raises_and_says_little(odd: bytes) -> None:
+    validator = StreamValidator()
+    validator.feed(odd)
+    validator.feed(STREAM)
+    problems = validator.finish()
+    assert problems
+    assert all(len(problem) < 600 for problem in problems)
+
+
+def test_the_validator_keeps_twenty_problems() -> None:
+    validator = StreamValidator()
+    validator.feed(event("ping", x=1).replace(b"ping", b"pong", 1) * 500)
+    assert len(validator.finish()) == 21
+    assert validator.problems[-1] == "... and more"
+
+
+def test_server_tool_counts_are_read() -> None:
+    meter = metered(
+        START, delta({"output_tokens": 1, "server_tool_use": {"web_search_requests": 2.0, "x": {}}})
+    )
+    assert meter.usage is not None
+    assert meter.usage.server_tool_use == ServerToolUse(web_search_requests=2)

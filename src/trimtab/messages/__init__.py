@@ -4,7 +4,7 @@ What it is not: validation of the whole vendor schema (the platform does that), 
 Invariant: what is not changed on purpose leaves exactly as it came, byte for byte.
 """
 
-from trimtab.messages.body import MessagesBody
+from trimtab.messages.body import MessagesBody, named_model
 from trimtab.messages.meter import ReplyMeter, StreamMeter
 from trimtab.messages.sse import SSEParser, encode_event
 from trimtab.messages.usage import CacheCreation, IterationUsage, ServerToolUse, Usage, merge_usage
@@ -25,4 +25,5 @@ __all__ = [
     "error_body",
     "error_event",
     "merge_usage",
+    "named_model",
 ]

@@ -69,6 +69,11 @@ class _Metadata(msgspec.Struct):
     user_id: msgspec.Raw = msgspec.Raw()
 
 
+class _Named(msgspec.Struct):
+    model: msgspec.Raw = msgspec.Raw()
+
+
+_NAMED = msgspec.json.Decoder(_Named)
 _CONFIG = msgspec.json.Decoder(_Config)
 _THINKING = msgspec.json.Decoder(_Thinking)
 _METADATA = msgspec.json.Decoder(_Metadata)
@@ -275,7 +280,7 @@ def _is_null(raw: msgspec.Raw) -> bool:
 def _text(raw: msgspec.Raw) -> str | None:
     try:
         return _STR.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -287,6 +292,17 @@ def _after(text: str, at: int) -> int:
 
 def _too_deep() -> RequestError:
     return RequestError("The request body is not valid JSON: it is nested too deeply")
+
+
+def named_model(raw: bytes) -> str:
+    """The model that a refused body names, for its record, cut to a model's length; "" where none is found.
+
+    Never raises: what is asked here has been refused already, for a reason that may be any.
+    """
+    try:
+        return (_text(_NAMED.decode(raw).model) or "")[:MAX_MODEL_CHARS]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
 
 
 def _apply(raw: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:

@@ -8,8 +8,15 @@ from typing import Annotated
 
 import msgspec
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000_000)]
+MAX_COUNT = 1_000_000_000_000
+MAX_TEXT_CHARS = 200
+MAX_ITERATIONS = 1000
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 """Tokens or requests. A platform that says a negative or absurd number is not believed at all."""
+
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS)]
+"""A word or a name. Records keep it, so it cannot be of any length."""
 
 
 class CacheCreation(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -38,8 +45,8 @@ class IterationUsage(msgspec.Struct, frozen=True, omit_defaults=True):
     Where iterations are present they are the bill: the top-level fields leave out compaction.
     """
 
-    type: str = "message"
-    model: str | None = None
+    type: Text = "message"
+    model: Text | None = None
     input_tokens: Count | None = None
     output_tokens: Count | None = None
     cache_creation_input_tokens: Count | None = None
@@ -58,10 +65,10 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     cache_creation: CacheCreation | None = None
     output_tokens_details: OutputDetails | None = None
     server_tool_use: ServerToolUse | None = None
-    iterations: list[IterationUsage] | None = None
-    service_tier: str | None = None
-    speed: str | None = None
-    inference_geo: str | None = None
+    iterations: Annotated[list[IterationUsage], msgspec.Meta(max_length=MAX_ITERATIONS)] | None = None
+    service_tier: Text | None = None
+    speed: Text | None = None
+    inference_geo: Text | None = None
 
 
 USAGE_FIELDS = Usage.__struct_fields__

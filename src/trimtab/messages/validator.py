@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from trimtab.messages.sse import SSEEvent, SSEParser
+from trimtab.messages.sse import EventTooLarge, SSEEvent, SSEParser
+from trimtab.messages.tolerant import UNREADABLE
 
 _DELTA_FITS = {
     "text_delta": {"text"},
@@ -23,9 +24,16 @@ _DELTA_FITS = {
 }
 _EVENT = msgspec.json.Decoder(dict[str, Any])
 
+MAX_PROBLEMS = 20
+_MAX_SHOWN_CHARS = 80
+_MAX_INDEX = 1_000_000_000
+
 
 class StreamValidator:
-    """Feed chunks, then `finish`; `problems` lists what broke the rules, in order. It never raises."""
+    """Feed chunks, then `finish`; `problems` lists what broke the rules, in order. It never raises.
+
+    At most `MAX_PROBLEMS` are kept, and then a note that there were more.
+    """
 
     def __init__(self) -> None:
         self.problems: list[str] = []
@@ -35,15 +43,26 @@ class StreamValidator:
         self._next_index = 0
         self._json: list[str] = []
         self._signed = False
+        self._lost = False
 
     def feed(self, chunk: bytes) -> None:
         """Check the events that this chunk completes."""
-        for event in self._parser.events(chunk):
+        if self._lost:
+            return
+        try:
+            events = self._parser.events(chunk)
+        except EventTooLarge as problem:
+            self._lost = True
+            self._bad(str(problem))
+            return
+        for event in events:
             if event.name or event.data:
                 self._event(event)
 
     def finish(self) -> list[str]:
         """Call at the end of the stream; returns `problems`."""
+        if self._lost:
+            return self.problems
         if not self._parser.at_boundary:
             self._bad(f"the stream ends inside an event: {self._parser.tail[:80]!r}")
         if self._state not in ("stop", "error"):
@@ -51,19 +70,23 @@ class StreamValidator:
         return self.problems
 
     def _bad(self, problem: str) -> None:
-        self.problems.append(problem)
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(problem)
+        elif len(self.problems) == MAX_PROBLEMS:
+            self.problems.append("... and more")
 
     def _event(self, event: SSEEvent) -> None:
+        name = event.name[:_MAX_SHOWN_CHARS].decode("utf-8", "replace")
         try:
             data = _EVENT.decode(event.data)
-        except msgspec.DecodeError as problem:
-            self._bad(f"data of {event.name!r} is not a JSON object: {problem}")
+        except UNREADABLE as problem:
+            self._bad(f"data of {name!r} is not a JSON object: {_shown(str(problem))}")
             return
-        kind = data.get("type")
-        if event.name.decode("utf-8", "replace") != kind:
-            self._bad(f"event name {event.name!r} and data type {kind!r} differ")
+        kind = _text(data, "type")
+        if event.name != kind.encode():
+            self._bad(f"event name {name!r} and data type {_shown(data.get('type'))!r} differ")
         if self._state in ("stop", "error"):
-            self._bad(f"{kind} after the end of the stream")
+            self._bad(f"{_shown(kind)} after the end of the stream")
         elif kind == "error":
             self._state = "error"
         elif kind == "message_start":
@@ -71,24 +94,25 @@ class StreamValidator:
         elif kind == "ping":
             pass
         elif self._state == "start":
-            self._bad(f"{kind} before message_start")
+            self._bad(f"{_shown(kind)} before message_start")
         else:
-            self._inside(str(kind), data)
+            self._inside(kind, data)
 
     def _message_start(self, data: dict[str, Any]) -> None:
         if self._state != "start":
             self._bad("a second message_start")
             return
         self._state = "open"
-        message = data.get("message") or {}
-        if message.get("content") != []:
+        message = self._object(data, "message")
+        content = message.get("content")
+        if not isinstance(content, list) or content:
             self._bad("message_start has content")
         if not isinstance(message.get("usage"), dict):
             self._bad("message_start has no usage")
 
     def _inside(self, kind: str, data: dict[str, Any]) -> None:
         if kind.startswith("content_block_") and self._state == "delta":
-            self._bad(f"{kind} after message_delta")
+            self._bad(f"{_shown(kind)} after message_delta")
         match kind:
             case "content_block_start":
                 self._block_start(data)
@@ -110,37 +134,64 @@ class StreamValidator:
     def _block_start(self, data: dict[str, Any]) -> None:
         index = data.get("index")
         if self._block is not None:
-            self._bad(f"block {index} starts while block {self._block[0]} is open")
+            self._bad(f"block {_shown(index)} starts while block {self._block[0]} is open")
         if index != self._next_index:
-            self._bad(f"block index {index}, expected {self._next_index}")
-        self._next_index = index + 1 if isinstance(index, int) else self._next_index + 1
-        block = data.get("content_block") or {}
-        self._block = (self._next_index - 1, str(block.get("type")))
+            self._bad(f"block index {_shown(index)}, expected {self._next_index}")
+        if isinstance(index, int) and 0 <= index <= _MAX_INDEX:
+            self._next_index = index  # one gap is one problem, not one per block
+        self._next_index += 1
+        block = self._object(data, "content_block")
+        self._block = (self._next_index - 1, _text(block, "type"))
         self._json = []
         self._signed = False
 
     def _block_delta(self, data: dict[str, Any]) -> None:
         if self._block is None or data.get("index") != self._block[0]:
-            self._bad(f"delta for block {data.get('index')}, open is {self._block and self._block[0]}")
+            self._bad(
+                f"delta for block {_shown(data.get('index'))}, open is {self._block and self._block[0]}"
+            )
             return
-        delta = data.get("delta") or {}
-        kind = str(delta.get("type"))
+        delta = self._object(data, "delta")
+        kind = _text(delta, "type")
         if kind in _DELTA_FITS and self._block[1] not in _DELTA_FITS[kind]:
-            self._bad(f"{kind} inside a {self._block[1]} block")
+            self._bad(f"{kind} inside a {_shown(self._block[1])} block")
         if self._signed and kind in ("thinking_delta", "signature_delta"):
             self._bad(f"{kind} after the signature")
         self._signed = self._signed or kind == "signature_delta"
         if kind == "input_json_delta":
-            self._json.append(str(delta.get("partial_json", "")))
+            self._json.append(_text(delta, "partial_json"))
 
     def _block_stop(self, data: dict[str, Any]) -> None:
         if self._block is None or data.get("index") != self._block[0]:
-            self._bad(f"stop of block {data.get('index')}, open is {self._block and self._block[0]}")
+            self._bad(f"stop of block {_shown(data.get('index'))}, open is {self._block and self._block[0]}")
             return
         joined = "".join(self._json)
         if joined:
             try:
                 msgspec.json.decode(joined)
-            except msgspec.DecodeError as problem:
-                self._bad(f"tool input of block {self._block[0]} is not JSON: {problem}")
+            except UNREADABLE as problem:
+                self._bad(f"tool input of block {self._block[0]} is not JSON: {_shown(str(problem))}")
         self._block = None
+
+    def _object(self, data: dict[str, Any], name: str) -> dict[str, Any]:
+        value = data.get(name)
+        if isinstance(value, dict):
+            return value
+        self._bad(f"{_shown(data.get('type'))} has no object {name!r}")
+        return {}
+
+
+def _text(data: dict[str, Any], name: str) -> str:
+    value = data.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _shown(value: object) -> object:
+    """Something short of any value: a platform's own data may be huge, or too deep or too long to print."""
+    if isinstance(value, str):
+        return value[:_MAX_SHOWN_CHARS]
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int) and abs(value) <= _MAX_INDEX:
+        return value
+    return f"<{type(value).__name__}>"
