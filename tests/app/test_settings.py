@@ -1,5 +1,7 @@
 """The whole configuration: what is checked against what, and with which words."""
 
+import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from trimtab.app import config_path, load_settings
 from trimtab.errors import ConfigError
 from trimtab.providers.anthropic import AnthropicSettings
-from trimtab.providers.simulator import SimulatorSettings
+from trimtab.providers.simulator import SimulatorSettings, load_script
 
 
 def settings(text: str, folder: Path, **more: str):  # type: ignore[no-untyped-def]
@@ -105,3 +107,39 @@ def test_trimtab_toml_here_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "trimtab.toml").write_text("version = 1")
     assert config_path(None) == Path("trimtab.toml")
     assert config_path(Path("other.toml")) == Path("other.toml")
+
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+SNIPPETS = [
+    (page.name, textwrap.dedent(text), page.read_text(encoding="utf-8"))
+    for page in sorted(DOCS.glob("*.md"))
+    for text in re.findall(
+        r"^ *```toml\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+]
+
+
+@pytest.mark.parametrize(("page", "text", "whole"), SNIPPETS, ids=[page for page, _, _ in SNIPPETS])
+def test_every_snippet_of_the_documentation_loads_when_copied(
+    page: str, text: str, whole: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in re.findall(r"env:(\w+)", text):
+        monkeypatch.setenv(variable, "k")
+    for name in re.findall(r'^(?:overlay|script) = "(.*?)"', text, re.MULTILINE):
+        example = re.search(r"^```yaml\n(.*?)^```", whole, re.DOTALL | re.MULTILINE)
+        assert example is not None, "a page that names a file shows one"
+        (tmp_path / name).write_text(example.group(1))
+    file = tmp_path / "trimtab.toml"
+    file.write_text(text)
+    for entry in load_settings(file).platforms.values():
+        if isinstance(entry, SimulatorSettings) and entry.script is not None:
+            load_script(Path(entry.script))
+
+
+def test_the_documentation_has_snippets() -> None:
+    assert {page for page, _, _ in SNIPPETS} >= {
+        "catalogue.md",
+        "configuration.md",
+        "simulator.md",
+        "store.md",
+    }
