@@ -208,6 +208,10 @@ def test_a_body_without_length_ends_with_the_connection() -> None:
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab", "before its answer was complete"),
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "not HTTP/1.1"),
         (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20_000 + b"\r\n", "not HTTP/1.1"),
+        (b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" * 10_000 + OK, "not HTTP/1.1: over 65536 bytes"),
+        (b"HTTP/1.1 999 Beyond\r\ncontent-length: 0\r\n\r\n", "status 999, which is not HTTP"),
+        (b"HTTP/1.1 600 Beyond\r\ncontent-length: 0\r\n\r\n", "status 600, which is not HTTP"),
+        (b"HTTP/1.1 099 Below\r\ncontent-length: 0\r\n\r\n", "status 99, which is not HTTP"),
     ],
 )
 def test_a_broken_answer_is_an_error_that_says_how(answer: bytes, message: str) -> None:
@@ -255,6 +259,106 @@ def test_each_stall_has_its_own_deadline_and_cuts_the_connection(
                 await whole(client_for(port, Deadlines(connect_s=5, **limits)), call)
             assert problem.value.phase == phase
             await asyncio.wait_for(cut.wait(), 1)
+
+    run(work())
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"HTTP/1.1 200 OK\r\nx: ", b"HTTP/1.1 200 ", CHUNKED + b"1\r\nx\r\n0\r\nx: ", CHUNKED + b"1\r\nx\r\n1;"],
+)
+def test_an_endless_header_is_cut_off_before_it_costs_anything(start: bytes) -> None:
+    async def work() -> None:
+        taken = 0
+
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal taken
+            await read_request(reader)
+            writer.write(start)
+            for _ in range(1000):  # 64 MB
+                writer.write(b"a" * 64_000)
+                await writer.drain()
+                taken += 64_000
+
+        async with served(handler) as port:
+            with pytest.raises(UpstreamBroken, match="over 65536 bytes of head or trailers"):
+                await whole(client_for(port), POST)
+            await asyncio.sleep(0.05)
+            assert taken < 30_000_000  # what socket buffers hold
+
+    run(work())
+
+
+@pytest.mark.parametrize("head", [CHUNKED, b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"])
+def test_a_body_has_no_limit_wherever_its_head_ends(head: bytes) -> None:
+    body = b"b" * 1_000_000
+    if head is CHUNKED:
+        pieces = [b"%x\r\n%b\r\n" % (size, body[:size]) for size in (1, 3, 700_000, 299_996)]
+        answer = head + b"".join(pieces) + b"0\r\n\r\n"
+    else:
+        answer = head % len(body) + body
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            writer.write(answer)
+
+    async def work() -> None:
+        async with served(handler) as port:
+            client = client_for(port)
+            for _ in range(2):
+                assert await whole(client, POST) == (200, body)
+            assert len(client._all) == 1
+
+    run(work())
+
+
+def test_trailers_do_not_reach_the_headers_that_the_reader_has() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(CHUNKED + b"2\r\nok\r\n0\r\nset-cookie: late\r\nx-more: 9\r\n\r\n")
+
+    async def work() -> None:
+        async with served(handler) as port:
+            reply = await client_for(port).send(POST, b"")
+            assert await reply.read() == b"ok"
+            assert await reply.read() == b""
+            assert reply.headers == [(b"transfer-encoding", b"chunked")]
+
+    run(work())
+
+
+def test_a_host_that_dns_cannot_carry_is_refused_and_its_slot_serves_again() -> None:
+    async def work() -> None:
+        for host in ("a..b", "a" * 64 + ".example"):
+            client = a_client(Target("https", host, 443), max_connections=1)
+            for _ in range(2):
+                with pytest.raises(UpstreamRefused, match="cannot connect to a"):
+                    await whole(client, POST)
+            assert client._opening == 0
+
+    run(work())
+
+
+@pytest.mark.parametrize("bad", [b" ", b"\r", b"\n", b"\0"])
+def test_a_path_or_query_that_would_split_the_request_is_never_sent(bad: bytes) -> None:
+    async def work() -> None:
+        arrived = False
+
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal arrived
+            arrived = True
+
+        async with served(handler) as port:
+            client = client_for(port)
+            for path, query in (("/v1/a" + bad.decode() + "b", b""), ("/v1", b"a" + bad + b"b")):
+                with pytest.raises(ValueError, match="never sent"):
+                    await whole(client, Call(method="GET", path=path, query=query, headers=[]))
+            await asyncio.sleep(0.02)
+            assert not arrived
 
     run(work())
 
@@ -359,6 +463,96 @@ def test_a_streamed_upload_arrives_whole_and_an_early_answer_ends_it() -> None:
             client = client_for(port)
             assert (await whole(client, call))[0] == 413
             assert not client._free  # half a body is on that connection
+
+    run(work())
+
+
+@pytest.mark.parametrize("event", ["answers", "dies"])
+def test_an_answer_is_heard_while_the_client_pauses_in_its_upload(event: str) -> None:
+    async def work() -> None:
+        paused = asyncio.Event()
+        over = asyncio.Event()
+
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(3)
+            await paused.wait()
+            if event == "answers":
+                writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
+                await over.wait()
+
+        async def stuck() -> AsyncIterator[bytes]:
+            yield b"abc"
+            paused.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                over.set()
+
+        async with served(handler) as port:
+            client = client_for(port)
+            call = Call(method="POST", path="/v1/files", headers=[], body=stuck(), content_length=9)
+            async with asyncio.timeout(5):
+                if event == "answers":
+                    assert await whole(client, call) == (413, b"")
+                else:
+                    with pytest.raises(UpstreamBroken, match="without an answer"):
+                        await whole(client, call)
+                await over.wait()  # the client is not read from any more
+            assert not client._free
+
+    run(work())
+
+
+def test_what_breaks_an_upload_reaches_the_caller_and_cuts_the_connection() -> None:
+    class Gone(Exception):
+        pass
+
+    async def breaks() -> AsyncIterator[bytes]:
+        yield b"abc"
+        await asyncio.sleep(0.01)
+        raise Gone
+
+    async def work() -> None:
+        cut = asyncio.Event()
+
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.read()
+            cut.set()
+
+        async with served(handler) as port:
+            call = Call(method="POST", path="/v1/files", headers=[], body=breaks(), content_length=9)
+            with pytest.raises(Gone):
+                await whole(client_for(port), call)
+            await asyncio.wait_for(cut.wait(), 1)
+
+    run(work())
+
+
+def test_a_platform_that_answers_and_never_takes_the_rest_does_not_keep_its_slot() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(1000):
+            yield b"z" * 100_000
+
+    async def work() -> None:
+        leave = asyncio.Event()
+
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            await asyncio.sleep(0.1)
+            writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
+            await leave.wait()
+
+        async with served(handler) as port:
+            client = client_for(port)
+            call = Call(
+                method="POST", path="/v1/files", headers=[], body=pieces(), content_length=100_000_000
+            )
+            assert (await whole(client, call))[0] == 413
+            await asyncio.sleep(0.05)
+            assert not client._all
+            leave.set()
 
     run(work())
 
@@ -517,7 +711,7 @@ def test_a_proxy_that_cannot_be_spoken_to_is_named_without_its_password(
 
 @pytest.mark.parametrize(
     "url",
-    ["", "api.example.com", "ftp://x", "https://", "http://api.example.com", "https://u:p@x", "https://x?q", "https://x:99999", "https://exämple.com", "https://[::1"],
+    ["", "api.example.com", "ftp://x", "https://", "http://api.example.com", "https://u:p@x", "https://x?q", "https://x:99999", "https://exämple.com", "https://[::1", "https://a..b", "https://.a", "https://" + "a" * 64, "https://" + "a." * 127 + "b"],
 )  # fmt: skip
 def test_base_urls_that_cannot_be_meant_are_refused(url: str) -> None:
     with pytest.raises(ValueError):

@@ -17,7 +17,9 @@ HIGH_WATER = 256 * 1024
 """Unread response bytes at which reading pauses; two TLS records of slack and 30 ms at 8 MB/s."""
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Response head limit; vendors send about 2 KB."""
+"""Limit on raw bytes that are no body: a response head with its interim ones, or what stands between two chunks, or
+trailers. Vendors send heads of about 2 KB. The parser joins the pieces of an unfinished header again at each read, so
+without this one endless header costs quadratic time."""
 
 
 class Deadlines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,6 +80,16 @@ class Exchange:
             await self._wait("header", self.deadlines.header_s)
         if self.status == 0:
             raise self._error or UpstreamBroken("the exchange was closed before its answer")
+
+    async def answered_or_done(self, sending: "asyncio.Task[None]") -> None:
+        """Wait until `answered` or the end of `sending`, whichever comes first; the sender keeps the deadlines."""
+        if self.answered:
+            return
+        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait((sending, waiter), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._waiter = None
 
     async def read(self) -> bytes:
         """What has arrived since the last call; `b""` at the end. See `providers.seam.Reply.read`."""
@@ -167,14 +179,21 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._exchange: Exchange | None = None
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
+        self._between = True
+        self._between_bytes = 0
         self._interim = False
         self._framed = False
         self._sending = False
         self._writable = asyncio.Event()
         self._writable.set()
+        self._lost_already = False
         self.closed = False
         self.idle_since = 0.0
+
+    @property
+    def holds_socket(self) -> bool:
+        """Whether there is a socket whose end the loop has yet to report; until then it counts against the limit."""
+        return self._transport is not None and not self._lost_already
 
     # The pool's side
 
@@ -184,11 +203,13 @@ class Connection(asyncio.Protocol):
         """Write a request and wait for the response head."""
         exchange = self._exchange = Exchange(self, deadlines, stream=stream)
         self._parser = httptools.HttpResponseParser(self)
+        self._between = True
+        self._between_bytes = 0
         try:
             if isinstance(body, bytes):
                 self._write(head, body)
             else:
-                await self._write_all(exchange, head, body)
+                await self._upload(exchange, head, body)
             await exchange.head()
         except BaseException:
             exchange.close()
@@ -203,13 +224,31 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.writelines((head, body))
 
-    async def _write_all(self, exchange: Exchange, head: bytes, body: AsyncIterator[bytes]) -> None:
+    async def _upload(self, exchange: Exchange, head: bytes, body: AsyncIterator[bytes]) -> None:
+        """Send until all is sent or an answer is there. Raises what the body raises.
+
+        The sending is a task of its own, so that an answer, or the end of the connection, is heard while the client
+        makes us wait for its next piece.
+        """
         self._sending = True
         self._write(head, b"")
+        sending = asyncio.create_task(self._write_all(exchange, body))
+        try:
+            await exchange.answered_or_done(sending)
+            if sending.done():
+                sending.result()
+        finally:
+            # After an early answer the rest of the body is not wanted, nor is this connection: `_sending` stays set.
+            if sending.cancel():
+                await asyncio.wait((sending,))
+            if not sending.cancelled():
+                sending.exception()  # raised above, or of no interest any more; asyncio reports what nobody looked at
+
+    async def _write_all(self, exchange: Exchange, body: AsyncIterator[bytes]) -> None:
         limit_s = exchange.deadlines.idle_s
         async for piece in body:
             if exchange.answered:
-                return  # an early answer: the rest of the body is not wanted, nor is this connection afterwards
+                return  # a body that never makes us wait would else be written to its end
             self._write(b"", piece)
             if not self._writable.is_set():
                 try:
@@ -241,7 +280,9 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not instances of it
 
     def adopt(self, transport: asyncio.Transport) -> None:
-        """Take over a transport that a proxy tunnel made."""
+        """Take over a transport that a proxy tunnel made. Raises `ConnectionError` if it has ended meanwhile."""
+        if self._lost_already:
+            raise ConnectionError("the proxy closed the tunnel")
         self._transport = transport
 
     def pause_writing(self) -> None:
@@ -251,16 +292,32 @@ class Connection(asyncio.Protocol):
         self._writable.set()
 
     def data_received(self, data: bytes) -> None:
-        if self._exchange is None or self._parser is None:
-            self.abort()  # bytes that nobody asked for: never trust this connection again
-            return
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
-            self._fail(UpstreamBroken(f"the platform's answer is not HTTP/1.1: {problem}"))
+        while data:
+            if self._exchange is None or self._parser is None:
+                self.abort()  # bytes that nobody asked for: never trust this connection again
+                return
+            piece, data = data, b""
+            if self._between:
+                room = MAX_HEAD_BYTES - self._between_bytes
+                if room <= 0:
+                    self._fail(
+                        UpstreamBroken(
+                            f"the platform's answer is not HTTP/1.1: over {MAX_HEAD_BYTES} bytes of head or trailers"
+                        )
+                    )
+                    return
+                # The rest waits for its turn: the head may end within the room, and a body has no such limit.
+                piece, data = piece[:room], piece[room:]
+                self._between_bytes += len(piece)
+            try:
+                self._parser.feed_data(piece)
+            except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
+                self._fail(UpstreamBroken(f"the platform's answer is not HTTP/1.1: {problem}"))
+                return
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
+        self._lost_already = True
         self._writable.set()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
@@ -285,13 +342,11 @@ class Connection(asyncio.Protocol):
             self.abort()  # a second answer to one request: whatever follows would be out of step
             return
         self._headers = []
-        self._head_bytes = 0
         self._framed = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > MAX_HEAD_BYTES:
-            raise ValueError(f"response head over {MAX_HEAD_BYTES} bytes")
+        if self._exchange is None or self._exchange.status:
+            return  # a trailer: the head is with the reader already, and nobody reads headers after a body
         name = name.lower()
         if name in (b"content-length", b"transfer-encoding"):
             self._framed = True
@@ -300,14 +355,23 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         assert self._parser is not None
         status = self._parser.get_status_code()
+        if not 100 <= status < 600:
+            self._fail(UpstreamBroken(f"the platform answered with status {status}, which is not HTTP"))
+            return
         self._interim = status < 200
         if self._exchange is not None and not self._interim:
             if status in (204, 304):
                 self._framed = True
             self._exchange.headers = self._headers
             self._exchange.on_head(status)
+            self._between_bytes = 0
+
+    def on_chunk_complete(self) -> None:
+        self._between = True
+        self._between_bytes = 0
 
     def on_body(self, body: bytes) -> None:
+        self._between = False
         if self._exchange is not None:
             self._exchange.on_body(body)
 
@@ -315,16 +379,14 @@ class Connection(asyncio.Protocol):
         if self._interim or self._exchange is None or self._parser is None or self._transport is None:
             return
         exchange, self._exchange = self._exchange, None
-        reusable = (
-            self._framed
-            and not self._sending
-            and self._parser.should_keep_alive()
-            and self._transport.get_write_buffer_size() == 0
-        )
+        sent = not self._sending and self._transport.get_write_buffer_size() == 0
+        reusable = sent and self._framed and self._parser.should_keep_alive()
         exchange.on_complete()
         if reusable and not self.closed:
             self.resume_reading()
             self._released(self)
+        elif not sent:
+            self.abort()  # a close would first wait for the platform to take the rest, for ever if it does not
         else:
             self.closed = True
             self._transport.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections import deque
+from collections import OrderedDict
 
 import httptools
 
@@ -15,9 +15,17 @@ KEEP_ALIVE_S = 30.0
 """An idle connection older than this is not used again: load balancers close idle ones after 60 s and more, and a
 request that meets such a close could not be repeated safely."""
 
+_NOT_IN_A_REQUEST_LINE = bytes(range(0x21)) + b"\x7f"
+"""Controls and space: each would end the line or the target, and what follows would be a request of the caller's."""
+
 
 class HttpClient:
-    """Sends calls to one target. Bound to one event loop; `aclose` when done."""
+    """Sends calls to one target. Bound to one event loop; `aclose` when done.
+
+    Invariants: sockets and the right to open one (`_all` and `_opening`) are never more than `max_connections`. What
+    comes free is handed to the caller that waits longest, in its future, so that no newcomer can take it and no
+    wake-up is lost: while a caller waits, nothing is free.
+    """
 
     def __init__(
         self,
@@ -36,11 +44,15 @@ class HttpClient:
         self._free: list[Connection] = []
         self._all: set[Connection] = set()
         self._opening = 0
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
+        """In the order in which they are served; gets a connection, or None for a slot counted in `_opening`."""
         self._host_line = f"host: {target.authority}\r\n".encode()
 
     async def send(self, call: Call, authentication: bytes) -> Exchange:
-        """Send a call, with ready-made header lines for authentication. Raises as `Provider.send` does."""
+        """Send a call, with ready-made header lines for authentication.
+
+        Raises as `Provider.send` does, what an iterator body raises, and `ValueError` for a call that is not HTTP.
+        """
         head = self._head(call, authentication)
         connection = await self._acquire()
         return await connection.request(head, call.body, self._deadlines, stream=call.stream)
@@ -59,6 +71,10 @@ class HttpClient:
         path = f"{self._target.base_path}{call.path}".encode("ascii")
         if call.query:
             path += b"?" + call.query
+        if len(path.translate(None, _NOT_IN_A_REQUEST_LINE)) != len(path):
+            raise ValueError(
+                f"a path or query with spaces or control characters is never sent: {path[:100]!r}"
+            )
         lines = [call.method.encode("ascii"), b" ", path, b" HTTP/1.1\r\n", self._host_line, authentication]
         for name, value in call.headers:
             lines += (name, b": ", value, b"\r\n")
@@ -73,6 +89,32 @@ class HttpClient:
     # The pool
 
     async def _acquire(self) -> Connection:
+        connection = self._idle()
+        if connection is not None:
+            return connection
+        limit_s = self._deadlines.connect_s
+        try:
+            async with asyncio.timeout(limit_s):
+                again = False
+                while len(self._all) + self._opening >= self._max:
+                    connection = await self._turn(first=again)
+                    if connection is None:
+                        return await self._open()
+                    if not connection.closed:
+                        return connection
+                    # It ended between being handed over and now; its slot comes free in a later turn of the loop.
+                    again = True
+                    connection = self._idle()
+                    if connection is not None:
+                        return connection
+                self._opening += 1
+                return await self._open()
+        except TimeoutError:
+            raise UpstreamTimeout(
+                f"could not connect to {self._target.authority} within {limit_s:g} s", "connect"
+            ) from None
+
+    def _idle(self) -> Connection | None:
         now = asyncio.get_running_loop().time()
         while self._free:
             connection = self._free.pop()
@@ -81,47 +123,78 @@ class HttpClient:
             if now - connection.idle_since < KEEP_ALIVE_S:
                 return connection
             connection.abort()
-        limit_s = self._deadlines.connect_s
-        try:
-            async with asyncio.timeout(limit_s):
-                if len(self._all) + self._opening >= self._max:
-                    await self._slot()
-                    if self._free:
-                        return await self._acquire()
-                return await self._open()
-        except TimeoutError:
-            raise UpstreamTimeout(
-                f"could not connect to {self._target.authority} within {limit_s:g} s", "connect"
-            ) from None
+        return None
 
-    async def _slot(self) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+    async def _turn(self, *, first: bool) -> Connection | None:
+        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = None
+        if first:
+            self._waiters.move_to_end(waiter, last=False)
         try:
-            await waiter
-        finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            return await waiter
+        except asyncio.CancelledError:
+            self._waiters.pop(waiter, None)
+            if waiter.done() and not waiter.cancelled():  # cancelled in the very turn in which it was served
+                connection = waiter.result()
+                if connection is None:
+                    self._opening -= 1
+                    self._offer_slot()
+                else:
+                    self._offer(connection)
+            raise
 
-    def _free_slot(self) -> None:
+    def _next_waiter(self) -> "asyncio.Future[Connection | None] | None":
         while self._waiters:
-            waiter = self._waiters.popleft()
+            waiter, _ = self._waiters.popitem(last=False)
             if not waiter.done():
-                waiter.set_result(None)
-                return
+                return waiter
+        return None
+
+    def _offer(self, connection: Connection) -> None:
+        if connection.closed:
+            return  # the end of its socket, reported by the loop, offers the slot
+        waiter = self._next_waiter()
+        if waiter is None:
+            self._free.append(connection)
+        else:
+            waiter.set_result(connection)
+
+    def _offer_slot(self) -> None:
+        waiter = self._next_waiter()
+        if waiter is not None:
+            self._opening += 1
+            waiter.set_result(None)
 
     def _released(self, connection: Connection) -> None:
         connection.idle_since = asyncio.get_running_loop().time()
-        self._free.append(connection)
-        self._free_slot()
+        self._offer(connection)
 
     def _lost(self, connection: Connection) -> None:
-        self._all.discard(connection)
-        self._free_slot()
+        if connection in self._all:  # else it is still being opened, and `_open` sees to its slot
+            self._all.remove(connection)
+            self._offer_slot()
 
     async def _open(self) -> Connection:
+        """Open a connection in a slot that is counted in `_opening`, and see to the slot if that fails."""
         connection = Connection(self._released, self._lost)
-        self._opening += 1
+        try:
+            await self._connect(connection)
+        except BaseException:
+            # Its socket, if there was one, is closed by now: uvloop does so without a word to the protocol.
+            connection.abort()
+            self._opening -= 1
+            self._offer_slot()
+            raise
+        self._opening -= 1
+        if connection.holds_socket:
+            self._all.add(connection)
+        else:
+            self._offer_slot()
+        if connection.closed:
+            raise UpstreamRefused(f"{self._target.authority} closed the connection as soon as it was made")
+        return connection
+
+    async def _connect(self, connection: Connection) -> None:
         try:
             if self._proxy is None:
                 await asyncio.get_running_loop().create_connection(
@@ -140,14 +213,10 @@ class HttpClient:
                 f"cannot verify the TLS certificate of {self._target.authority}: {problem.verify_message}; "
                 "set ca_file if it is signed by your own authority"
             ) from None
-        except OSError as problem:
+        except (OSError, UnicodeError) as problem:  # UnicodeError: a host name that DNS cannot carry
             through = f" through the proxy {self._proxy.host}:{self._proxy.port}" if self._proxy else ""
-            reason = problem.strerror or str(problem) or type(problem).__name__
+            reason = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
             raise UpstreamRefused(f"cannot connect to {self._target.authority}{through}: {reason}") from None
-        finally:
-            self._opening -= 1
-        self._all.add(connection)
-        return connection
 
     async def _tunnel(self, connection: Connection, proxy: Proxy) -> None:
         loop = asyncio.get_running_loop()
