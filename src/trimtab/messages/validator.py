@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.messages.sse import EventTooLarge, SSEEvent, SSEParser
+from trimtab.messages.sse import NEWLINES, EventTooLarge, SSEEvent, SSEParser
 from trimtab.messages.tolerant import UNREADABLE
 
 _DELTA_FITS = {
@@ -64,7 +64,9 @@ class StreamValidator:
         if self._lost:
             return self.problems
         if not self._parser.at_boundary:
-            self._bad(f"the stream ends inside an event: {self._parser.tail[:80]!r}")
+            self._bad(
+                f"the stream ends inside an event: {self._parser.tail.lstrip(NEWLINES)[:_MAX_SHOWN_CHARS]!r}"
+            )
         if self._state not in ("stop", "error"):
             self._bad(f"the stream ends in state {self._state!r}, without message_stop or error")
         return self.problems
