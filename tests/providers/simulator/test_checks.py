@@ -520,6 +520,8 @@ def test_a_thread_may_be_asked_for_and_changes_nothing(client: Any) -> None:
     going_on = client.ask(thread={"type": "continue", "thread_id": "thread_1"}, beta=THREADS)
     assert going_on.status == 400
     assert "thread: threads are not simulated" in going_on.error
+    # The code by which the SDK's runner knows to go on without a thread.
+    assert going_on.json["error"]["details"]["error_code"] == "thread_unsupported_request"
     assert client.ask(thread=None, beta=THREADS).status == 200
     assert client.ask(thread={"type": "fork"}, beta=THREADS).status == 400
 

@@ -18,7 +18,6 @@ from trimtab.catalogue import Catalogue
 from trimtab.catalogue.model import Model
 from trimtab.catalogue.tokens import estimate_tokens
 from trimtab.errors import NotFound, RequestError, RequestTooLarge
-from trimtab.messages import error_body
 from trimtab.providers.seam import Headers
 from trimtab.providers.simulator.answer import Answer
 from trimtab.providers.simulator.behaviour import Behaviour
@@ -227,7 +226,7 @@ class Simulator:
         return _disturbed(exchange, status, headers, (body,), reply, waited_s)
 
     def _failed(self, exchange: _Exchange, failure: Failure) -> SimResponse:
-        body = error_body(failure.kind, str(failure), exchange.request_id)
+        body = failure.body(exchange.request_id)
         headers = [_JSON, *failure.headers, (b"content-length", b"%d" % len(body))]
         return _disturbed(exchange, failure.status, headers, (body,), None)
 

@@ -12,15 +12,28 @@ from trimtab.providers.simulator.script import ErrorReply, StreamError
 
 
 class Failure(Exception):
-    """An error answer with its own status, type and headers."""
+    """An error answer with its own status, type, headers and `details`."""
 
     def __init__(
-        self, status: int, kind: AnthropicErrorType, message: str, headers: Headers | None = None
+        self,
+        status: int,
+        kind: AnthropicErrorType,
+        message: str,
+        headers: Headers | None = None,
+        details: dict[str, object] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.kind = kind
         self.headers = headers or []
+        self.details = details
+
+    def body(self, request_id: str) -> bytes:
+        """The JSON that goes out."""
+        if self.details is None:
+            return error_body(self.kind, str(self), request_id)
+        detail = {"type": self.kind, "message": str(self), "details": self.details}
+        return msgspec.json.encode({"type": "error", "error": detail, "request_id": request_id})
 
 
 def scripted_error(error: ErrorReply, request_id: str) -> tuple[bytes, Headers]:

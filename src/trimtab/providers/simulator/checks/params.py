@@ -1,7 +1,7 @@
 """Top-level fields: shapes, ranges and what the model accepts of sampling, thinking, effort and speed.
 
-Source: anthropic SDK 2.11.0 `types/message_create_params.py`; vendor pages on versioning, extended thinking, effort,
-task budgets (2026-11); public error reports for the wording of messages.
+Source: anthropic SDK 2.11.0 `types/message_create_params.py`, 2.12.0 `lib/threads/_thread_state.py`; vendor pages on
+versioning, extended thinking, effort, task budgets (2026-11); public error reports for the wording of messages.
 """
 
 from typing import Literal, cast
@@ -25,6 +25,7 @@ from trimtab.providers.simulator.checks.shapes import (
     refuse,
     tag,
 )
+from trimtab.providers.simulator.errors import Failure
 
 NO_SAMPLING_VERSION = "2026-10-21"
 TASK_BUDGET_BETA = "task-budgets-2026-03-13"
@@ -78,10 +79,15 @@ def check_fields(raw: Raw, betas: frozenset[str], *, counting: bool) -> None:
         if starts is None or not any(beta.startswith(starts) for beta in betas):
             raise refuse(name, "Extra inputs are not permitted")
     if (thread := raw.get("thread")) is not None:
-        # The SDK's tool runner asks for a thread with every call, and sends the whole history all the same.
         kind, _ = tag(thread, "thread", ("create", "continue"))
         if kind == "continue":
-            raise refuse("thread", "threads are not simulated; send all messages, without `thread`")
+            # The code makes the SDK's tool runner send all messages and go on without a thread.
+            raise Failure(
+                400,
+                "invalid_request_error",
+                "thread: threads are not simulated; send all messages, without `thread`",
+                details={"error_code": "thread_unsupported_request", "unsupported": ["thread"]},
+            )
 
 
 def check_simple(raw: Raw, model: Model) -> None:
