@@ -62,6 +62,7 @@ def read(text: str, tmp_path: Path) -> Settings:
         ("[s]\nflag = 1", "s.flag: 1: must be true or false, not a whole number"),
         ("[s]\nlineup = ['x']", "s.lineup: ['x']: must be text, not a list"),
         ("[s]\nnames = 'x'", "s.names: 'x': must be a list, not text"),
+        ("[s]\nnames = ['a', 7]", "s.names[1]: 7: must be text, not a whole number"),
         ("[s]\nratio = 'x'", "s.ratio: 'x': must be a number, not text"),
         ("[s]\nratio = 2", "s.ratio: 2: must be a number, at most 1.0"),
         ("[s]\nmaybe = 2", "s.maybe: 2: must be text, not a whole number"),

@@ -107,8 +107,11 @@ class Document:
         if text.startswith("Object missing required field"):
             return ConfigError(self.where(f"{place}.{text.split('`')[1]}"), "missing; it is required here")
         value = raw
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
+        for key in at.rstrip("`").replace("[", ".").replace("]", "").split("."):
+            if isinstance(value, dict) and key:
+                value = value.get(key)
+            elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+                value = value[int(key)]
         if kind_is_secret(text):
             return ConfigError(self.where(place), masked(text))
         value_shown = shown(value, self.where(place))
