@@ -4,8 +4,11 @@ import random
 import time
 from collections.abc import Callable
 
+from prometheus_client import disable_created_metrics
+
 from trimtab.app.settings import Settings
 from trimtab.engine import Ledger, Metered, Pipeline, Recorder, Runtime
+from trimtab.errors import ConfigError
 from trimtab.gateway import Gateway, GatewayServer, ModelList, ServingState, Surroundings, openapi_document
 from trimtab.providers import Provider
 from trimtab.providers.anthropic import AnthropicSettings, open_anthropic
@@ -57,8 +60,9 @@ def assemble(settings: Settings, on_problem: Callable[[str], None]) -> Applicati
         name: open_provider(name, platform, settings) for name, platform in settings.platforms.items()
     }
     new_id = id_source()
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second line for every counter, read by nobody
     metrics = Metrics()
-    store = open_store(settings.store, clock_ms=unix_ms, on_problem=on_problem)
+    store = _open_store(settings, on_problem)
     store.note_config(settings.document.version, settings.document.content, unix_ms())
     ledger = Ledger()
     state = ServingState()
@@ -107,6 +111,13 @@ def open_provider(name: str, platform: AnthropicSettings | SimulatorSettings, se
     if isinstance(platform, AnthropicSettings):
         return open_anthropic(name, platform, where)
     return SimulatorProvider(name, Simulator(platform, settings.catalogue))
+
+
+def _open_store(settings: Settings, on_problem: Callable[[str], None]) -> Store:
+    try:
+        return open_store(settings.store, clock_ms=unix_ms, on_problem=on_problem)
+    except ConfigError as problem:
+        raise ConfigError(settings.document.where(problem.where), problem.problem) from None
 
 
 def _watch(metrics: Metrics, store: Store, ledger: Ledger, state: ServingState) -> None:

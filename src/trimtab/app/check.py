@@ -95,7 +95,6 @@ def _platform(settings: Settings, name: str, network: bool) -> Finding:
     except TrimtabError as problem:
         return Finding("problem", subject, str(problem))
     if live.simulated:
-        return Finding(
-            "note", subject, "is simulated: no real model answers; set ANTHROPIC_API_KEY or configure one"
-        )
+        advice = "; set ANTHROPIC_API_KEY or configure one" if len(settings.platforms) == 1 else ""
+        return Finding("note", subject, f"is simulated: no real model answers{advice}")
     return Finding("ok", subject, f"answers and lists {len(live.models)} models")

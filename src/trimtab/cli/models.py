@@ -4,6 +4,8 @@ Invariant: the figures are those of the catalogue on the given day, negotiated p
 """
 
 import datetime
+import os
+import sys
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -55,7 +57,8 @@ def run(
     """Show every model of the catalogue: prices, abilities, life cycle, and the tier it is bound to."""
     settings = load_settings(config_path(config))
     day = today()
-    console = Console()
+    # Piped output has no width of its own: give every fact its column.
+    console = Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=WIDE_COLUMNS)
     if not check:
         if as_json:
             say(
@@ -150,6 +153,18 @@ class _ModelTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield self._wide() if options.max_width >= WIDE_COLUMNS else self._narrow()
 
+    def _ordered(self) -> list[Model]:
+        """Bound to a tier first, then the newest first, retired ones last."""
+        return sorted(
+            self._catalogue.models,
+            key=lambda model: (
+                model.retired_on(self._today),
+                model.id not in self._bound,
+                -(model.lifecycle.released or datetime.date.min).toordinal(),
+                model.id,
+            ),
+        )
+
     def _wide(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         table.add_column("model", no_wrap=True)
@@ -161,7 +176,7 @@ class _ModelTable:
         table.add_column("effort", no_wrap=True)
         table.add_column("thinking", no_wrap=True)
         table.add_column("retires", no_wrap=True)
-        for model in self._catalogue.models:
+        for model in self._ordered():
             row = self._catalogue.price_row(model, self._today)
             table.add_row(
                 model.id,
@@ -184,7 +199,7 @@ class _ModelTable:
         table.add_column("in/out\nread", no_wrap=True)
         table.add_column("effort\nthinking", no_wrap=True)
         table.add_column("retires", no_wrap=True)
-        for model in self._catalogue.models:
+        for model in self._ordered():
             row = self._catalogue.price_row(model, self._today)
             bound = self._bound.get(model.id)
             name = Text(model.id)

@@ -16,7 +16,7 @@ from trimtab.catalogue import Catalogue, Model, NanoUSD, upper_bound_tokens
 from trimtab.engine.ledger import Hold, Ledger
 from trimtab.engine.recording import Recorder
 from trimtab.errors import TrimtabError, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
-from trimtab.messages import ReplyMeter, StreamMeter, StreamValidator, Usage, merge_usage
+from trimtab.messages import ReplyMeter, ServerToolUse, StreamMeter, StreamValidator, Usage
 from trimtab.providers import Call, Headers, Provider, Reply
 from trimtab.records import Attempt, CostSource, Outcome, Plan, Purpose, RequestId
 
@@ -25,6 +25,12 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 MAX_IMAGE_TOKENS = 4784
 """Source: vendor image table (2026-11), high-resolution tier."""
+
+MAX_ERROR_CHARS = 300
+
+MAX_TOOL_PROMPT_TOKENS = 6000
+"""Tokens that the vendor's own tools add, at most. Source: vendor pricing page (2026-11): tool use up to 804, computer
+toolset about 4,500."""
 
 T = TypeVar("T")
 _log = logging.getLogger("trimtab.engine")
@@ -79,17 +85,45 @@ def input_bound(raw: bytes, model: Model) -> int:
     """Input tokens of a body, at most. Never more than the model's context, which a longer request cannot pass.
 
     A byte is at least one token's share of text; an image costs at most `MAX_IMAGE_TOKENS` however few bytes name
-    it; documents and files have no such bound, so they count as a full context. Cost: three searches of the body.
+    it; tools add their own system prompt; documents and files have no such bound, so they count as a full context,
+    and so does a body that spells plain letters as escapes, which could hide any of these. Cost: a few searches.
     """
     context = model.limits.context
-    if b'"document"' in raw or b'"file"' in raw:
+    if any(sign in raw for sign in (b'"document"', b'"file"', b"\\u006", b"\\u007")):
         return context
-    return min(context, upper_bound_tokens(len(raw)) + MAX_IMAGE_TOKENS * raw.count(b'"image"'))
+    bound = upper_bound_tokens(len(raw)) + MAX_IMAGE_TOKENS * raw.count(b'"image"')
+    if b'"tools"' in raw:
+        bound += MAX_TOOL_PROMPT_TOKENS
+    return min(context, bound)
+
+
+def cut(text: str) -> str:
+    """An error as records keep it: a line or two, whoever wrote it."""
+    return text if len(text) <= MAX_ERROR_CHARS else text[:MAX_ERROR_CHARS] + "..."
 
 
 def most_output(job: Job) -> int:
     """Output tokens, at most: what was asked for, or all that fits the context."""
     return min(job.max_tokens or 0, job.model.limits.context)
+
+
+class PlatformWatch:
+    """Tells the operator when a platform begins to fail and when it answers again: a line each, not one a call."""
+
+    def __init__(self) -> None:
+        self._failing: set[str] = set()
+
+    def saw(self, platform: str, problem: BaseException | None) -> None:
+        """Take note of how a call ended."""
+        if isinstance(problem, UpstreamError):
+            if platform not in self._failing:
+                self._failing.add(platform)
+                _log.warning(
+                    "platform %s fails: %s; further failures are counted in /metrics", platform, problem
+                )
+        elif problem is None and platform in self._failing:
+            self._failing.discard(platform)
+            _log.warning("platform %s answers again", platform)
 
 
 class Metered:
@@ -100,6 +134,7 @@ class Metered:
         self.ledger = ledger
         self.recorder = recorder
         self.runtime = runtime
+        self.watch = PlatformWatch()
 
     async def call(self, job: Job) -> "MeteredReply":
         """Reserve, send, and wait for the response head. Spends money.
@@ -181,7 +216,8 @@ class MeteredReply:
             # A simulated platform behind an HTTP address stays simulated.
             self.simulated = True
             self._metered.ledger.mark_simulated(self._hold)
-        self.is_event_stream = self.header(b"content-type").startswith(b"text/event-stream")
+        content_type = self.header(b"content-type").lower()
+        self.is_event_stream = self.status == 200 and content_type.startswith(b"text/event-stream")
         if self.is_event_stream:
             self._meter = StreamMeter(encoding)
             if self._metered.runtime.validate_streams and not encoding:
@@ -225,7 +261,7 @@ class MeteredReply:
         assert self._reply is not None
         try:
             chunk = await self._within(self._reply.read())
-        except UpstreamError as problem:
+        except Exception as problem:
             self._problem = problem
             raise
         self._bytes += len(chunk)
@@ -245,7 +281,7 @@ class MeteredReply:
             raise self._problem from None
 
     def _since_sent(self) -> float:
-        return (self._metered.runtime.monotonic() - self._sent) * 1000
+        return round((self._metered.runtime.monotonic() - self._sent) * 1000, 3)
 
     def cost(self) -> NanoUSD:
         """What the call costs; final once it is closed."""
@@ -261,7 +297,7 @@ class MeteredReply:
             self._reply.close()
         result = self._result()
         try:
-            cost, source, usage = self._settlement(result)
+            cost, source, usage = self._settlement()
         except Exception:
             # Whatever a platform's numbers do to the arithmetic, the call is accounted for, at its worst case.
             _log.exception("request %s: its usage cannot be priced; settled at the worst case", self._job.id)
@@ -269,6 +305,7 @@ class MeteredReply:
         self._cost = cost
         self._metered.ledger.settle(self._hold, cost)
         self._metered.recorder.record(self._outcome(result, cost, source, usage))
+        self._metered.watch.saw(self._job.provider.name, self._problem)
         if self._validator is not None and self._ended and (problems := self._validator.finish()):
             self._metered.recorder.invalid_stream()
             _log.warning(
@@ -276,23 +313,23 @@ class MeteredReply:
             )
 
     def _result(self) -> Literal["ok", "error", "truncated", "cancelled"]:
-        if isinstance(self._problem, TrimtabError):
+        if isinstance(self._problem, Exception):
             return "truncated" if 0 < self.status < 400 else "error"
         if self._problem is not None or not self._ended:
             return "cancelled"
         stream_error = self._meter is not None and self._meter.error_type is not None
         return "error" if self.status >= 400 or stream_error else "ok"
 
-    def _settlement(self, result: str) -> tuple[NanoUSD, CostSource, Usage | None]:
+    def _settlement(self) -> tuple[NanoUSD, CostSource, Usage | None]:
         """(cost, where it comes from, usage). Never under-counts: what may have been billed is estimated high."""
         meter = self._meter or self._whole
         usage = meter.usage if meter is not None else None
         if self._unbilled():
             return NanoUSD(0), "unbilled", usage
-        stop_reason = meter.stop_reason if meter is not None else None
-        # A final stop reason means that the usage beside it is the final one, even if the stream then broke.
-        if usage is not None and (result == "ok" or stop_reason is not None):
+        if meter is not None and usage is not None and meter.final:
             return self._price(usage), "reported", usage
+        if usage is None or usage.input_tokens is None:
+            return self._hold.amount, "estimated", usage
         estimate = self._estimate(usage)
         return self._price(estimate), "estimated", estimate
 
@@ -309,18 +346,27 @@ class MeteredReply:
             self._whole is not None and self._whole.stop_reason == "refusal" and not self._whole.has_content
         )
 
-    def _estimate(self, usage: Usage | None) -> Usage:
+    def _estimate(self, reported: Usage) -> Usage:
+        """What an answer that was cut may come to, from the input that its start reported."""
         job = self._job
-        most = most_output(job)
-        if self._meter is None or job.may_think:
-            output = most
-        else:
-            seen = upper_bound_tokens(self._meter.content_bytes)
-            reported = (usage.output_tokens or 0) if usage is not None else 0
-            output = max(min(seen, most), reported)
-        if usage is None or usage.input_tokens is None:
-            usage = merge_usage(usage, Usage(input_tokens=job.input_bound))
-        return merge_usage(usage, Usage(output_tokens=output))
+        output, extra_input, searches = most_output(job), 0, 0
+        if (meter := self._meter) is not None:
+            if not job.may_think:
+                output = min(upper_bound_tokens(meter.content_bytes), output)
+            extra_input = upper_bound_tokens(meter.tool_result_bytes)
+            searches = meter.server_tool_uses
+        told = reported.server_tool_use
+        if searches > ((told.web_search_requests or 0) if told is not None else 0):
+            told = ServerToolUse(web_search_requests=searches)
+        return msgspec.structs.replace(
+            reported,
+            input_tokens=(reported.input_tokens or 0) + extra_input,
+            output_tokens=max(output, reported.output_tokens or 0),
+            server_tool_use=told,
+            iterations=None,
+            speed=reported.speed or ("fast" if job.fast else None),
+            inference_geo=reported.inference_geo or ("us" if job.us_only else None),
+        )
 
     def _price(self, usage: Usage) -> NanoUSD:
         job = self._job
@@ -340,8 +386,10 @@ class MeteredReply:
         meter = self._meter or self._whole
         problem = self._problem
         error = meter.error_type if meter is not None else None
-        if isinstance(problem, TrimtabError):
-            error = f"{type(problem).__name__}: {problem}"
+        if error is not None and self._whole is not None and self._whole.error_message:
+            error = cut(f"{error}: {self._whole.error_message}")
+        if isinstance(problem, Exception):
+            error = cut(f"{type(problem).__name__}: {problem}")
         status = self.status or (problem.status if isinstance(problem, TrimtabError) else 499)
         attempt = Attempt(
             platform=job.provider.name,
@@ -381,7 +429,7 @@ class MeteredReply:
             simulated=self.simulated,
             request_bytes=job.request_bytes,
             response_bytes=self._bytes,
-            total_ms=(runtime.monotonic() - job.arrived) * 1000,
+            total_ms=round((runtime.monotonic() - job.arrived) * 1000, 3),
             config_version=runtime.config_version,
             catalogue_version=runtime.catalogue_version,
         )

@@ -8,10 +8,10 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from trimtab.engine.metered import Job, Metered, MeteredReply, input_bound
+from trimtab.engine.metered import Job, Metered, MeteredReply, cut, input_bound
 from trimtab.engine.session import session_of
 from trimtab.errors import RequestError
-from trimtab.messages import MessagesBody
+from trimtab.messages import MessagesBody, named_model
 from trimtab.providers import Call, Headers, Provider
 from trimtab.records import Outcome, RequestId
 from trimtab.routing import Ask, Decision
@@ -81,13 +81,13 @@ class Pipeline:
     def _plan(self, inbound: Inbound, body: MessagesBody) -> Job:
         _check_own(inbound.own)
         answers = inbound.endpoint == "messages"
-        thinking = body.object_field("thinking")
+        thinking = body.thinking_type
         decision = self._router.decide(
             Ask(
                 model=body.model,
                 effort=body.effort,
                 wanted_effort=inbound.own.get("x-trimtab-effort"),
-                has_thinking=thinking is not None,
+                thinking=thinking,
                 accepts_effort=answers,
             )
         )
@@ -137,23 +137,23 @@ class Pipeline:
                 purpose="live",
                 surface="messages",
                 endpoint=inbound.endpoint,
-                requested_model=body.model if body is not None else "",
+                requested_model=body.model if body is not None else named_model(inbound.body),
                 session="",
                 result="error",
                 status=problem.status,
                 stream=body is not None and body.stream,
-                error=f"{type(problem).__name__}: {problem}",
+                error=cut(f"{type(problem).__name__}: {problem}"),
                 request_bytes=len(inbound.body),
-                total_ms=(self._monotonic() - inbound.arrived) * 1000,
+                total_ms=round((self._monotonic() - inbound.arrived) * 1000, 3),
                 config_version=runtime.config_version,
                 catalogue_version=runtime.catalogue_version,
             )
         )
 
 
-def _may_think(thinking: Mapping[str, msgspec.Raw] | None, model_default: str, set_adaptive: bool) -> bool:
-    if thinking is not None and "type" in thinking:
-        return bytes(thinking["type"]) != b'"disabled"'
+def _may_think(thinking: str | None, model_default: str, set_adaptive: bool) -> bool:
+    if thinking is not None:
+        return thinking != "disabled"
     return set_adaptive or model_default in ("adaptive", "always")
 
 
@@ -161,7 +161,7 @@ def _check_own(own: Mapping[str, str]) -> None:
     for name in own:
         if name not in OWN_HEADERS:
             raise RequestError(
-                f"{name}: nothing in this version acts on this header; remove it "
+                f"{cut(name)}: nothing in this version acts on this header; remove it "
                 f"(known: {', '.join(OWN_HEADERS)})"
             )
 

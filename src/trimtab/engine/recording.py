@@ -1,9 +1,12 @@
 """Where finished requests go: the store's queue and the metrics, in that order, always both."""
 
+import logging
 from typing import Protocol
 
 from trimtab.records import Outcome
 from trimtab.telemetry import Metrics
+
+_log = logging.getLogger("trimtab.engine")
 
 
 class Sink(Protocol):
@@ -28,6 +31,12 @@ class Recorder:
     def record(self, outcome: Outcome) -> None:
         """Keep the record and count it."""
         self._sink.put(outcome)
+        try:
+            self._count(outcome)
+        except Exception:  # telemetry fails open: no number may cost a client its answer
+            _log.exception("request %s: not counted in metrics", outcome.id)
+
+    def _count(self, outcome: Outcome) -> None:
         plan = outcome.plan
         metrics = self._metrics
         metrics.request(

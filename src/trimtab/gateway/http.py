@@ -159,9 +159,10 @@ class Exchange:
         headers = [
             (b"content-type", content_type),
             (b"content-length", b"%d" % len(body)),
-            (b"x-trimtab-request", self.id.encode()),
             *(extra or []),
         ]
+        if status >= 400 or self.path.startswith("/v1/"):  # what may be looked up, in the records or the log
+            headers.append((b"x-trimtab-request", self.id.encode()))
         await self.start(status, headers)
         await self.finish(b"" if self.method == "HEAD" else body)
 

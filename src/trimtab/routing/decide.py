@@ -32,7 +32,8 @@ class Ask(msgspec.Struct, frozen=True):
     """`output_config.effort` of the body, unchecked: the platform judges it."""
     wanted_effort: str | None = None
     """The `x-trimtab-effort` header."""
-    has_thinking: bool = False
+    thinking: str | None = None
+    """`thinking.type` of the body, `None` when it has none."""
     accepts_effort: bool = True
     """False for endpoints where no answer is made, such as token counting."""
 
@@ -80,13 +81,13 @@ class TierRouter:
                 changes.append(f"output_config.effort={set_effort}")
         elif ask.effort is not None:
             reasons.append("effort as the client sent it")
-        set_adaptive = arm.thinking == "adaptive" and not ask.has_thinking
+        set_adaptive = arm.thinking == "adaptive" and ask.thinking is None
         if set_adaptive:
             reasons.append(f"adaptive thinking from tier {tier}")
             changes.append("thinking=adaptive")
         effort = set_effort or (ask.effort if ask.effort in EFFORTS else None)
         plan = Plan(
-            arm=Arm(model.id, effort, arm.thinking if set_adaptive else None),
+            arm=Arm(model.id, effort, "adaptive" if set_adaptive or ask.thinking == "adaptive" else None),
             platform=place.name,
             tier=tier,
             reasons=tuple(reasons),
@@ -115,14 +116,23 @@ class TierRouter:
         raise NotFound(f"model: {model.id!r} is not served by any configured platform ({served})")
 
     def _unknown(self, name: str) -> NotFound:
-        known = [*self.virtual_models, *(model.id for model in self._catalogue.models)]
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "GET /v1/models lists what is served"
-        return NotFound(f"model: {name!r} is not known here; {hint}")
+        shown = name if len(name) <= 80 else name[:80] + "..."
+        plain, at, _ = name.partition("@")
+        if at and (plain.startswith(VIRTUAL_PREFIX) or self._catalogue.find(plain) is not None):
+            hint = "effort goes in output_config.effort or the x-trimtab-effort header"
+        elif VIRTUAL_PREFIX + name in self.virtual_models:
+            hint = f"did you mean {VIRTUAL_PREFIX + name!r}?"
+        elif name.strip("/") == VIRTUAL_PREFIX.strip("/"):
+            hint = f"did you mean {VIRTUAL_PREFIX + AUTO!r}?"
+        else:
+            known = [*self.virtual_models, *(model.id for model in self._catalogue.models)]
+            close = difflib.get_close_matches(name[:80], known, n=1, cutoff=0.75)
+            hint = f"did you mean {close[0]!r}?" if close else "GET /v1/models lists what is served"
+        return NotFound(f"model: {shown!r} is not known here; {hint}")
 
     def _header_effort(self, wanted: str, model: Model) -> Effort:
         for level in model.effort_levels:
             if level == wanted:
                 return level
         takes = ", ".join(model.effort_levels) or "no effort level at all"
-        raise RequestError(f"x-trimtab-effort: {wanted!r}: {model.id} takes {takes}")
+        raise RequestError(f"x-trimtab-effort: {wanted[:80]!r}: {model.id} takes {takes}")
