@@ -139,18 +139,18 @@ def _input_tokens(usage: Usage | IterationUsage) -> tuple[int, int, int, int]:
     return _count(usage.input_tokens), five, hour, _count(usage.cache_read_input_tokens)
 
 
-def _says_tokens(part: IterationUsage) -> bool:
-    return any(_input_tokens(part)) or _count(part.output_tokens) > 0
+def _named(part: Usage | IterationUsage) -> int:
+    return sum(_input_tokens(part)) + _count(part.output_tokens)
 
 
 def tokens(usage: Usage | None) -> tuple[int, int, int, int, int, int]:
-    """Tokens by kind, in the order of `TOKENS`. Iterations, where any names tokens, are the bill."""
+    """Tokens by kind, in the order of `TOKENS`. Iterations are the bill, unless the top level names more than they."""
     if usage is None:
         return 0, 0, 0, 0, 0, 0
     details = usage.output_tokens_details
     thinking = _count(details.thinking_tokens) if details is not None else 0
-    billed: list[Usage | IterationUsage] = [part for part in usage.iterations or () if _says_tokens(part)]
-    if not billed:
+    billed: list[Usage | IterationUsage] = list(usage.iterations or ())
+    if sum(map(_named, billed)) < max(_named(usage), 1):
         billed = [usage]
     plain = five = hour = read = output = 0
     for part in billed:
