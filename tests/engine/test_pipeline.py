@@ -484,7 +484,7 @@ def test_a_call_without_an_answer_is_recorded_and_costs_what_it_may_have(
         assert record.cost_nanousd <= record.attempts[0].reserved_nanousd
 
 
-@pytest.mark.parametrize("status", [400, 401, 413, 429, 500, 529])
+@pytest.mark.parametrize("status", [302, 400, 401, 413, 429, 500, 529])
 def test_error_answers_pass_through_and_cost_nothing(status: int) -> None:
     body = b'{"type":"error","error":{"type":"overloaded_error","message":"m"}}'
     b = bench(body, status=status)

@@ -314,11 +314,11 @@ class MeteredReply:
 
     def _result(self) -> Literal["ok", "error", "truncated", "cancelled"]:
         if isinstance(self._problem, Exception):
-            return "truncated" if 0 < self.status < 400 else "error"
+            return "truncated" if 0 < self.status < 300 else "error"
         if self._problem is not None or not self._ended:
             return "cancelled"
         stream_error = self._meter is not None and self._meter.error_type is not None
-        return "error" if self.status >= 400 or stream_error else "ok"
+        return "error" if self.status >= 300 or stream_error else "ok"
 
     def _settlement(self) -> tuple[NanoUSD, CostSource, Usage | None]:
         """(cost, where it comes from, usage). Never under-counts: what may have been billed is estimated high."""
@@ -335,7 +335,7 @@ class MeteredReply:
 
     def _unbilled(self) -> bool:
         problem = self._problem
-        if self._job.endpoint == "count_tokens" or self.status >= 400 or isinstance(problem, UpstreamRefused):
+        if self._job.endpoint == "count_tokens" or self.status >= 300 or isinstance(problem, UpstreamRefused):
             return True
         if isinstance(problem, UpstreamTimeout) and problem.phase == "connect":
             return True
