@@ -209,6 +209,9 @@ def test_effort_order_client_then_header_then_tier() -> None:
     b.ask({}, own=own)
     assert sent(b)["output_config"] == {"effort": "max"}
     b = bench(message(usage), **tiers)
+    b.ask({"output_config": {"effort": None}})
+    assert sent(b)["output_config"] == {"effort": None}
+    b = bench(message(usage), **tiers)
     b.ask({"thinking": {"type": "disabled"}, "output_config": {"format": 1}})
     assert sent(b)["output_config"] == {"effort": "low", "format": 1}
     assert sent(b)["thinking"] == {"type": "disabled"}

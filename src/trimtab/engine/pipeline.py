@@ -88,7 +88,7 @@ class Pipeline:
                 effort=body.effort,
                 wanted_effort=inbound.own.get("x-trimtab-effort"),
                 thinking=thinking,
-                accepts_effort=answers,
+                accepts_effort=answers and (body.effort is not None or not body.has_effort),
             )
         )
         provider = self._providers[decision.plan.platform]

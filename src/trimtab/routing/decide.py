@@ -35,7 +35,7 @@ class Ask(msgspec.Struct, frozen=True):
     thinking: str | None = None
     """`thinking.type` of the body, `None` when it has none."""
     accepts_effort: bool = True
-    """False for endpoints where no answer is made, such as token counting."""
+    """False where no answer is made (token counting), or the client wrote an effort of null."""
 
 
 class Decision(msgspec.Struct, frozen=True):
