@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -175,3 +176,26 @@ def test_a_stream_in_flight_outlives_sigterm_and_new_requests_are_told_to_come_b
     go_on.set()
     assert streaming.read() == end
     assert server.process.wait(10) == 0
+
+
+def test_more_and_more_signals_lose_no_record(serve: Callable[..., Any], upstream: Any) -> None:
+    def answer(_: Any) -> Iterable[bytes]:
+        yield b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        for _ in range(100):
+            time.sleep(0.1)
+            yield b"1\r\n\n\r\n"
+
+    upstream.answer = answer
+    server = serve(
+        f'[platforms.stub]\nkind = "anthropic"\napi_key = "env:KEY"\nbase_url = "{upstream.url}"\n',
+        KEY="sk-1",
+    )
+    streams = [post(server.port, QUESTION[:-1] + b', "stream": true}') for _ in range(5)]
+    for number in range(12):
+        server.process.send_signal((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)[number % 3])
+        time.sleep(0.02 * (number % 4))
+    assert server.process.wait(15) == 0
+    for stream in streams:
+        stream.close()
+    rows = apsw.Connection(str(server.store)).execute("SELECT result, count(*) FROM requests GROUP BY 1")
+    assert list(rows) == [("cancelled", 5)]

@@ -337,6 +337,11 @@ def test_an_error_event_ends_a_stream_properly_and_is_recorded() -> None:
         [event("message_delta", delta={"stop_reason": "end_turn"}, usage={}), STOP],
         [event("message_delta", delta={"stop_reason": "end_turn"}), STOP],
         [STOP],
+        [
+            event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 1}),
+            event("message_delta", delta={}, usage={"output_tokens": "x"}),
+            STOP,
+        ],
     ],
 )
 def test_a_stream_without_a_final_count_is_estimated_not_believed(closing: list[bytes]) -> None:
@@ -353,6 +358,20 @@ def test_a_usage_that_says_half_is_estimated(usage: dict[str, int]) -> None:
     b.ask({"max_tokens": 1000})
     assert b.record.attempts[0].cost_source == "estimated"
     assert b.record.cost_nanousd >= 15_000_000
+
+
+def test_a_count_in_the_middle_of_a_stream_is_not_the_end() -> None:
+    early = event("message_delta", delta={"stop_reason": None}, usage={"output_tokens": 1})
+    words = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "x" * 3000})
+    for delta in (
+        early,
+        event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 1}),
+    ):
+        b = bench(START, delta, BLOCK, words, UpstreamBroken("gone"), headers=SSE)
+        with pytest.raises(UpstreamBroken):
+            b.ask({"stream": True, "max_tokens": 4000})
+        assert b.record.attempts[0].cost_source == "estimated"
+        assert b.record.cost_nanousd >= 3_000_000 + 2900 * 15_000
 
 
 def test_a_cut_call_in_fast_mode_or_with_searches_counts_them() -> None:

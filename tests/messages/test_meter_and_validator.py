@@ -199,7 +199,9 @@ def test_an_odd_field_of_usage_hides_only_itself(odd: object, usage: Usage | Non
 def test_an_odd_field_elsewhere_hides_only_itself() -> None:
     start = event("message_start", message={"id": 5, "model": ["m"], "usage": {"input_tokens": 4}})
     meter = metered(start, event("message_delta", delta=[], usage={"output_tokens": 2}, error=5, message="x"))
-    assert (meter.usage, meter.model, meter.final) == (Usage(input_tokens=4, output_tokens=2), None, True)
+    assert (meter.usage, meter.model, meter.final) == (Usage(input_tokens=4, output_tokens=2), None, False)
+    meter.feed(FINAL)
+    assert meter.final  # it ended properly, so the last count is the final one
     assert metered(event("error", error="overloaded")).error_type == "api_error"
     assert metered(event("error", error={"type": 5})).error_type == "api_error"
     reply = ReplyMeter(b'{"error":{"type":"overloaded_error","message":"Busy"},"content":5,"type":7}')
@@ -209,7 +211,7 @@ def test_an_odd_field_elsewhere_hides_only_itself() -> None:
 def test_bytes_that_are_no_text_hide_only_their_string() -> None:
     bad = b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"\xff"},"usage":{"output_tokens":3,"speed":"\xfe"}}\n\n'
     meter = metered(START, bad)
-    assert (meter.stop_reason, meter.usage and meter.usage.output_tokens, meter.final) == (None, 3, True)
+    assert (meter.stop_reason, meter.usage and meter.usage.output_tokens, meter.final) == (None, 3, False)
     reply = ReplyMeter(b'{"model":"\xff","usage":{"output_tokens":3}}')
     assert (reply.model, reply.usage) == (None, Usage(output_tokens=3))
     metered(b'event: message_delta\ndata: {"type":"\xff"}\n\n', b'data: {"\xff":1}\n\n', b"data: \xff\n\n")

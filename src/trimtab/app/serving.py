@@ -68,7 +68,8 @@ def serve(
             lost = await application.aclose()
         return Ending(cut, lost)
 
-    return run_loop(run())
+    with application.server.signals():
+        return run_loop(run())
 
 
 def _allow_files(wanted: int) -> None:

@@ -43,6 +43,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_count = 0
         self._raw_head = 0
+        self._head_tail = b""
         self._unread = 0
         self._write_paused_since = 0.0
         self._refusal: RequestError | None = None
@@ -60,13 +61,15 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._refuse(HeadersTooLarge("The chunk headers or trailers of this request do not end"))
                 return
         else:
-            end = data.find(b"\r\n\r\n")
-            self._raw_head += len(data) if end < 0 else end
+            # The end of a head may itself be cut in two, so the last bytes before are looked at again.
+            seen = self._head_tail + data if self._head_tail else data
+            end = seen.find(b"\r\n\r\n")
+            self._raw_head += len(data) if end < 0 else max(end - len(self._head_tail), 0)
             if self._raw_head > self.settings.max_header_bytes:
                 self._refuse(self._head_too_large())
                 return
-            data = _without_upgrade(data, end if end >= 0 else len(data))
         super().data_received(data)
+        self._head_tail = (self._head_tail + data[-3:])[-3:] if self._phase == "head" else b""
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
@@ -114,6 +117,12 @@ class LimitedProtocol(HttpToolsProtocol):
         )
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            # The parser would drop the body of such a request; better to say so than to lose it.
+            self._refusal = RequestError(
+                "Upgrade is not served here; send plain HTTP/1.1 without an Upgrade header"
+            )
+            raise self._refusal
         self._enter("body")
         super().on_headers_complete()
 
@@ -129,7 +138,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def _enter(self, phase: str) -> None:
         self._phase = phase
         self._phase_since = self.loop.time()
-        self._received = self._unread = self._raw_head = 0
+        self._received = self._unread = 0
+        if phase == "body":
+            self._raw_head = 0
 
     # Transport callbacks
 
@@ -209,19 +220,6 @@ class LimitedProtocol(HttpToolsProtocol):
                 )
         elif self._phase == "body" and waited > settings.body_timeout_s + self._received / 1024:
             self._refuse(RequestTimeout("The request body did not arrive in time"))
-
-
-def _without_upgrade(data: bytes, end: int) -> bytes:
-    """A head with its Upgrade header made meaningless: we speak HTTP/1.1 only, and a server may ignore the offer.
-
-    Some clients offer h2c with every request; the parser would drop the body of such a request.
-    """
-    at = data.find(b"pgrade:", 0, end)
-    while at > 1:
-        if data[at - 2 : at - 1] == b"\n" and data[at - 1 : at] in (b"U", b"u"):
-            data = b"%bX%b" % (data[: at - 1], data[at:])
-        at = data.find(b"pgrade:", at + 1, end)
-    return data
 
 
 def limited(settings: ServerSettings, new_id: NewId) -> type[LimitedProtocol]:

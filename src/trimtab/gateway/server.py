@@ -1,16 +1,17 @@
 """The uvicorn server of one process: binds first, sweeps deadlines, and drains on SIGTERM."""
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
 import signal
 import socket
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 import uvicorn
+import uvicorn.server
 
 from trimtab.errors import ConfigError
 from trimtab.gateway.application import Gateway
@@ -76,14 +77,25 @@ class GatewayServer(uvicorn.Server):
         self._ready, self._draining = ready, draining
         # The application reports its own failures; what uvicorn adds are duplicates with tracebacks.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        main_thread = threading.current_thread() is threading.main_thread()
-        before = signal.signal(signal.SIGHUP, self.handle_exit) if main_thread else None
+        await self.serve(sockets=[bound])
+        return await self._cut()
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        """Take SIGTERM, SIGINT and SIGHUP from the start until everything is settled and stored, then ignore them.
+
+        uvicorn takes the first two only while it serves and then restores what was before: without this, one more
+        Ctrl-C at the very end would kill the process with records unwritten. For the main thread of a process whose
+        work ends with the serving.
+        """
+        ours = (*uvicorn.server.HANDLED_SIGNALS, signal.SIGHUP)
+        for sig in ours:
+            signal.signal(sig, self.handle_exit)
         try:
-            await self.serve(sockets=[bound])
-            return await self._cut()
+            yield
         finally:
-            if before is not None:
-                signal.signal(signal.SIGHUP, before)
+            for sig in ours:
+                signal.signal(sig, signal.SIG_IGN)
 
     async def _cut(self) -> int:
         """End what outlived the draining, and wait until it has settled."""

@@ -92,6 +92,7 @@ class StreamMeter:
     """
 
     __slots__ = (
+        "_counted",
         "_inflate",
         "_parser",
         "complete",
@@ -121,8 +122,9 @@ class StreamMeter:
         self.content_bytes = 0
         """Bytes of content events, less their framing."""
         self.final = False
-        """The counts are the last ones: input is known, and a `message_delta` said the output. Only then is usage
-        what the platform will bill."""
+        """The counts are the last ones: input is known, a `message_delta` said the output, no content came after, and
+        the answer had stopped. Only then is usage what the platform will bill."""
+        self._counted = False
         self.server_tool_uses = 0
         """Web searches that were begun. They are billed one by one, also when the stream is cut."""
         self.tool_result_bytes = 0
@@ -158,16 +160,18 @@ class StreamMeter:
                 self._read(block)
             else:
                 self._start(block)
-        elif block.startswith(b"event: content_block_st") or block.startswith(b"event: ping"):
+        elif block.startswith(b"event: content_block_st"):
             self._start(block)
-        elif b"{" in block:
+        elif b"{" in block and not block.startswith(b"event: ping"):
             self._read(block)
 
     def _content(self, block: bytes) -> None:
         self.saw_content = True
+        self.final = self._counted = False  # whatever was counted before is not the end
         self.content_bytes += max(len(block) + 2 - _DELTA_FRAME_BYTES, 1)
 
     def _start(self, block: bytes) -> None:
+        self.final = self._counted = False
         self.content_bytes += max(len(block) + 2 - _DELTA_FRAME_BYTES, 0)
 
     def _read(self, block: bytes) -> None:
@@ -183,6 +187,7 @@ class StreamMeter:
                 self._message_delta(event)
             case "message_stop":
                 self.complete = True
+                self.final = self._counted
             case "content_block_start":
                 self._start(block)
                 self._tool(event, len(block) + 2)
@@ -205,10 +210,10 @@ class StreamMeter:
         if not given(event.usage):
             return
         usage = self._usage(event.usage)
-        if usage is None:
-            self.final = False  # newer counts exist, and they are unknown
-        elif usage.output_tokens is not None:
-            self.final = self.usage is not None and self.usage.input_tokens is not None
+        counted = usage is not None and usage.output_tokens is not None
+        known = self.usage is not None and self.usage.input_tokens is not None
+        self._counted = counted and known
+        self.final = self._counted and self.stop_reason is not None
 
     def _tool(self, event: _Event, size: int) -> None:
         block = read(_BLOCK, event.content_block)
