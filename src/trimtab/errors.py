@@ -1,4 +1,4 @@
-"""The whole error tree. Nothing here does work; it only says what went wrong and who can act.
+"""The whole error tree. Nothing here decides; it only says what went wrong and who can act.
 
     TrimtabError
     ├── ConfigError              operator: the configuration file or the environment
@@ -40,6 +40,11 @@ AnthropicErrorType = Literal[
 ]
 
 DeadlinePhase = Literal["connect", "header", "first_event", "idle", "write", "total"]
+
+
+def shortened(text: str, limit: int = 200) -> str:
+    """Text of somebody else's as an error or a record repeats it: a line or two, however long it came."""
+    return text if len(text) <= limit else text[:limit] + "..."
 
 
 class TrimtabError(Exception):

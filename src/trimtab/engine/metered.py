@@ -15,18 +15,23 @@ import msgspec
 from trimtab.catalogue import Catalogue, Model, NanoUSD, upper_bound_tokens
 from trimtab.engine.ledger import Hold, Ledger
 from trimtab.engine.recording import Recorder
-from trimtab.errors import TrimtabError, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
+from trimtab.errors import (
+    TrimtabError,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamTimeout,
+    shortened,
+)
 from trimtab.messages import ReplyMeter, ServerToolUse, StreamMeter, StreamValidator, Usage
 from trimtab.providers import Call, Headers, Provider, Reply
-from trimtab.records import Attempt, CostSource, Outcome, Plan, Purpose, RequestId
+from trimtab.records import MAX_ERROR_CHARS, Attempt, CostSource, Outcome, Plan, Purpose, RequestId
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """A whole JSON answer is collected before it goes on (its cost is a header); larger ones are refused."""
 
 MAX_IMAGE_TOKENS = 4784
 """Source: vendor image table (2026-11), high-resolution tier."""
-
-MAX_ERROR_CHARS = 300
 
 MAX_TOOL_PROMPT_TOKENS = 6000
 """Tokens that the vendor's own tools add, at most. Source: vendor pricing page (2026-11): tool use up to 804, computer
@@ -95,11 +100,6 @@ def input_bound(raw: bytes, model: Model) -> int:
     if b'"tools"' in raw:
         bound += MAX_TOOL_PROMPT_TOKENS
     return min(context, bound)
-
-
-def cut(text: str) -> str:
-    """An error as records keep it: a line or two, whoever wrote it."""
-    return text if len(text) <= MAX_ERROR_CHARS else text[:MAX_ERROR_CHARS] + "..."
 
 
 def most_output(job: Job) -> int:
@@ -387,9 +387,9 @@ class MeteredReply:
         problem = self._problem
         error = meter.error_type if meter is not None else None
         if error is not None and self._whole is not None and self._whole.error_message:
-            error = cut(f"{error}: {self._whole.error_message}")
+            error = shortened(f"{error}: {self._whole.error_message}", MAX_ERROR_CHARS)
         if isinstance(problem, Exception):
-            error = cut(f"{type(problem).__name__}: {problem}")
+            error = shortened(f"{type(problem).__name__}: {problem}", MAX_ERROR_CHARS)
         status = self.status or (problem.status if isinstance(problem, TrimtabError) else 499)
         attempt = Attempt(
             platform=job.provider.name,

@@ -8,12 +8,12 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from trimtab.engine.metered import Job, Metered, MeteredReply, cut, input_bound
+from trimtab.engine.metered import Job, Metered, MeteredReply, input_bound
 from trimtab.engine.session import session_of
-from trimtab.errors import RequestError
+from trimtab.errors import RequestError, shortened
 from trimtab.messages import MessagesBody, named_model
 from trimtab.providers import Call, Headers, Provider
-from trimtab.records import Outcome, RequestId
+from trimtab.records import MAX_ERROR_CHARS, Outcome, RequestId
 from trimtab.routing import Ask, Decision
 
 API_VERSIONS = ("2023-06-01", "2026-10-21")
@@ -142,7 +142,7 @@ class Pipeline:
                 result="error",
                 status=problem.status,
                 stream=body is not None and body.stream,
-                error=cut(f"{type(problem).__name__}: {problem}"),
+                error=shortened(f"{type(problem).__name__}: {problem}", MAX_ERROR_CHARS),
                 request_bytes=len(inbound.body),
                 total_ms=round((self._monotonic() - inbound.arrived) * 1000, 3),
                 config_version=runtime.config_version,
@@ -161,7 +161,7 @@ def _check_own(own: Mapping[str, str]) -> None:
     for name in own:
         if name not in OWN_HEADERS:
             raise RequestError(
-                f"{cut(name)}: nothing in this version acts on this header; remove it "
+                f"{shortened(name)}: nothing in this version acts on this header; remove it "
                 f"(known: {', '.join(OWN_HEADERS)})"
             )
 

@@ -11,7 +11,15 @@ from urllib.parse import unquote
 import msgspec
 
 from trimtab.engine import Inbound, MeteredReply, Pipeline
-from trimtab.errors import NotFound, RequestError, StoreError, TrimtabError, Unavailable, UpstreamError
+from trimtab.errors import (
+    NotFound,
+    RequestError,
+    StoreError,
+    TrimtabError,
+    Unavailable,
+    UpstreamError,
+    shortened,
+)
 from trimtab.gateway.http import (
     GONE,
     ClientGone,
@@ -21,7 +29,6 @@ from trimtab.gateway.http import (
     Send,
     check_local,
     client_headers,
-    cut,
     own_headers,
     upstream_headers,
 )
@@ -156,7 +163,7 @@ class Gateway:
         if path.startswith("/v1/") and path.split("/")[2] in PASSED_THROUGH:
             return self._pass_through
         hint = next((text for prefix, text in PATH_HINTS if path.startswith(prefix)), NO_SUCH_PATH)
-        raise NotFound(f"{http.method} {cut(path)}: {hint}")
+        raise NotFound(f"{http.method} {shortened(path)}: {hint}")
 
     # Vendor paths
 
@@ -289,7 +296,7 @@ class Gateway:
             raise NotFound(f"request {name!r} is still being answered; its record comes when it ends")
         if found is None:
             raise NotFound(
-                f"no request {cut(name)!r} is recorded here; use the id of an x-trimtab-request header"
+                f"no request {shortened(name)!r} is recorded here; use the id of an x-trimtab-request header"
             )
         record: dict[str, Any] = msgspec.json.decode(found)
         record["cost_usd"] = _usd(record.setdefault("cost_nanousd", 0)).decode()
@@ -342,7 +349,7 @@ def _plain_path(raw_path: bytes) -> str:
     segments = path.split("/")[1:]
     if any(part in ("", ".", "..") or not SEGMENT.issuperset(part) for part in segments):
         raise RequestError(
-            f"{cut(path)}: a path has plain segments of letters, digits, '.', '_', '-' and '~'"
+            f"{shortened(path)}: a path has plain segments of letters, digits, '.', '_', '-' and '~'"
         )
     return path
 

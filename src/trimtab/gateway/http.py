@@ -11,6 +11,7 @@ from trimtab.errors import (
     TrimtabError,
     Unavailable,
     UpstreamError,
+    shortened,
 )
 from trimtab.messages import error_body
 from trimtab.providers import Headers
@@ -59,9 +60,6 @@ _SECRET_WORDS = (b"key", b"token", b"secret", b"auth", b"password", b"cookie", b
 (`anthropic-`) or an idempotency key."""
 
 _NEVER_TO_CLIENT = _HOP_BY_HOP | {b"content-length", b"set-cookie", b"alt-svc"}
-
-MAX_ECHO = 200
-"""Characters of client text that an error repeats."""
 
 DISCARD_BYTES = 256_000_000
 """A body over the limit is read and thrown away up to here, so that the client can hear the answer."""
@@ -238,18 +236,13 @@ def check_local(headers: Headers) -> None:
     """
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) != 1 or not _is_local(hosts[0]):
-        shown = cut(b", ".join(hosts).decode("latin-1"))
+        shown = shortened(b", ".join(hosts).decode("latin-1"))
         raise PermissionDenied(
             f"Host {shown!r} is not this machine; use http://127.0.0.1 or http://localhost"
         )
     for name, value in headers:
         if name == b"origin" and not _is_local_origin(value):
-            raise PermissionDenied(f"Origin {cut(value.decode('latin-1'))!r} may not call this server")
-
-
-def cut(text: str) -> str:
-    """Client text as it may stand in an error: no longer than a line or two."""
-    return text if len(text) <= MAX_ECHO else text[:MAX_ECHO] + "..."
+            raise PermissionDenied(f"Origin {shortened(value.decode('latin-1'))!r} may not call this server")
 
 
 def _is_local(authority: bytes) -> bool:

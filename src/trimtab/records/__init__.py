@@ -4,6 +4,15 @@ Units: money in integer nano-dollars, time in milliseconds or Unix milliseconds,
 """
 
 from trimtab.records.ids import RequestId, new_request_id
-from trimtab.records.outcome import Attempt, CostSource, Outcome, Plan, Purpose
+from trimtab.records.outcome import MAX_ERROR_CHARS, Attempt, CostSource, Outcome, Plan, Purpose
 
-__all__ = ["Attempt", "CostSource", "Outcome", "Plan", "Purpose", "RequestId", "new_request_id"]
+__all__ = [
+    "MAX_ERROR_CHARS",
+    "Attempt",
+    "CostSource",
+    "Outcome",
+    "Plan",
+    "Purpose",
+    "RequestId",
+    "new_request_id",
+]

@@ -15,6 +15,9 @@ CostSource = Literal["reported", "estimated", "unbilled"]
 """`reported`: priced from the platform's usage. `estimated`: the call may have been billed but its usage never
 came (cut, unreadable), so an upper estimate stands. `unbilled`: refused before anything could be billed."""
 
+MAX_ERROR_CHARS = 300
+"""Characters of an error that a record keeps, whoever wrote it."""
+
 Result = Literal["ok", "error", "truncated", "cancelled"]
 """`ok`: a whole answer. `error`: an error answer, or none. `truncated`: the platform cut the answer.
 `cancelled`: the client went away."""

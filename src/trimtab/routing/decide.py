@@ -9,7 +9,7 @@ import difflib
 import msgspec
 
 from trimtab.catalogue import EFFORTS, Arm, Catalogue, Effort, Model, Tiers
-from trimtab.errors import NotFound, RequestError
+from trimtab.errors import NotFound, RequestError, shortened
 from trimtab.records import Plan
 
 VIRTUAL_PREFIX = "trimtab/"
@@ -116,7 +116,7 @@ class TierRouter:
         raise NotFound(f"model: {model.id!r} is not served by any configured platform ({served})")
 
     def _unknown(self, name: str) -> NotFound:
-        shown = name if len(name) <= 80 else name[:80] + "..."
+        shown = shortened(name, 80)
         plain, at, _ = name.partition("@")
         if at and (plain.startswith(VIRTUAL_PREFIX) or self._catalogue.find(plain) is not None):
             hint = "effort goes in output_config.effort or the x-trimtab-effort header"
@@ -135,4 +135,4 @@ class TierRouter:
             if level == wanted:
                 return level
         takes = ", ".join(model.effort_levels) or "no effort level at all"
-        raise RequestError(f"x-trimtab-effort: {wanted[:80]!r}: {model.id} takes {takes}")
+        raise RequestError(f"x-trimtab-effort: {shortened(wanted, 80)!r}: {model.id} takes {takes}")
