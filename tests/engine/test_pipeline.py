@@ -88,13 +88,13 @@ class Bench:
         self.metrics = Metrics()
         self.now = 1000.0
         runtime = Runtime(
-            clock_ms=lambda: int(AT.timestamp() * 1000), monotonic=lambda: self.now,
+            monotonic=lambda: self.now,
             config_version="c1", catalogue_version="k1", validate_streams=True,
         )  # fmt: skip
         self.metered = Metered(CATALOGUE, self.ledger, Recorder(self, self.metrics), runtime)
         bound = resolve_tiers(TierSettings(**tiers), CATALOGUE, str)
         router = TierRouter(CATALOGUE, bound, (Place("claude", "anthropic"),))
-        self.pipeline = Pipeline(self.metered, router, {"claude": provider}, lambda: self.now)
+        self.pipeline = Pipeline(self.metered, router, {"claude": provider})
 
     def put(self, outcome: Outcome) -> None:
         self.records.append(outcome)

@@ -62,7 +62,7 @@ def assemble(settings: Settings, on_problem: Callable[[str], None]) -> Applicati
     new_id = id_source()
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second line for every counter, read by nobody
     metrics = Metrics()
-    store = _open_store(settings, on_problem)
+    store = open_records(settings, on_problem)
     store.note_config(settings.document.version, settings.document.content, unix_ms())
     ledger = Ledger()
     state = ServingState()
@@ -70,7 +70,6 @@ def assemble(settings: Settings, on_problem: Callable[[str], None]) -> Applicati
     places = tuple(Place(provider.name, provider.platform) for provider in providers.values())
     router = TierRouter(settings.catalogue, settings.tiers, places)
     runtime = Runtime(
-        clock_ms=unix_ms,
         monotonic=time.monotonic,
         config_version=settings.document.version,
         catalogue_version=settings.catalogue.version,
@@ -79,7 +78,7 @@ def assemble(settings: Settings, on_problem: Callable[[str], None]) -> Applicati
     metered = Metered(settings.catalogue, ledger, Recorder(store, metrics), runtime)
     gateway = Gateway(
         Surroundings(
-            pipeline=Pipeline(metered, router, providers, time.monotonic),
+            pipeline=Pipeline(metered, router, providers),
             models=ModelList(
                 settings.catalogue,
                 settings.tiers,
@@ -113,7 +112,8 @@ def open_provider(name: str, platform: AnthropicSettings | SimulatorSettings, se
     return SimulatorProvider(name, Simulator(platform, settings.catalogue))
 
 
-def _open_store(settings: Settings, on_problem: Callable[[str], None]) -> Store:
+def open_records(settings: Settings, on_problem: Callable[[str], None] | None) -> Store:
+    """The record store that the configuration names. Raises `ConfigError`, `StoreError`."""
     try:
         return open_store(settings.store, clock_ms=unix_ms, on_problem=on_problem)
     except ConfigError as problem:

@@ -9,13 +9,12 @@ from typing import Literal
 import apsw
 import msgspec
 
-from trimtab.app.assemble import unix_ms
+from trimtab.app.assemble import open_records
 from trimtab.app.live import live_models, today
 from trimtab.app.settings import Settings, config_path, load_settings
 from trimtab.catalogue import lifecycle_notes
 from trimtab.errors import TrimtabError
 from trimtab.gateway import bind
-from trimtab.store import open_store
 
 PARTS = ("uvicorn", "uvloop", "httptools", "msgspec", "apsw")
 
@@ -71,7 +70,7 @@ def _catalogue(settings: Settings) -> list[Finding]:
 
 def _store(settings: Settings) -> Finding:
     try:
-        store = open_store(settings.store, clock_ms=unix_ms, on_problem=None)
+        store = open_records(settings, on_problem=None)
     except TrimtabError as problem:
         return Finding("problem", "store", str(problem))
     store.close(timeout_s=5)

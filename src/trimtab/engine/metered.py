@@ -44,8 +44,6 @@ _log = logging.getLogger("trimtab.engine")
 class Runtime(msgspec.Struct, frozen=True):
     """What the engine takes from the outside world."""
 
-    clock_ms: Callable[[], int]
-    """Unix milliseconds."""
     monotonic: Callable[[], float]
     """Seconds, never going back."""
     config_version: str
@@ -150,11 +148,7 @@ class Metered:
             raise
         return reply
 
-    def at(self, job: Job) -> datetime.datetime:
-        """The time that prices a job: its arrival."""
-        return datetime.datetime.fromtimestamp(job.arrived_ms / 1000, datetime.UTC)
-
-    def worst_case(self, job: Job) -> NanoUSD:
+    def worst_case(self, job: Job, at: datetime.datetime) -> NanoUSD:
         """The most that the job can cost, unbounded server tools aside; 0 for endpoints that bill nothing."""
         if job.endpoint == "count_tokens":
             return NanoUSD(0)
@@ -162,7 +156,7 @@ class Metered:
             job.model,
             job.input_bound,
             most_output(job),
-            self.at(job),
+            at,
             platform=job.provider.platform,
             fast=job.fast,
             us=job.us_only,
@@ -175,7 +169,11 @@ class MeteredReply:
     def __init__(self, metered: Metered, job: Job) -> None:
         self._metered = metered
         self._job = job
-        self._hold: Hold = metered.ledger.reserve(metered.worst_case(job), simulated=job.provider.simulated)
+        self._at = datetime.datetime.fromtimestamp(job.arrived_ms / 1000, datetime.UTC)
+        """The moment that prices the call: its arrival."""
+        self._hold: Hold = metered.ledger.reserve(
+            metered.worst_case(job, self._at), simulated=job.provider.simulated
+        )
         self._sent = metered.runtime.monotonic()
         self._reply: Reply | None = None
         self._meter: StreamMeter | None = None
@@ -370,9 +368,7 @@ class MeteredReply:
 
     def _price(self, usage: Usage) -> NanoUSD:
         job = self._job
-        return self._metered.catalogue.price(
-            job.model, usage, self._metered.at(job), platform=job.provider.platform
-        )
+        return self._metered.catalogue.price(job.model, usage, self._at, platform=job.provider.platform)
 
     def _outcome(
         self,

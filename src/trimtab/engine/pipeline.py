@@ -3,7 +3,7 @@
 Later parts screen, verify and escalate here. A refused request is recorded too, with no plan and no cost.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -57,12 +57,10 @@ class Pipeline:
         metered: Metered,
         router: Decide,
         providers: Mapping[str, Provider],
-        monotonic: Callable[[], float],
     ) -> None:
         self._metered = metered
         self._router = router
         self._providers = providers
-        self._monotonic = monotonic
 
     async def answer(self, inbound: Inbound) -> MeteredReply:
         """The platform's reply, head arrived. The caller must `close` it. Spends money.
@@ -144,7 +142,7 @@ class Pipeline:
                 stream=body is not None and body.stream,
                 error=shortened(f"{type(problem).__name__}: {problem}", MAX_ERROR_CHARS),
                 request_bytes=len(inbound.body),
-                total_ms=round((self._monotonic() - inbound.arrived) * 1000, 3),
+                total_ms=round((runtime.monotonic() - inbound.arrived) * 1000, 3),
                 config_version=runtime.config_version,
                 catalogue_version=runtime.catalogue_version,
             )

@@ -44,16 +44,12 @@ _NEVER_UPSTREAM = _HOP_BY_HOP | {
     b"content-length",
     b"accept-encoding",
     b"expect",
-    b"authorization",
-    b"x-api-key",
-    b"cookie",
     b"forwarded",
     b"via",
-    b"x-real-ip",
     b"origin",
     b"referer",
 }
-"""Framing is made anew, the client's own credentials and address stay here."""
+"""Framing is made anew, and where the client is stays here. Credentials: `_SECRET_WORDS`."""
 
 _SECRET_WORDS = (b"key", b"token", b"secret", b"auth", b"password", b"cookie", b"credential")
 """A header with one of these in its name is taken for a credential of the caller's, unless it is the vendor's own

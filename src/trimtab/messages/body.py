@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from trimtab.errors import RequestError
+from trimtab.messages.tolerant import given
 
 MAX_TOP_LEVEL_FIELDS = 256
 """The vendor knows about 30; the bound keeps a hostile body from costing a walk over millions of keys."""
@@ -108,9 +109,10 @@ class MessagesBody:
         return str(model)
 
     def _max_tokens(self) -> int | None:
-        if not self.has("max_tokens"):
+        field = self.fields.get("max_tokens")
+        if field is None or not given(field):
             return None
-        raw = memoryview(self.fields["max_tokens"])
+        raw = memoryview(field)
         if raw[0] not in b"-0123456789":
             raise RequestError("max_tokens: Input should be a valid integer")
         shown = bytes(raw[:MAX_SHOWN_CHARS]).decode()
@@ -131,7 +133,7 @@ class MessagesBody:
         config = self._typed("output_config", _CONFIG, "dictionary")
         self.has_effort = config is not None and len(memoryview(config.effort)) > 0
         """Whether `output_config` has an effort, be it null: what the client wrote is never replaced."""
-        if config is None or _is_null(config.effort):
+        if config is None or not given(config.effort):
             return None
         try:
             return _STR.decode(config.effort)
@@ -140,7 +142,7 @@ class MessagesBody:
 
     def _typed(self, name: str, decoder: msgspec.json.Decoder[_T], kind: str) -> _T | None:
         raw = self.fields.get(name)
-        if raw is None or (len(memoryview(raw)) == 4 and bytes(raw) == b"null"):
+        if raw is None or not given(raw):
             return None
         try:
             return decoder.decode(raw)
@@ -149,11 +151,6 @@ class MessagesBody:
         except RecursionError:
             # The scan accepted it from a shallower stack: how deep is too deep depends on who calls.
             raise _too_deep() from None
-
-    def has(self, name: str) -> bool:
-        """Whether the client sent the top-level field with anything but null."""
-        raw = self.fields.get(name)
-        return raw is not None and bytes(memoryview(raw)[:4]) != b"null"
 
     @property
     def thinking_type(self) -> str | None:
@@ -250,12 +247,6 @@ class MessagesBody:
             return start, end, b"{" + value + b"}"
         empty = self.raw[_skip(self.raw, start + 1)] == b"}"[0]
         return start + 1, start + 1, value + (b"" if empty else b",")
-
-
-def _is_null(raw: msgspec.Raw) -> bool:
-    """Whether a member is absent (an empty `Raw`) or null."""
-    view = memoryview(raw)
-    return len(view) == 0 or bytes(view[:4]) == b"null"
 
 
 def _text(raw: msgspec.Raw) -> str | None:
