@@ -1,8 +1,11 @@
-"""What all tests share: how Hypothesis runs here."""
+"""What all tests share: how Hypothesis runs here, and a PostgreSQL server for the run."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
+from postgres_server import PostgresServer, available, running
 
 # In continuous integration the same examples every time; elsewhere new ones, so that the search goes on.
 # No deadline: the machines that run this are shared, and a slow example is not a wrong one.
@@ -13,3 +16,18 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("trimtab")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server for all tests of a process; do not stop it, make your own for that."""
+    if not available():
+        pytest.skip("PostgreSQL is not installed here (apt-get install postgresql)")
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """An empty database."""
+    return postgres_server.new_database()

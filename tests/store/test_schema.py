@@ -9,7 +9,10 @@ import pytest
 from trimtab.errors import StoreError
 from trimtab.records import Outcome
 from trimtab.store import Store
-from trimtab.store.schema import LATEST, MIGRATIONS, migrate, version_of
+from trimtab.store.schema import migrate, version_of
+from trimtab.store.steps import load_steps
+
+LATEST = len(load_steps("sqlite"))
 
 # A file of schema 1 as the first Trimtab wrote it. Frozen: never change this text.
 SCHEMA_1 = """
@@ -84,7 +87,7 @@ def test_a_file_of_the_first_schema_opens_with_its_records_and_takes_new_ones(
 def test_each_step_is_dated(tmp_path: Path) -> None:
     connection = apsw.Connection(str(tmp_path / "a.db"))
     migrate(connection, lambda: 77)
-    assert connection.execute("SELECT * FROM schema_version").fetchall() == [
+    assert connection.execute("SELECT version, at_ms FROM schema_version").fetchall() == [
         (step, 77) for step in range(1, LATEST + 1)
     ]
     connection.close()
@@ -120,7 +123,7 @@ def test_a_file_from_the_future_is_refused_in_one_line(tmp_path: Path, open_at: 
     path = tmp_path / "a.db"
     open_at(path).close(5)
     connection = apsw.Connection(str(path))
-    connection.execute("INSERT INTO schema_version VALUES (?, 1)", (LATEST + 1,))
+    connection.execute("INSERT INTO schema_version VALUES (?, 1, ?)", (LATEST + 1, LATEST + 1))
     connection.close()
     with pytest.raises(
         StoreError, match=rf"^store .*a\.db: its schema is {LATEST + 1} and .* knows {LATEST}; run the"
@@ -139,5 +142,15 @@ def test_another_programs_database_is_not_touched(tmp_path: Path, open_at: Calla
     assert path.read_bytes() == before
 
 
-def test_the_number_of_steps_is_known() -> None:
-    assert len(MIGRATIONS) == LATEST >= 2
+def test_a_file_one_step_ahead_is_used_when_that_step_allows_it(tmp_path: Path) -> None:
+    connection = apsw.Connection(str(tmp_path / "a.db"))
+    migrate(connection, lambda: 1)
+    migrate(connection, lambda: 1, load_steps("sqlite")[:-1])
+    with pytest.raises(StoreError, match="run the newer Trimtab"):
+        migrate(connection, lambda: 1, load_steps("sqlite")[:-2])
+    connection.close()
+
+
+def test_the_steps_are_numbered_and_work_with_at_most_one_version_back() -> None:
+    for step in load_steps("sqlite"):
+        assert step.works_with in (step.number, step.number - 1), step.name

@@ -3,13 +3,17 @@
 Units: money in integer nano-dollars, time in milliseconds or Unix milliseconds, tokens in tokens.
 """
 
+from trimtab.records.caller import NOBODY, Caller, Limits
 from trimtab.records.ids import RequestId, new_request_id
 from trimtab.records.outcome import MAX_ERROR_CHARS, Attempt, CostSource, Outcome, Plan, Purpose
 
 __all__ = [
     "MAX_ERROR_CHARS",
+    "NOBODY",
     "Attempt",
+    "Caller",
     "CostSource",
+    "Limits",
     "Outcome",
     "Plan",
     "Purpose",

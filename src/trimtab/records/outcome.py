@@ -18,9 +18,9 @@ came (cut, unreadable), so an upper estimate stands. `unbilled`: refused before 
 MAX_ERROR_CHARS = 300
 """Characters of an error that a record keeps, whoever wrote it."""
 
-Result = Literal["ok", "error", "truncated", "cancelled"]
+Result = Literal["ok", "error", "truncated", "cancelled", "unknown"]
 """`ok`: a whole answer. `error`: an error answer, or none. `truncated`: the platform cut the answer.
-`cancelled`: the client went away."""
+`cancelled`: the client went away. `unknown`: our process died while the call was under way."""
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -89,6 +89,11 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     adaptations: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     parent: RequestId | None = None
+    key: str = ""
+    """Id of the key that the caller showed; empty for a caller without one."""
+    organisation: str = ""
+    team: str = ""
+    user: str = ""
     simulated: bool = False
     request_bytes: int = 0
     response_bytes: int = 0

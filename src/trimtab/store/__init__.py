@@ -5,7 +5,19 @@ Invariant: `put` never blocks and never raises, and no request's money or tokens
 a record that cannot be kept is folded into a gap that `totals` counts.
 """
 
-from trimtab.store.opening import open_store
+from trimtab.store.database import Database, Row, Transaction
+from trimtab.store.opening import open_database, open_store
 from trimtab.store.seam import Store, StoreSettings, StoreStatus, TokenCounts, Totals
 
-__all__ = ["Store", "StoreSettings", "StoreStatus", "TokenCounts", "Totals", "open_store"]
+__all__ = [
+    "Database",
+    "Row",
+    "Store",
+    "StoreSettings",
+    "StoreStatus",
+    "TokenCounts",
+    "Totals",
+    "Transaction",
+    "open_database",
+    "open_store",
+]

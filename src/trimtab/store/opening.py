@@ -1,18 +1,24 @@
-"""From `store.url` to a store: the one place that knows which engines there are.
+"""From `store.url` to a store or a database: the one place that knows which engines there are.
 
 What it is not: an engine. Invariant: a URL is never echoed beyond its scheme when it could hold a password.
 """
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
 
-from trimtab.config import fail
+from trimtab.config import Secret, fail
+from trimtab.errors import ConfigError
+from trimtab.store.database import Database
+from trimtab.store.postgres_database import PostgresDatabase
 from trimtab.store.seam import Store, StoreSettings
 from trimtab.store.sqlite import SQLiteStore
+from trimtab.store.sqlite_database import SQLiteDatabase
 
 _WHERE = "store.url"
 _SQLITE = "sqlite:///"
 _FORM = "write it as 'sqlite:///relative/path.db' or 'sqlite:////absolute/path.db'"
+_POSTGRES = ("postgresql", "postgres")
 
 
 def open_store(
@@ -26,17 +32,66 @@ def open_store(
     `on_problem` gets one line when trouble begins and one when it is over, from the writer thread. Blocks.
     Raises `ConfigError` for the URL and `StoreError` (`StoreLocked`) with one line for everything else.
     """
+    if is_postgres(settings):
+        fail(_WHERE, "postgresql://...", f"this version has SQLite only; {_FORM}")
     return SQLiteStore(sqlite_path(settings.url), settings, clock_ms=clock_ms, on_problem=on_problem)
+
+
+def open_database(settings: StoreSettings, *, clock_ms: Callable[[], int]) -> Database:
+    """The tables that are not records, creating and migrating them as needed. Blocks.
+
+    Raises `ConfigError` for the URL (or a missing extra) and `StoreError` for everything else.
+    """
+    if is_postgres(settings):
+        return PostgresDatabase(postgres_url(settings), clock_ms)
+    return SQLiteDatabase(sqlite_path(settings.url), clock_ms)
+
+
+def is_postgres(settings: StoreSettings) -> bool:
+    """Whether the store is a PostgreSQL database. Raises `ConfigError`."""
+    return _resolved(settings.url).partition("://")[0] in _POSTGRES
+
+
+def postgres_url(settings: StoreSettings) -> str:
+    """The URL with its password, for the driver only. Raises `ConfigError`."""
+    url = _resolved(settings.url)
+    parts = urlsplit(url)
+    if parts.password is not None and url == settings.url:
+        raise ConfigError(
+            _WHERE,
+            "holds a password; give it by reference: password = 'env:NAME' beside the URL, "
+            "or the whole URL as 'env:DATABASE_URL'",
+        )
+    if settings.password is None:
+        return url
+    if parts.username is None:
+        raise ConfigError(
+            _WHERE, "names no user, but store.password is set; write postgresql://user@host/database"
+        )
+    at = parts.netloc.rpartition("@")[2]
+    named = f"{parts.username}:{quote(settings.password.reveal(), safe='')}@{at}"
+    return urlunsplit(parts._replace(netloc=named))
+
+
+def _resolved(url: str) -> str:
+    if not url.startswith(("env:", "file:")):
+        return url
+    try:
+        return Secret.resolve(url).reveal()
+    except ValueError as problem:
+        raise ConfigError(_WHERE, str(problem)) from None
 
 
 def sqlite_path(url: str) -> Path:
     """The file that a URL names, absolute. Raises `ConfigError`."""
+    url = _resolved(url)
     scheme, colon, _ = url.partition("://")
     if colon and scheme != "sqlite":
-        shown = f"{scheme}://..."
-        if scheme.partition("+")[0] in ("postgres", "postgresql"):
-            fail(_WHERE, shown, f"this version has SQLite only; {_FORM}")
-        fail(_WHERE, shown, f"no such engine; {_FORM}")
+        fail(
+            _WHERE,
+            f"{scheme}://...",
+            f"no such engine; write 'postgresql://user@host/database', or {_FORM[9:]}",
+        )
     name = url.removeprefix(_SQLITE)
     if not url.startswith(_SQLITE) or not name or name.endswith("/"):
         fail(_WHERE, url, f"names no file; {_FORM}")

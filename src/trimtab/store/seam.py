@@ -7,6 +7,7 @@ from typing import Annotated, Protocol
 
 import msgspec
 
+from trimtab.config import Secret
 from trimtab.records import Outcome
 
 
@@ -14,7 +15,10 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `[store]` section."""
 
     url: str = "sqlite:///trimtab.db"
-    """`sqlite:///relative/path` or `sqlite:////absolute/path`."""
+    """`sqlite:///relative/path`, `sqlite:////absolute/path`, `postgresql://user@host/database`, or a reference
+    (`env:DATABASE_URL`)."""
+    password: Secret | None = None
+    """PostgreSQL only: the user's password, by reference. PGPASSWORD and .pgpass work too."""
     queue_max: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 50_000
     """Records that may wait in memory. Beyond it only their totals are kept; see docs/store.md."""
     batch_ms: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100

@@ -1,0 +1,2 @@
+-- Keys on records, roll-ups, and what each key has spent.
+-- works with: 3

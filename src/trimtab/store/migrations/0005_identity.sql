@@ -1,0 +1,2 @@
+-- Organisations, teams, users, keys, and the audit trail of changes.
+-- works with: 4

@@ -1,0 +1,2 @@
+-- Slices of limits that are leased to processes.
+-- works with: 5

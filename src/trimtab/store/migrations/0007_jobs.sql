@@ -1,0 +1,2 @@
+-- Durable jobs.
+-- works with: 6

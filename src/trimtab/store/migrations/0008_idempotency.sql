@@ -1,0 +1,2 @@
+-- Idempotency keys.
+-- works with: 7

@@ -1,0 +1,93 @@
+"""A PostgreSQL server of our own for a test run, from Debian's packages: a socket in a private directory, no network."""
+
+import contextlib
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+_numbers = itertools.count(1)
+
+
+def available() -> bool:
+    """Whether this machine has PostgreSQL's programs."""
+    return bool(BINARIES)
+
+
+class PostgresServer:
+    """One cluster. As root it runs under the account `postgres`, which the packages make."""
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="trimtab-pg-"))
+        self.socket_dir = self.home / "s"
+        self.data = self.home / "data"
+        self.socket_dir.mkdir()
+        self._durable = durable
+        self._user = "postgres" if os.geteuid() == 0 else None
+        if self._user is not None:
+            for path in (self.home, self.socket_dir):
+                shutil.chown(path, self._user)
+        self._call(
+            "initdb", "-D", str(self.data), "-U", "trimtab", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"
+        )
+        self.start()
+
+    def url(self, database: str) -> str:
+        return f"postgresql://trimtab@/{database}?host={self.socket_dir}"
+
+    def start(self) -> None:
+        settings = (
+            f"-c listen_addresses='' -c unix_socket_directories={self.socket_dir} -c max_connections=120"
+        )
+        if not self._durable:
+            settings += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+        self._call(
+            "pg_ctl", "-D", str(self.data), "-w", "-l", str(self.home / "log"), "-o", settings, "start"
+        )
+
+    def stop(self, mode: str = "fast") -> None:
+        """`immediate` is like a crash."""
+        self._call("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        name = f"t{os.getpid()}_{next(_numbers)}"
+        self._call("createdb", "-h", str(self.socket_dir), "-U", "trimtab", name)
+        return self.url(name)
+
+    def remove(self) -> None:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.stop("immediate")
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def _call(self, program: str, *arguments: str) -> None:
+        # Not through a pipe: a started server would keep it open.
+        with tempfile.TemporaryFile() as output:
+            done = subprocess.run(
+                [BINARIES[-1] / program, *arguments],
+                user=self._user,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, "LC_ALL": "C"},
+                check=False,
+            )
+            output.seek(0)
+            if done.returncode:
+                raise subprocess.CalledProcessError(
+                    done.returncode, program, output.read().decode(errors="replace")
+                )
+
+
+@contextlib.contextmanager
+def running(*, durable: bool = False) -> Iterator[PostgresServer]:
+    server = PostgresServer(durable=durable)
+    try:
+        yield server
+    finally:
+        server.remove()
