@@ -1,6 +1,6 @@
 """Metrics: names and labels that dashboards rely on."""
 
-from trimtab.telemetry import Metrics
+from trimtab.telemetry import Metrics, names
 
 
 def test_the_exposition_has_every_metric_with_closed_labels() -> None:
@@ -11,7 +11,8 @@ def test_the_exposition_has_every_metric_with_closed_labels() -> None:
     metrics.tokens("m", "input", 5, True)
     metrics.tokens("m", "input", None, True)
     metrics.upstream_error("p", "no_answer")
-    metrics.watch("trimtab_held_usd", "held", lambda: 2.5)
+    metrics.watch(names.HELD_USD, lambda: 2.5)
+    metrics.watch(names.RECORDS_DROPPED, lambda: 3)
     text = metrics.render().decode()
     for line in (
         'trimtab_requests_total{endpoint="messages",model="m",platform="p",result="ok",simulated="false"} 1.0',
@@ -21,6 +22,7 @@ def test_the_exposition_has_every_metric_with_closed_labels() -> None:
         'trimtab_request_seconds_count{endpoint="messages",stream="true"} 1.0',
         "trimtab_first_content_seconds_count 1.0",
         "trimtab_held_usd 2.5",
+        "trimtab_records_dropped_total 3.0",
     ):
         assert line in text, text
     assert 'source="unbilled"' not in text

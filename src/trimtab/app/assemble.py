@@ -16,7 +16,7 @@ from trimtab.providers.simulator import Simulator, SimulatorProvider, SimulatorS
 from trimtab.records import RequestId, new_request_id
 from trimtab.routing import Place, TierRouter
 from trimtab.store import Store, open_store
-from trimtab.telemetry import Metrics
+from trimtab.telemetry import Metrics, names
 
 
 def unix_ms() -> int:
@@ -121,17 +121,10 @@ def open_records(settings: Settings, on_problem: Callable[[str], None] | None) -
 
 
 def _watch(metrics: Metrics, store: Store, ledger: Ledger, state: ServingState) -> None:
-    metrics.watch("trimtab_in_flight_requests", "Requests being answered now.", lambda: state.in_flight)
-    metrics.watch("trimtab_records_queued", "Records waiting to be written.", lambda: store.status().queued)
-    metrics.watch("trimtab_records_written", "Records written.", lambda: store.status().written)
-    metrics.watch(
-        "trimtab_records_dropped",
-        "Records folded into gaps; their money is kept.",
-        lambda: store.status().dropped,
-    )
-    metrics.watch("trimtab_held_usd", "Reserved for calls in flight.", lambda: ledger.held() / 1e9)
-    metrics.watch(
-        "trimtab_held_simulated_usd",
-        "Reserved for simulated calls in flight; no real money.",
-        lambda: ledger.held(simulated=True) / 1e9,
-    )
+    metrics.watch(names.IN_FLIGHT, lambda: state.in_flight)
+    metrics.watch(names.STORE_WRITABLE, lambda: store.status().writable)
+    metrics.watch(names.RECORDS_QUEUED, lambda: store.status().queued)
+    metrics.watch(names.RECORDS_WRITTEN, lambda: store.status().written)
+    metrics.watch(names.RECORDS_DROPPED, lambda: store.status().dropped)
+    metrics.watch(names.HELD_USD, lambda: ledger.held() / 1e9)
+    metrics.watch(names.HELD_SIMULATED_USD, lambda: ledger.held(simulated=True) / 1e9)

@@ -3,6 +3,7 @@
 Fails open: nothing here may stop a request.
 """
 
+from trimtab.telemetry import names
 from trimtab.telemetry.metrics import Metrics
 
-__all__ = ["Metrics"]
+__all__ = ["Metrics", "names"]

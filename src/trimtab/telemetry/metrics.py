@@ -4,9 +4,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
+
+from trimtab.telemetry import names
+from trimtab.telemetry.names import Instrument
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -32,62 +35,25 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = _Children(
-            Counter(
-                "trimtab_requests",
-                "Requests answered, by what served them.",
-                ("endpoint", "model", "platform", "result", "simulated"),
-                registry=self.registry,
-            )
-        )
-        self._tokens = _Children(
-            Counter(
-                "trimtab_tokens",
-                "Tokens as the platforms reported them.",
-                ("model", "kind", "simulated"),
-                registry=self.registry,
-            )
-        )
-        self._cost = _Children(
-            Counter(
-                "trimtab_cost_usd",
-                "Cost of all attempts in US dollars, estimates included.",
-                ("model", "platform", "source", "simulated"),
-                registry=self.registry,
-            )
-        )
-        self._duration = _Children(
-            Histogram(
-                "trimtab_request_seconds",
-                "From the arrival of a request to the end of its answer.",
-                ("endpoint", "stream"),
-                buckets=_SECONDS,
-                registry=self.registry,
-            )
-        )
-        self._first_content = Histogram(
-            "trimtab_first_content_seconds",
-            "From sending upstream to the first content event of a stream.",
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._upstream_errors = _Children(
-            Counter(
-                "trimtab_upstream_errors",
-                "Attempts that ended without a proper answer, by what broke.",
-                ("platform", "kind"),
-                registry=self.registry,
-            )
-        )
-        self.invalid_streams = Counter(
-            "trimtab_invalid_streams",
-            "Upstream streams that broke the event rules (counted in debug mode only).",
-            registry=self.registry,
-        )
+        self._requests = _Children(self._counter(names.REQUESTS))
+        self._tokens = _Children(self._counter(names.TOKENS))
+        self._cost = _Children(self._counter(names.COST_USD))
+        self._duration = _Children(self._histogram(names.REQUEST_SECONDS))
+        self._first_content = self._histogram(names.FIRST_CONTENT_SECONDS)
+        self._upstream_errors = _Children(self._counter(names.UPSTREAM_ERRORS))
+        self._limits_refused = _Children(self._counter(names.LIMITS_REFUSED))
+        self._telemetry_dropped = self._counter(names.TELEMETRY_DROPPED)
+        self.invalid_streams = self._counter(names.INVALID_STREAMS)
 
-    def watch(self, name: str, description: str, read: Callable[[], float]) -> None:
-        """Add a gauge whose value is read at each scrape."""
-        self.registry.register(_Reading(name, description, read))
+    def _counter(self, what: Instrument) -> Counter:
+        return Counter(what.name, what.help, what.labels, registry=self.registry)
+
+    def _histogram(self, what: Instrument) -> Histogram:
+        return Histogram(what.name, what.help, what.labels, buckets=_SECONDS, registry=self.registry)
+
+    def watch(self, what: Instrument, read: Callable[[], float]) -> None:
+        """Add a gauge, or a counter without labels, whose value is read at each scrape."""
+        self.registry.register(_Reading(what, read))
 
     def request(
         self,
@@ -127,17 +93,28 @@ class Metrics:
         """Count an attempt that got no proper answer."""
         self._upstream_errors[platform, kind].inc()
 
+    def limit_refused(self, limit: str) -> None:
+        """Count a request that a limit of its key refused; `limit` is one of a closed set."""
+        self._limits_refused[limit,].inc()
+
+    def telemetry_dropped(self) -> None:
+        """Count a finished request that neither the access log nor the traces will show."""
+        self._telemetry_dropped.inc()
+
     def render(self) -> bytes:
         """The exposition text (Prometheus text format 0.0.4)."""
         return generate_latest(self.registry)
 
 
 class _Reading(Collector):
-    def __init__(self, name: str, description: str, read: Callable[[], float]) -> None:
-        self._name, self._description, self._read = name, description, read
+    def __init__(self, what: Instrument, read: Callable[[], float]) -> None:
+        self._what, self._read = what, read
 
     def collect(self) -> list[Metric]:
-        return [GaugeMetricFamily(self._name, self._description, value=self._read())]
+        what, value = self._what, self._read()
+        if what.kind == "counter":
+            return [CounterMetricFamily(what.name, what.help, value=value)]
+        return [GaugeMetricFamily(what.name, what.help, value=value)]
 
 
 def _flag(value: bool) -> str:

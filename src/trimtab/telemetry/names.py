@@ -1,0 +1,249 @@
+"""Every name that dashboards, alerts, trace searches and log filters rely on; nowhere else are such names written.
+
+What it is not: behaviour. Invariant: no label and no attribute holds message content or a value that a caller can
+invent at will, except where its description says so. docs/operations.md lists what is here; a test compares them.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+
+class Instrument(msgspec.Struct, frozen=True):
+    """One metric."""
+
+    name: str
+    """Without the `_total` that counters end in when they are read."""
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    """What one unit of it is; one sentence."""
+    labels: tuple[str, ...] = ()
+
+    @property
+    def exposed(self) -> str:
+        """The name to write in a query (of a histogram: the stem of `_bucket`, `_sum` and `_count`)."""
+        return f"{self.name}_total" if self.kind == "counter" else self.name
+
+
+# --- Metrics: requests and money ---
+
+REQUESTS: Final = Instrument(
+    "trimtab_requests",
+    "counter",
+    "Requests answered, by what served them.",
+    ("endpoint", "model", "platform", "result", "simulated"),
+)
+REQUEST_SECONDS: Final = Instrument(
+    "trimtab_request_seconds",
+    "histogram",
+    "From the arrival of a request to the end of its answer.",
+    ("endpoint", "stream"),
+)
+FIRST_CONTENT_SECONDS: Final = Instrument(
+    "trimtab_first_content_seconds",
+    "histogram",
+    "From sending upstream to the first content event of a stream.",
+)
+IN_FLIGHT: Final = Instrument("trimtab_in_flight_requests", "gauge", "Requests being answered now.")
+TOKENS: Final = Instrument(
+    "trimtab_tokens",
+    "counter",
+    "Tokens as the platforms reported them.",
+    ("model", "kind", "simulated"),
+)
+COST_USD: Final = Instrument(
+    "trimtab_cost_usd",
+    "counter",
+    "Cost of all attempts in US dollars, estimates included.",
+    ("model", "platform", "source", "simulated"),
+)
+HELD_USD: Final = Instrument("trimtab_held_usd", "gauge", "Reserved for calls in flight, in US dollars.")
+HELD_SIMULATED_USD: Final = Instrument(
+    "trimtab_held_simulated_usd", "gauge", "Reserved for simulated calls in flight; no real money."
+)
+LIMITS_REFUSED: Final = Instrument(
+    "trimtab_limits_refused",
+    "counter",
+    "Requests refused because a limit of their key was reached, by limit.",
+    ("limit",),
+)
+
+# --- Metrics: platforms ---
+
+UPSTREAM_ERRORS: Final = Instrument(
+    "trimtab_upstream_errors",
+    "counter",
+    "Attempts that ended without a proper answer, by what broke.",
+    ("platform", "kind"),
+)
+INVALID_STREAMS: Final = Instrument(
+    "trimtab_invalid_streams",
+    "counter",
+    "Upstream streams that broke the event rules (counted in debug mode only).",
+)
+
+# --- Metrics: records ---
+
+STORE_WRITABLE: Final = Instrument(
+    "trimtab_store_writable", "gauge", "1 while the last try to write records succeeded, else 0."
+)
+RECORDS_QUEUED: Final = Instrument("trimtab_records_queued", "gauge", "Records waiting to be written.")
+RECORDS_WRITTEN: Final = Instrument("trimtab_records_written", "counter", "Records written.")
+RECORDS_DROPPED: Final = Instrument(
+    "trimtab_records_dropped", "counter", "Records folded into gaps; their money is kept."
+)
+
+# --- Metrics: the processes themselves ---
+
+WORKERS_READY: Final = Instrument(
+    "trimtab_workers_ready", "gauge", "Worker processes that take requests now."
+)
+WORKER_RESTARTS: Final = Instrument(
+    "trimtab_worker_restarts", "counter", "Worker processes that ended unasked and were started again."
+)
+CONFIG_RELOADS: Final = Instrument(
+    "trimtab_config_reloads",
+    "counter",
+    "Configurations read while serving, by result: `applied`, or `refused` and the old one stayed.",
+    ("result",),
+)
+TELEMETRY_DROPPED: Final = Instrument(
+    "trimtab_telemetry_dropped",
+    "counter",
+    "Finished requests that neither the access log nor the traces show, because their queue was full.",
+)
+
+METRICS: Final[tuple[Instrument, ...]] = (
+    REQUESTS,
+    REQUEST_SECONDS,
+    FIRST_CONTENT_SECONDS,
+    IN_FLIGHT,
+    TOKENS,
+    COST_USD,
+    HELD_USD,
+    HELD_SIMULATED_USD,
+    LIMITS_REFUSED,
+    UPSTREAM_ERRORS,
+    INVALID_STREAMS,
+    STORE_WRITABLE,
+    RECORDS_QUEUED,
+    RECORDS_WRITTEN,
+    RECORDS_DROPPED,
+    WORKERS_READY,
+    WORKER_RESTARTS,
+    CONFIG_RELOADS,
+    TELEMETRY_DROPPED,
+)
+"""All of them, in the order of the documentation."""
+
+# --- Span attributes of the OpenTelemetry conventions ---
+# Source: open-telemetry/semantic-conventions-genai and the HTTP conventions (2026-11). The generative-AI names are
+# still in development, so they are written here and not taken from a package that renames them.
+
+GENAI_OPERATION: Final = "gen_ai.operation.name"
+GENAI_PROVIDER: Final = "gen_ai.provider.name"
+GENAI_REQUEST_MODEL: Final = "gen_ai.request.model"
+GENAI_RESPONSE_MODEL: Final = "gen_ai.response.model"
+GENAI_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+GENAI_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+"""All input, cached or not, as the convention has it."""
+GENAI_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+GENAI_CACHE_READ_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+GENAI_CACHE_WRITE_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
+HTTP_METHOD: Final = "http.request.method"
+HTTP_ROUTE: Final = "http.route"
+HTTP_STATUS: Final = "http.response.status_code"
+ERROR_TYPE: Final = "error.type"
+
+# --- Our own span attributes ---
+
+SPAN_REQUEST: Final = "trimtab.request.id"
+SPAN_PURPOSE: Final = "trimtab.purpose"
+SPAN_RESULT: Final = "trimtab.result"
+SPAN_STREAM: Final = "trimtab.stream"
+SPAN_TIER: Final = "trimtab.tier"
+SPAN_ARM: Final = "trimtab.arm"
+SPAN_EFFORT: Final = "trimtab.effort"
+SPAN_PLATFORM: Final = "trimtab.platform"
+SPAN_KEY: Final = "trimtab.key.id"
+SPAN_COST_USD: Final = "trimtab.cost_usd"
+SPAN_COST_SOURCE: Final = "trimtab.cost_source"
+SPAN_FIRST_CONTENT_MS: Final = "trimtab.first_content_ms"
+SPAN_PLATFORM_REQUEST: Final = "trimtab.platform_request.id"
+SPAN_CONFIG_VERSION: Final = "trimtab.config.version"
+SPAN_CATALOGUE_VERSION: Final = "trimtab.catalogue.version"
+SPAN_SIMULATED: Final = "trimtab.simulated"
+
+# --- Resource attributes ---
+
+SERVICE_NAME: Final = "service.name"
+SERVICE_VERSION: Final = "service.version"
+SERVICE_INSTANCE: Final = "service.instance.id"
+WORKER: Final = "trimtab.worker"
+
+# --- Fields of a log line in JSON ---
+
+LOG_TIME: Final = "ts"
+LOG_LEVEL: Final = "level"
+LOG_LOGGER: Final = "logger"
+LOG_MESSAGE: Final = "message"
+LOG_REQUEST: Final = "request"
+LOG_PROCESS: Final = "process"
+LOG_WORKER: Final = "worker"
+LOG_EXCEPTION: Final = "exception"
+
+LOG_FIELDS: Final = (
+    LOG_TIME,
+    LOG_LEVEL,
+    LOG_LOGGER,
+    LOG_MESSAGE,
+    LOG_REQUEST,
+    LOG_PROCESS,
+    LOG_WORKER,
+    LOG_EXCEPTION,
+)
+
+# --- Fields of an access line, besides those of every log line ---
+
+ACCESS_LOGGER: Final = "trimtab.access"
+
+ACCESS_KEY: Final = "key"
+ACCESS_METHOD: Final = "method"
+ACCESS_PATH: Final = "path"
+ACCESS_ENDPOINT: Final = "endpoint"
+ACCESS_REQUESTED_MODEL: Final = "requested_model"
+"""What the client named: a value that a caller invents, cut to 80 characters."""
+ACCESS_MODEL: Final = "model"
+ACCESS_ARM: Final = "arm"
+ACCESS_PLATFORM: Final = "platform"
+ACCESS_STATUS: Final = "status"
+ACCESS_RESULT: Final = "result"
+ACCESS_ERROR: Final = "error_type"
+ACCESS_COST_USD: Final = "cost_usd"
+ACCESS_COST_SOURCE: Final = "cost_source"
+ACCESS_INPUT_TOKENS: Final = "input_tokens"
+ACCESS_OUTPUT_TOKENS: Final = "output_tokens"
+ACCESS_STREAM: Final = "stream"
+ACCESS_TOTAL_MS: Final = "total_ms"
+ACCESS_SIMULATED: Final = "simulated"
+
+ACCESS_FIELDS: Final = (
+    ACCESS_METHOD,
+    ACCESS_PATH,
+    ACCESS_ENDPOINT,
+    ACCESS_KEY,
+    ACCESS_REQUESTED_MODEL,
+    ACCESS_MODEL,
+    ACCESS_ARM,
+    ACCESS_PLATFORM,
+    ACCESS_STATUS,
+    ACCESS_RESULT,
+    ACCESS_ERROR,
+    ACCESS_COST_USD,
+    ACCESS_COST_SOURCE,
+    ACCESS_INPUT_TOKENS,
+    ACCESS_OUTPUT_TOKENS,
+    ACCESS_STREAM,
+    ACCESS_TOTAL_MS,
+    ACCESS_SIMULATED,
+)
