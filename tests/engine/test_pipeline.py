@@ -12,6 +12,7 @@ from trimtab.catalogue import Catalogue, TierSettings, resolve_tiers
 from trimtab.engine import Inbound, Ledger, Metered, Pipeline, Recorder, Runtime
 from trimtab.errors import (
     NotFound,
+    PermissionDenied,
     RequestError,
     TrimtabError,
     UpstreamBroken,
@@ -21,7 +22,7 @@ from trimtab.errors import (
 )
 from trimtab.messages import Usage, encode_event
 from trimtab.providers import Call, Headers
-from trimtab.records import Outcome, RequestId
+from trimtab.records import Caller, Outcome, RequestId
 from trimtab.routing import Place, TierRouter
 from trimtab.telemetry import Metrics
 
@@ -648,7 +649,7 @@ def test_sessions_header_then_user_id_then_stable_prefix() -> None:
     assert session({"metadata": {"user_id": "u"}}, own={"x-trimtab-session": "s1"}) == "h:s1"
     first = session({"metadata": {"user_id": "u"}})
     assert first.startswith("u:")
-    assert first != session({"metadata": {"user_id": "u"}}, key_id="other")
+    assert first != session({"metadata": {"user_id": "u"}}, caller=Caller(key="other"))
     turns = [
         {"role": "user", "content": "hi"},
         {"role": "assistant", "content": "yo"},
@@ -656,7 +657,7 @@ def test_sessions_header_then_user_id_then_stable_prefix() -> None:
     ]
     assert session({}) == session({"messages": turns})
     assert session({}) != session({"system": "be brief"})
-    assert session({}) != session({}, key_id="other")
+    assert session({}) != session({}, caller=Caller(key="other"))
     assert session({"metadata": {"user_id": None}}).startswith("p:")
 
 
@@ -690,3 +691,14 @@ def test_a_hold_settles_once() -> None:
     assert (ledger.held(), ledger.spent()) == (0, 4)
     with pytest.raises(ValueError, match="settled already"):
         ledger.settle(hold, NanoUSD(4))
+
+
+def test_records_say_whose_key_it_was_also_of_a_request_that_was_refused() -> None:
+    caller = Caller(key="key_1", organisation="acme", team="red", user="ann", models=("claude-opus-4-7",))
+    b = bench(message({}))
+    b.ask({"model": "claude-opus-4-7"}, caller=caller)
+    with pytest.raises(PermissionDenied):
+        b.ask({"model": "claude-haiku-4-5"}, caller=caller)
+    assert [
+        (record.result, record.key, record.organisation, record.team, record.user) for record in b.records
+    ] == [("ok", "key_1", "acme", "red", "ann"), ("error", "key_1", "acme", "red", "ann")]

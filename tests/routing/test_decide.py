@@ -3,7 +3,7 @@
 import pytest
 
 from trimtab.catalogue import Catalogue, TierSettings, resolve_tiers
-from trimtab.errors import NotFound
+from trimtab.errors import NotFound, PermissionDenied
 from trimtab.routing import Ask, Place, TierRouter
 
 CATALOGUE = Catalogue.load()
@@ -47,3 +47,44 @@ def test_decisions_are_pure_and_say_why() -> None:
     )
     assert (str(plan.arm), plan.propensity) == ("claude-opus-4-7@xhigh", 1.0)
     assert r.decide(Ask(model="trimtab/auto")).plan.reasons == ("trimtab/auto is the default tier",)
+
+
+def test_a_key_may_use_the_models_that_it_is_permitted_by_name_alias_or_tier() -> None:
+    r = router(("claude", "anthropic"))
+    models = ("claude-opus-4-5-20251101", "claude-sonnet-4-6")
+    assert r.decide(Ask(model="claude-opus-4-5", models=models)).plan.arm.model == models[0]
+    assert r.decide(Ask(model="trimtab/auto", models=models)).plan.arm.model == models[1]
+    with pytest.raises(
+        PermissionDenied, match=r"'claude-haiku-4-5-20251001', which .* may use claude-opus-4-5"
+    ):
+        r.decide(Ask(model="claude-haiku-4-5", models=models))
+    with pytest.raises(
+        PermissionDenied, match=r"tier escalation is 'claude-opus-4-7', which this key may not use"
+    ):
+        r.decide(Ask(model="trimtab/escalation", models=models))
+    with pytest.raises(PermissionDenied, match="may use none"):
+        r.decide(Ask(model="claude-haiku-4-5", models=()))
+
+
+def test_a_key_may_name_the_tiers_that_it_is_permitted_and_auto_counts_as_what_it_means() -> None:
+    r = router(("claude", "anthropic"))
+    assert r.decide(Ask(model="trimtab/fast", tiers=("fast",))).plan.tier == "fast"
+    with pytest.raises(PermissionDenied, match=r"'trimtab/control' is tier control, .* may name fast$"):
+        r.decide(Ask(model="trimtab/control", tiers=("fast",)))
+    with pytest.raises(PermissionDenied, match=r"'trimtab/auto' is tier default, .* may name fast$"):
+        r.decide(Ask(model="trimtab/auto", tiers=("fast",)))
+    auto = r.decide(Ask(model="trimtab/auto", tiers=("fast",), default_tier="fast")).plan
+    assert (auto.tier, auto.reasons[0]) == ("fast", "trimtab/auto is the default tier of this key, fast")
+    assert r.decide(Ask(model="claude-opus-4-7", tiers=("fast",))).plan.tier is None, "a pin names no tier"
+
+
+def test_a_key_reaches_only_the_platform_entries_that_it_is_permitted() -> None:
+    both = router(("aws", "bedrock"), ("claude", "anthropic"))
+    assert both.decide(Ask(model="claude-opus-4-6", platforms=("claude",))).plan.platform == "claude"
+    with pytest.raises(PermissionDenied, match=r"no platform that this key may use \(azure\)"):
+        both.decide(Ask(model="claude-opus-4-6", platforms=("azure",)))
+
+
+def test_an_unknown_model_is_unknown_whatever_the_key_may_use() -> None:
+    with pytest.raises(NotFound):
+        router(("claude", "anthropic")).decide(Ask(model="claude-opus-99", models=("claude-opus-4-7",)))

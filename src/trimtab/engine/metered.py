@@ -25,7 +25,17 @@ from trimtab.errors import (
 )
 from trimtab.messages import ReplyMeter, ServerToolUse, StreamMeter, StreamValidator, Usage
 from trimtab.providers import Call, Headers, Provider, Reply
-from trimtab.records import MAX_ERROR_CHARS, Attempt, CostSource, Outcome, Plan, Purpose, RequestId
+from trimtab.records import (
+    MAX_ERROR_CHARS,
+    NOBODY,
+    Attempt,
+    Caller,
+    CostSource,
+    Outcome,
+    Plan,
+    Purpose,
+    RequestId,
+)
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """A whole JSON answer is collected before it goes on (its cost is a header); larger ones are refused."""
@@ -56,6 +66,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One call to be made, with everything that its record will say."""
 
     id: RequestId
+    caller: Caller = NOBODY
     purpose: Purpose
     endpoint: Literal["messages", "count_tokens"]
     requested_model: str
@@ -422,6 +433,10 @@ class MeteredReply:
             adaptations=job.adaptations,
             tags=job.tags,
             parent=job.parent,
+            key=job.caller.key,
+            organisation=job.caller.organisation,
+            team=job.caller.team,
+            user=job.caller.user,
             simulated=self.simulated,
             request_bytes=job.request_bytes,
             response_bytes=self._bytes,

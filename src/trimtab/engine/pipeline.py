@@ -13,7 +13,7 @@ from trimtab.engine.session import session_of
 from trimtab.errors import RequestError, shortened
 from trimtab.messages import MessagesBody, named_model
 from trimtab.providers import Call, Headers, Provider
-from trimtab.records import MAX_ERROR_CHARS, Outcome, RequestId
+from trimtab.records import MAX_ERROR_CHARS, NOBODY, Caller, Outcome, RequestId
 from trimtab.routing import Ask, Decision
 
 API_VERSIONS = ("2023-06-01", "2026-10-21")
@@ -38,7 +38,7 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """The `x-trimtab-` headers."""
     arrived_ms: int
     arrived: float
-    key_id: str = ""
+    caller: Caller = NOBODY
 
 
 class Decide(Protocol):
@@ -80,6 +80,7 @@ class Pipeline:
         _check_own(inbound.own)
         answers = inbound.endpoint == "messages"
         thinking = body.thinking_type
+        caller = inbound.caller
         decision = self._router.decide(
             Ask(
                 model=body.model,
@@ -87,6 +88,10 @@ class Pipeline:
                 wanted_effort=inbound.own.get("x-trimtab-effort"),
                 thinking=thinking,
                 accepts_effort=answers and (body.effort is not None or not body.has_effort),
+                models=caller.models,
+                tiers=caller.tiers,
+                platforms=caller.platforms,
+                default_tier=caller.default_tier,
             )
         )
         provider = self._providers[decision.plan.platform]
@@ -94,10 +99,11 @@ class Pipeline:
         model = decision.model
         return Job(
             id=inbound.id,
+            caller=caller,
             purpose="live",
             endpoint=inbound.endpoint,
             requested_model=body.model,
-            session=session_of(body, inbound.own.get("x-trimtab-session"), inbound.key_id),
+            session=session_of(body, inbound.own.get("x-trimtab-session"), inbound.caller.key),
             plan=decision.plan,
             model=model,
             send_model=decision.send_model,
@@ -127,7 +133,7 @@ class Pipeline:
         )
 
     def _refuse(self, inbound: Inbound, body: MessagesBody | None, problem: RequestError) -> None:
-        runtime = self._metered.runtime
+        runtime, caller = self._metered.runtime, inbound.caller
         self._metered.recorder.record(
             Outcome(
                 id=inbound.id,
@@ -141,6 +147,10 @@ class Pipeline:
                 status=problem.status,
                 stream=body is not None and body.stream,
                 error=shortened(f"{type(problem).__name__}: {problem}", MAX_ERROR_CHARS),
+                key=caller.key,
+                organisation=caller.organisation,
+                team=caller.team,
+                user=caller.user,
                 request_bytes=len(inbound.body),
                 total_ms=round((runtime.monotonic() - inbound.arrived) * 1000, 3),
                 config_version=runtime.config_version,

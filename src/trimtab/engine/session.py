@@ -12,7 +12,7 @@ from trimtab.messages import MessagesBody
 MAX_HEADER_CHARS = 256
 
 
-def session_of(body: MessagesBody, header: str | None, key_id: str) -> str:
+def session_of(body: MessagesBody, header: str | None, key: str) -> str:
     """The session id. Raises `RequestError` for a header that cannot be kept."""
     if header is not None:
         if not 0 < len(header) <= MAX_HEADER_CHARS or not header.isprintable():
@@ -21,7 +21,7 @@ def session_of(body: MessagesBody, header: str | None, key_id: str) -> str:
     user_id = body.user_id()
     if user_id is not None:
         # User ids can be long and personal: the hash is enough to tell conversations apart.
-        return "u:" + hashlib.sha256(f"{key_id}\0{user_id}".encode()).hexdigest()[:32]
+        return "u:" + hashlib.sha256(f"{key}\0{user_id}".encode()).hexdigest()[:32]
     digest = body.prefix_digest()
-    digest.update(key_id.encode())
+    digest.update(key.encode())
     return "p:" + digest.hexdigest()[:32]

@@ -2,6 +2,9 @@
 
 Effort, first found wins: the client's, `x-trimtab-effort`, the tier's, the model's own default. A tier never
 replaces what the client sent.
+
+What the caller's key permits is part of the question: it never changes which arm a request gets, except what
+`trimtab/auto` means; it refuses, or leaves out platform entries.
 """
 
 import difflib
@@ -9,7 +12,7 @@ import difflib
 import msgspec
 
 from trimtab.catalogue import EFFORTS, Arm, Catalogue, Effort, Model, Tiers
-from trimtab.errors import NotFound, RequestError, shortened
+from trimtab.errors import NotFound, PermissionDenied, RequestError, shortened
 from trimtab.records import Plan
 
 VIRTUAL_PREFIX = "trimtab/"
@@ -36,6 +39,14 @@ class Ask(msgspec.Struct, frozen=True):
     """`thinking.type` of the body, `None` when it has none."""
     accepts_effort: bool = True
     """False where no answer is made (token counting), or the client wrote an effort of null."""
+    models: tuple[str, ...] | None = None
+    """Catalogue ids that the caller may use, whether it names them or a tier means them; `None` is all."""
+    tiers: tuple[str, ...] | None = None
+    """Tiers that the caller may name; `None` is all."""
+    platforms: tuple[str, ...] | None = None
+    """Platform entries that the caller may use; `None` is all."""
+    default_tier: str | None = None
+    """What `trimtab/auto` means for this caller, where it is not the default tier."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -61,12 +72,20 @@ class TierRouter:
         )
 
     def decide(self, ask: Ask) -> Decision:
-        """The plan for a request. Raises `NotFound` (model) or `RequestError` (effort header)."""
-        tier, arm, reason = self._arm(ask.model)
+        """The plan for a request.
+
+        Raises `NotFound` (model), `PermissionDenied` (the caller's key) or `RequestError` (effort header).
+        """
+        tier, arm, reason = self._arm(ask)
         model = self._catalogue.find(arm.model)
         if model is None:
             raise self._unknown(arm.model)
-        place, send_model = self._place(model, arm.model)
+        if ask.models is not None and model.id not in ask.models:
+            meant = f"tier {tier} is {model.id!r}" if tier is not None else repr(model.id)
+            raise PermissionDenied(
+                f"model: {meant}, which this key may not use; it may use {_all(ask.models)}"
+            )
+        place, send_model = self._place(model, arm.model, ask.platforms)
         reasons = [reason]
         set_effort = None
         changes: list[str] = []
@@ -95,24 +114,39 @@ class TierRouter:
         )
         return Decision(plan, model, send_model, set_effort, set_adaptive)
 
-    def _arm(self, name: str) -> tuple[str | None, Arm, str]:
+    def _arm(self, ask: Ask) -> tuple[str | None, Arm, str]:
+        name = ask.model
         if not name.startswith(VIRTUAL_PREFIX):
             return None, Arm(name), "the request pins this model"
         tier = name[len(VIRTUAL_PREFIX) :]
         if tier == AUTO:
-            return "default", self._tiers.default, "trimtab/auto is the default tier"
+            tier = ask.default_tier or "default"
+            reason = "trimtab/auto is the default tier" + (
+                f" of this key, {tier}" if ask.default_tier else ""
+            )
+        else:
+            reason = f"the request names tier {tier}"
         arm = self._tiers.by_name(tier)
         if arm is None:
-            raise self._unknown(name)
-        return tier, arm, f"the request names tier {tier}"
+            raise self._unknown(VIRTUAL_PREFIX + tier)
+        if ask.tiers is not None and tier not in ask.tiers:
+            raise PermissionDenied(
+                f"model: {name!r} is tier {tier}, which this key may not name; it may name {_all(ask.tiers)}"
+            )
+        return tier, arm, reason
 
-    def _place(self, model: Model, written: str) -> tuple[Place, str]:
-        for place in self._places:
+    def _place(self, model: Model, written: str, permitted: tuple[str, ...] | None) -> tuple[Place, str]:
+        places = [place for place in self._places if permitted is None or place.name in permitted]
+        for place in places:
             platform_id = model.platform_id(place.platform)
             if platform_id is not None:
                 # An alias that the client wrote is the platform's own name too: leave its bytes alone.
                 return place, written if platform_id == model.id else platform_id
-        served = ", ".join(place.name for place in self._places)
+        if permitted is not None:
+            raise PermissionDenied(
+                f"model: {model.id!r} is served by no platform that this key may use ({_all(permitted)})"
+            )
+        served = ", ".join(place.name for place in places)
         raise NotFound(f"model: {model.id!r} is not served by any configured platform ({served})")
 
     def _unknown(self, name: str) -> NotFound:
@@ -136,3 +170,7 @@ class TierRouter:
                 return level
         takes = ", ".join(model.effort_levels) or "no effort level at all"
         raise RequestError(f"x-trimtab-effort: {shortened(wanted, 80)!r}: {model.id} takes {takes}")
+
+
+def _all(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "none"
