@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -131,7 +129,7 @@ def test_a_client_gone_closes_the_platform_within_100_ms_and_is_settled_once(
     run(work)
 
 
-def test_sigterm_lets_streams_finish_refuses_new_ones_and_then_stops(tmp_path: Path) -> None:
+def test_stopping_lets_streams_finish_refuses_new_ones_and_then_stops(tmp_path: Path) -> None:
     async def work() -> None:
         release = asyncio.Event()
 
@@ -145,7 +143,7 @@ def test_sigterm_lets_streams_finish_refuses_new_ones_and_then_stops(tmp_path: P
         async with upstream(waiting) as platform, site(tmp_path, LIMITS + platform) as s:
             running = asyncio.create_task(s.post({**ASK, "stream": True}))
             await asyncio.sleep(0.2)
-            os.kill(os.getpid(), signal.SIGTERM)
+            s.application.server.stop()
             await asyncio.sleep(0.15)
             status, headers, body = await s.post(ASK)
             assert status == 503
@@ -189,10 +187,10 @@ def test_answers_that_are_cut_at_the_end_are_told_settled_and_recorded(tmp_path:
             streamed = asyncio.create_task(s.post({**ASK, "stream": True}))
             whole = asyncio.create_task(s.post(ASK))
             await asyncio.sleep(0.3)
-            os.kill(os.getpid(), signal.SIGTERM)
+            s.application.server.stop()
             await asyncio.sleep(0.2)
             if how == "second signal":
-                os.kill(os.getpid(), signal.SIGTERM)
+                s.application.server.stop()
             assert await asyncio.wait_for(serving, 10) == 2
             status, _, body = await streamed
             assert status == 200

@@ -1,9 +1,12 @@
 """Builds the objects of one process and knows how to stop them."""
 
+import asyncio
 import random
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+import msgspec
 from prometheus_client import disable_created_metrics
 
 from trimtab.app.settings import Settings
@@ -17,6 +20,7 @@ from trimtab.records import RequestId, new_request_id
 from trimtab.routing import Place, TierRouter
 from trimtab.store import Store, open_store
 from trimtab.telemetry import Metrics, names
+from trimtab.telemetry.processes import ConfigMetrics
 
 
 def unix_ms() -> int:
@@ -30,43 +34,132 @@ def id_source() -> Callable[[], RequestId]:
     return lambda: new_request_id(unix_ms(), generator.getrandbits)
 
 
-class Application:
-    """All objects of a gateway process."""
+class Edition:
+    """What one version of the configuration is built into; a reload makes another beside it."""
 
     def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        providers: dict[str, Provider],
-        server: GatewayServer,
-        metrics: Metrics,
+        self, settings: Settings, providers: dict[str, Provider], surroundings: Surroundings
     ) -> None:
         self.settings = settings
-        self.store = store
         self.providers = providers
-        self.server = server
-        self.metrics = metrics
+        self.surroundings = surroundings
+
+    async def aclose(self) -> None:
+        """Close its connections to the platforms."""
+        for provider in self.providers.values():
+            await provider.aclose()
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a serving process has once, whatever configuration is in force: every edition is built around these."""
+
+    store: Store
+    ledger: Ledger
+    metrics: Metrics
+    state: ServingState
+    new_id: Callable[[], RequestId]
+    exposition: Callable[[], Awaitable[bytes]]
+
+
+class Application:
+    """All objects of one serving process."""
+
+    def __init__(self, worker_id: str, parts: Parts, edition: Edition, gateway: Gateway) -> None:
+        self.worker_id = worker_id
+        """Names this process among all that share the store, for as long as it lives: 32 hexadecimal characters."""
+        self.parts = parts
+        self.store = parts.store
+        self.metrics = parts.metrics
+        self.config_metrics = ConfigMetrics(parts.metrics.registry)
+        self.gateway = gateway
+        self.server = GatewayServer(gateway, parts.state, parts.new_id)
+        self._edition = edition
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._note()
+
+    @property
+    def settings(self) -> Settings:
+        """Those in force."""
+        return self._edition.settings
+
+    @property
+    def providers(self) -> dict[str, Provider]:
+        """Those in force."""
+        return self._edition.providers
+
+    def put_in_force(self, edition: Edition) -> None:
+        """Every request that arrives from now on uses this edition; those in flight keep theirs, to their end.
+
+        Never waits: the old edition is closed by a task, after its last request.
+        """
+        old, self._edition = self._edition, edition
+        in_use = self.gateway.put_in_force(edition.surroundings)
+        self.parts.state.limits = edition.settings.server
+        self._note()
+
+        async def close() -> None:
+            await in_use.unused()
+            await old.aclose()
+
+        task = asyncio.create_task(close())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    def _note(self) -> None:
+        settings = self.settings
+        document = settings.document
+        self.store.note_config(document.version, document.content, unix_ms())
+        self.config_metrics.in_force(document.version, settings.catalogue.version)
 
     async def aclose(self) -> int:
         """Close connections, drain the store; the number of records that could not be kept."""
-        for provider in self.providers.values():
-            await provider.aclose()
+        for task in list(self._leaving):
+            await task
+        await self._edition.aclose()
         return self.store.close(timeout_s=10)
 
 
-def assemble(settings: Settings, on_problem: Callable[[str], None]) -> Application:
-    """Open the store and build everything. Raises `ConfigError` or `StoreError`, each one clear line."""
-    providers = {
-        name: open_provider(name, platform, settings) for name, platform in settings.platforms.items()
-    }
-    new_id = id_source()
+def assemble(
+    settings: Settings,
+    on_problem: Callable[[str], None],
+    exposition: Callable[[], Awaitable[bytes]] | None = None,
+) -> Application:
+    """Open the store and build everything. Raises `ConfigError` or `StoreError`, each one clear line.
+
+    `exposition` gives the metrics of all processes where there are several; else this one speaks for itself.
+    """
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second line for every counter, read by nobody
     metrics = Metrics()
-    store = open_records(settings, on_problem)
-    store.note_config(settings.document.version, settings.document.content, unix_ms())
+
+    async def own() -> bytes:
+        return metrics.render()
+
+    # The store is opened after everything that may be refused, so that a refusal leaves nothing open.
     ledger = Ledger()
-    state = ServingState()
+    state = ServingState(settings.server)
+    providers = open_providers(settings)
+    store = open_records(settings, on_problem)
     _watch(metrics, store, ledger, state)
+    parts = Parts(
+        store=store,
+        ledger=ledger,
+        metrics=metrics,
+        state=state,
+        new_id=id_source(),
+        exposition=exposition if exposition is not None else own,
+    )
+    edition = build(settings, parts, providers)
+    gateway = Gateway(state, edition.surroundings)
+    return Application(secrets.token_hex(16), parts, edition, gateway)
+
+
+def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | None = None) -> Edition:
+    """Build what one version of the configuration needs, beside what is in force. Cost: a few milliseconds.
+
+    Raises `ConfigError`; nothing has changed then. May run in a thread.
+    """
+    if providers is None:
+        providers = open_providers(settings)
     places = tuple(Place(provider.name, provider.platform) for provider in providers.values())
     router = TierRouter(settings.catalogue, settings.tiers, places)
     runtime = Runtime(
@@ -75,30 +168,32 @@ def assemble(settings: Settings, on_problem: Callable[[str], None]) -> Applicati
         catalogue_version=settings.catalogue.version,
         validate_streams=settings.server.validate_streams,
     )
-    metered = Metered(settings.catalogue, ledger, Recorder(store, metrics), runtime)
-    gateway = Gateway(
-        Surroundings(
-            pipeline=Pipeline(metered, router, providers),
-            models=ModelList(
-                settings.catalogue,
-                settings.tiers,
-                router.virtual_models,
-                frozenset(place.platform for place in places),
-            ),
-            passthrough=next(iter(providers.values())),
-            metrics=metrics,
-            state=state,
-            find_record=store.find,
-            unready=lambda: store.status().problem,
-            new_id=new_id,
-            clock_ms=unix_ms,
-            monotonic=time.monotonic,
-            max_body_bytes=settings.server.max_body_bytes,
-            openapi=openapi_document(),
-        )
+    metered = Metered(settings.catalogue, parts.ledger, Recorder(parts.store, parts.metrics), runtime)
+    surroundings = Surroundings(
+        config_version=settings.document.version,
+        pipeline=Pipeline(metered, router, providers),
+        models=ModelList(
+            settings.catalogue,
+            settings.tiers,
+            router.virtual_models,
+            frozenset(place.platform for place in places),
+        ),
+        passthrough=next(iter(providers.values())),
+        exposition=parts.exposition,
+        find_record=parts.store.find,
+        unready=lambda: parts.store.status().problem,
+        new_id=parts.new_id,
+        clock_ms=unix_ms,
+        monotonic=time.monotonic,
+        max_body_bytes=settings.server.max_body_bytes,
+        openapi=openapi_document(),
     )
-    server = GatewayServer(gateway, settings.server, state, new_id)
-    return Application(settings, store, providers, server, metrics)
+    return Edition(settings, providers, surroundings)
+
+
+def open_providers(settings: Settings) -> dict[str, Provider]:
+    """All platform entries as providers; opens no connection yet. Raises `ConfigError`."""
+    return {name: open_provider(name, platform, settings) for name, platform in settings.platforms.items()}
 
 
 def open_provider(name: str, platform: AnthropicSettings | SimulatorSettings, settings: Settings) -> Provider:

@@ -62,13 +62,15 @@ def serve(
         cut = 0
         try:
             cut = await application.server.run_on(
-                bound, ready=lambda: ready(application, Listen(host, port)), draining=draining
+                bound,
+                ready=lambda: ready(application, Listen(host, port)),
+                draining=lambda count: draining(count) if count else None,
             )
         finally:
             lost = await application.aclose()
         return Ending(cut, lost)
 
-    with application.server.signals():
+    with application.server.signals(hangup=lambda: None):
         return run_loop(run())
 
 

@@ -4,12 +4,13 @@ What it is not: policy or money; those are the engine's. Invariant: bytes of req
 and every failure has the shape that the client's SDK expects.
 """
 
-from trimtab.gateway.application import Gateway, Surroundings
+from trimtab.gateway.application import Gateway
 from trimtab.gateway.models import ModelList
 from trimtab.gateway.openapi import openapi_document
 from trimtab.gateway.server import GatewayServer, bind
 from trimtab.gateway.settings import Listen, ServerSettings, check_server
 from trimtab.gateway.state import ServingState
+from trimtab.gateway.surroundings import Surroundings
 
 __all__ = [
     "Gateway",

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from trimtab.engine import Inbound, MeteredReply, Pipeline
+from trimtab.engine import Inbound, MeteredReply
 from trimtab.errors import (
     NotFound,
     RequestError,
@@ -32,12 +32,10 @@ from trimtab.gateway.http import (
     own_headers,
     upstream_headers,
 )
-from trimtab.gateway.models import ModelList
 from trimtab.gateway.state import ServingState
+from trimtab.gateway.surroundings import InForce, Surroundings
 from trimtab.messages import error_event
-from trimtab.providers import Call, Headers, Provider
-from trimtab.records import RequestId
-from trimtab.telemetry import Metrics
+from trimtab.providers import Call, Headers
 
 DRAIN_RETRY_S = 5
 STOPPING = "the server is stopping; try again"
@@ -58,33 +56,12 @@ _PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 _log = logging.getLogger("trimtab.gateway")
 
 
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gateway is given by `app`."""
-
-    pipeline: Pipeline
-    models: ModelList
-    passthrough: Provider
-    """Serves the vendor paths that bill nothing."""
-    metrics: Metrics
-    state: ServingState
-    find_record: Callable[[str], bytes | None]
-    """Reads one record; blocks, so it runs in a thread. Raises `StoreError`."""
-    unready: Callable[[], str | None]
-    """Why the process should get no traffic, or `None`."""
-    new_id: Callable[[], RequestId]
-    clock_ms: Callable[[], int]
-    monotonic: Callable[[], float]
-    max_body_bytes: int
-    openapi: bytes
-    """The description of this surface, JSON."""
-
-
 class Gateway:
     """Answers HTTP requests. One instance serves all connections of an event loop."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
-        self._in = surroundings
-        self._state = surroundings.state
+    def __init__(self, state: ServingState, surroundings: Surroundings) -> None:
+        self._state = state
+        self._in_force = InForce(surroundings)
         self._exact: dict[str, Callable[[Exchange], Awaitable[None]]] = {
             "/v1/messages": self._messages,
             "/v1/messages/count_tokens": self._count_tokens,
@@ -96,11 +73,18 @@ class Gateway:
             "/": self._front,
         }
 
+    def put_in_force(self, surroundings: Surroundings) -> InForce:
+        """Take these for every request from now on; returns the old ones, which requests in flight still use."""
+        old, self._in_force = self._in_force, InForce(surroundings)
+        old.replace()
+        return old
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry point."""
         if scope["type"] != "http":
             return
-        http = Exchange(scope, receive, send, self._in.new_id())
+        version = self._in_force
+        http = Exchange(scope, receive, send, version.enter())
         task = asyncio.current_task()
         gone = False
 
@@ -122,6 +106,7 @@ class Gateway:
                 raise
         finally:
             scope.pop(GONE, None)
+            version.leave()
 
     async def _answer(self, http: Exchange) -> None:
         try:
@@ -191,7 +176,7 @@ class Gateway:
             raise RequestError(
                 f"content-encoding: {encoding.decode('latin-1')!r}: send the body uncompressed"
             )
-        around = self._in
+        around = http.around
         arrived, arrived_ms = around.monotonic(), around.clock_ms()
         body = await http.body(around.max_body_bytes)
         return await around.pipeline.answer(
@@ -240,12 +225,12 @@ class Gateway:
 
     async def _models(self, http: Exchange) -> None:
         http.require("GET")
-        await http.reply(200, self._in.models.page(http.scope["query_string"], self._in.clock_ms()))
+        await http.reply(200, http.around.models.page(http.scope["query_string"], http.around.clock_ms()))
 
     async def _model(self, http: Exchange) -> None:
         http.require("GET")
         name = unquote(http.path.removeprefix("/v1/models/"))
-        await http.reply(200, self._in.models.one(name, self._in.clock_ms()))
+        await http.reply(200, http.around.models.one(name, http.around.clock_ms()))
 
     async def _pass_through(self, http: Exchange) -> None:
         """Vendor paths that bill nothing: both bodies are streamed, nothing is read or recorded."""
@@ -256,7 +241,7 @@ class Gateway:
         length = http.declared_length()
         if http.header(b"transfer-encoding") is not None:
             raise RequestError("transfer-encoding: send this request with a content-length")
-        provider = self._in.passthrough
+        provider = http.around.passthrough
         reply = await provider.send(
             Call(
                 method=http.method,
@@ -288,7 +273,7 @@ class Gateway:
         http.require("GET")
         name = http.path.removeprefix("/trimtab/v1/requests/")
         try:
-            found = await asyncio.to_thread(self._in.find_record, name)
+            found = await asyncio.to_thread(http.around.find_record, name)
         except StoreError as problem:
             _log.warning("request %s: reading a record: %s", http.id, problem)
             raise Unavailable("the store cannot be read now; try again", DRAIN_RETRY_S) from None
@@ -310,17 +295,18 @@ class Gateway:
 
     async def _ready(self, http: Exchange) -> None:
         http.require("GET", "HEAD")
-        problem = "draining" if self._state.draining else self._in.unready()
+        problem = "draining" if self._state.draining else http.around.unready()
         body = {"status": "unready", "reason": problem} if problem else {"status": "ready"}
+        body["config"] = http.around.config_version
         await http.reply(503 if problem else 200, msgspec.json.encode(body))
 
     async def _metrics(self, http: Exchange) -> None:
         http.require("GET")
-        await http.reply(200, self._in.metrics.render(), _PROMETHEUS)
+        await http.reply(200, await http.around.exposition(), _PROMETHEUS)
 
     async def _openapi(self, http: Exchange) -> None:
         http.require("GET")
-        await http.reply(200, self._in.openapi)
+        await http.reply(200, http.around.openapi)
 
     async def _front(self, http: Exchange) -> None:
         http.require("GET", "HEAD")
@@ -334,6 +320,7 @@ class Gateway:
                     "description": "/openapi.json",
                     "health": "/readyz",
                     "metrics": "/metrics",
+                    "config": http.around.config_version,
                 }
             ),
         )

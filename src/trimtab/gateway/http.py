@@ -13,9 +13,9 @@ from trimtab.errors import (
     UpstreamError,
     shortened,
 )
+from trimtab.gateway.surroundings import Surroundings
 from trimtab.messages import error_body
 from trimtab.providers import Headers
-from trimtab.records import RequestId
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -68,12 +68,14 @@ class ClientGone(Exception):
 class Exchange:
     """One request on its way in and its answer on the way out."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: RequestId) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, around: Surroundings) -> None:
         self.scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers: Headers = scope["headers"]
-        self.id = request_id
+        self.around = around
+        """What this request uses to its end, also when another configuration comes into force meanwhile."""
+        self.id = around.new_id()
         self.started = False
         self._receive = receive
         self._send = send

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from trimtab.errors import HeadersTooLarge, RequestError, RequestTimeout, TrimtabError, Unavailable
 from trimtab.gateway.http import GONE
-from trimtab.gateway.settings import ServerSettings
+from trimtab.gateway.state import ServingState
 from trimtab.messages import error_body
 
 MAX_HEADERS = 256
@@ -32,11 +32,12 @@ class NewId(Protocol):
 class LimitedProtocol(HttpToolsProtocol):
     """One client connection."""
 
-    settings: ServerSettings
+    state: ServingState
     new_id: NewId
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.settings = self.state.limits
         self._phase = "head"  # head, body, or "" while an answer is made or awaited
         self._phase_since = self.loop.time()
         self._received = 0
@@ -89,6 +90,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        if not self._answering:  # with pipelining the limits of the answer that is still going out hold
+            self.settings = self.state.limits
         self._enter("head")
         self._head_bytes = 0
         self._head_count = 0
@@ -222,8 +225,6 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(RequestTimeout("The request body did not arrive in time"))
 
 
-def limited(settings: ServerSettings, new_id: NewId) -> type[LimitedProtocol]:
-    """A protocol class with these settings bound, as uvicorn wants a class."""
-    return type(
-        "BoundLimitedProtocol", (LimitedProtocol,), {"settings": settings, "new_id": staticmethod(new_id)}
-    )
+def limited(state: ServingState, new_id: NewId) -> type[LimitedProtocol]:
+    """A protocol class with these bound, as uvicorn wants a class."""
+    return type("BoundLimitedProtocol", (LimitedProtocol,), {"state": state, "new_id": staticmethod(new_id)})

@@ -1,4 +1,7 @@
-"""The uvicorn server of one process: binds first, sweeps deadlines, and drains on SIGTERM."""
+"""The uvicorn server of one process: binds first, sweeps deadlines, and drains on SIGTERM.
+
+What it is not: the supervisor of several processes; that is `app.supervisor`.
+"""
 
 import asyncio
 import contextlib
@@ -7,33 +10,49 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 import uvicorn
-import uvicorn.server
 
 from trimtab.errors import ConfigError
 from trimtab.gateway.application import Gateway
 from trimtab.gateway.protocol import LimitedProtocol, NewId, limited
-from trimtab.gateway.settings import Listen, ServerSettings
+from trimtab.gateway.settings import Listen
 from trimtab.gateway.state import ServingState
 
 KEEP_ALIVE_S = 75
 """Longer than the idle limit of client pools (httpx: 5 s, Go: 90 s less a margin), so that clients close first."""
 
 
-def bind(listen: Listen, where: str, remedy: str) -> socket.socket:
-    """A listening socket. Raises `ConfigError` when the address cannot be had; `remedy` says how to choose another."""
+BIND_PAUSE_S = 0.05
+"""Between two tries for an address in use."""
+
+
+def bind(listen: Listen, where: str, remedy: str, *, patience_s: float = 0.0) -> socket.socket:
+    """A listening socket. Blocks up to `patience_s` while the address is in use.
+
+    Raises `ConfigError` when the address cannot be had; `remedy` says how to choose another.
+    """
+    give_up = time.monotonic() + patience_s
+    while True:
+        try:
+            return _listening(listen)
+        except OSError as problem:
+            if problem.errno == errno.EADDRINUSE and time.monotonic() < give_up:
+                time.sleep(BIND_PAUSE_S)
+                continue
+            reason = os.strerror(problem.errno) if problem.errno else str(problem)
+            other = "take a port from 1024 on" if problem.errno == errno.EACCES else "stop the other process"
+            raise ConfigError(
+                where, f"'{listen.host}:{listen.port}': cannot listen here: {reason}; {other}, or {remedy}"
+            ) from None
+
+
+def _listening(listen: Listen) -> socket.socket:
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    try:
-        bound = socket.create_server((listen.host, listen.port), family=family, backlog=2048)
-    except OSError as problem:
-        reason = os.strerror(problem.errno) if problem.errno else str(problem)
-        other = "take a port from 1024 on" if problem.errno == errno.EACCES else "stop the other process"
-        raise ConfigError(
-            where, f"'{listen.host}:{listen.port}': cannot listen here: {reason}; {other}, or {remedy}"
-        ) from None
+    bound = socket.create_server((listen.host, listen.port), family=family, backlog=2048)
     bound.setblocking(False)
     return bound
 
@@ -43,15 +62,13 @@ CUT_S = 5.0
 
 
 class GatewayServer(uvicorn.Server):
-    """Serves until told to stop; the first SIGTERM, SIGINT or SIGHUP drains, the second stops at once."""
+    """Serves until told to stop: the first word of it drains, the second stops at once."""
 
-    def __init__(
-        self, gateway: Gateway, settings: ServerSettings, state: ServingState, new_id: NewId
-    ) -> None:
+    def __init__(self, gateway: Gateway, state: ServingState, new_id: NewId) -> None:
         super().__init__(
             uvicorn.Config(
                 gateway,
-                http=limited(settings, new_id),
+                http=limited(state, new_id),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -63,39 +80,44 @@ class GatewayServer(uvicorn.Server):
                 timeout_graceful_shutdown=2,
             )
         )
-        self._settings = settings
         self._state = state
         self._drain_until: float | None = None
+        self._bound: socket.socket | None = None
 
     async def run_on(
         self, bound: socket.socket, *, ready: Callable[[], None], draining: Callable[[int], None]
     ) -> int:
         """Serve on a bound socket until stopped; returns how many answers were cut, each settled and recorded.
 
-        `draining` is told how many answers are still in flight when the first signal comes.
+        `draining` is told how many answers are still in flight when they are to be finished.
         """
-        self._ready, self._draining = ready, draining
+        self._bound, self._ready, self._draining = bound, ready, draining
         # The application reports its own failures; what uvicorn adds are duplicates with tracebacks.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await self.serve(sockets=[bound])
         return await self._cut()
 
     @contextlib.contextmanager
-    def signals(self) -> Iterator[None]:
+    def signals(self, hangup: Callable[[], None]) -> Iterator[None]:
         """Take SIGTERM, SIGINT and SIGHUP from the start until everything is settled and stored, then ignore them.
 
-        uvicorn takes the first two only while it serves and then restores what was before: without this, one more
-        Ctrl-C at the very end would kill the process with records unwritten. For the main thread of a process whose
-        work ends with the serving.
+        The first two stop the server, SIGHUP calls `hangup`. For the main thread of a process whose work ends with
+        the serving: one more Ctrl-C at the very end must not kill it with records unwritten.
         """
-        ours = (*uvicorn.server.HANDLED_SIGNALS, signal.SIGHUP)
-        for sig in ours:
-            signal.signal(sig, self.handle_exit)
-        try:
+
+        def on_signal(sig: int, frame: FrameType | None) -> None:
+            if sig == signal.SIGHUP:
+                hangup()
+            else:
+                self.stop()
+
+        with held_signals(on_signal):
             yield
-        finally:
-            for sig in ours:
-                signal.signal(sig, signal.SIG_IGN)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """uvicorn would take signals by itself while it serves; whoever starts the process decides that here."""
+        yield
 
     async def _cut(self) -> int:
         """End what outlived the draining, and wait until it has settled."""
@@ -114,13 +136,31 @@ class GatewayServer(uvicorn.Server):
         await super().startup(sockets)
         self._ready()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def stop(self) -> None:
+        """The first call finishes what is in flight and refuses the rest; the second cuts at once. Never waits."""
         if self._state.draining:
-            self.should_exit = self.force_exit = True
+            self.cut_off()
+        else:
+            self.drain()
+
+    def drain(self) -> None:
+        """Finish what is in flight, refuse the rest, then end. Idempotent; never waits."""
+        if self._state.draining:
             return
         self._state.draining = True
-        if self._state.in_flight:
-            self._draining(self._state.in_flight)
+        self._draining(self._state.in_flight)
+
+    def cut_off(self) -> None:
+        """End now; what is in flight is cut, settled and recorded. Idempotent; never waits."""
+        self._state.draining = True
+        self.should_exit = self.force_exit = True
+
+    def stop_listening(self) -> None:
+        """Let go of the listening socket, so that others get the new connections; open ones go on. Idempotent."""
+        for server in getattr(self, "servers", ()):
+            server.close()
+        if self._bound is not None:
+            self._bound.close()
 
     async def on_tick(self, counter: int) -> bool:
         if await super().on_tick(counter):
@@ -133,5 +173,21 @@ class GatewayServer(uvicorn.Server):
         if not self._state.draining:
             return False
         if self._drain_until is None:
-            self._drain_until = now + self._settings.drain_s
+            self._drain_until = now + self._state.limits.drain_s
         return self._state.in_flight == 0 or now > self._drain_until
+
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextlib.contextmanager
+def held_signals(on_signal: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """SIGTERM, SIGINT and SIGHUP go to `on_signal` within, and are ignored afterwards. Main thread only."""
+    ours = (*STOP_SIGNALS, signal.SIGHUP)
+    for sig in ours:
+        signal.signal(sig, on_signal)
+    try:
+        yield
+    finally:
+        for sig in ours:
+            signal.signal(sig, signal.SIG_IGN)

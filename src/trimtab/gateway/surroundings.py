@@ -1,0 +1,70 @@
+"""What the gateway is given by `app`, one immutable set for each version of the configuration.
+
+What it is not: a place for what outlives a reload; that is `state`. Invariant: a request uses one `Surroundings` from
+its first byte to its last, whatever is put in force meanwhile.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from trimtab.engine import Pipeline
+from trimtab.gateway.models import ModelList
+from trimtab.providers import Provider
+from trimtab.records import RequestId
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a request needs besides itself."""
+
+    config_version: str
+    pipeline: Pipeline
+    models: ModelList
+    passthrough: Provider
+    """Serves the vendor paths that bill nothing."""
+    exposition: Callable[[], Awaitable[bytes]]
+    """The metrics of the whole server as text. Raises `Unavailable` when they cannot be had."""
+    find_record: Callable[[str], bytes | None]
+    """Reads one record; blocks, so it runs in a thread. Raises `StoreError`."""
+    unready: Callable[[], str | None]
+    """Why the process should get no traffic, or `None`."""
+    new_id: Callable[[], RequestId]
+    clock_ms: Callable[[], int]
+    monotonic: Callable[[], float]
+    max_body_bytes: int
+    openapi: bytes
+    """The description of this surface, JSON."""
+
+
+class InForce:
+    """One version while requests use it: counts them, so that what it holds can be closed after the last one."""
+
+    __slots__ = ("_replaced", "_unused", "_users", "around")
+
+    def __init__(self, around: Surroundings) -> None:
+        self.around = around
+        self._users = 0
+        self._replaced = False
+        self._unused = asyncio.Event()
+
+    def enter(self) -> Surroundings:
+        """A request begins; it must `leave`."""
+        self._users += 1
+        return self.around
+
+    def leave(self) -> None:
+        """A request has ended."""
+        self._users -= 1
+        if self._replaced and self._users == 0:
+            self._unused.set()
+
+    def replace(self) -> None:
+        """No request will enter any more."""
+        self._replaced = True
+        if self._users == 0:
+            self._unused.set()
+
+    async def unused(self) -> None:
+        """Wait until it is replaced and its last request has ended."""
+        await self._unused.wait()
