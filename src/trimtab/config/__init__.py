@@ -6,6 +6,6 @@ Invariant: everything in the file is read by somebody, or the file is refused.
 
 from trimtab.config.document import Document, fail, load_document
 from trimtab.config.files import read_file
-from trimtab.config.secrets import Secret
+from trimtab.config.secrets import Secret, secrets_in
 
-__all__ = ["Document", "Secret", "fail", "load_document", "read_file"]
+__all__ = ["Document", "Secret", "fail", "load_document", "read_file", "secrets_in"]

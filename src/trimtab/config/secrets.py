@@ -1,7 +1,10 @@
 """Secrets are references in configuration and opaque objects in memory."""
 
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import msgspec
 
 from trimtab.config.files import read_file
 from trimtab.errors import ConfigError
@@ -61,3 +64,18 @@ class Secret:
         if not value.isascii() or not value.isprintable():
             raise ValueError(f"{reference!r}: holds characters that no HTTP header can carry")
         return cls(value, reference)
+
+
+def secrets_in(settings: object) -> Iterator[Secret]:
+    """Every secret that settings hold, however deep: what must not appear in logs."""
+    if isinstance(settings, Secret):
+        yield settings
+    elif isinstance(settings, msgspec.Struct):
+        for name in settings.__struct_fields__:
+            yield from secrets_in(getattr(settings, name))
+    elif isinstance(settings, Mapping):
+        for value in settings.values():
+            yield from secrets_in(value)
+    elif isinstance(settings, list | tuple | set | frozenset):
+        for value in settings:
+            yield from secrets_in(value)
