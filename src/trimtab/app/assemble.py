@@ -181,7 +181,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         passthrough=next(iter(providers.values())),
         exposition=parts.exposition,
         find_record=parts.store.find,
-        unready=lambda: parts.store.status().problem,
+        conditions=lambda: {"store": parts.store.status().problem},
         new_id=parts.new_id,
         clock_ms=unix_ms,
         monotonic=time.monotonic,

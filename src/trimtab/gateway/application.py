@@ -295,10 +295,17 @@ class Gateway:
 
     async def _ready(self, http: Exchange) -> None:
         http.require("GET", "HEAD")
-        problem = "draining" if self._state.draining else http.around.unready()
-        body = {"status": "unready", "reason": problem} if problem else {"status": "ready"}
+        # Ready is who can answer requests. A store that is behind does not prevent that; were it a reason, one
+        # trouble of the database would take every instance out of service at once.
+        draining = self._state.draining
+        conditions = http.around.conditions()
+        body: dict[str, str | list[str]] = {"status": "unready" if draining else "ready"}
+        if draining:
+            body["reason"] = "draining"
+        body["degraded"] = [part for part, problem in conditions.items() if problem]
+        body.update({part: problem or "ok" for part, problem in conditions.items()})
         body["config"] = http.around.config_version
-        await http.reply(503 if problem else 200, msgspec.json.encode(body))
+        await http.reply(503 if draining else 200, msgspec.json.encode(body))
 
     async def _metrics(self, http: Exchange) -> None:
         http.require("GET")

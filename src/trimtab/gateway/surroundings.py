@@ -5,7 +5,7 @@ its first byte to its last, whatever is put in force meanwhile.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -27,8 +27,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """The metrics of the whole server as text. Raises `Unavailable` when they cannot be had."""
     find_record: Callable[[str], bytes | None]
     """Reads one record; blocks, so it runs in a thread. Raises `StoreError`."""
-    unready: Callable[[], str | None]
-    """Why the process should get no traffic, or `None`."""
+    conditions: Callable[[], Mapping[str, str | None]]
+    """Each part that can be in trouble while requests are still answered, with its trouble or `None`."""
     new_id: Callable[[], RequestId]
     clock_ms: Callable[[], int]
     monotonic: Callable[[], float]
