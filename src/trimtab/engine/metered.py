@@ -12,11 +12,12 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from trimtab.budgets import Hold, Ledger
 from trimtab.catalogue import Catalogue, Model, NanoUSD, upper_bound_tokens
-from trimtab.engine.ledger import Hold, Ledger
 from trimtab.engine.recording import Recorder
 from trimtab.errors import (
     TrimtabError,
+    Unavailable,
     UpstreamBroken,
     UpstreamError,
     UpstreamRefused,
@@ -60,6 +61,8 @@ class Runtime(msgspec.Struct, frozen=True):
     catalogue_version: str
     validate_streams: bool = False
     """Debug mode: hold every stream against the event rules and log what breaks them."""
+    outgoing: Callable[[RequestId, Headers], Headers] | None = None
+    """Changes the headers of a call that goes out, for tracing; `None` leaves them as they are. Never raises."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,19 +148,59 @@ class Metered:
         self.runtime = runtime
         self.watch = PlatformWatch()
 
-    async def call(self, job: Job) -> "MeteredReply":
-        """Reserve, send, and wait for the response head. Spends money.
+    async def reserve(self, job: Job) -> Hold:
+        """Leave for a job within its caller's limits, with its intent written down. `call` it next, without waiting.
+
+        Waits only for a caller with limits whose slice is used up. Raises `RateLimited`, `BudgetSpent`, or
+        `Unavailable` when the limits cannot be checked or the journal cannot be written.
+        """
+        at = datetime.datetime.fromtimestamp(job.arrived_ms / 1000, datetime.UTC)
+        hold = await self.ledger.reserve(
+            self.worst_case(job, at), simulated=job.provider.simulated, caller=job.caller
+        )
+        if hold.amount and not self.recorder.intend(self._intent(job, hold)) and hold.takes_money:
+            self.ledger.settle(hold, NanoUSD(0))
+            raise Unavailable("calls of a key with limited money cannot be journalled now; try again", 1)
+        return hold
+
+    async def call(self, job: Job, hold: Hold) -> "MeteredReply":
+        """Send, and wait for the response head. Spends money.
 
         The caller must `close` the reply, also after an error. Raises `UpstreamError` when no head came; the
         attempt is then settled and recorded already.
         """
-        reply = MeteredReply(self, job)
+        reply = MeteredReply(self, job, hold)
         try:
             await reply.open()
         except BaseException as problem:
             reply.close(problem)
             raise
         return reply
+
+    def _intent(self, job: Job, hold: Hold) -> Intent:
+        caller = job.caller
+        return Intent(
+            id=job.id,
+            at_ms=job.arrived_ms,
+            purpose=job.purpose,
+            endpoint=job.endpoint,
+            requested_model=job.requested_model,
+            session=job.session,
+            plan=job.plan,
+            model=job.send_model,
+            reserved_nanousd=hold.amount,
+            stream=job.call.stream,
+            simulated=hold.simulated,
+            request_bytes=job.request_bytes,
+            tags=job.tags,
+            parent=job.parent,
+            key=caller.key,
+            organisation=caller.organisation,
+            team=caller.team,
+            user=caller.user,
+            config_version=self.runtime.config_version,
+            catalogue_version=self.runtime.catalogue_version,
+        )
 
     def worst_case(self, job: Job, at: datetime.datetime) -> NanoUSD:
         """The most that the job can cost, unbounded server tools aside; 0 for endpoints that bill nothing."""
@@ -177,14 +220,12 @@ class Metered:
 class MeteredReply:
     """An answer on its way through. Read it to the end, then `close`; closing early cuts the platform off."""
 
-    def __init__(self, metered: Metered, job: Job) -> None:
+    def __init__(self, metered: Metered, job: Job, hold: Hold) -> None:
         self._metered = metered
         self._job = job
         self._at = datetime.datetime.fromtimestamp(job.arrived_ms / 1000, datetime.UTC)
         """The moment that prices the call: its arrival."""
-        self._hold: Hold = metered.ledger.reserve(
-            metered.worst_case(job, self._at), simulated=job.provider.simulated
-        )
+        self._hold = hold
         self._sent = metered.runtime.monotonic()
         self._reply: Reply | None = None
         self._meter: StreamMeter | None = None
@@ -216,7 +257,10 @@ class MeteredReply:
     async def open(self) -> None:
         """Send the call and take the response head."""
         job = self._job
-        reply = self._reply = await self._within(job.provider.send(job.call))
+        call = job.call
+        if (outgoing := self._metered.runtime.outgoing) is not None:
+            call = msgspec.structs.replace(call, headers=outgoing(job.id, call.headers))
+        reply = self._reply = await self._within(job.provider.send(call))
         self._head_ms = self._since_sent()
         self.status = reply.status
         self.headers = reply.headers
@@ -313,7 +357,7 @@ class MeteredReply:
             cost, source, usage = self._hold.amount, "estimated", None
         self._cost = cost
         self._metered.ledger.settle(self._hold, cost)
-        self._metered.recorder.record(self._outcome(result, cost, source, usage))
+        self._metered.recorder.record(self._outcome(result, cost, source, usage), self._job.call.headers)
         self._metered.watch.saw(self._job.provider.name, self._problem)
         if self._validator is not None and self._ended and (problems := self._validator.finish()):
             self._metered.recorder.invalid_stream()

@@ -10,7 +10,7 @@ import msgspec
 
 from trimtab.engine.metered import Job, Metered, MeteredReply, input_bound
 from trimtab.engine.session import session_of
-from trimtab.errors import RequestError, shortened
+from trimtab.errors import RequestError, Unavailable, shortened
 from trimtab.messages import MessagesBody, named_model
 from trimtab.providers import Call, Headers, Provider
 from trimtab.records import MAX_ERROR_CHARS, NOBODY, Caller, Outcome, RequestId
@@ -65,16 +65,17 @@ class Pipeline:
     async def answer(self, inbound: Inbound) -> MeteredReply:
         """The platform's reply, head arrived. The caller must `close` it. Spends money.
 
-        Raises `RequestError` (recorded as refused) or `UpstreamError` (recorded with its attempt).
+        Raises `RequestError` or `Unavailable` (recorded as refused), or `UpstreamError` (recorded with its attempt).
         """
         body: MessagesBody | None = None
         try:
             body = MessagesBody(inbound.body, max_tokens_required=inbound.endpoint == "messages")
             job = self._plan(inbound, body)
-        except RequestError as problem:
+            hold = await self._metered.reserve(job)
+        except (RequestError, Unavailable) as problem:
             self._refuse(inbound, body, problem)
             raise
-        return await self._metered.call(job)
+        return await self._metered.call(job, hold)
 
     def _plan(self, inbound: Inbound, body: MessagesBody) -> Job:
         _check_own(inbound.own)
@@ -132,7 +133,7 @@ class Pipeline:
             tags=_tags(inbound.own.get("x-trimtab-tags")),
         )
 
-    def _refuse(self, inbound: Inbound, body: MessagesBody | None, problem: RequestError) -> None:
+    def _refuse(self, inbound: Inbound, body: MessagesBody | None, problem: RequestError | Unavailable) -> None:
         runtime, caller = self._metered.runtime, inbound.caller
         self._metered.recorder.record(
             Outcome(
@@ -155,7 +156,8 @@ class Pipeline:
                 total_ms=round((runtime.monotonic() - inbound.arrived) * 1000, 3),
                 config_version=runtime.config_version,
                 catalogue_version=runtime.catalogue_version,
-            )
+            ),
+            inbound.headers,
         )
 
 

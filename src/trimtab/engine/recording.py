@@ -3,14 +3,21 @@
 import logging
 from typing import Protocol
 
-from trimtab.records import Outcome
+from trimtab.engine.observing import Observe
+from trimtab.providers import Headers
+from trimtab.records import Intent, Outcome
 from trimtab.telemetry import Metrics
 
+NO_HEADERS: Headers = []
 _log = logging.getLogger("trimtab.engine")
 
 
 class Sink(Protocol):
     """What keeps records; the store is one."""
+
+    def intend(self, intent: Intent) -> bool:
+        """Write down a call before it goes out; whether that worked. Never waits for a database, never raises."""
+        ...
 
     def put(self, outcome: Outcome) -> None:
         """Take a record. Never blocks, never raises."""
@@ -20,21 +27,32 @@ class Sink(Protocol):
 class Recorder:
     """Writes one `Outcome` per request."""
 
-    def __init__(self, sink: Sink, metrics: Metrics) -> None:
+    def __init__(self, sink: Sink, metrics: Metrics, observe: Observe | None = None) -> None:
+        """`observe` is told of each request after all else; `None` where nobody asked for a log or traces."""
         self._sink = sink
         self._metrics = metrics
+        self._observe = observe
+
+    def intend(self, intent: Intent) -> bool:
+        """Write down a call before it goes out; whether that worked. What is so written is recorded in any case."""
+        return self._sink.intend(intent)
 
     def invalid_stream(self) -> None:
         """Count a stream that broke the event rules (debug mode)."""
         self._metrics.invalid_streams.inc()
 
-    def record(self, outcome: Outcome) -> None:
-        """Keep the record and count it."""
+    def record(self, outcome: Outcome, headers: Headers = NO_HEADERS) -> None:
+        """Keep the record and count it. `headers` are the request's; only the trace context in them is read."""
         self._sink.put(outcome)
         try:
             self._count(outcome)
         except Exception:  # telemetry fails open: no number may cost a client its answer
             _log.exception("request %s: not counted in metrics", outcome.id)
+        if self._observe is not None:
+            try:
+                self._observe(outcome, headers)
+            except Exception:
+                _log.exception("request %s: not shown in the access log or the traces", outcome.id)
 
     def _count(self, outcome: Outcome) -> None:
         plan = outcome.plan
