@@ -4,12 +4,20 @@
     ├── ConfigError              operator: the configuration file or the environment
     ├── StoreError               operator: the record store (StoreLocked: another process holds it)
     ├── RequestError             caller, 4xx: the request as sent
+    │   ├── AuthenticationFailed caller, 401: no key, or one that opens nothing
     │   ├── NotFound             caller, 404: a model or path we do not have
     │   ├── MethodNotAllowed     caller, 405: the path exists, the method does not
+    │   ├── Conflict             caller, 409: it contradicts what there is already
     │   ├── RequestTooLarge      caller, 413 (a body), HeadersTooLarge 431
     │   ├── RequestTimeout       caller, 408: the request did not arrive in time
-    │   └── PermissionDenied     caller, 403
+    │   ├── PermissionDenied     caller, 403
+    │   ├── RateLimited          caller, 429: a limit of the key is reached for now (`retry_after_s`)
+    │   └── BudgetSpent          caller, 402: the key has spent what it may; a retry cannot help
     ├── Unavailable              caller, 503: try again later (`retry_after_s`)
+    ├── JobError                 worker: durable jobs
+    │   ├── JobFailed            the job's handler: it cannot succeed, so it is not retried
+    │   ├── LeaseLost            the worker: another one may have the job; nothing more is recorded for it here
+    │   └── UnknownOutcome       a person or the handler: a step was begun and its result is not known (`step`)
     └── UpstreamError            the platform
         ├── UpstreamRefused      could not connect; nothing was sent, so nothing was billed
         ├── UpstreamTimeout      connect, header, first_event or idle deadline passed (`phase`)
@@ -19,8 +27,8 @@ Each class knows its HTTP status, the error type of the Anthropic API, and wheth
 A message says what, which value, and what to do.
 
 Source: status and type pairs are those of the vendor's error page (2026-11): 400 invalid_request_error,
-403 permission_error, 404 not_found_error, 413 request_too_large, 500 api_error, 504 timeout_error,
-529 overloaded_error.
+401 authentication_error, 402 billing_error, 403 permission_error, 404 not_found_error, 409 conflict_error,
+413 request_too_large, 500 api_error, 504 timeout_error, 529 overloaded_error.
 """
 
 from typing import ClassVar, Literal
@@ -82,6 +90,13 @@ class RequestError(TrimtabError):
     anthropic_type: ClassVar[AnthropicErrorType] = "invalid_request_error"
 
 
+class AuthenticationFailed(RequestError):
+    """The caller showed no key, or one that opens nothing. The message never holds what was shown."""
+
+    status = 401
+    anthropic_type = "authentication_error"
+
+
 class PermissionDenied(RequestError):
     """The caller may not do this from where it is, or with what it showed."""
 
@@ -106,6 +121,13 @@ class MethodNotAllowed(RequestError):
         self.allowed = allowed
 
 
+class Conflict(RequestError):
+    """What is asked for contradicts what there is already."""
+
+    status = 409
+    anthropic_type = "conflict_error"
+
+
 class RequestTimeout(RequestError):
     """The caller did not send its request, or read its answer, in time."""
 
@@ -125,6 +147,25 @@ class HeadersTooLarge(RequestError):
     status = 431
 
 
+class RateLimited(RequestError):
+    """A limit of the caller's key is reached; there will be room again after `retry_after_s` seconds."""
+
+    status = 429
+    anthropic_type = "rate_limit_error"
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class BudgetSpent(RequestError):
+    """The caller's key may not spend what this request can cost at the most."""
+
+    status = 402
+    anthropic_type = "billing_error"
+
+
 class Unavailable(TrimtabError):
     """We cannot serve now; the caller should come back after `retry_after_s` seconds."""
 
@@ -134,6 +175,29 @@ class Unavailable(TrimtabError):
     def __init__(self, message: str, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class JobError(TrimtabError):
+    """A durable job cannot go on."""
+
+
+class JobFailed(JobError):
+    """Raised by a job's handler: the job fails now, whatever attempts are left."""
+
+
+class LeaseLost(JobError):
+    """This worker no longer holds the job: its lease ran out and another may have taken it over."""
+
+
+class UnknownOutcome(JobError):
+    """A step that must not be repeated was begun by a worker that died: it may or may not have happened."""
+
+    def __init__(self, job: str, step: str) -> None:
+        super().__init__(
+            f"job {job}: step {step!r} was begun and its result is not known; find out whether it happened, then "
+            f"'trimtab jobs retry {job}' with '--repeat {step}' or '--outcome {step}=JSON'"
+        )
+        self.step = step
 
 
 class UpstreamError(TrimtabError):
