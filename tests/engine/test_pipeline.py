@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from trimtab.budgets import Ledger
 from trimtab.catalogue import Catalogue, TierSettings, resolve_tiers
-from trimtab.engine import Inbound, Ledger, Metered, Pipeline, Recorder, Runtime
+from trimtab.engine import Inbound, Metered, Pipeline, Recorder, Runtime
 from trimtab.errors import (
     NotFound,
     PermissionDenied,
@@ -22,7 +23,7 @@ from trimtab.errors import (
 )
 from trimtab.messages import Usage, encode_event
 from trimtab.providers import Call, Headers
-from trimtab.records import Caller, Outcome, RequestId
+from trimtab.records import Caller, Intent, Outcome, RequestId
 from trimtab.routing import Place, TierRouter
 from trimtab.telemetry import Metrics
 
@@ -85,6 +86,7 @@ class Bench:
     def __init__(self, provider: FakeProvider, **tiers: str) -> None:
         self.provider = provider
         self.records: list[Outcome] = []
+        self.intents: list[Intent] = []
         self.ledger = Ledger()
         self.metrics = Metrics()
         self.now = 1000.0
@@ -99,6 +101,11 @@ class Bench:
 
     def put(self, outcome: Outcome) -> None:
         self.records.append(outcome)
+
+    def intend(self, intent: Intent) -> bool:
+        assert not self.provider.calls
+        self.intents.append(intent)
+        return True
 
     def inbound(self, fields: dict[str, Any] | bytes, **changes: Any) -> Inbound:
         body = fields if isinstance(fields, bytes) else json.dumps({"model": "trimtab/auto", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}], **fields}).encode()  # fmt: skip
@@ -685,12 +692,35 @@ def test_a_hold_settles_once() -> None:
     from trimtab.catalogue import NanoUSD
 
     ledger = Ledger()
-    hold = ledger.reserve(NanoUSD(10), simulated=False)
+    hold = asyncio.run(ledger.reserve(NanoUSD(10), simulated=False))
     assert ledger.held() == 10
     ledger.settle(hold, NanoUSD(4))
     assert (ledger.held(), ledger.spent()) == (0, 4)
     with pytest.raises(ValueError, match="settled already"):
         ledger.settle(hold, NanoUSD(4))
+
+
+def test_what_is_about_to_be_spent_is_written_down_before_the_call_goes_out() -> None:
+    b = bench(message({"input_tokens": 1, "output_tokens": 1}))
+    b.ask({"model": "claude-opus-4-7"}, caller=Caller(key="key_1"))
+    (intent,) = b.intents
+    (attempt,) = b.record.attempts
+    assert (intent.id, intent.key, intent.reserved_nanousd) == (
+        b.record.id,
+        "key_1",
+        attempt.reserved_nanousd,
+    )
+    died = intent.outcome()
+    assert (died.result, died.cost_nanousd, died.attempts[0].cost_source) == (
+        "unknown",
+        intent.reserved_nanousd,
+        "estimated",
+    )
+    assert (died.plan, died.session, died.requested_model) == (
+        b.record.plan,
+        b.record.session,
+        "claude-opus-4-7",
+    )
 
 
 def test_records_say_whose_key_it_was_also_of_a_request_that_was_refused() -> None:

@@ -4,9 +4,8 @@
 Only the engine calls models, spends and records. Policy comes in as pure decisions.
 """
 
-from trimtab.engine.ledger import Ledger
 from trimtab.engine.metered import Job, Metered, MeteredReply, Runtime
 from trimtab.engine.pipeline import Inbound, Pipeline
 from trimtab.engine.recording import Recorder
 
-__all__ = ["Inbound", "Job", "Ledger", "Metered", "MeteredReply", "Pipeline", "Recorder", "Runtime"]
+__all__ = ["Inbound", "Job", "Metered", "MeteredReply", "Pipeline", "Recorder", "Runtime"]

@@ -1,7 +1,8 @@
 """The lower floor: reserve, call, settle, record. Every upstream call of the program is one `Job` here.
 
-Invariant: once `Metered.call` was entered, exactly one `Outcome` is recorded and the hold is settled, whatever
-happens: an answer, an error, a cut, a deadline, a client that goes away.
+Invariants: no call goes out whose worst case was not reserved and whose intent was not written down; once
+`Metered.call` was entered, exactly one `Outcome` is recorded and the hold is settled, whatever happens: an answer, an
+error, a cut, a deadline, a client that goes away.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ from trimtab.records import (
     Attempt,
     Caller,
     CostSource,
+    Intent,
     Outcome,
     Plan,
     Purpose,

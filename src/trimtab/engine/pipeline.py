@@ -133,7 +133,9 @@ class Pipeline:
             tags=_tags(inbound.own.get("x-trimtab-tags")),
         )
 
-    def _refuse(self, inbound: Inbound, body: MessagesBody | None, problem: RequestError | Unavailable) -> None:
+    def _refuse(
+        self, inbound: Inbound, body: MessagesBody | None, problem: RequestError | Unavailable
+    ) -> None:
         runtime, caller = self._metered.runtime, inbound.caller
         self._metered.recorder.record(
             Outcome(

@@ -5,6 +5,7 @@ Units: money in integer nano-dollars, time in milliseconds or Unix milliseconds,
 
 from trimtab.records.caller import NOBODY, Caller, Limits
 from trimtab.records.ids import RequestId, new_request_id
+from trimtab.records.intent import Intent
 from trimtab.records.outcome import MAX_ERROR_CHARS, Attempt, CostSource, Outcome, Plan, Purpose
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Attempt",
     "Caller",
     "CostSource",
+    "Intent",
     "Limits",
     "Outcome",
     "Plan",

@@ -1,0 +1,228 @@
+"""Fetches slices of limits from the database and gives back what lies idle, on the event loop's side.
+
+What it is not: SQL (`store.limits`) or the thread that runs it (`app` passes that in as `Exchange`).
+Invariants: one exchange is under way at a time and serves all keys that wait, so the database sees one transaction at a
+time from each process, however many callers retry; nobody waits longer than `deadline_s`; when the database is away,
+what is in the slices is used up and then `Unavailable` is said, never a refusal that blames the caller.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from trimtab.budgets.slices import IDLE_S, KeySlice, Shortage, Slices
+from trimtab.errors import BudgetSpent, RateLimited, StoreError, Unavailable
+from trimtab.records import Caller
+from trimtab.store.limits import PERMIT_LOST_MS, Slice, Trade
+
+DEADLINE_S = 0.05
+"""How long a request waits for its slice."""
+
+AWAY_PAUSE_S = 0.25
+"""After a failure nobody asks again for so long; who needs a slice is told at once that the limits cannot be asked."""
+
+SEEN_EVERY_S = 2.0
+"""How often the process says that it is alive."""
+
+PERMITS_USABLE_S = PERMIT_LOST_MS / 1000 - 10.0
+"""Without having said so for this long, permits are not used any more: soon others may have them."""
+
+RETRY_S = 1
+
+Exchange = Callable[[Sequence[Trade]], Awaitable[list[Slice]]]
+"""Runs trades in one transaction and says that the process is alive. Raises `StoreError`."""
+
+_log = logging.getLogger("trimtab.budgets")
+
+
+class _Waiter(msgspec.Struct, eq=False):
+    """One request that its key's slice cannot serve."""
+
+    of_key: KeySlice
+    worst_case: int
+    simulated: bool
+    answered: asyncio.Future[None]
+    """Done when an exchange that asked for it has ended."""
+
+
+class Dealer:
+    """Gives leave to requests of keys with limits."""
+
+    def __init__(
+        self, exchange: Exchange, monotonic: Callable[[], float], *, deadline_s: float = DEADLINE_S
+    ) -> None:
+        self._exchange = exchange
+        self._monotonic = monotonic
+        self._deadline_s = deadline_s
+        self._slices = Slices()
+        self._waiting: list[_Waiter] = []
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._seen_at = 0.0
+        self._away_until = 0.0
+        self._away = False
+
+    async def start(self) -> None:
+        """Make the process known and begin. Raises `StoreError`."""
+        self._seen_at = self._monotonic()
+        await self._exchange(())
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def take(self, caller: Caller, worst_case: int, simulated: bool) -> tuple[KeySlice, bool]:
+        """One permit, one request and the money; (the slices they are from, whether money was taken).
+
+        Raises `RateLimited`, `BudgetSpent`, `Unavailable`.
+        """
+        of_key = self._slices.of(caller)
+        short = self._shortage(of_key, worst_case, simulated)
+        if short is not None:
+            short = await self._fetched(of_key, worst_case, simulated)
+        if short is not None:
+            raise self._refusal(of_key, short, worst_case, simulated)
+        return of_key, of_key.take(worst_case, simulated, self._monotonic())
+
+    def _shortage(self, of_key: KeySlice, worst_case: int, simulated: bool) -> Shortage | None:
+        now = self._monotonic()
+        if of_key.limits.concurrency is not None and now - self._seen_at > PERMITS_USABLE_S:
+            raise _away(of_key)
+        return of_key.shortage(worst_case, simulated, now)
+
+    async def _fetched(self, of_key: KeySlice, worst_case: int, simulated: bool) -> Shortage | None:
+        """Wait for an exchange; what is still missing after it. Raises `Unavailable`."""
+        loop = asyncio.get_running_loop()
+        if self._monotonic() < self._away_until:
+            raise _away(of_key)
+        waiter = _Waiter(of_key, worst_case, simulated, loop.create_future())
+        self._waiting.append(waiter)
+        self._wanted.set()
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await waiter.answered
+        except TimeoutError:
+            raise _away(of_key) from None
+        except StoreError:
+            raise _away(of_key) from None
+        finally:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+        return self._shortage(of_key, worst_case, simulated)
+
+    def _refusal(
+        self, of_key: KeySlice, short: Shortage, worst_case: int, simulated: bool
+    ) -> RateLimited | BudgetSpent:
+        limits, unspent = of_key.limits, of_key.unspent[simulated]
+        if short.money and unspent is not None and unspent < worst_case:
+            return BudgetSpent(
+                f"this key may spend {_usd(limits.total_nanousd)} in all and has {_usd(unspent)} left; this request "
+                f"may cost up to {_usd(worst_case)}: lower max_tokens, or have the key's limit raised"
+            )
+        if short.permits:
+            return RateLimited(
+                f"this key has its limit of {limits.concurrency} requests in flight; wait for one to end",
+                RETRY_S,
+            )
+        if short.requests:
+            return RateLimited(
+                f"this key has its limit of {limits.requests_per_minute} requests in a minute; slow down",
+                of_key.rate_retry_s,
+            )
+        return RateLimited(
+            "what is left of this key's money is held for its requests in flight; wait for one to end",
+            RETRY_S,
+        )
+
+    async def _run(self) -> None:
+        """Exchange whenever somebody waits; otherwise look for idle slices and say that the process is alive."""
+        while True:
+            try:
+                async with asyncio.timeout(IDLE_S):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+            self._wanted.clear()
+            now = self._monotonic()
+            waiting, self._waiting = self._waiting, []
+            trades = [] if now < self._away_until else self._idle(now, waiting)
+            if waiting or trades or now - self._seen_at > SEEN_EVERY_S:
+                await self._trade(trades, waiting, now)
+
+    def _idle(self, now: float, waiting: Sequence[_Waiter]) -> list[Trade]:
+        busy = {waiter.of_key.key for waiter in waiting}
+        return [trade for one in self._slices.all() if one.key not in busy for trade in one.surplus(now)]
+
+    async def _trade(self, back: list[Trade], waiting: list[_Waiter], now: float) -> None:
+        asks = self._asks(waiting, now)
+        by_key = {one.key: one for one in self._slices.all()}
+        trades = [*back, *asks]
+        try:
+            got = await self._exchange(trades)
+        except Exception as problem:
+            for trade in trades:
+                by_key[trade.key].unsure = True
+            self._failed(problem, waiting)
+            return
+        for trade, slice_ in zip(trades, got, strict=True):
+            by_key[trade.key].add(trade, slice_, now)
+            by_key[trade.key].unsure = False
+        self._seen_at = now
+        if self._away:
+            self._away = False
+            _log.warning("limits can be asked for again")
+        for waiter in waiting:
+            if not waiter.answered.done():
+                waiter.answered.set_result(None)
+
+    def _asks(self, waiting: Sequence[_Waiter], now: float) -> list[Trade]:
+        """One trade for each key and side; the first of a key asks for permits and requests for both."""
+        groups: dict[str, list[_Waiter]] = {}
+        for waiter in waiting:
+            groups.setdefault(waiter.of_key.key, []).append(waiter)
+        trades = []
+        for group in groups.values():
+            of_key, first = group[0].of_key, True
+            for simulated in {waiter.simulated: None for waiter in group}:
+                costs = [waiter.worst_case for waiter in group if waiter.simulated == simulated]
+                count = len(group) if first else len(costs)
+                trades.append(of_key.ask(count, min(costs), sum(costs), simulated, now, only_money=not first))
+                first = False
+        return trades
+
+    def _failed(self, problem: Exception, waiting: Sequence[_Waiter]) -> None:
+        self._away_until = self._monotonic() + AWAY_PAUSE_S
+        if not self._away:
+            self._away = True
+            _log.warning(
+                "limits cannot be asked for: %s; keys with limits go on until their slices are used up",
+                problem,
+            )
+        for waiter in waiting:
+            if not waiter.answered.done():
+                waiter.answered.set_exception(StoreError(str(problem)))
+
+    async def aclose(self) -> None:
+        """Stop, and give back all that is not in use. Never raises."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._task = None
+        now = self._monotonic()
+        back = [trade for one in self._slices.all() for trade in one.surplus(now, at_once=True)]
+        if back:
+            try:
+                await self._exchange(back)
+            except StoreError as problem:
+                _log.warning("slices of limits could not be given back: %s", problem)
+
+
+def _away(of_key: KeySlice) -> Unavailable:
+    return Unavailable(
+        f"the limits of key {of_key.key!r} cannot be checked now: its slice is used up and the store does not answer",
+        RETRY_S,
+    )
+
+
+def _usd(nanousd: int | None) -> str:
+    return f"${(nanousd or 0) / 1e9:.6f}".rstrip("0").rstrip(".")

@@ -1,0 +1,76 @@
+"""What is written down before a call goes out: enough to account for it should the process die before it ends."""
+
+from typing import Literal
+
+import msgspec
+
+from trimtab.catalogue import NanoUSD
+from trimtab.records.ids import RequestId
+from trimtab.records.outcome import Attempt, Outcome, Plan, Purpose
+
+DIED = "the process ended before the call did; what came of it is unknown, so its worst case stands"
+
+
+class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A call that is about to be made. Fields mean what they mean in `Outcome` and `Attempt`."""
+
+    id: RequestId
+    at_ms: int
+    purpose: Purpose
+    endpoint: Literal["messages", "count_tokens"]
+    requested_model: str
+    session: str
+    plan: Plan
+    model: str
+    """The model id as the platform is sent it."""
+    reserved_nanousd: NanoUSD
+    """The most that the call can cost, unbounded server tools aside."""
+    stream: bool = False
+    simulated: bool = False
+    request_bytes: int = 0
+    tags: tuple[str, ...] = ()
+    parent: RequestId | None = None
+    key: str = ""
+    organisation: str = ""
+    team: str = ""
+    user: str = ""
+    config_version: str = ""
+    catalogue_version: str = ""
+
+    def outcome(self) -> Outcome:
+        """The record of a call whose process died: estimated at its worst case."""
+        attempt = Attempt(
+            platform=self.plan.platform,
+            model=self.model,
+            result="unknown",
+            error=DIED,
+            reserved_nanousd=self.reserved_nanousd,
+            cost_nanousd=self.reserved_nanousd,
+            cost_source="estimated",
+        )
+        return Outcome(
+            id=self.id,
+            at_ms=self.at_ms,
+            purpose=self.purpose,
+            surface="messages",
+            endpoint=self.endpoint,
+            requested_model=self.requested_model,
+            session=self.session,
+            result="unknown",
+            status=500,
+            stream=self.stream,
+            plan=self.plan,
+            attempts=(attempt,),
+            error=DIED,
+            cost_nanousd=self.reserved_nanousd,
+            tags=self.tags,
+            parent=self.parent,
+            key=self.key,
+            organisation=self.organisation,
+            team=self.team,
+            user=self.user,
+            simulated=self.simulated,
+            request_bytes=self.request_bytes,
+            config_version=self.config_version,
+            catalogue_version=self.catalogue_version,
+        )
