@@ -1,4 +1,4 @@
-"""What every record store does. One suite; an implementation joins by adding itself to `STORES`."""
+"""What every record store does. One suite, both engines."""
 
 import random
 import time
@@ -64,26 +64,22 @@ def attempt(cost_nanousd: int, usage: Usage | None = USAGE) -> Attempt:
     )
 
 
-def sqlite_opener(tmp_path: Path) -> Opener:
-    settings = StoreSettings(url=f"sqlite:///{tmp_path}/records.db", batch_ms=20)
-
-    def open_one() -> Store:
-        return open_store(settings, clock_ms=lambda: NOW_MS, on_problem=None)
-
-    return open_one
-
-
-STORES: dict[str, Callable[[Path], Opener]] = {"sqlite": sqlite_opener}
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty store on either engine."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/records.db"
+    return str(request.getfixturevalue("postgres_url"))
 
 
-@pytest.fixture(params=STORES)
-def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+@pytest.fixture
+def opener(url: str) -> Iterator[Opener]:
     """Opens the same store, again and again; what a test leaves open is closed."""
+    settings = StoreSettings(url=url, batch_ms=20)
     opened: list[Store] = []
-    open_one = STORES[request.param](tmp_path)
 
     def open_and_note() -> Store:
-        opened.append(open_one())
+        opened.append(open_store(settings, clock_ms=lambda: NOW_MS, on_problem=None))
         return opened[-1]
 
     yield open_and_note

@@ -5,6 +5,7 @@ import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 import apsw
 import pytest
@@ -13,7 +14,7 @@ from trimtab.config import Document
 from trimtab.errors import ConfigError, StoreError, StoreLocked
 from trimtab.store import Store, StoreSettings, open_store
 from trimtab.store.opening import sqlite_path
-from trimtab.store.sqlite import SQLiteStore
+from trimtab.store.sqlite_records import SQLiteRecords
 
 OpenStore = Callable[..., Store]
 
@@ -47,9 +48,12 @@ def test_a_url_that_names_no_file_is_refused_with_place_and_remedy(url: str) -> 
         open_store(StoreSettings(url=url), clock_ms=lambda: 0, on_problem=None)
 
 
-def test_postgresql_is_told_apart_and_its_password_is_not_shown() -> None:
-    with pytest.raises(ConfigError, match="this version has SQLite only") as caught:
-        open_store(StoreSettings(url="postgresql://me:hunter2@db/t"), clock_ms=lambda: 0, on_problem=None)
+def test_a_server_that_is_not_there_is_named_and_its_password_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE", "postgresql://me:hunter2@localhost:1/t")
+    with pytest.raises(StoreError, match=r"^store postgresql://localhost:1/t: the server cannot") as caught:
+        open_store(StoreSettings(url="env:DATABASE"), clock_ms=lambda: 0, on_problem=None)
     assert "hunter2" not in str(caught.value)
 
 
@@ -131,7 +135,7 @@ def test_a_file_that_another_process_holds_is_told_apart(tmp_path: Path) -> None
     holder.execute("PRAGMA locking_mode = EXCLUSIVE")
     holder.execute("CREATE TABLE held (x)")
     with pytest.raises(StoreLocked, match="another process holds the file"):
-        SQLiteStore(path, StoreSettings(), clock_ms=lambda: 0, on_problem=None, open_busy_ms=50)
+        SQLiteRecords(path, clock_ms=lambda: 0, on_reopen=lambda: None, open_busy_ms=50).open(print, Event())
     holder.close()
 
 

@@ -9,6 +9,7 @@ from trimtab.messages import IterationUsage, Usage
 from trimtab.records import Outcome
 from trimtab.store import rows
 from trimtab.store.schema import migrate
+from trimtab.store.sqlite_records import insert
 
 
 @pytest.fixture
@@ -42,8 +43,8 @@ def test_any_number_of_rows_is_inserted_once_however_often_it_is_tried(
     made = [rows.request_row(make_outcome(seed), "{}") for seed in range(count)]
     gaps: list[rows.Row] = [("w", n, "live", False, 1, 2, *rows.counts(make_outcome())) for n in range(count)]
     for _ in range(2):
-        rows.insert(connection, "requests", rows.REQUESTS, made)
-        rows.insert(connection, "record_gaps", rows.GAPS, gaps)
+        insert(connection, "requests", rows.REQUESTS, made)
+        insert(connection, "record_gaps", rows.GAPS, gaps)
     assert connection.execute("SELECT count(*) FROM requests").get == count
     assert connection.execute("SELECT coalesce(sum(requests), 0) FROM record_gaps").get == count
 
@@ -52,8 +53,8 @@ def test_a_row_says_what_the_record_says(
     connection: apsw.Connection, make_outcome: Callable[..., Outcome]
 ) -> None:
     record = make_outcome(parent="p", error="overloaded_error")
-    rows.insert(connection, "requests", rows.REQUESTS, [rows.request_row(record, "{}")])
-    rows.insert(connection, "attempts", rows.ATTEMPTS, [rows.attempt_row(record.id, 0, record.attempts[0])])
+    insert(connection, "requests", rows.REQUESTS, [rows.request_row(record, "{}")])
+    insert(connection, "attempts", rows.ATTEMPTS, [rows.attempt_row(record.id, 0, record.attempts[0])])
     assert connection.execute(
         "SELECT model, effort, platform, session, parent, error, simulated, cost_nanousd, input_tokens FROM requests"
     ).fetchall() == [

@@ -176,11 +176,11 @@ def test_an_overflow_is_told_once_with_its_size(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one mebibyte."""
+    """A file system of four mebibytes: the empty tables take one."""
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", str(place)],
+        ["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", str(place)],
         capture_output=True,
         check=False,
     )
@@ -200,7 +200,8 @@ def test_a_full_disk_loses_nothing_once_there_is_room_again(
 ) -> None:
     store = open_at(small_disk / "t.db", batch_max=5)
     ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(700_000))
+    room = os.statvfs(small_disk)
+    ballast.write_bytes(bytes(room.f_bavail * room.f_frsize - 100_000))
     for seed in range(150):
         store.put(make_outcome(seed))
     eventually(lambda: not store.status().writable)
@@ -216,7 +217,7 @@ def test_a_full_disk_loses_nothing_once_there_is_room_again(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
 def test_a_disk_that_is_full_from_the_start_is_named(small_disk: Path, open_at: OpenStore) -> None:
-    (small_disk / "ballast").write_bytes(bytes(1024 * 1024))
+    (small_disk / "ballast").write_bytes(bytes(4 * 1024 * 1024))
     with pytest.raises(StoreError, match=r"^store .*t\.db: the disk is full; free some space$"):
         open_at(small_disk / "t.db")
 

@@ -11,7 +11,7 @@ import threading
 import msgspec
 
 from trimtab.records import Outcome
-from trimtab.store.rows import COUNT_MAX, NO_COUNTS, Counts, add, counts
+from trimtab.store.rows import COUNT_MAX, NO_COUNTS, Counts, Row, add, counts
 
 BYTES_MAX = 64 * 1024 * 1024
 """JSON bytes of pending records. A process grew by 177 MiB when 60,000 typical records (1,120 bytes of JSON each) had
@@ -28,6 +28,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     outcome: Outcome
     detail: bytes
+    own: bool = True
+    """Whether this process made the call; not so for what it recovered from another's journal."""
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -38,6 +40,10 @@ class Gap(msgspec.Struct, frozen=True):
     from_ms: int
     to_ms: int
     counts: Counts
+
+    def row(self, writer: str, serial: int) -> Row:
+        """One row of `record_gaps`."""
+        return (writer, serial, self.purpose, int(self.simulated), self.from_ms, self.to_ms, *self.counts)
 
 
 class ConfigVersion(msgspec.Struct, frozen=True):
@@ -94,10 +100,10 @@ class Backlog:
         self._sealed = False
         self._dropped = 0
 
-    def put(self, outcome: Outcome) -> None:
+    def put(self, outcome: Outcome, recovered: bool = False) -> None:
         """Take a record; see `Store.put`."""
         try:
-            entry = Entry(outcome, self._encode(outcome))
+            entry = Entry(outcome, self._encode(outcome), not recovered)
         except Exception:  # whatever is wrong with it, the caller's answer is on its way and must not suffer
             with self._lock:
                 self._drop(outcome)

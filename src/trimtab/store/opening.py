@@ -11,9 +11,12 @@ from trimtab.config import Secret, fail
 from trimtab.errors import ConfigError
 from trimtab.store.database import Database
 from trimtab.store.postgres_database import PostgresDatabase
+from trimtab.store.postgres_records import PostgresRecords
+from trimtab.store.record_store import Reader, RecordStore
 from trimtab.store.seam import Store, StoreSettings
-from trimtab.store.sqlite import SQLiteStore
 from trimtab.store.sqlite_database import SQLiteDatabase
+from trimtab.store.sqlite_records import Readers, SQLiteRecords
+from trimtab.store.writer import RecordEngine
 
 _WHERE = "store.url"
 _SQLITE = "sqlite:///"
@@ -26,15 +29,25 @@ def open_store(
     *,
     clock_ms: Callable[[], int],
     on_problem: Callable[[str], None] | None,
+    worker: str = "",
 ) -> Store:
-    """Open the store, creating and migrating the file as needed, and start its writer thread.
+    """Open the store, creating and migrating its tables as needed, and start its writer thread.
 
-    `on_problem` gets one line when trouble begins and one when it is over, from the writer thread. Blocks.
-    Raises `ConfigError` for the URL and `StoreError` (`StoreLocked`) with one line for everything else.
+    `on_problem` gets one line when trouble begins and one when it is over, from the writer thread. `worker` names the
+    process in `key_leases`. Blocks. Raises `ConfigError` for the URL (or a missing extra) and `StoreError`
+    (`StoreLocked`) with one line for everything else.
     """
+    engine: RecordEngine
+    reader: Reader
     if is_postgres(settings):
-        fail(_WHERE, "postgresql://...", f"this version has SQLite only; {_FORM}")
-    return SQLiteStore(sqlite_path(settings.url), settings, clock_ms=clock_ms, on_problem=on_problem)
+        url = postgres_url(settings)
+        reader = PostgresDatabase(url, clock_ms)
+        engine = PostgresRecords(url, clock_ms=clock_ms)
+    else:
+        path = sqlite_path(settings.url)
+        reader = readers = Readers(path, clock_ms)
+        engine = SQLiteRecords(path, clock_ms=clock_ms, on_reopen=readers.renew)
+    return RecordStore(engine, reader, settings, clock_ms=clock_ms, on_problem=on_problem, worker=worker)
 
 
 def open_database(settings: StoreSettings, *, clock_ms: Callable[[], int]) -> Database:

@@ -1,13 +1,9 @@
-"""From outcomes to flat rows: which columns there are, and the statements that insert and add them up.
+"""From outcomes to flat rows: which columns there are, and what adds them up.
 
 What it is not: the full record, which is kept as JSON in `requests.detail`; columns are what one filters and adds.
 Invariant: `tokens` and `counts` are the only arithmetic over usage here, so that rows, queued records and gaps
 agree.
 """
-
-from collections.abc import Sequence
-
-import apsw
 
 from trimtab.messages import IterationUsage, Usage
 from trimtab.records import Attempt, Outcome
@@ -91,7 +87,7 @@ GAPS = (
 
 CONFIGS = ("version", "at_ms", "content")
 
-KNOWN_IDS = "SELECT id FROM requests WHERE id IN (SELECT value FROM json_each(?))"
+GAPS_OF = "SELECT count(*) FROM record_gaps WHERE writer = ? AND serial = ?"
 
 FIND = "SELECT detail FROM requests WHERE id = ?"
 
@@ -112,10 +108,8 @@ columns and sums, so that 64-bit sums hold; `detail` keeps what was said."""
 
 _SUM_MAX = 2**62
 
-ROWS_PER_STATEMENT = 64
-"""Rows that one INSERT carries. Each statement lets go of the interpreter lock and must win it back, up to 5 ms
-against a busy event loop. Against a thread that never rests, 500-row commits wrote 755 records/s with one row a
-statement (`executemany`), 2,830 with 16, 3,500 with 64 and 4,150 with 256; with the lock free all are near 50,000."""
+NONSENSE = (OverflowError, TypeError, ValueError, AttributeError)
+"""What a record that makes no sense raises when it is turned into rows, or by a driver that is given them."""
 
 
 def _count(value: int | None) -> int:
@@ -206,8 +200,8 @@ def request_row(outcome: Outcome, detail: str) -> Row:
         outcome.result,
         outcome.status,
         outcome.error,
-        outcome.stream,
-        outcome.simulated,
+        int(outcome.stream),
+        int(outcome.simulated),
         *counts(outcome)[1:],
         outcome.total_ms,
         last.first_content_ms if last is not None else None,
@@ -218,6 +212,11 @@ def request_row(outcome: Outcome, detail: str) -> Row:
         outcome.parent,
         detail,
     )
+
+
+def attempt_rows(outcome: Outcome) -> list[Row]:
+    """The rows of `attempts`, in order."""
+    return [attempt_row(outcome.id, n, attempt) for n, attempt in enumerate(outcome.attempts)]
 
 
 def attempt_row(request_id: str, n: int, attempt: Attempt) -> Row:
@@ -239,18 +238,3 @@ def attempt_row(request_id: str, n: int, attempt: Attempt) -> Row:
         attempt.first_content_ms,
         attempt.total_ms,
     )
-
-
-def insert(connection: apsw.Connection, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
-    """Insert rows, several to a statement; rows that are there already stay as they are."""
-    head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 (our own names)
-    one = f"({', '.join('?' * len(columns))})"
-    start = 0
-    while start < len(rows):
-        size = ROWS_PER_STATEMENT
-        while size > len(rows) - start:
-            size //= 2
-        chunk = rows[start : start + size]
-        values = [value for row in chunk for value in row]
-        connection.execute(head + ", ".join([one] * size) + " ON CONFLICT DO NOTHING", values)
-        start += size

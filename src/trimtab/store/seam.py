@@ -67,8 +67,11 @@ class Totals(msgspec.Struct, frozen=True):
 class Store(Protocol):
     """Keeps outcomes. Records are immutable: of two with one id, the first stands."""
 
-    def put(self, outcome: Outcome) -> None:
-        """Queue a record. Never blocks on disk and never raises; callable from any thread."""
+    def put(self, outcome: Outcome, recovered: bool = False) -> None:
+        """Queue a record. Never blocks on disk and never raises; callable from any thread.
+
+        `recovered`: another process made the call and died, so this one holds no lease for it.
+        """
         ...
 
     def find(self, request_id: str) -> bytes | None:
