@@ -19,7 +19,10 @@ OVER_800_LINES: dict[str, int] = {}
 OVER_600_LINES: dict[str, str] = {}
 """Source files over 600 lines, with the reason why they are one file."""
 
-OPTIONAL_EXTRAS: dict[str, set[str]] = {"src/trimtab/store/postgres.py": {"psycopg"}}
+OPTIONAL_EXTRAS: dict[str, set[str]] = {
+    "src/trimtab/store/postgres.py": {"psycopg"},
+    "src/trimtab/telemetry/otlp.py": {"opentelemetry"},
+}
 """Adapter files that import an optional extra inside a function, with the packages they may so import."""
 
 # Packages on the path of every request: patterns run there on the engines named in docs/dependencies.md.

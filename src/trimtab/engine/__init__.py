@@ -5,7 +5,8 @@ Only the engine calls models, spends and records. Policy comes in as pure decisi
 """
 
 from trimtab.engine.metered import Job, Metered, MeteredReply, Runtime
+from trimtab.engine.observing import Observer
 from trimtab.engine.pipeline import Inbound, Pipeline
 from trimtab.engine.recording import Recorder
 
-__all__ = ["Inbound", "Job", "Metered", "MeteredReply", "Pipeline", "Recorder", "Runtime"]
+__all__ = ["Inbound", "Job", "Metered", "MeteredReply", "Observer", "Pipeline", "Recorder", "Runtime"]
