@@ -1,0 +1,21 @@
+"""The one door for changes that people make: authorised, checked, and audited in the same transaction.
+
+What it is not: who calls a model (`identity`), or HTTP and terminals, which both come in through here.
+Invariant: there is no change without its audit row, and no audit row without its change.
+"""
+
+from trimtab.admin.keys import KeyAdmin
+from trimtab.admin.rules import KeyRules
+from trimtab.admin.words import Actor, AuditEntry, KeyView, NewKey, SecretMade, SecretView, Verified
+
+__all__ = [
+    "Actor",
+    "AuditEntry",
+    "KeyAdmin",
+    "KeyRules",
+    "KeyView",
+    "NewKey",
+    "SecretMade",
+    "SecretView",
+    "Verified",
+]
