@@ -1,0 +1,172 @@
+"""What the access log and the traces say of a request, and that they never say what was in it."""
+
+import msgspec
+
+from trimtab.catalogue import Arm
+from trimtab.engine.observing import access_fields, error_type, request_spans
+from trimtab.messages import Usage
+from trimtab.records import Attempt, Outcome, Plan, RequestId
+from trimtab.telemetry import names
+from trimtab.telemetry.tracing import parse_traceparent, span_id_of
+
+PARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+CONTENT = "quoted words of a prompt"
+AT_MS = 1_790_000_000_000
+
+ATTEMPT = Attempt(
+    platform="claude",
+    model="claude-sonnet-4-6",
+    result="ok",
+    status=200,
+    provider_request_id="req_1",
+    response_model="claude-sonnet-4-6-20260217",
+    stop_reason="end_turn",
+    usage=Usage(input_tokens=10, output_tokens=5, cache_read_input_tokens=100, cache_creation_input_tokens=7),
+    cost_nanousd=1_234_567,
+    cost_source="reported",
+    first_content_ms=120.0,
+    total_ms=400.0,
+)
+OUTCOME = Outcome(
+    id=RequestId("01a1fe55e32a784fae48cc42dcbfdb7e"),
+    at_ms=AT_MS,
+    purpose="live",
+    surface="messages",
+    endpoint="messages",
+    requested_model="trimtab/auto",
+    session=CONTENT,
+    result="ok",
+    status=200,
+    stream=True,
+    plan=Plan(arm=Arm("claude-sonnet-4-6", "high"), platform="claude", tier="default"),
+    attempts=(ATTEMPT,),
+    cost_nanousd=1_234_567,
+    tags=(CONTENT,),
+    total_ms=450.0,
+    config_version="c0ffee",
+    catalogue_version="cafe",
+    key="key_1",
+)
+REFUSED = msgspec.structs.replace(
+    OUTCOME,
+    result="error",
+    status=400,
+    plan=None,
+    attempts=(),
+    cost_nanousd=0,
+    key="",
+    error=f"RequestError: {CONTENT}",
+    requested_model="x" * 500,
+)
+
+
+def test_an_access_line_has_the_documented_fields() -> None:
+    fields = access_fields(OUTCOME)
+    assert tuple(fields) == names.ACCESS_FIELDS
+    assert fields == {
+        "method": "POST",
+        "path": "/v1/messages",
+        "endpoint": "messages",
+        "key": "key_1",
+        "requested_model": "trimtab/auto",
+        "model": "claude-sonnet-4-6",
+        "arm": "claude-sonnet-4-6@high",
+        "platform": "claude",
+        "status": 200,
+        "result": "ok",
+        "error_type": None,
+        "cost_usd": 0.001234567,
+        "cost_source": "reported",
+        "input_tokens": 117,
+        "output_tokens": 5,
+        "stream": True,
+        "total_ms": 450.0,
+        "simulated": False,
+    }
+
+
+def test_a_refused_request_has_a_line_too() -> None:
+    fields = access_fields(REFUSED)
+    assert fields["status"] == 400
+    assert fields["error_type"] == "RequestError"
+    assert fields["model"] is fields["input_tokens"] is fields["key"] is None
+    assert len(str(fields["requested_model"])) == 80
+
+
+def test_a_request_is_a_server_span_over_a_client_span() -> None:
+    server, client = request_spans(OUTCOME, [(b"traceparent", PARENT)], {"claude": "anthropic"})
+    parent = parse_traceparent(PARENT)
+    assert parent is not None
+    assert server.parent == parent
+    assert server.remote
+    assert server.trace_id == client.trace_id == parent.trace_id
+    assert client.parent is not None
+    assert client.parent.span_id == server.span_id == span_id_of(OUTCOME.id)
+    assert client.span_id == span_id_of(OUTCOME.id, 0)
+    assert (server.name, client.name) == ("POST /v1/messages", "chat claude-sonnet-4-6")
+    assert server.start_ns == AT_MS * 1_000_000
+    assert server.end_ns - server.start_ns == 450_000_000
+    assert client.end_ns == server.end_ns
+    assert client.end_ns - client.start_ns == 400_000_000
+    assert not server.failed
+    assert client.attributes == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "anthropic",
+        "gen_ai.request.model": "claude-sonnet-4-6",
+        "gen_ai.response.model": "claude-sonnet-4-6-20260217",
+        "gen_ai.response.finish_reasons": ("end_turn",),
+        "gen_ai.usage.input_tokens": 117,
+        "gen_ai.usage.output_tokens": 5,
+        "gen_ai.usage.cache_read.input_tokens": 100,
+        "gen_ai.usage.cache_creation.input_tokens": 7,
+        "http.response.status_code": 200,
+        "trimtab.result": "ok",
+        "trimtab.platform": "claude",
+        "trimtab.platform_request.id": "req_1",
+        "trimtab.first_content_ms": 120.0,
+        "trimtab.cost_usd": 0.001234567,
+        "trimtab.cost_source": "reported",
+        "trimtab.simulated": False,
+    }
+    assert server.attributes["trimtab.tier"] == "default"
+    assert server.attributes["trimtab.effort"] == "high"
+    assert server.attributes["trimtab.config.version"] == "c0ffee"
+
+
+def test_attempts_follow_one_another_within_their_request() -> None:
+    first = msgspec.structs.replace(
+        ATTEMPT, result="error", status=529, error="overloaded_error", total_ms=30.0
+    )
+    server, one, two = request_spans(msgspec.structs.replace(OUTCOME, attempts=(first, ATTEMPT)), [], {})
+    assert server.start_ns <= one.start_ns < one.end_ns == two.start_ns < two.end_ns == server.end_ns
+    assert one.failed
+    assert one.attributes["error.type"] == "overloaded_error"
+    assert not two.failed
+    assert one.span_id != two.span_id
+
+
+def test_no_words_of_a_request_are_told() -> None:
+    broken = msgspec.structs.replace(
+        ATTEMPT, result="error", status=400, error=f"invalid_request_error: {CONTENT}"
+    )
+    for outcome in (
+        OUTCOME,
+        REFUSED,
+        msgspec.structs.replace(OUTCOME, attempts=(broken,), error=broken.error),
+    ):
+        told = repr(access_fields(outcome)) + repr(request_spans(outcome, [], {}))
+        assert "quoted" not in told
+
+
+def test_a_clients_mistake_is_no_failure_of_the_server() -> None:
+    (refused,) = request_spans(REFUSED, [], {})
+    assert not refused.failed
+    (broken,) = request_spans(msgspec.structs.replace(REFUSED, status=502), [], {})
+    assert broken.failed
+
+
+def test_an_error_without_a_type_is_other() -> None:
+    assert error_type(None) is None
+    assert error_type("UpstreamTimeout: the deadline") == "UpstreamTimeout"
+    assert error_type("some words: and more") == "other"
+    assert error_type("") == "other"
