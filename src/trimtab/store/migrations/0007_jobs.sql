@@ -30,7 +30,7 @@ CREATE TABLE jobs (
 -- Whose turn it is: the first entry of each (queue, priority, owner, kind) is found by a seek.
 CREATE INDEX jobs_ready ON jobs (queue, priority, owner, kind, run_at_ms, id) WHERE state = 'ready';
 -- What needs a worker now: to be started, to be woken, or to be taken over.
-CREATE INDEX jobs_due ON jobs (queue, due_ms) WHERE due_ms IS NOT NULL;
+CREATE INDEX jobs_due ON jobs (queue, state, due_ms) WHERE due_ms IS NOT NULL;
 CREATE INDEX jobs_running ON jobs (owner, kind, queue) WHERE state = 'running';
 CREATE UNIQUE INDEX jobs_unique ON jobs (kind, unique_key) WHERE unique_key IS NOT NULL;
 CREATE INDEX jobs_finished ON jobs (finished_ms) WHERE finished_ms IS NOT NULL;
