@@ -95,15 +95,17 @@ def migrate(
         raise StoreError(
             f"the server is {connection.info.server_version // 10000}; PostgreSQL 14 is the oldest"
         )
-    while True:
-        version, works_with = version_of(connection)
-        if version >= len(steps):
-            break
-        with connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-            connection.execute("SET LOCAL statement_timeout = 0")
-            if version_of(connection)[0] == version:
+    version, works_with = version_of(connection)
+    if version < len(steps):
+        # Taken before the transactions begin: only a new transaction sees for certain what another process has made.
+        connection.execute("SET statement_timeout = 0")
+        connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+        while (version := version_of(connection)[0]) < len(steps):
+            with connection.transaction():
                 _step(connection, clock_ms(), steps[version])
+        works_with = version_of(connection)[1]
+        connection.execute("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
+        connection.execute("RESET statement_timeout")
     if version > len(steps):
         check_newer(version, works_with, len(steps))
 

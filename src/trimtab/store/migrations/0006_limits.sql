@@ -36,3 +36,4 @@ CREATE TABLE rate_slots (
 CREATE TABLE limit_locks (
     key_id TEXT NOT NULL PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS key_spend (key_id TEXT NOT NULL, simulated INTEGER NOT NULL, spent_nanousd INTEGER NOT NULL, PRIMARY KEY (key_id, simulated)) STRICT;

@@ -1,0 +1,301 @@
+"""However many processes share a key, together they stay within its limits, and use them to the full."""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from trimtab.app.limits import Trader
+from trimtab.budgets import Dealer, Ledger
+from trimtab.catalogue import NanoUSD
+from trimtab.errors import BudgetSpent, RateLimited, StoreError, TrimtabError, Unavailable
+from trimtab.records import Caller, Limits
+from trimtab.store import Database
+from trimtab.store.limits import Slice, Trade, forget_worker, join, trade
+
+Open = Callable[[], Database]
+
+
+class Place:
+    """One process's worth: a ledger with its dealer."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        self.trader = Trader(database, name)
+        self.dealer = Dealer(self.trader, time.monotonic, deadline_s=2)
+        self.ledger = Ledger(self.dealer, time.monotonic)
+
+    async def __aenter__(self) -> "Place":
+        await self.dealer.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.dealer.aclose()
+        self.trader.close()
+
+
+def caller(**limits: int) -> Caller:
+    return Caller(key="key_1", limits=Limits(**limits))
+
+
+async def until_admitted(
+    place: Place, who: Caller, worst: int, hold_s: float, seen: Callable[[int], None], give_up_at: float
+) -> bool:
+    """A caller that tries again until it gets through."""
+    while time.monotonic() < give_up_at:
+        try:
+            hold = await place.ledger.reserve(NanoUSD(worst), simulated=False, caller=who)
+        except RateLimited:
+            await asyncio.sleep(random.uniform(0.01, 0.05))
+            continue
+        seen(1)
+        await asyncio.sleep(hold_s)
+        seen(-1)
+        place.ledger.settle(hold, NanoUSD(worst))
+        return True
+    return False
+
+
+@pytest.mark.parametrize("places", [1, 4])
+def test_never_more_in_flight_than_the_limit_and_soon_as_many(open_one: Open, places: int) -> None:
+    most = now = 0
+    full_at: list[float] = []
+    began = 0.0
+
+    def seen(change: int) -> None:
+        nonlocal most, now
+        now += change
+        most = max(most, now)
+        if now == 10:
+            full_at.append(time.monotonic() - began)
+
+    async def work() -> None:
+        nonlocal began
+        all_of_them = [Place(open_one(), f"w{n}") for n in range(places)]
+        for place in all_of_them:
+            await place.__aenter__()
+        began = time.monotonic()
+        who = caller(concurrency=10)
+        tasks = [
+            asyncio.create_task(until_admitted(all_of_them[n % places], who, 5, 0.15, seen, began + 30))
+            for n in range(100)
+        ]
+        assert all(await asyncio.gather(*tasks))
+        for place in all_of_them:
+            await place.__aexit__()
+
+    asyncio.run(work())
+    assert most == 10
+    assert now == 0
+    assert full_at
+
+
+def test_in_no_minute_more_requests_than_the_limit(open_one: Open) -> None:
+    async def work() -> int:
+        async with Place(open_one(), "w1") as one, Place(open_one(), "w2") as two:
+            passed, waits = 0, [1]
+            for n in range(60):
+                try:
+                    place = (one, two)[n % 2]
+                    hold = await place.ledger.reserve(
+                        NanoUSD(1), simulated=False, caller=caller(requests_per_minute=10)
+                    )
+                except RateLimited as problem:
+                    waits.append(problem.retry_after_s)
+                else:
+                    passed += 1
+                    place.ledger.settle(hold, NanoUSD(0))
+            assert max(waits) <= 62
+            return passed
+
+    assert asyncio.run(work()) == 10
+
+
+def test_requests_count_for_a_minute_and_the_second_in_which_they_may_be_made(open_one: Open) -> None:
+    database = open_one()
+    clock = [1_000_000]
+    limits = Limits(requests_per_minute=5)
+
+    class Clocked:
+        """The transaction with a clock of ours."""
+
+        def __init__(self, transaction: object) -> None:
+            self._transaction = transaction
+
+        def now_ms(self) -> int:
+            return clock[0] * 1000
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._transaction, name)
+
+    def ask(wanted: int) -> Slice:
+        one = Trade(key="k", limits=limits, rate_wanted=wanted)
+        return database.write(lambda t: trade(Clocked(t), "w", [one])[0])  # type: ignore[arg-type]
+
+    assert ask(3).requests == 3
+    clock[0] += 30
+    assert ask(9).requests == 2
+    assert (ask(1).requests, ask(1).rate_retry_s) == (0, 32)
+    clock[0] += 31
+    assert ask(9).requests == 0  # the first may have been made a second after they were granted
+    clock[0] += 1
+    assert ask(9).requests == 3
+
+
+def test_money_given_out_and_money_spent_stay_within_the_cap(open_one: Open) -> None:
+    async def work() -> int:
+        spent = 0
+        who = caller(total_nanousd=1000)
+        async with Place(open_one(), "w1") as one, Place(open_one(), "w2") as two:
+            for n in range(200):
+                place = (one, two)[n % 2]
+                try:
+                    hold = await place.ledger.reserve(NanoUSD(30), simulated=False, caller=who)
+                except (RateLimited, BudgetSpent):
+                    continue
+                cost = n % 30
+                spent += cost
+                place.ledger.settle(hold, NanoUSD(cost))
+        return spent
+
+    assert 970 - 60 < asyncio.run(work()) <= 1000
+
+
+def test_a_key_whose_money_is_spent_is_told_so_and_not_to_try_again(open_one: Open) -> None:
+    async def work() -> None:
+        async with Place(open_one(), "w1") as place:
+            with pytest.raises(
+                BudgetSpent, match=r"may spend \$0\.000001 in all .* may cost up to \$0\.000002"
+            ):
+                await place.ledger.reserve(NanoUSD(2000), simulated=False, caller=caller(total_nanousd=1000))
+            hold = await place.ledger.reserve(
+                NanoUSD(900), simulated=False, caller=caller(total_nanousd=1000)
+            )
+            with pytest.raises(RateLimited, match="held for its requests in flight"):
+                await place.ledger.reserve(NanoUSD(900), simulated=False, caller=caller(total_nanousd=1000))
+            place.ledger.settle(hold, NanoUSD(10))
+            # Simulated money has the same cap of its own.
+            await place.ledger.reserve(NanoUSD(1000), simulated=True, caller=caller(total_nanousd=1000))
+
+    asyncio.run(work())
+
+
+def test_what_a_dead_process_held_counts_until_it_is_reconciled(open_one: Open) -> None:
+    database = open_one()
+    limits = Limits(concurrency=2, total_nanousd=100)
+    everything = Trade(
+        key="k",
+        limits=limits,
+        permits_kept=0,
+        permits_wanted=2,
+        money_kept=0,
+        money_needed=90,
+        money_wanted=90,
+    )
+    database.write(lambda t: join(t, "dead", "h", 1))
+    assert database.write(lambda t: trade(t, "dead", [everything]))[0] == Slice(2, 0, 0, 90, 100)
+    assert database.write(lambda t: trade(t, "alive", [everything]))[0] == Slice(0, 0, 0, 0, 100)
+    database.write(lambda t: forget_worker(t, "dead", spent=False))
+    assert database.write(lambda t: trade(t, "alive", [everything]))[0] == Slice(2, 0, 0, 90, 100)
+    database.write(lambda t: forget_worker(t, "alive", spent=True))  # its journal is lost: all of it counts
+    assert database.write(lambda t: trade(t, "third", [everything]))[0] == Slice(2, 0, 0, 0, 10)
+
+
+def test_a_trade_whose_answer_was_lost_is_put_right_by_the_next(open_one: Open) -> None:
+    database = open_one()
+    lose = False
+
+    async def exchange(trades: "list[Trade]") -> list[Slice]:
+        got = database.write(lambda t: (join(t, "w", "h", 1), trade(t, "w", trades))[1])
+        if lose:
+            raise StoreError("the answer was lost")
+        return got
+
+    async def work() -> None:
+        nonlocal lose
+        dealer = Dealer(exchange, time.monotonic, deadline_s=2)  # type: ignore[arg-type]
+        ledger = Ledger(dealer, time.monotonic)
+        await dealer.start()
+        who = caller(concurrency=3, total_nanousd=100)
+        lose = True
+        with pytest.raises(Unavailable, match="cannot be checked now"):
+            await ledger.reserve(NanoUSD(60), simulated=False, caller=who)
+        lose = False
+        await asyncio.sleep(0.4)
+        holds = [await ledger.reserve(NanoUSD(33), simulated=False, caller=who) for _ in range(3)]
+        for hold in holds:
+            ledger.settle(hold, NanoUSD(0))
+        await dealer.aclose()
+
+    asyncio.run(work())
+    assert database.read(lambda t: t.rows("SELECT permits FROM key_permits")) == [(0,)]
+    assert database.read(lambda t: t.rows("SELECT DISTINCT outstanding_nanousd FROM key_leases")) == [(0,)]
+
+
+def test_without_the_store_a_slice_is_used_up_and_then_the_store_is_blamed(open_one: Open) -> None:
+    database = open_one()
+    away = False
+
+    async def exchange(trades: "list[Trade]") -> list[Slice]:
+        if away:
+            raise StoreError("gone")
+        return database.write(lambda t: trade(t, "w", trades))
+
+    async def work() -> None:
+        nonlocal away
+        dealer = Dealer(exchange, time.monotonic)  # type: ignore[arg-type]
+        ledger = Ledger(dealer, time.monotonic)
+        await dealer.start()
+        who = caller(total_nanousd=5000)  # a slice is a fiftieth of it
+        holds = [await ledger.reserve(NanoUSD(10), simulated=False, caller=who)]
+        away = True
+        with pytest.raises(Unavailable) as caught:
+            while True:
+                holds.append(await ledger.reserve(NanoUSD(10), simulated=False, caller=who))
+        assert caught.value.retry_after_s == 1
+        assert len(holds) == 10
+        await ledger.reserve(NanoUSD(10), simulated=False)  # a caller without limits does not notice
+        away = False
+        await asyncio.sleep(0.3)
+        await ledger.reserve(NanoUSD(10), simulated=False, caller=who)
+        await dealer.aclose()
+
+    asyncio.run(work())
+
+
+def test_many_threads_trading_at_once_never_pass_a_limit(open_one: Open) -> None:
+    limits = Limits(concurrency=7, total_nanousd=10_000)
+    problems: list[TrimtabError] = []
+
+    def one(name: str) -> None:
+        database = open_one()
+        luck = random.Random(name)
+        kept, money = 0, 0
+        try:
+            for _ in range(40):
+                kept, money = luck.randint(0, kept), luck.randint(0, money)
+                got = database.write(
+                    lambda t, kept=kept, money=money: trade(
+                        t, name, [Trade(key="k", limits=limits, permits_kept=kept, permits_wanted=luck.randint(1, 4),
+                                        money_kept=money, money_needed=luck.randint(1, 3000), money_wanted=3000)])
+                )[0]  # fmt: skip
+                kept, money = kept + got.permits, money + got.money
+                held = database.read(
+                    lambda t: t.row(
+                        "SELECT (SELECT coalesce(sum(permits), 0) FROM key_permits), (SELECT coalesce(sum(outstanding_nanousd), 0) FROM key_leases)"
+                    )
+                )
+                assert held is not None
+                assert held[0] <= 7
+                assert held[1] <= 10_000
+        except TrimtabError as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=one, args=(f"w{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not problems
