@@ -244,6 +244,7 @@ def converted(families: Iterable[Family], started_ns: int, now_ns: int) -> Itera
         points = [
             NumberDataPoint(dict(sample.labels), started_ns, now_ns, sample.value)
             for sample in family.samples
+            if not sample.name.endswith("_created")
         ]
         data = (
             Gauge(points) if family.type == "gauge" else Sum(points, AggregationTemporality.CUMULATIVE, True)
