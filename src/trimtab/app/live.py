@@ -7,7 +7,7 @@ from urllib.parse import quote
 import msgspec
 
 from trimtab.app.assemble import open_provider
-from trimtab.app.serving import run_loop
+from trimtab.app.process import run_loop
 from trimtab.app.settings import Settings
 from trimtab.errors import ConfigError, UpstreamBroken, UpstreamError
 from trimtab.providers import Call, Provider

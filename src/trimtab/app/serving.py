@@ -1,85 +1,132 @@
-"""Runs a server process from start to clean end."""
+"""Runs a server from start to clean end: in this process, or as the supervisor of several."""
 
 import asyncio
 import logging
-import resource
 import signal
-from collections.abc import Callable, Coroutine
+import socket
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 import uvicorn
-import uvloop
 
-from trimtab.app.assemble import Application, assemble
+from trimtab.app.assemble import assemble, build, open_providers, open_records
+from trimtab.app.process import allow_files, run_loop
+from trimtab.app.reloading import Reloads
 from trimtab.app.settings import Settings
+from trimtab.app.supervisor import Ending, Supervisor
 from trimtab.catalogue import Catalogue
-from trimtab.gateway import Listen, bind
+from trimtab.errors import ConfigError
+from trimtab.gateway import Listen, bind, held_signals
+from trimtab.providers import Provider
 from trimtab.providers.simulator import Simulator, SimulatorSettings, simulator_asgi
+from trimtab.store import hold_instance
+from trimtab.telemetry.processes import ReloadMetrics
 
-T = TypeVar("T")
+BIND_PATIENCE_S = 3.0
+"""How long an address in use is waited for: the workers of a server that was killed let go of it within milliseconds,
+those of a busy one a little later."""
 
-
-class Ending(msgspec.Struct, frozen=True):
-    """How serving ended; both are normally 0."""
-
-    cut: int
-    """Answers that were cut off by a second signal or the end of the draining time; all are recorded."""
-    lost: int
-    """Records that could not be kept."""
-
-
-def run_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on a fresh uvloop loop."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
+Ready = Callable[[Settings, Mapping[str, Provider], Listen], None]
+"""Told what is served, and the address as bound."""
 
 
 def serve(
     settings: Settings,
     *,
-    ready: Callable[[Application, Listen], None],
+    ready: Ready,
+    draining: Callable[[int], None],
+    on_problem: Callable[[str], None],
+    on_worker_death: Callable[[int], None] = lambda pid: None,
+) -> Ending:
+    """Serve until SIGTERM or Ctrl-C, in this process or in workers; blocks. SIGHUP or a changed file reloads.
+
+    `ready` is called once connections are taken, everywhere. `draining` is told how many answers are still in flight
+    when a stop begins, if there are any. `on_worker_death` gets the process id of each worker that ended without
+    its last word, in a thread; it may block. Raises `ConfigError`, `StoreError`.
+    """
+    try:
+        lock = hold_instance(settings.store)
+    except ConfigError as problem:
+        raise ConfigError(settings.document.where(problem.where), problem.problem) from None
+    try:
+        allow_files(settings.server)
+        bound = bind(
+            settings.listen,
+            "--listen or server.listen",
+            "choose another address with --listen HOST:PORT",
+            patience_s=BIND_PATIENCE_S,
+        )
+        with bound:
+            if settings.server.workers > 1:
+                return _supervise(settings, bound, ready, draining, on_problem, on_worker_death)
+            return _serve_here(settings, bound, ready, draining, on_problem)
+    finally:
+        lock.release()
+
+
+def _serve_here(
+    settings: Settings,
+    bound: socket.socket,
+    ready: Ready,
     draining: Callable[[int], None],
     on_problem: Callable[[str], None],
 ) -> Ending:
-    """Serve until SIGTERM or Ctrl-C; blocks.
+    application = assemble(settings, on_problem)
+    listen = _address(bound)
 
-    `ready` is called once connections are taken, with the address as bound. Raises `ConfigError`, `StoreError`.
-    """
-    _allow_files(2 * settings.server.max_connections + 200)
-    bound = bind(
-        settings.listen, "--listen or server.listen", "choose another address with --listen HOST:PORT"
-    )
-    try:
-        application = assemble(settings, on_problem)
-    except BaseException:
-        bound.close()
-        raise
-    host, port = bound.getsockname()[:2]
+    async def apply(new: Settings) -> str:
+        edition = await asyncio.to_thread(build, new, application.parts)
+        allow_files(new.server)
+        application.put_in_force(edition)
+        return ""
 
     async def run() -> Ending:
+        reloading = asyncio.create_task(reloads.run())
         cut = 0
         try:
             cut = await application.server.run_on(
                 bound,
-                ready=lambda: ready(application, Listen(host, port)),
+                ready=lambda: ready(settings, application.providers, listen),
                 draining=lambda count: draining(count) if count else None,
             )
         finally:
+            reloading.cancel()
             lost = await application.aclose()
         return Ending(cut, lost)
 
-    with application.server.signals(hangup=lambda: None):
+    reloads = Reloads(settings, apply, report=on_problem, metrics=ReloadMetrics(application.metrics.registry))
+    with application.server.signals(hangup=reloads.ask):
         return run_loop(run())
 
 
-def _allow_files(wanted: int) -> None:
-    """Raise the soft limit on open files, as far as the system allows: a request may need two sockets."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < limit:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+def _supervise(
+    settings: Settings,
+    bound: socket.socket,
+    ready: Ready,
+    draining: Callable[[int], None],
+    on_problem: Callable[[str], None],
+    on_worker_death: Callable[[int], None],
+) -> Ending:
+    # What the workers would each find out is found out once, and the store is migrated before they open it.
+    providers = open_providers(settings)
+    open_records(settings, None).close(timeout_s=5)
+    listen = _address(bound)
+    supervisor = Supervisor(
+        settings,
+        bound,
+        ready=lambda: ready(settings, providers, listen),
+        draining=draining,
+        report=on_problem,
+        on_worker_death=on_worker_death,
+    )
+    with held_signals(supervisor.on_signal):
+        return run_loop(supervisor.run())
+
+
+def _address(bound: socket.socket) -> Listen:
+    host, port = bound.getsockname()[:2]
+    return Listen(host, port)
 
 
 def serve_simulator(settings: SimulatorSettings, listen: Listen, ready: Callable[[Listen], None]) -> None:

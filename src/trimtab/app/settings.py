@@ -7,12 +7,13 @@ from typing import TypeAlias
 import msgspec
 
 from trimtab.catalogue import Catalogue, CatalogueSettings, Tiers, TierSettings, resolve_tiers
-from trimtab.config import Document, Secret, fail, load_document
+from trimtab.config import Document, Secret, fail, load_document, read_file
 from trimtab.errors import ConfigError
 from trimtab.gateway import Listen, ServerSettings, check_server
 from trimtab.providers.anthropic import AnthropicSettings
 from trimtab.providers.simulator import SimulatorSettings
 from trimtab.store import StoreSettings
+from trimtab.telemetry import TelemetrySettings, check_telemetry
 
 DEFAULT_FILE = "trimtab.toml"
 KEY_VARIABLE = "ANTHROPIC_API_KEY"
@@ -20,13 +21,33 @@ KEY_VARIABLE = "ANTHROPIC_API_KEY"
 PlatformSettings: TypeAlias = AnthropicSettings | SimulatorSettings
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a configuration comes from: the file, and what the command line said, which wins."""
+
+    path: str | None
+    listen: str | None = None
+    workers: int | None = None
+
+
+class Held(msgspec.Struct, frozen=True):
+    """The bytes that one version was read from, so that several processes work by the very same."""
+
+    document: bytes
+    overlay: bytes | None
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that one version of the configuration says, checked."""
 
+    origin: Origin
+    held: Held
+    overlay: Path | None
+    """The catalogue overlay that it names."""
     document: Document
     server: ServerSettings
     listen: Listen
     store: StoreSettings
+    telemetry: TelemetrySettings
     catalogue: Catalogue
     tiers: Tiers
     platforms: dict[str, PlatformSettings]
@@ -42,16 +63,30 @@ def config_path(given: Path | None) -> Path | None:
     return here if here.exists() else None
 
 
-def load_settings(path: Path | None, *, listen: str | None = None) -> Settings:
-    """Read and check. `listen` is the command line's and wins. Raises `ConfigError`."""
-    document = load_document(path)
+def load_settings(
+    path: Path | None,
+    *,
+    listen: str | None = None,
+    workers: int | None = None,
+    held: Held | None = None,
+) -> Settings:
+    """Read and check. `listen` and `workers` are the command line's and win. Raises `ConfigError`.
+
+    With `held` the file and its overlay are not read again: these are their bytes.
+    """
+    document = load_document(path, held.document if held is not None else None)
     server = document.section("server", ServerSettings)
     address = check_server(server, lambda key: document.where(f"server.{key}"))
     if listen is not None:
         address = Listen.parse(listen, "--listen")
+    if workers is not None:
+        server = msgspec.structs.replace(server, workers=workers)
     store = document.section("store", StoreSettings)
-    overlay = document.section("catalogue", CatalogueSettings).overlay
-    catalogue = _catalogue(_beside(path, overlay, document.where("catalogue.overlay")), document)
+    telemetry = document.section("telemetry", TelemetrySettings)
+    check_telemetry(telemetry, lambda key: document.where(f"telemetry.{key}"))
+    named = document.section("catalogue", CatalogueSettings).overlay
+    overlay = _beside(path, named, document.where("catalogue.overlay"))
+    catalogue, content = _catalogue(overlay, document, held)
     tiers = resolve_tiers(document.section("tiers", TierSettings), catalogue, document.where)
     platforms, origin = _platforms(document)
     platforms = {
@@ -59,10 +94,14 @@ def load_settings(path: Path | None, *, listen: str | None = None) -> Settings:
     }
     document.finish()
     return Settings(
+        origin=Origin(path=_text(path), listen=listen, workers=workers),
+        held=Held(document.content, content),
+        overlay=overlay,
         document=document,
         server=server,
         listen=address,
         store=store,
+        telemetry=telemetry,
         catalogue=catalogue,
         tiers=tiers,
         platforms=platforms,
@@ -70,12 +109,52 @@ def load_settings(path: Path | None, *, listen: str | None = None) -> Settings:
     )
 
 
-def _catalogue(overlay: Path | None, document: Document) -> Catalogue:
+def reload_settings(settings: Settings) -> Settings:
+    """Read again what these settings were read from. Raises `ConfigError`."""
+    origin = settings.origin
+    path = Path(origin.path) if origin.path is not None else None
+    return load_settings(path, listen=origin.listen, workers=origin.workers)
+
+
+def refuse_restart_needed(old: Settings, new: Settings) -> None:
+    """Refuse what a running server cannot take over. Raises `ConfigError` for the first such setting."""
+    differing = [
+        name
+        for name, before, after in (
+            ("server.listen", old.listen, new.listen),
+            ("server.workers", old.server.workers, new.server.workers),
+            *(
+                (f"store.{key}", getattr(old.store, key), getattr(new.store, key))
+                for key in _fields(old.store)
+            ),
+            *(
+                (f"telemetry.{key}", getattr(old.telemetry, key), getattr(new.telemetry, key))
+                for key in _fields(old.telemetry)
+            ),
+        )
+        if before != after
+    ]
+    if differing:
+        raise ConfigError(
+            new.document.where(differing[0]),
+            "differs from what is running, and that needs a restart; restart, or set it back",
+        )
+
+
+def _fields(struct: msgspec.Struct) -> tuple[str, ...]:
+    return struct.__struct_fields__
+
+
+def _catalogue(overlay: Path | None, document: Document, held: Held | None) -> tuple[Catalogue, bytes | None]:
+    """The catalogue and the bytes of its overlay."""
+    if overlay is None:
+        return Catalogue.load(), None
     try:
-        return Catalogue.load(overlay)
+        content = held.overlay if held is not None else None
+        if content is None:
+            content = read_file(overlay, "correct the path of the overlay")
+        return Catalogue.load(overlay, content), content
     except ConfigError as problem:
-        if overlay is None:
-            raise
         raise ConfigError(document.where("catalogue.overlay"), str(problem)) from None
 
 

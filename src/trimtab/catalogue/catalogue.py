@@ -95,8 +95,11 @@ class Catalogue:
         self._dearest_known: dict[tuple[str, int, bool, bool, bool], list[pricing.Priced]] = {}
 
     @classmethod
-    def load(cls, overlay: Path | None = None) -> "Catalogue":
-        """Read the shipped files and an operator's overlay. Raises `ConfigError`. Cost: tens of milliseconds."""
+    def load(cls, overlay: Path | None = None, content: bytes | None = None) -> "Catalogue":
+        """Read the shipped files and an operator's overlay. Raises `ConfigError`. Cost: tens of milliseconds.
+
+        With `content` the overlay is not read: these are its bytes.
+        """
         package = resources.files("trimtab.catalogue")
         models = (package / "models.yaml").read_bytes()
         lineups = (package / "lineups.yaml").read_bytes()
@@ -105,7 +108,8 @@ class Catalogue:
         name = ""
         if overlay is not None:
             name = overlay.name
-            content = read_file(overlay, "correct the path of the overlay")
+            if content is None:
+                content = read_file(overlay, "correct the path of the overlay")
             digest.update(b"\0" + content)
             raw = read_yaml(content, name)
             added = to_struct({} if raw is None else raw, Overlay, name)

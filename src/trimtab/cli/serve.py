@@ -2,15 +2,17 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from trimtab import __version__
-from trimtab.app import Application, config_path, load_settings, serve
+from trimtab.app import Settings, config_path, load_settings, serve
 from trimtab.cli.term import counted, fresh_line, say, warn
-from trimtab.gateway import Listen
+from trimtab.gateway import MAX_WORKERS, Listen
+from trimtab.providers import Provider
 
 command = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -26,14 +28,21 @@ def run(
     listen: Annotated[
         str | None, typer.Option("--listen", help="host:port; wins over the configuration.")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=1, max=MAX_WORKERS, help="Processes to serve with; wins over the configuration."
+        ),
+    ] = None,
 ) -> None:
     """Serve the gateway. Without configuration it listens on 127.0.0.1:8787 and keeps records in ./trimtab.db.
 
     With ANTHROPIC_API_KEY in the environment requests go to the Claude API, without it to the simulator. SIGTERM
-    and Ctrl-C finish answers in flight first; a second signal stops at once.
+    and Ctrl-C finish answers in flight first; a second signal stops at once. SIGHUP, or a change of the
+    configuration file, brings a new configuration into force between requests.
     """
     logging.basicConfig(level=logging.WARNING, format="trimtab: %(levelname)s %(message)s", stream=sys.stderr)
-    settings = load_settings(config_path(config), listen=listen)
+    settings = load_settings(config_path(config), listen=listen, workers=workers)
     ending = serve(settings, ready=_ready, draining=_draining, on_problem=warn)
     fresh_line()
     if ending.cut:
@@ -49,12 +58,11 @@ def _draining(in_flight: int) -> None:
     warn(f"finishing {counted(in_flight, 'answer')} in flight, then stopping; once more stops now")
 
 
-def _ready(application: Application, listen: Listen) -> None:
-    settings = application.settings
+def _ready(settings: Settings, providers: Mapping[str, Provider], listen: Listen) -> None:
     tiers = settings.tiers
     url = listen.url
     say(f"Trimtab {__version__} serves {url}")
-    for name, provider in application.providers.items():
+    for name, provider in providers.items():
         if provider.simulated:
             say(f"  platform  {name}: SIMULATED, no real model answers ({settings.platforms_from})")
         else:
@@ -63,6 +71,8 @@ def _ready(application: Application, listen: Listen) -> None:
         f"  tiers     default={tiers.default} escalation={tiers.escalation} control={tiers.control} fast={tiers.fast}"
     )
     say(f"  records   {settings.store.url}")
+    if settings.server.workers > 1:
+        say(f"  workers   {settings.server.workers}")
     say()
     say("Try it, in a second terminal:")
     say(
@@ -75,5 +85,5 @@ def _ready(application: Application, listen: Listen) -> None:
         f"  a program with an Anthropic SDK: start it with ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=anything"
     )
     say(f"  what a request cost and why: curl {url}/trimtab/v1/requests/<its x-trimtab-request header>")
-    if all(provider.simulated for provider in application.providers.values()):
+    if all(provider.simulated for provider in providers.values()):
         say("  real answers: stop this, set ANTHROPIC_API_KEY to your key and start again")

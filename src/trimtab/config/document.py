@@ -141,11 +141,15 @@ def _instead(entry: dict[str, Any], wanted: str) -> str:
     return f"; 'type' is not read, did you mean {wanted}?" if "type" in entry else ""
 
 
-def load_document(path: Path | None) -> Document:
-    """Read a TOML file; `None` gives the empty document of the defaults. Raises `ConfigError`."""
+def load_document(path: Path | None, content: bytes | None = None) -> Document:
+    """Read a TOML file; `None` gives the empty document of the defaults. Raises `ConfigError`.
+
+    With `content` nothing is read: these are the bytes that the file held, which another process works by too.
+    """
     if path is None:
         return Document("defaults", {}, b"")
-    content = read_file(path)
+    if content is None:
+        content = read_file(path)
     try:
         raw = tomllib.loads(content.decode())
     except UnicodeDecodeError as problem:

@@ -1,5 +1,6 @@
 """Secrets are references in configuration and opaque objects in memory."""
 
+import hmac
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,15 @@ class Secret:
     def reveal(self) -> str:
         """The value itself; call only where it leaves the process."""
         return self._value
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same value from the same reference, so that settings can be compared."""
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return self.source == other.source and hmac.compare_digest(self._value, other._value)
+
+    def __hash__(self) -> int:
+        return hash(self.source)
 
     def __repr__(self) -> str:
         return f"Secret({self.source!r}, ***)"

@@ -7,12 +7,13 @@ and every failure has the shape that the client's SDK expects.
 from trimtab.gateway.application import Gateway
 from trimtab.gateway.models import ModelList
 from trimtab.gateway.openapi import openapi_document
-from trimtab.gateway.server import GatewayServer, bind
-from trimtab.gateway.settings import Listen, ServerSettings, check_server
+from trimtab.gateway.server import GatewayServer, bind, held_signals
+from trimtab.gateway.settings import MAX_WORKERS, Listen, ServerSettings, check_server
 from trimtab.gateway.state import ServingState
 from trimtab.gateway.surroundings import Surroundings
 
 __all__ = [
+    "MAX_WORKERS",
     "Gateway",
     "GatewayServer",
     "Listen",
@@ -22,5 +23,6 @@ __all__ = [
     "Surroundings",
     "bind",
     "check_server",
+    "held_signals",
     "openapi_document",
 ]

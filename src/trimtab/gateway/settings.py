@@ -6,11 +6,16 @@ import msgspec
 
 from trimtab.config import fail
 
+MAX_WORKERS = 256
+"""Each takes about 60 MB; a machine with more cores than that runs several servers."""
+
 
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the gateway listens and what it bears with. Times in seconds, sizes in bytes."""
 
     listen: str = "127.0.0.1:8787"
+    workers: int = 1
+    """Processes that share the address; see docs/workers.md. All other limits here are for each of them."""
     max_body_bytes: int = 32_000_000
     """Source: the vendor's limit for Messages is 32 MB."""
     max_header_bytes: int = 64 * 1024
@@ -31,6 +36,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 _LONGEST_S = 30 * 86400.0
 _MOST: dict[str, int] = {
+    "workers": MAX_WORKERS,
     "max_body_bytes": 1024**3,
     "max_header_bytes": 1024**2,
     "max_connections": 1_000_000,

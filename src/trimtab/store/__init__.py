@@ -6,11 +6,13 @@ a record that cannot be kept is folded into a gap that `totals` counts.
 """
 
 from trimtab.store.database import Database, Row, Transaction
+from trimtab.store.instance import InstanceLock, hold_instance
 from trimtab.store.opening import open_database, open_store
 from trimtab.store.seam import Store, StoreSettings, StoreStatus, TokenCounts, Totals
 
 __all__ = [
     "Database",
+    "InstanceLock",
     "Row",
     "Store",
     "StoreSettings",
@@ -18,6 +20,7 @@ __all__ = [
     "TokenCounts",
     "Totals",
     "Transaction",
+    "hold_instance",
     "open_database",
     "open_store",
 ]

@@ -95,11 +95,24 @@ RECORDS_DROPPED: Final = Instrument(
 
 # --- Metrics: the processes themselves ---
 
-WORKERS_READY: Final = Instrument(
-    "trimtab_workers_ready", "gauge", "Worker processes that take requests now."
+WORKERS: Final = Instrument(
+    "trimtab_workers",
+    "gauge",
+    "Worker processes by state: `running`, `starting`, or `leaving` once they only finish what is in flight.",
+    ("state",),
+)
+WORKERS_MISSING: Final = Instrument(
+    "trimtab_workers_missing",
+    "gauge",
+    "Running workers that did not answer this scrape: of them only the last known counters are in it.",
 )
 WORKER_RESTARTS: Final = Instrument(
-    "trimtab_worker_restarts", "counter", "Worker processes that ended unasked and were started again."
+    "trimtab_worker_restarts",
+    "counter",
+    "Worker processes that ended unasked, or did not take a new configuration, and were started again.",
+)
+CONFIG_INFO: Final = Instrument(
+    "trimtab_config_info", "gauge", "The versions in force; the value is always 1.", ("version", "catalogue")
 )
 CONFIG_RELOADS: Final = Instrument(
     "trimtab_config_reloads",
@@ -129,8 +142,10 @@ METRICS: Final[tuple[Instrument, ...]] = (
     RECORDS_QUEUED,
     RECORDS_WRITTEN,
     RECORDS_DROPPED,
-    WORKERS_READY,
+    WORKERS,
+    WORKERS_MISSING,
     WORKER_RESTARTS,
+    CONFIG_INFO,
     CONFIG_RELOADS,
     TELEMETRY_DROPPED,
 )

@@ -9,36 +9,31 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from trimtab.telemetry import names
+from trimtab.telemetry.names import Instrument
+
+Readings = Mapping[tuple[str, ...], float]
+"""Values by the values of their labels."""
+
 
 class ConfigMetrics:
-    """What one serving process says of its configuration."""
+    """Which configuration a serving process works by."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._labels: dict[str, str] = {}
-        registry.register(
-            Labelled(
-                "trimtab_config_info",
-                "The versions in force; the value is always 1.",
-                ("version", "catalogue"),
-                lambda: {tuple(self._labels.values()): 1.0} if self._labels else {},
-            )
-        )
+        self._versions: Readings = {}
+        registry.register(_Labelled(names.CONFIG_INFO, lambda: self._versions))
 
     def in_force(self, version: str, catalogue: str) -> None:
         """Say which versions requests use from now on."""
-        self._labels = {"version": version, "catalogue": catalogue}
+        self._versions = {(version, catalogue): 1.0}
 
 
 class ReloadMetrics:
-    """Counts reloads. One for a server: of its single process, or of the parent of its workers."""
+    """Counts reloads: in the parent of the workers, or in the single process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._reloads = Counter(
-            "trimtab_config_reloads",
-            "Configurations read while serving, by result: applied, or refused and the old one stayed.",
-            ("result",),
-            registry=registry,
-        )
+        what = names.CONFIG_RELOADS
+        self._reloads = Counter(what.name, what.help, what.labels, registry=registry)
         for result in ("applied", "refused"):
             self._reloads.labels(result)
 
@@ -54,43 +49,28 @@ class ReloadMetrics:
 class WorkerMetrics:
     """What the parent of several workers says of them."""
 
-    def __init__(
-        self, registry: CollectorRegistry, states: Callable[[], Mapping[tuple[str, ...], float]]
-    ) -> None:
+    def __init__(self, registry: CollectorRegistry, states: Callable[[], Mapping[str, int]]) -> None:
         registry.register(
-            Labelled("trimtab_workers", "Worker processes by what they are doing.", ("state",), states)
+            _Labelled(names.WORKERS, lambda: {(state,): float(n) for state, n in states().items()})
         )
+        registry.register(_Labelled(names.WORKERS_MISSING, lambda: {(): float(self.missing)}))
         self.missing = 0
         """Running workers that did not answer the scrape at hand."""
-        registry.register(
-            Labelled(
-                "trimtab_workers_missing",
-                "Running workers whose metrics of this moment are missing here; their last counters are in.",
-                (),
-                lambda: {(): float(self.missing)},
-            )
-        )
-        self.restarts = Counter(
-            "trimtab_worker_restarts",
-            "Worker processes that ended unasked, or gave no answer, and were started again.",
-            registry=registry,
-        )
+        what = names.WORKER_RESTARTS
+        self._restarts = Counter(what.name, what.help, registry=registry)
+
+    def restarted(self) -> None:
+        """Count a worker that had to be started again."""
+        self._restarts.inc()
 
 
-class Labelled(Collector):
-    """A gauge whose samples are read at each scrape, by the values of its labels."""
-
-    def __init__(
-        self,
-        name: str,
-        description: str,
-        labels: tuple[str, ...],
-        read: Callable[[], Mapping[tuple[str, ...], float]],
-    ) -> None:
-        self._name, self._description, self._labels, self._read = name, description, labels, read
+class _Labelled(Collector):
+    def __init__(self, what: Instrument, read: Callable[[], Readings]) -> None:
+        self._what, self._read = what, read
 
     def collect(self) -> list[Metric]:
-        family = GaugeMetricFamily(self._name, self._description, labels=self._labels)
+        what = self._what
+        family = GaugeMetricFamily(what.name, what.help, labels=what.labels)
         for labels, value in self._read().items():
             family.add_metric(labels, value)
         return [family]

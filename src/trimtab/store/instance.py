@@ -1,0 +1,71 @@
+"""One `trimtab serve` for each SQLite file: a lock that lives and dies with its process.
+
+What it is not: a lock on the data. Other commands (`doctor`, `keys`, `worker`) open the file beside a server; two
+servers on it would each believe that all its limits are theirs.
+Invariants: the lock ends with the process that took it, however that ends; no child process inherits it; the lock file
+is never removed, because a lock on a removed file holds nobody off.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+
+from trimtab.errors import StoreError, StoreLocked
+from trimtab.store.opening import is_postgres, sqlite_path
+from trimtab.store.seam import StoreSettings
+
+
+class InstanceLock:
+    """Holds the lock until `release`, or until the process ends."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let another server start. Idempotent."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.ftruncate(descriptor, 0)
+            os.close(descriptor)
+
+
+def hold_instance(settings: StoreSettings) -> InstanceLock:
+    """Be the only server on the SQLite file that `store.url` names; any number may serve on one PostgreSQL database.
+
+    Never waits. Raises `StoreLocked` when another server runs on the file, `StoreError` when the lock file cannot be
+    made, `ConfigError` for a URL that names nothing.
+    """
+    if is_postgres(settings):
+        return InstanceLock(None)
+    path = sqlite_path(settings.url)
+    # Through symbolic links, so that two names of one file share its lock.
+    lock = Path(f"{os.path.realpath(path)}.lock")
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as problem:
+        raise StoreError(
+            f"store {path}: cannot make its lock file {lock}: {problem.strerror}; the directory must exist and be "
+            "writable, or change store.url"
+        ) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = _holder(descriptor)
+        os.close(descriptor)
+        raise StoreLocked(
+            f"store {path}: another `trimtab serve` ({holder}) runs on this file; stop that one, or give this one a "
+            "store.url of its own"
+        ) from None
+    except OSError as problem:
+        os.close(descriptor)
+        raise StoreError(
+            f"store {path}: its file system cannot lock {lock}: {problem.strerror}; use a local disk"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+    return InstanceLock(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    text = os.pread(descriptor, 32, 0).strip()
+    return f"pid {text.decode()}" if text.isdigit() else "just starting"
