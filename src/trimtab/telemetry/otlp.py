@@ -242,7 +242,7 @@ def converted(families: Iterable[Family], started_ns: int, now_ns: int) -> Itera
             yield _histogram(family, started_ns, now_ns)
             continue
         points = [
-            NumberDataPoint(dict(sample.labels), started_ns, now_ns, sample.value)
+            NumberDataPoint(dict(sample.labels), started_ns, now_ns, float(sample.value))
             for sample in family.samples
             if not sample.name.endswith("_created")
         ]
