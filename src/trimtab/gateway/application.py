@@ -36,6 +36,7 @@ from trimtab.gateway.state import ServingState
 from trimtab.gateway.surroundings import InForce, Surroundings
 from trimtab.messages import error_event
 from trimtab.providers import Call, Headers
+from trimtab.telemetry import REQUEST
 
 DRAIN_RETRY_S = 5
 STOPPING = "the server is stopping; try again"
@@ -85,6 +86,7 @@ class Gateway:
             return
         version = self._in_force
         http = Exchange(scope, receive, send, version.enter())
+        REQUEST.set(http.id)  # in the context of this task, which ends with the request
         task = asyncio.current_task()
         gone = False
 
