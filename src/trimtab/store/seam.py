@@ -25,6 +25,10 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long a record waits for others before they are committed together."""
     batch_max: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 500
     """Records in one commit; a full batch does not wait."""
+    keep_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 0
+    """Records older than this are deleted, within the hour or so; 0 keeps them for ever. Totals stay right."""
+    keep_rollups_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 0
+    """As `keep_days` for the sums by the hour that totals are read from; never shorter than that of records."""
 
 
 class StoreStatus(msgspec.Struct, frozen=True):
