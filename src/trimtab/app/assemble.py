@@ -10,11 +10,12 @@ import msgspec
 from prometheus_client import disable_created_metrics
 
 from trimtab.app.settings import Settings
+from trimtab.app.telemetry import open_observer, open_tracer
 from trimtab.budgets import Ledger
-from trimtab.engine import Metered, Pipeline, Recorder, Runtime
+from trimtab.engine import Metered, Observer, Pipeline, Recorder, Runtime
 from trimtab.errors import ConfigError
 from trimtab.gateway import Gateway, GatewayServer, ModelList, ServingState, Surroundings, openapi_document
-from trimtab.providers import Provider
+from trimtab.providers import Headers, Provider
 from trimtab.providers.anthropic import AnthropicSettings, open_anthropic
 from trimtab.providers.simulator import Simulator, SimulatorProvider, SimulatorSettings
 from trimtab.records import Intent, RequestId, new_request_id
@@ -22,6 +23,7 @@ from trimtab.routing import Place, TierRouter
 from trimtab.store import Store, open_store
 from trimtab.telemetry import Metrics, names
 from trimtab.telemetry.processes import ConfigMetrics
+from trimtab.telemetry.tracing import Propagation
 
 
 def unix_ms() -> int:
@@ -71,6 +73,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     state: ServingState
     new_id: Callable[[], RequestId]
     exposition: Callable[[], Awaitable[bytes]]
+    observer: Observer | None = None
+    """Tells of finished requests in the access log and the traces, where the settings ask for one of them."""
+    outgoing: Callable[[RequestId, Headers], Headers] | None = None
+    """Puts our trace context on calls, where the settings ask for it."""
 
 
 class Application:
@@ -128,6 +134,8 @@ class Application:
         for task in list(self._leaving):
             await task
         await self._edition.aclose()
+        if self.parts.observer is not None:
+            self.parts.observer.close(timeout_s=2)
         return self.store.close(timeout_s=10)
 
 
@@ -135,10 +143,12 @@ def assemble(
     settings: Settings,
     on_problem: Callable[[str], None],
     exposition: Callable[[], Awaitable[bytes]] | None = None,
+    worker: str = "",
 ) -> Application:
     """Open the store and build everything. Raises `ConfigError` or `StoreError`, each one clear line.
 
-    `exposition` gives the metrics of all processes where there are several; else this one speaks for itself.
+    `exposition` gives the metrics of all processes where there are several; else this one speaks for itself. `worker`
+    names this one among them.
     """
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second line for every counter, read by nobody
     metrics = Metrics()
@@ -150,7 +160,13 @@ def assemble(
     ledger = Ledger()
     state = ServingState(settings.server)
     providers = open_providers(settings)
-    store = open_records(settings, on_problem)
+    tracer = open_tracer(settings, metrics, worker)
+    try:
+        store = open_records(settings, on_problem)
+    except BaseException:
+        if tracer is not None:
+            tracer.close(timeout_s=0)
+        raise
     _watch(metrics, store, ledger, state)
     parts = Parts(
         store=store,
@@ -159,6 +175,8 @@ def assemble(
         state=state,
         new_id=id_source(),
         exposition=exposition if exposition is not None else own,
+        observer=open_observer(settings, metrics, tracer),
+        outgoing=Propagation(tracer) if tracer is not None and settings.telemetry.propagate else None,
     )
     edition = build(settings, parts, providers)
     gateway = Gateway(state, edition.surroundings)
@@ -179,8 +197,13 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         config_version=settings.document.version,
         catalogue_version=settings.catalogue.version,
         validate_streams=settings.server.validate_streams,
+        outgoing=parts.outgoing,
     )
-    metered = Metered(settings.catalogue, parts.ledger, Recorder(_Unjournalled(parts.store), parts.metrics), runtime)
+    observe = None
+    if parts.observer is not None:
+        observe = parts.observer.among({name: provider.platform for name, provider in providers.items()})
+    recorder = Recorder(_Unjournalled(parts.store), parts.metrics, observe)
+    metered = Metered(settings.catalogue, parts.ledger, recorder, runtime)
     surroundings = Surroundings(
         config_version=settings.document.version,
         pipeline=Pipeline(metered, router, providers),
