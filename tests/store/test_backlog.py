@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.records import Outcome, RequestId
-from trimtab.store.backlog import HOUR_MS, Backlog, Batch
-from trimtab.store.rows import NO_COUNTS, Counts, add, counts
+from trimtab.store.backlog import Backlog, Batch
+from trimtab.store.rows import HOUR_MS, NO_COUNTS, Counts, add, counts
 
 BASE = Outcome(
     id=RequestId("0" * 32),

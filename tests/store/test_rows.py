@@ -41,7 +41,9 @@ def test_any_number_of_rows_is_inserted_once_however_often_it_is_tried(
     connection: apsw.Connection, make_outcome: Callable[..., Outcome], count: int
 ) -> None:
     made = [rows.request_row(make_outcome(seed), "{}") for seed in range(count)]
-    gaps: list[rows.Row] = [("w", n, "live", False, 1, 2, *rows.counts(make_outcome())) for n in range(count)]
+    gaps: list[rows.Row] = [
+        ("w", n, "live", 0, "", "", "", 1, 2, *rows.counts(make_outcome())) for n in range(count)
+    ]
     for _ in range(2):
         insert(connection, "requests", rows.REQUESTS, made)
         insert(connection, "record_gaps", rows.GAPS, gaps)

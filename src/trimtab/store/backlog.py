@@ -11,16 +11,31 @@ import threading
 import msgspec
 
 from trimtab.records import Outcome
-from trimtab.store.rows import COUNT_MAX, NO_COUNTS, Counts, Row, add, counts
+from trimtab.store.rows import (
+    BILLED,
+    COUNT_MAX,
+    HOUR_MS,
+    NO_COUNTS,
+    SUM_MAX,
+    Counts,
+    Row,
+    add,
+    counts,
+    plain_name,
+)
 
 BYTES_MAX = 64 * 1024 * 1024
 """JSON bytes of pending records. A process grew by 177 MiB when 60,000 typical records (1,120 bytes of JSON each) had
 filled it, so that is the most that a store which is down costs."""
 
-HOUR_MS = 3_600_000
+GAPS_MAX = 10_000
+"""Gaps that are kept by the hour at a time, about 5 MB. Beyond them a record joins the gap of its purpose and key that
+knows no hour, of which there are no more than keys: a key's money stays its own, whatever happens."""
 
-GapKey = tuple[int, str, bool]
-"""Hour (Unix milliseconds // `HOUR_MS`), purpose, simulated."""
+GapKey = tuple[int, str, bool, str]
+"""Hour (Unix milliseconds // `HOUR_MS`; `NO_HOUR`), purpose, simulated, key."""
+
+NO_HOUR = -1
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -33,17 +48,37 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """The sum of dropped records of one hour, purpose and kind."""
+    """The sum of dropped records of one hour, purpose, kind and key."""
 
     purpose: str
     simulated: bool
+    key: str
+    team: str
+    organisation: str
     from_ms: int
     to_ms: int
     counts: Counts
+    own_nanousd: int
+    """What this process spent of it for purposes that count against a key."""
+
+    @property
+    def place(self) -> tuple[int, int, str]:
+        """Where it is rolled up: the hour of its last record, simulated, purpose."""
+        return self.to_ms - self.to_ms % HOUR_MS, int(self.simulated), self.purpose
 
     def row(self, writer: str, serial: int) -> Row:
         """One row of `record_gaps`."""
-        return (writer, serial, self.purpose, int(self.simulated), self.from_ms, self.to_ms, *self.counts)
+        owner = (self.key, self.team, self.organisation)
+        return (
+            writer,
+            serial,
+            self.purpose,
+            int(self.simulated),
+            *owner,
+            self.from_ms,
+            self.to_ms,
+            *self.counts,
+        )
 
 
 class ConfigVersion(msgspec.Struct, frozen=True):
@@ -106,7 +141,7 @@ class Backlog:
             entry = Entry(outcome, self._encode(outcome), not recovered)
         except Exception:  # whatever is wrong with it, the caller's answer is on its way and must not suffer
             with self._lock:
-                self._drop(outcome)
+                self._drop(outcome, not recovered)
             return
         size = len(entry.detail)
         with self._lock:
@@ -115,7 +150,7 @@ class Backlog:
                 return
             waiting = len(pending)
             if waiting >= self._queue_max or self._bytes + size > self._bytes_max or self._sealed:
-                self._drop(outcome)
+                self._drop(outcome, entry.own)
                 return
             pending[outcome.id] = entry
             self._bytes += size
@@ -123,12 +158,15 @@ class Backlog:
             if waiting == 1 or waiting == self.batch_max:
                 self._changed.notify()
 
-    def _drop(self, outcome: Outcome) -> None:
+    def _drop(self, outcome: Outcome, own: bool) -> None:
         """Fold a record into its gap. Under the lock."""
         self._dropped += 1
-        new = _gap_of(outcome)
-        key = (new.from_ms // HOUR_MS, new.purpose, new.simulated)
+        new = _gap_of(outcome, own)
+        key: GapKey = (new.from_ms // HOUR_MS, new.purpose, new.simulated, new.key)
         old = self._gaps.get(key)
+        if old is None and len(self._gaps) >= GAPS_MAX:
+            key = (NO_HOUR, *key[1:])
+            old = self._gaps.get(key)
         self._gaps[key] = new if old is None else _join(old, new)
         if old is None:
             self._changed.notify()
@@ -138,7 +176,7 @@ class Backlog:
         with self._lock:
             if self._pending.pop(entry.outcome.id, None) is not None:
                 self._bytes -= len(entry.detail)
-                self._drop(entry.outcome)
+                self._drop(entry.outcome, entry.own)
 
     def find(self, request_id: str) -> bytes | None:
         """The JSON of a pending record."""
@@ -233,19 +271,30 @@ class Backlog:
         return [*self._leaving, *self._gaps.values()]
 
 
-def _gap_of(outcome: Outcome) -> Gap:
+def _gap_of(outcome: Outcome, own: bool) -> Gap:
     try:
         at_ms = min(max(int(outcome.at_ms), 0), COUNT_MAX)
-        return Gap(str(outcome.purpose), bool(outcome.simulated), at_ms, at_ms, counts(outcome))
+        purpose, figures = plain_name(outcome.purpose), counts(outcome)
+        return Gap(
+            purpose=purpose,
+            simulated=bool(outcome.simulated),
+            key=plain_name(outcome.key),
+            team=plain_name(outcome.team),
+            organisation=plain_name(outcome.organisation),
+            from_ms=at_ms,
+            to_ms=at_ms,
+            counts=figures,
+            own_nanousd=figures[2] if own and purpose in BILLED else 0,
+        )
     except Exception:  # a record without sense still counts as one
-        return Gap("live", False, 0, 0, (1, *NO_COUNTS[1:]))
+        return Gap("live", False, "", "", "", 0, 0, (1, *NO_COUNTS[1:]), 0)
 
 
 def _join(old: Gap, new: Gap) -> Gap:
-    return Gap(
-        purpose=old.purpose,
-        simulated=old.simulated,
+    return msgspec.structs.replace(
+        new,
         from_ms=min(old.from_ms, new.from_ms),
         to_ms=max(old.to_ms, new.to_ms),
         counts=add(old.counts, new.counts),
+        own_nanousd=min(old.own_nanousd + new.own_nanousd, SUM_MAX),
     )

@@ -18,6 +18,7 @@ import trimtab.store.rows as rows
 from trimtab.errors import StoreError
 from trimtab.store.backlog import ConfigVersion, Entry, Gap
 from trimtab.store.postgres import connect, driver, explain, migrate, place_of
+from trimtab.store.rollups import RollUp
 
 if TYPE_CHECKING:
     import psycopg
@@ -42,6 +43,14 @@ _KEEP_ATTEMPTS = (
 )
 
 
+_LOWER_LEASES = (
+    b"UPDATE key_leases SET outstanding_nanousd = outstanding_nanousd - spent.cost "
+    b"FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS spent (key_id, simulated, cost) "
+    b"WHERE key_leases.key_id = spent.key_id AND key_leases.simulated = spent.simulated AND worker = %s"
+)
+_ARRAYS = {"INTEGER": "%s::bigint[]", "REAL": "%s::double precision[]", "TEXT": "%s::text[]"}
+
+
 class PostgresRecords:
     """Implements `RecordEngine`."""
 
@@ -50,6 +59,7 @@ class PostgresRecords:
         self._url = url
         self._clock_ms = clock_ms
         self._errors = driver().errors
+        self._upserts: dict[str, bytes] = {}
         self._connection: psycopg.Connection[Any] | None = None
 
     def open(self, tell: Callable[[str], None], abandoned: threading.Event) -> None:
@@ -98,6 +108,20 @@ class PostgresRecords:
             rows.CONFIGS,
             [(config.version, config.at_ms, config.content) for config in configs],
         )
+
+    def add_sums(self, rollup: RollUp, made: Sequence[rows.Row]) -> None:
+        """See `RecordEngine.add_sums`."""
+        statement = self._upserts.get(rollup.table)
+        if statement is None:
+            statement = self._upserts[rollup.table] = _upsert(rollup)
+        with self._cursor() as cursor:
+            cursor.execute(statement, [list(column) for column in zip(*made, strict=True)])
+
+    def lower_leases(self, worker: str, spent: Sequence[tuple[str, int, int]]) -> None:
+        """See `RecordEngine.lower_leases`."""
+        keys, simulated, costs = zip(*spent, strict=True)
+        with self._cursor() as cursor:
+            cursor.execute(_LOWER_LEASES, (list(keys), list(simulated), list(costs), worker))
 
     def commit(self) -> None:
         """See `RecordEngine.commit`."""
@@ -177,6 +201,13 @@ class PostgresRecords:
         ).encode()
         with self._cursor() as cursor:
             cursor.executemany(statement, [[_held(value) for value in row] for row in made])
+
+
+def _upsert(rollup: RollUp) -> bytes:
+    """Adds rows that come as one array for each column; a single statement, whatever their number."""
+    arrays = ", ".join(_ARRAYS[rollup.kind(column)] for column in rollup.columns)
+    head = f"INSERT INTO {rollup.table} ({', '.join(rollup.columns)}) SELECT * FROM unnest({arrays})"  # noqa: S608
+    return (head + rollup.upsert("least")).encode()
 
 
 def _held(value: object) -> object:

@@ -90,8 +90,11 @@ class RecordStore:
                 view.row("SELECT count(*) FROM schema_version")  # takes the view
                 waiting: Waiting = self._backlog.waiting()
             found = waiting.counts(since_ms, simulated)
-            for query in (rows.REQUEST_TOTALS, rows.GAP_TOTALS):
-                found.extend(view.rows(query, (since_ms, int(simulated))))
+            hour_ms = -(-since_ms // rows.HOUR_MS) * rows.HOUR_MS
+            found += view.rows(rows.USAGE_TOTALS, (hour_ms, int(simulated)))
+            if since_ms < hour_ms:
+                for query in (rows.REQUEST_TOTALS, rows.GAP_TOTALS):
+                    found += view.rows(query, (since_ms, hour_ms, int(simulated)))
             return found
 
         total = rows.NO_COUNTS

@@ -24,6 +24,9 @@ TOKENS = (
     "thinking_tokens",
 )
 
+SUMMED = ("requests", "attempts", "cost_nanousd", *TOKENS)
+"""The columns of `Counts`, in order."""
+
 REQUESTS = (
     "id",
     "at_ms",
@@ -51,6 +54,9 @@ REQUESTS = (
     "config_version",
     "catalogue_version",
     "parent",
+    "key_id",
+    "team_id",
+    "organisation",
     "detail",
 )
 
@@ -77,12 +83,12 @@ GAPS = (
     "serial",
     "purpose",
     "simulated",
+    "key_id",
+    "team_id",
+    "organisation",
     "from_ms",
     "to_ms",
-    "requests",
-    "attempts",
-    "cost_nanousd",
-    *TOKENS,
+    *SUMMED,
 )
 
 CONFIGS = ("version", "at_ms", "content")
@@ -91,22 +97,29 @@ GAPS_OF = "SELECT count(*) FROM record_gaps WHERE writer = ? AND serial = ?"
 
 FIND = "SELECT detail FROM requests WHERE id = ?"
 
-_SUMMED = ("cost_nanousd", *TOKENS)
-_SUMS = ", ".join(f"coalesce(sum({column}), 0)" for column in _SUMMED)
+_COST_AND_TOKENS = ", ".join(f"coalesce(sum({column}), 0)" for column in SUMMED[2:])
+_SUMS = ", ".join(f"coalesce(sum({column}), 0)" for column in SUMMED)
+USAGE_TOTALS = f"SELECT {_SUMS} FROM usage_by_team WHERE hour_ms >= ? AND simulated = ?"  # noqa: S608 (our own names)
 REQUEST_TOTALS = (
-    f"SELECT count(*), coalesce(sum(attempt_count), 0), {_SUMS} FROM requests "  # noqa: S608 (our own names)
-    "WHERE at_ms >= ? AND simulated = ?"
+    f"SELECT count(*), coalesce(sum(attempt_count), 0), {_COST_AND_TOKENS} FROM requests "  # noqa: S608
+    "WHERE at_ms >= ? AND at_ms < ? AND simulated = ?"
 )
-GAP_TOTALS = (
-    f"SELECT coalesce(sum(requests), 0), coalesce(sum(attempts), 0), {_SUMS} FROM record_gaps "  # noqa: S608
-    "WHERE to_ms >= ? AND simulated = ?"
-)
+GAP_TOTALS = f"SELECT {_SUMS} FROM record_gaps WHERE to_ms >= ? AND to_ms < ? AND simulated = ?"  # noqa: S608
 
 COUNT_MAX = 2**53
 """A figure beyond this is nonsense from a platform (9e15: nine million USD, or as many tokens). It is cut to it in
 columns and sums, so that 64-bit sums hold; `detail` keeps what was said."""
 
-_SUM_MAX = 2**62
+SUM_MAX = 2**62 - 1
+"""Two of these still add up within 64 bits."""
+
+HOUR_MS = 3_600_000
+
+BILLED = ("live", "task")
+"""Purposes whose money counts against a key."""
+
+NAME_CHARS_MAX = 256
+"""Longer names of models, tiers and the like are cut in roll-ups and gaps; none that Trimtab takes is."""
 
 NONSENSE = (OverflowError, TypeError, ValueError, AttributeError)
 """What a record that makes no sense raises when it is turned into rows, or by a driver that is given them."""
@@ -176,9 +189,17 @@ def counts(outcome: Outcome) -> Counts:
     )
 
 
+def plain_name(name: object) -> str:
+    """A name that both engines can hold; none is ''."""
+    text = "" if name is None else name if isinstance(name, str) else str(name)
+    if text.isascii() and len(text) <= NAME_CHARS_MAX and "\0" not in text:
+        return text
+    return text[:NAME_CHARS_MAX].replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
 def add(left: Counts, right: Counts) -> Counts:
     """Figure by figure, kept within what a column holds."""
-    return tuple(min(a + b, _SUM_MAX) for a, b in zip(left, right, strict=True))
+    return tuple(min(a + b, SUM_MAX) for a, b in zip(left, right, strict=True))
 
 
 def request_row(outcome: Outcome, detail: str) -> Row:
@@ -210,6 +231,9 @@ def request_row(outcome: Outcome, detail: str) -> Row:
         outcome.config_version,
         outcome.catalogue_version,
         outcome.parent,
+        outcome.key,
+        outcome.team,
+        outcome.organisation,
         detail,
     )
 

@@ -13,6 +13,8 @@ from typing import Protocol
 
 from trimtab.errors import StoreError
 from trimtab.store.backlog import Backlog, Batch, ConfigVersion, Entry, Gap
+from trimtab.store.rollups import RollUp, rolled_up
+from trimtab.store.rows import Row
 
 BUSY_STEP_S = 0.02
 """How soon a writer that waits for others notices that it is given up."""
@@ -56,6 +58,14 @@ class RecordEngine(Protocol):
 
     def add_configs(self, configs: Sequence[ConfigVersion]) -> None:
         """Add the versions that are not there yet."""
+        ...
+
+    def add_sums(self, rollup: RollUp, made: Sequence[Row]) -> None:
+        """Add rows, each of another key, to the rows of these keys that are there."""
+        ...
+
+    def lower_leases(self, worker: str, spent: Sequence[tuple[str, int, int]]) -> None:
+        """Take what is recorded now off what this worker has outstanding: key_id, simulated, nano-dollars."""
         ...
 
     def commit(self) -> None:
@@ -221,14 +231,22 @@ class Writer:
         return len(new)
 
     def _add(self, batch: Batch) -> list[Entry]:
+        """Add what is new, and what that adds to roll-ups and takes off leases."""
         engine = self._engine
         new: list[Entry] = []
+        gaps: Sequence[Gap] = ()
         if batch.entries:
             new = engine.add_records(batch.entries, behind=len(batch.entries) == self._backlog.batch_max)
         if batch.gaps:
-            engine.add_gaps(self._name, batch.gap_serial, batch.gaps)
+            gaps = engine.add_gaps(self._name, batch.gap_serial, batch.gaps)
         if batch.configs:
             engine.add_configs(batch.configs)
+        added = rolled_up(new, gaps)
+        for rollup, made in added.sums:
+            if made:
+                engine.add_sums(rollup, made)
+        if self._worker and added.leases:
+            engine.lower_leases(self._worker, added.leases)
         return new
 
     def _failed(self, problem: Exception) -> None:
