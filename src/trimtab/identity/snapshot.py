@@ -98,7 +98,8 @@ class Snapshot:
             now = head(tx)
             # A restored backup has another history: what was learned from the old one does not count.
             into = state if hash_of(tx, state.head.n) == state.head.hash else _State()
-            dead_ms = now_ms - FORGET_MS
+            # Only what is read from the start leaves out the long dead: a change is always taken over.
+            dead_ms = 0 if into.head.n else now_ms - FORGET_MS
             keys = changed_keys(tx, into.head.n, dead_ms)
             same = {key.id: key.id for key in keys}  # one text for an id, however many secrets open the key
             opened = [
