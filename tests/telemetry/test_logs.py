@@ -62,9 +62,9 @@ def test_text_lines_read_as_before(configure: Configure) -> None:
 
 
 def test_text_lines_name_the_worker(configure: Configure) -> None:
-    stream = configure(worker="w2")
+    stream = configure(worker="2")
     log.error("x")
-    assert stream.getvalue() == "trimtab w2: ERROR x\n"
+    assert stream.getvalue() == "trimtab: worker 2: ERROR x\n"
 
 
 def test_a_json_line_has_the_documented_fields(configure: Configure) -> None:

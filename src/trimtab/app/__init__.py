@@ -6,10 +6,14 @@ What it is not: logic. It connects, checks the pieces against one another, start
 from trimtab.app.assemble import Application, assemble
 from trimtab.app.check import Finding, diagnose
 from trimtab.app.live import live_models, today
+from trimtab.app.service_manager import READY, STOPPING, notify
 from trimtab.app.serving import serve, serve_simulator, simulator_settings
 from trimtab.app.settings import Settings, config_path, load_settings
+from trimtab.app.telemetry import start_logging
 
 __all__ = [
+    "READY",
+    "STOPPING",
     "Application",
     "Finding",
     "Settings",
@@ -18,8 +22,10 @@ __all__ = [
     "diagnose",
     "live_models",
     "load_settings",
+    "notify",
     "serve",
     "serve_simulator",
     "simulator_settings",
+    "start_logging",
     "today",
 ]

@@ -12,6 +12,7 @@ from prometheus_client import disable_created_metrics
 from trimtab.app.settings import Settings
 from trimtab.app.telemetry import open_observer, open_tracer
 from trimtab.budgets import Ledger
+from trimtab.config import secrets_in
 from trimtab.engine import Metered, Observer, Pipeline, Recorder, Runtime
 from trimtab.errors import ConfigError
 from trimtab.gateway import Gateway, GatewayServer, ModelList, ServingState, Surroundings, openapi_document
@@ -21,7 +22,7 @@ from trimtab.providers.simulator import Simulator, SimulatorProvider, SimulatorS
 from trimtab.records import Intent, RequestId, new_request_id
 from trimtab.routing import Place, TierRouter
 from trimtab.store import Store, open_store
-from trimtab.telemetry import Metrics, names
+from trimtab.telemetry import LogOutput, Metrics, names
 from trimtab.telemetry.processes import ConfigMetrics
 from trimtab.telemetry.tracing import Propagation
 
@@ -77,6 +78,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Tells of finished requests in the access log and the traces, where the settings ask for one of them."""
     outgoing: Callable[[RequestId, Headers], Headers] | None = None
     """Puts our trace context on calls, where the settings ask for it."""
+    logs: LogOutput | None = None
+    """The log of this process, which must show no secret of any edition."""
 
 
 class Application:
@@ -144,11 +147,12 @@ def assemble(
     on_problem: Callable[[str], None],
     exposition: Callable[[], Awaitable[bytes]] | None = None,
     worker: str = "",
+    logs: LogOutput | None = None,
 ) -> Application:
     """Open the store and build everything. Raises `ConfigError` or `StoreError`, each one clear line.
 
     `exposition` gives the metrics of all processes where there are several; else this one speaks for itself. `worker`
-    names this one among them.
+    names this one among them. `logs` is the log of this process, where there is one.
     """
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second line for every counter, read by nobody
     metrics = Metrics()
@@ -177,6 +181,7 @@ def assemble(
         exposition=exposition if exposition is not None else own,
         observer=open_observer(settings, metrics, tracer),
         outgoing=Propagation(tracer) if tracer is not None and settings.telemetry.propagate else None,
+        logs=logs,
     )
     edition = build(settings, parts, providers)
     gateway = Gateway(state, edition.surroundings)
@@ -188,6 +193,8 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
 
     Raises `ConfigError`; nothing has changed then. May run in a thread.
     """
+    if parts.logs is not None:
+        parts.logs.hide(secrets_in(settings))
     if providers is None:
         providers = open_providers(settings)
     places = tuple(Place(provider.name, provider.platform) for provider in providers.values())

@@ -21,6 +21,7 @@ from trimtab.gateway import Listen, bind, held_signals
 from trimtab.providers import Provider
 from trimtab.providers.simulator import Simulator, SimulatorSettings, simulator_asgi
 from trimtab.store import hold_instance
+from trimtab.telemetry import LogOutput
 from trimtab.telemetry.processes import ReloadMetrics
 
 BIND_PATIENCE_S = 3.0
@@ -38,12 +39,13 @@ def serve(
     draining: Callable[[int], None],
     on_problem: Callable[[str], None],
     on_worker_death: Callable[[int], None] = lambda pid: None,
+    logs: LogOutput | None = None,
 ) -> Ending:
     """Serve until SIGTERM or Ctrl-C, in this process or in workers; blocks. SIGHUP or a changed file reloads.
 
     `ready` is called once connections are taken, everywhere. `draining` is told how many answers are still in flight
     when a stop begins, if there are any. `on_worker_death` gets the process id of each worker that ended without
-    its last word, in a thread; it may block. Raises `ConfigError`, `StoreError`.
+    its last word, in a thread; it may block. `logs` is the log of this process. Raises `ConfigError`, `StoreError`.
     """
     try:
         lock = hold_instance(settings.store)
@@ -60,7 +62,7 @@ def serve(
         with bound:
             if settings.server.workers > 1:
                 return _supervise(settings, bound, ready, draining, on_problem, on_worker_death)
-            return _serve_here(settings, bound, ready, draining, on_problem)
+            return _serve_here(settings, bound, ready, draining, on_problem, logs)
     finally:
         lock.release()
 
@@ -71,8 +73,9 @@ def _serve_here(
     ready: Ready,
     draining: Callable[[int], None],
     on_problem: Callable[[str], None],
+    logs: LogOutput | None,
 ) -> Ending:
-    application = assemble(settings, on_problem)
+    application = assemble(settings, on_problem, logs=logs)
     listen = _address(bound)
 
     async def apply(new: Settings) -> str:

@@ -34,6 +34,7 @@ from trimtab.app.channel import (
 )
 from trimtab.app.process import allow_files, run_loop
 from trimtab.app.settings import Settings, load_settings
+from trimtab.app.telemetry import start_logging
 from trimtab.errors import TrimtabError, Unavailable
 from trimtab.telemetry.exposition import Family, families
 
@@ -49,7 +50,8 @@ _log = logging.getLogger("trimtab.app")
 class Worker:
     """The life of one worker. `serve` runs it."""
 
-    def __init__(self, channel: Channel, bound: socket.socket) -> None:
+    def __init__(self, channel: Channel, bound: socket.socket, number: int) -> None:
+        self._number = number
         self._channel = channel
         self._bound = bound
         self._asks = 0
@@ -65,7 +67,11 @@ class Worker:
         try:
             settings = _settings(first)
             allow_files(settings.server)
-            self._application = application = assemble(settings, _warn, self._exposition)
+            name = str(self._number)
+            logs = start_logging(settings, sys.stderr, worker=name)
+            self._application = application = assemble(
+                settings, _warn, self._exposition, worker=name, logs=logs
+            )
         except TrimtabError as problem:
             self._channel.send(Refused(first.turn, str(problem)))
             await self._channel.aclose()
@@ -231,7 +237,7 @@ def main() -> None:
         taken.setblocking(False)
 
     async def serve() -> int:
-        return await Worker(await Channel.open(end, ToWorker), bound).serve()
+        return await Worker(await Channel.open(end, ToWorker), bound, number).serve()
 
     sys.exit(run_loop(serve()))
 

@@ -1,6 +1,7 @@
 """`trimtab serve`."""
 
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Annotated
 import typer
 
 from trimtab import __version__
-from trimtab.app import Settings, config_path, load_settings, serve
+from trimtab.app import READY, STOPPING, Settings, config_path, load_settings, notify, serve, start_logging
 from trimtab.cli.term import counted, fresh_line, say, warn
 from trimtab.gateway import MAX_WORKERS, Listen
 from trimtab.providers import Provider
+
+_log = logging.getLogger("trimtab.cli")
 
 command = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -41,21 +44,29 @@ def run(
     and Ctrl-C finish answers in flight first; a second signal stops at once. SIGHUP, or a change of the
     configuration file, brings a new configuration into force between requests.
     """
-    logging.basicConfig(level=logging.WARNING, format="trimtab: %(levelname)s %(message)s", stream=sys.stderr)
     settings = load_settings(config_path(config), listen=listen, workers=workers)
-    ending = serve(settings, ready=_ready, draining=_draining, on_problem=warn)
+    logs = start_logging(settings, sys.stderr)
+
+    def tell(text: str) -> None:
+        """A line for the operator, which must be an object where all lines are."""
+        if settings.telemetry.log_format == "json":
+            _log.warning("%s", text)
+        else:
+            warn(logs.clean(text))
+
+    def draining(in_flight: int) -> None:
+        notify(STOPPING, os.environ)
+        fresh_line()
+        tell(f"finishing {counted(in_flight, 'answer')} in flight, then stopping; once more stops now")
+
+    ending = serve(settings, ready=_ready, draining=draining, on_problem=tell, logs=logs)
     fresh_line()
     if ending.cut:
-        warn(f"cut {counted(ending.cut, 'answer')} in flight; recorded as cancelled")
+        tell(f"cut {counted(ending.cut, 'answer')} in flight; recorded as cancelled")
     if ending.lost:
-        warn(f"{counted(ending.lost, 'record')} could not be written; see docs/store.md")
+        tell(f"{counted(ending.lost, 'record')} could not be written; see docs/store.md")
         raise typer.Exit(1)
     say("stopped")
-
-
-def _draining(in_flight: int) -> None:
-    fresh_line()
-    warn(f"finishing {counted(in_flight, 'answer')} in flight, then stopping; once more stops now")
 
 
 def _ready(settings: Settings, providers: Mapping[str, Provider], listen: Listen) -> None:
@@ -87,3 +98,4 @@ def _ready(settings: Settings, providers: Mapping[str, Provider], listen: Listen
     say(f"  what a request cost and why: curl {url}/trimtab/v1/requests/<its x-trimtab-request header>")
     if all(provider.simulated for provider in providers.values()):
         say("  real answers: stop this, set ANTHROPIC_API_KEY to your key and start again")
+    notify(READY, os.environ)

@@ -171,7 +171,7 @@ class _Lines(logging.Formatter):
 class _Text(_Lines):
     def format(self, record: logging.LogRecord) -> str:
         try:
-            who = f"trimtab {self._worker}" if self._worker else "trimtab"
+            who = f"trimtab: worker {self._worker}" if self._worker else "trimtab"
             line = f"{who}: {record.levelname} {_one_line(self._message(record))}"
             fields = self._fields(record)
             if request := getattr(record, names.LOG_REQUEST, None):
