@@ -101,8 +101,8 @@ def test_after_a_rotation_both_secrets_work_until_the_time_of_grace_is_over(data
     assert snapshot.find(new, ends_ms + DAY_MS) is not None
     newest = admin.rotate(CLI, key_id, grace_ms=0).secret.reveal()
     snapshot.renew(database, NOW_MS)
-    assert "replaced" in refusal(snapshot, new, NOW_MS + 5000)
-    assert snapshot.find(newest, NOW_MS + 5000) is not None
+    assert "replaced" in refusal(snapshot, new, NOW_MS + DAY_MS)
+    assert snapshot.find(newest, NOW_MS + DAY_MS) is not None
 
 
 def test_a_database_put_back_from_a_copy_is_read_from_the_start(database: Database) -> None:
