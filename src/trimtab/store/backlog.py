@@ -1,16 +1,20 @@
 """What waits to be written: records, configuration versions, and the totals of records that found no room.
 
-What it is not: a thread or a file; it never touches a disk.
-Invariant: every record that `put` takes is, at any moment and exactly once, in one of: pending, a gap, or settled.
+What it is not: a thread; of the disk it knows only the journal, which takes records that found no room in memory.
+Invariant: every record that `put` takes is, at any moment and exactly once, in one of: pending, spilled, a gap, or
+settled.
 All state is behind one lock that is held for microseconds, never across input or output.
 """
 
 import itertools
 import threading
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from trimtab.records import Outcome
+from trimtab.store.journal import Journal
 from trimtab.store.rows import (
     BILLED,
     COUNT_MAX,
@@ -45,6 +49,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     detail: bytes
     own: bool = True
     """Whether this process made the call; not so for what it recovered from another's journal."""
+    segment: int | None = None
+    """The journal file that holds it too."""
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -89,6 +95,18 @@ class ConfigVersion(msgspec.Struct, frozen=True):
     content: bytes
 
 
+class Replay(msgspec.Struct, frozen=True):
+    """Records that wait in a file: they were spilled, or another process left them."""
+
+    load: Callable[[], Sequence[Outcome]]
+    """Reads them. Blocks on disk."""
+    own: bool
+    done: Callable[[], None]
+    """Called once when they are in the store, from the writer's thread."""
+    sums: tuple[Gap, ...] = ()
+    """What they add to a total meanwhile."""
+
+
 class Batch(msgspec.Struct, frozen=True):
     """What one commit writes. Until it is settled its parts still count as waiting."""
 
@@ -97,6 +115,8 @@ class Batch(msgspec.Struct, frozen=True):
     gap_serial: int
     """Names these gaps within this process, so that writing them twice counts once."""
     configs: tuple[ConfigVersion, ...]
+    replay: Replay | None = None
+    """Where the entries come from, if not from memory."""
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -117,7 +137,9 @@ class Waiting(msgspec.Struct, frozen=True):
 class Backlog:
     """The bounded queue between everybody who records and the one writer."""
 
-    def __init__(self, queue_max: int, batch_max: int, bytes_max: int = BYTES_MAX) -> None:
+    def __init__(
+        self, queue_max: int, batch_max: int, bytes_max: int = BYTES_MAX, journal: Journal | None = None
+    ) -> None:
         self._queue_max = queue_max
         self.batch_max = batch_max
         self._bytes_max = bytes_max
@@ -134,11 +156,17 @@ class Backlog:
         self._closing = False
         self._sealed = False
         self._dropped = 0
+        self._journal = journal
+        self._spilled: dict[int, dict[GapKey, Gap]] = {}
+        """By journal file: the sums of records that only the file holds."""
+        self._replays: deque[Replay] = deque()
 
     def put(self, outcome: Outcome, recovered: bool = False) -> None:
         """Take a record; see `Store.put`."""
         try:
-            entry = Entry(outcome, self._encode(outcome), not recovered)
+            detail = self._encode(outcome)
+            segment = None if self._journal is None else self._journal.settle(outcome.id, detail)
+            entry = Entry(outcome, detail, not recovered, segment)
         except Exception:  # whatever is wrong with it, the caller's answer is on its way and must not suffer
             with self._lock:
                 self._drop(outcome, not recovered)
@@ -150,7 +178,10 @@ class Backlog:
                 return
             waiting = len(pending)
             if waiting >= self._queue_max or self._bytes + size > self._bytes_max or self._sealed:
-                self._drop(outcome, entry.own)
+                if segment is None:
+                    self._drop(outcome, entry.own)
+                else:
+                    _fold(self._spilled.setdefault(segment, {}), outcome, entry.own)
                 return
             pending[outcome.id] = entry
             self._bytes += size
@@ -161,20 +192,32 @@ class Backlog:
     def _drop(self, outcome: Outcome, own: bool) -> None:
         """Fold a record into its gap. Under the lock."""
         self._dropped += 1
-        new = _gap_of(outcome, own)
-        key: GapKey = (new.from_ms // HOUR_MS, new.purpose, new.simulated, new.key)
-        old = self._gaps.get(key)
-        if old is None and len(self._gaps) >= GAPS_MAX:
-            key = (NO_HOUR, *key[1:])
-            old = self._gaps.get(key)
-        self._gaps[key] = new if old is None else _join(old, new)
-        if old is None:
+        if _fold(self._gaps, outcome, own):
             self._changed.notify()
 
-    def reject(self, entry: Entry) -> None:
-        """Move a pending record, which the file refuses whatever one does, to its gap."""
+    def replay(self, replay: Replay) -> None:
+        """Have records written that another process left in its journal."""
+        with self._changed:
+            self._replays.append(replay)
+            self._changed.notify()
+
+    def next_replay(self) -> Replay | None:
+        """What to write from files while memory is at ease; it stays queued until it is settled."""
         with self._lock:
-            if self._pending.pop(entry.outcome.id, None) is not None:
+            if len(self._pending) >= self.batch_max:
+                return None
+            if not self._replays and self._spilled and self._journal is not None:
+                number = min(self._spilled)
+                sums = tuple(self._spilled.pop(number).values())
+                self._replays.append(_spilled_replay(self._journal, number, sums))
+            return self._replays[0] if self._replays else None
+
+    def reject(self, entry: Entry, *, replayed: bool = False) -> None:
+        """Move a record, which the file refuses whatever one does, to its gap."""
+        with self._lock:
+            if replayed:
+                self._drop(entry.outcome, entry.own)
+            elif self._pending.pop(entry.outcome.id, None) is not None:
                 self._bytes -= len(entry.detail)
                 self._drop(entry.outcome, entry.own)
 
@@ -199,7 +242,7 @@ class Backlog:
     def batch(self) -> Batch | None:
         """The oldest records, at most `batch_max`, with all gaps and versions; `None` when nothing waits."""
         with self._lock:
-            if not self._waiting():
+            if not (self._pending or self._gaps or self._leaving or self._unwritten):
                 return None
             if self._gaps and not self._leaving:
                 self._leaving = tuple(self._gaps.values())
@@ -214,13 +257,24 @@ class Backlog:
 
     def settle(self, batch: Batch) -> None:
         """Forget what has been committed."""
+        if batch.replay is not None:
+            with self._lock:
+                self._replays.remove(batch.replay)
+            batch.replay.done()
+            return
+        saved: Counter[int] = Counter()
         with self._lock:
             for entry in batch.entries:
                 if self._pending.pop(entry.outcome.id, None) is not None:
                     self._bytes -= len(entry.detail)
+                    if entry.segment is not None:
+                        saved[entry.segment] += 1
             if batch.gaps:
                 self._leaving = ()
             self._unwritten.difference_update(config.version for config in batch.configs)
+        if self._journal is not None:
+            for number, outcomes in saved.items():
+                self._journal.saved(number, outcomes)
 
     def wait_for_batch(self, linger_s: float) -> None:
         """Block until something waits, then up to `linger_s` for a full batch. Returns at once when closing."""
@@ -254,21 +308,51 @@ class Backlog:
         """Records folded into gaps, written or not."""
         return self._dropped
 
-    def unaccounted(self) -> int:
-        """Records that no file knows of yet, neither as rows nor as a gap."""
+    @property
+    def spilled(self) -> int:
+        """Records that wait in journal files only."""
         with self._lock:
-            return len(self._pending) + sum(gap.counts[0] for gap in self._unwritten_gaps())
+            return sum(gap.counts[0] for gap in self._spilled_sums())
+
+    def unaccounted(self) -> int:
+        """Records that no file knows of yet, neither as rows, nor in a journal, nor as a gap."""
+        with self._lock:
+            pending = sum(entry.segment is None for entry in self._pending.values())
+            return pending + sum(gap.counts[0] for gap in self._unwritten_gaps())
 
     def waiting(self) -> Waiting:
         """All that is not settled, at one moment."""
         with self._lock:
-            return Waiting(tuple(self._pending.values()), tuple(self._unwritten_gaps()))
+            sums = (*self._unwritten_gaps(), *self._spilled_sums())
+            return Waiting(tuple(self._pending.values()), sums)
 
     def _waiting(self) -> bool:
-        return bool(self._pending or self._gaps or self._leaving or self._unwritten)
+        held = self._pending or self._gaps or self._leaving or self._unwritten
+        return bool(held or self._spilled or self._replays)
+
+    def _spilled_sums(self) -> list[Gap]:
+        by_file = [gap for sums in self._spilled.values() for gap in sums.values()]
+        return by_file + [gap for replay in self._replays for gap in replay.sums]
 
     def _unwritten_gaps(self) -> list[Gap]:
         return [*self._leaving, *self._gaps.values()]
+
+
+def _spilled_replay(journal: Journal, number: int, sums: tuple[Gap, ...]) -> Replay:
+    count = sum(gap.counts[0] for gap in sums)
+    return Replay(lambda: journal.outcomes(number), True, lambda: journal.saved(number, count), sums)
+
+
+def _fold(sums: dict[GapKey, Gap], outcome: Outcome, own: bool) -> bool:
+    """Add a record to the sum that it belongs to; whether that is a new one."""
+    new = _gap_of(outcome, own)
+    key: GapKey = (new.from_ms // HOUR_MS, new.purpose, new.simulated, new.key)
+    old = sums.get(key)
+    if old is None and len(sums) >= GAPS_MAX:
+        key = (NO_HOUR, *key[1:])
+        old = sums.get(key)
+    sums[key] = new if old is None else _join(old, new)
+    return old is None
 
 
 def _gap_of(outcome: Outcome, own: bool) -> Gap:

@@ -68,6 +68,11 @@ class _Segment:
             raise OSError(28, "No space left on device")
         self.position += written
 
+    def remove(self) -> None:
+        """Close and delete the file."""
+        os.close(self.file)
+        self.path.unlink(missing_ok=True)
+
 
 class Journal:
     """One process's journal. Safe to use from any thread; no call waits for more than the system's page cache."""
@@ -85,6 +90,8 @@ class Journal:
         self._encode = msgspec.json.Encoder().encode
         self._calls: dict[str, _Segment] = {}
         self._segments: dict[int, _Segment] = {}
+        self._done: list[_Segment] = []
+        """Not needed any more, to be removed off the path of requests."""
         self._next = 1
         self.problem: str | None = None
         """Why the last write failed, until one succeeds."""
@@ -146,9 +153,12 @@ class Journal:
         return [_decode_outcome(line) for kind, line in _lines(content) if kind == _OUTCOME]
 
     def sync(self) -> None:
-        """Force what was written to disk. Blocks; call it about once a second, not on an event loop."""
+        """Force what was written to disk, and remove files that are done with. Blocks; call it about once a second."""
         with self._mutex:
             file = os.dup(self._current.file)
+            done, self._done = self._done, []
+        for segment in done:
+            segment.remove()
         try:
             os.fdatasync(file)
         except OSError:
@@ -158,8 +168,8 @@ class Journal:
 
     @property
     def size_bytes(self) -> int:
-        """Room that the files take."""
-        return len(self._segments) * self._segment_bytes
+        """Room that the files take, about."""
+        return (len(self._segments) + len(self._done)) * self._segment_bytes
 
     def close(self) -> bool:
         """Let go; whether nothing was left, so that the directory is gone. What is left is recovered by the next."""
@@ -168,6 +178,8 @@ class Journal:
             for segment in self._segments.values():
                 os.close(segment.file)
             self._segments.clear()
+            while self._done:
+                self._done.pop().remove()
             if not left:
                 shutil.rmtree(self.home, ignore_errors=True)
             os.close(self._lock)
@@ -205,8 +217,7 @@ class Journal:
         if segment.calls or segment.unsaved or segment is self._current:
             return
         del self._segments[segment.number]
-        os.close(segment.file)
-        segment.path.unlink(missing_ok=True)
+        self._done.append(segment)
 
 
 class Abandoned:

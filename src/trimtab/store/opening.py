@@ -10,10 +10,11 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from trimtab.config import Secret, fail
 from trimtab.errors import ConfigError
 from trimtab.store.database import Database
+from trimtab.store.journal import Journal
 from trimtab.store.postgres_database import PostgresDatabase
 from trimtab.store.postgres_records import PostgresRecords
 from trimtab.store.record_store import Reader, RecordStore
-from trimtab.store.seam import Store, StoreSettings
+from trimtab.store.seam import StoreSettings
 from trimtab.store.sqlite_database import SQLiteDatabase
 from trimtab.store.sqlite_records import Readers, SQLiteRecords
 from trimtab.store.writer import RecordEngine
@@ -30,12 +31,13 @@ def open_store(
     clock_ms: Callable[[], int],
     on_problem: Callable[[str], None] | None,
     worker: str = "",
-) -> Store:
+    journal: Journal | None = None,
+) -> RecordStore:
     """Open the store, creating and migrating its tables as needed, and start its writer thread.
 
     `on_problem` gets one line when trouble begins and one when it is over, from the writer thread. `worker` names the
-    process in `key_leases`. Blocks. Raises `ConfigError` for the URL (or a missing extra) and `StoreError`
-    (`StoreLocked`) with one line for everything else.
+    process in `key_leases`; with a `journal`, calls outlive the process. Blocks. Raises `ConfigError` for the URL (or a
+    missing extra) and `StoreError` (`StoreLocked`) with one line for everything else.
     """
     engine: RecordEngine
     reader: Reader
@@ -47,7 +49,21 @@ def open_store(
         path = sqlite_path(settings.url)
         reader = readers = Readers(path, clock_ms)
         engine = SQLiteRecords(path, clock_ms=clock_ms, on_reopen=readers.renew)
-    return RecordStore(engine, reader, settings, clock_ms=clock_ms, on_problem=on_problem, worker=worker)
+    return RecordStore(
+        engine, reader, settings, clock_ms=clock_ms, on_problem=on_problem, worker=worker, journal=journal
+    )
+
+
+def journal_root(settings: StoreSettings) -> Path:
+    """Where the journals of all processes of this store on this machine are. Raises `ConfigError`."""
+    if settings.journal is not None:
+        if "\0" in settings.journal or not settings.journal:
+            fail("store.journal", settings.journal, "names no directory")
+        return Path(settings.journal).absolute()
+    if is_postgres(settings):
+        return Path("trimtab.journal").absolute()
+    path = sqlite_path(settings.url)
+    return path.with_name(path.name + ".journal")
 
 
 def open_database(settings: StoreSettings, *, clock_ms: Callable[[], int]) -> Database:

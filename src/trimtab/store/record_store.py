@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 import trimtab.store.rows as rows
+from trimtab.records import Intent
 from trimtab.store.backlog import Backlog, ConfigVersion, Waiting
 from trimtab.store.database import T, Transaction
+from trimtab.store.journal import Journal
 from trimtab.store.seam import StoreSettings, StoreStatus, TokenCounts, Totals
 from trimtab.store.writer import RecordEngine, Writer
 
@@ -37,10 +39,11 @@ class RecordStore:
         clock_ms: Callable[[], int],
         on_problem: Callable[[str], None] | None,
         worker: str = "",
+        journal: Journal | None = None,
     ) -> None:
         """Create and migrate tables as needed and start the writer. Blocks. Raises `StoreError`."""
         self._reader = reader
-        self._backlog = Backlog(settings.queue_max, settings.batch_max)
+        self._backlog = Backlog(settings.queue_max, settings.batch_max, journal=journal)
         try:
             self._writer = Writer(
                 engine,
@@ -56,6 +59,10 @@ class RecordStore:
         self._left: int | None = None
         self.put: Callable[..., None] = self._backlog.put
         """See `Store.put`; bound straight to the queue because every request pays for it."""
+        self.intend: Callable[[Intent], bool] = _unjournalled if journal is None else journal.intend
+        """See `Store.intend`."""
+        self.replay = self._backlog.replay
+        """See `Store.replay`."""
 
     def find(self, request_id: str) -> bytes | None:
         """See `Store.find`."""
@@ -80,6 +87,7 @@ class RecordStore:
             written=self._writer.written,
             dropped=self._backlog.dropped,
             last_commit_ms=self._writer.last_commit_ms,
+            spilled=self._backlog.spilled,
         )
 
     def totals(self, since_ms: int, *, simulated: bool = False) -> Totals:
@@ -111,3 +119,8 @@ class RecordStore:
             self._reader.close()
             self._left = self._backlog.unaccounted()
         return self._left
+
+
+def _unjournalled(intent: Intent) -> bool:
+    """Nothing is written: for stores that no call is made under."""
+    return True

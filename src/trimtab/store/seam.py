@@ -8,7 +8,7 @@ from typing import Annotated, Protocol
 import msgspec
 
 from trimtab.config import Secret
-from trimtab.records import Outcome
+from trimtab.records import Intent, Outcome
 
 
 class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,6 +25,11 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long a record waits for others before they are committed together."""
     batch_max: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 500
     """Records in one commit; a full batch does not wait."""
+    journal: str | None = None
+    """Directory of the local journal, relative to the configuration. Default: the SQLite file's name with
+    `.journal`, or `trimtab.journal` for a PostgreSQL store. A local disk."""
+    spill_mb: Annotated[int, msgspec.Meta(ge=16, le=1_000_000)] = 1024
+    """How much room the journal of a process may take, in MiB, while the store is away."""
     keep_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 0
     """Records older than this are deleted, within the hour or so; 0 keeps them for ever. Totals stay right."""
     keep_rollups_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 0
@@ -46,6 +51,8 @@ class StoreStatus(msgspec.Struct, frozen=True):
     """Records of this process of which only the totals are kept."""
     last_commit_ms: int | None
     """Unix milliseconds."""
+    spilled: int = 0
+    """Records that found no room in memory and wait in the journal."""
 
 
 class TokenCounts(msgspec.Struct, frozen=True):
@@ -70,6 +77,13 @@ class Totals(msgspec.Struct, frozen=True):
 
 class Store(Protocol):
     """Keeps outcomes. Records are immutable: of two with one id, the first stands."""
+
+    def intend(self, intent: Intent) -> bool:
+        """Write down a call before it goes out, where a process's death cannot lose it; whether that worked.
+
+        `put` with the same id ends it. Never waits for the database and never raises.
+        """
+        ...
 
     def put(self, outcome: Outcome, recovered: bool = False) -> None:
         """Queue a record. Never blocks on disk and never raises; callable from any thread.

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from trimtab.errors import StoreError
 from trimtab.store.backlog import Backlog, Batch, ConfigVersion, Entry, Gap
 from trimtab.store.rollups import RollUp, rolled_up
@@ -125,6 +127,7 @@ class Writer:
         """Names the gaps of this opening; two openings must never share it."""
         self._refusal: str | None = None
         self._dropped_told = 0
+        self._files_next = False
         self._abandoned = threading.Event()
         self.commit_gate = threading.Lock()
         """Held while a commit and its settling happen; whoever holds it sees each record in one place only."""
@@ -157,13 +160,13 @@ class Writer:
                 self._pause(pause_s)
             elif self._backlog.pending < self._backlog.batch_max:
                 self._gather()
-            batch = self._backlog.batch()
-            if batch is None:
-                self._caught_up()
-                if self._backlog.closing:
-                    return
-                continue
             try:
+                batch = self._next()
+                if batch is None:
+                    self._caught_up()
+                    if self._backlog.closing:
+                        return
+                    continue
                 self._write(batch)
             except Exception as problem:  # the thread must outlive every surprise; the batch is kept
                 self._failed(problem)
@@ -171,6 +174,21 @@ class Writer:
             else:
                 self._succeeded(batch)
                 pause_s = 0.0
+
+    def _next(self) -> Batch | None:
+        """From files and from memory in turn, so that neither waits for the other to end."""
+        self._files_next = not self._files_next
+        if self._files_next and not self._backlog.closing:
+            return self._replayed() or self._backlog.batch()
+        return self._backlog.batch() or (None if self._backlog.closing else self._replayed())
+
+    def _replayed(self) -> Batch | None:
+        """Records that wait in files, while memory is at ease."""
+        replay = self._backlog.next_replay()
+        if replay is None:
+            return None
+        entries = (Entry(outcome, msgspec.json.encode(outcome), replay.own) for outcome in replay.load())
+        return Batch(tuple(entries), (), 0, (), replay)
 
     def _gather(self) -> None:
         """Let a batch come together; while there is a problem, only look again soon."""
@@ -192,17 +210,19 @@ class Writer:
             if not batch.entries or not self._engine.blames_a_record(problem):
                 raise
             for entry in batch.entries:
-                self._write_alone(entry)
+                self._write_alone(entry, replayed=batch.replay is not None)
+            if batch.replay is not None:
+                self._backlog.settle(batch)
             # Gaps and versions of this batch are in the next one.
 
-    def _write_alone(self, entry: Entry) -> None:
+    def _write_alone(self, entry: Entry, *, replayed: bool) -> None:
         try:
             self._commit(Batch((entry,), (), 0, ()))
         except Exception as problem:
             if not self._engine.blames_a_record(problem):
                 raise
             self._refusal = f"record {entry.outcome.id}: {type(problem).__name__}: {problem}"
-            self._backlog.reject(entry)
+            self._backlog.reject(entry, replayed=replayed)
 
     def _commit(self, batch: Batch) -> None:
         for tries in range(1, RACES_MAX + 1):
@@ -241,7 +261,7 @@ class Writer:
             gaps = engine.add_gaps(self._name, batch.gap_serial, batch.gaps)
         if batch.configs:
             engine.add_configs(batch.configs)
-        added = rolled_up(new, gaps)
+        added = rolled_up(batch.entries, batch.gaps)
         for rollup, made in added.sums:
             if made:
                 engine.add_sums(rollup, made)
