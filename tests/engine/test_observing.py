@@ -1,12 +1,14 @@
 """What the access log and the traces say of a request, and that they never say what was in it."""
 
 import msgspec
+import pytest
 
 from trimtab.catalogue import Arm
+from trimtab.engine import Recorder
 from trimtab.engine.observing import access_fields, error_type, request_spans
 from trimtab.messages import Usage
-from trimtab.records import Attempt, Outcome, Plan, RequestId
-from trimtab.telemetry import names
+from trimtab.records import Attempt, Intent, Outcome, Plan, RequestId
+from trimtab.telemetry import Metrics, names
 from trimtab.telemetry.tracing import parse_traceparent, span_id_of
 
 PARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -170,3 +172,45 @@ def test_an_error_without_a_type_is_other() -> None:
     assert error_type("UpstreamTimeout: the deadline") == "UpstreamTimeout"
     assert error_type("some words: and more") == "other"
     assert error_type("") == "other"
+
+
+class Kept:
+    def __init__(self) -> None:
+        self.kept: list[Outcome] = []
+
+    def put(self, outcome: Outcome) -> None:
+        self.kept.append(outcome)
+
+    def intend(self, intent: Intent) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("error", "limit"),
+    [
+        ("RateLimited: slow down", "rate"),
+        ("BudgetSpent: no money", "budget"),
+        ("Unavailable: the limits cannot be checked", "unchecked"),
+        ("RequestError: nonsense", None),
+        (None, None),
+    ],
+)
+def test_requests_that_a_limit_refused_are_counted_by_limit(error: str | None, limit: str | None) -> None:
+    metrics = Metrics()
+    Recorder(Kept(), metrics).record(msgspec.structs.replace(REFUSED, error=error))
+    counted = [
+        line
+        for line in metrics.render().decode().splitlines()
+        if line.startswith("trimtab_limits_refused_total{")
+    ]
+    assert counted == ([f'trimtab_limits_refused_total{{limit="{limit}"}} 1.0'] if limit else [])
+
+
+def test_an_observer_that_breaks_costs_neither_record_nor_count() -> None:
+    def broken(outcome: Outcome, headers: object) -> None:
+        raise RuntimeError("broken")
+
+    sink, metrics = Kept(), Metrics()
+    Recorder(sink, metrics, broken).record(OUTCOME)
+    assert sink.kept == [OUTCOME]
+    assert b"trimtab_requests_total{" in metrics.render()

@@ -3,12 +3,16 @@
 import logging
 from typing import Protocol
 
-from trimtab.engine.observing import Observe
+from trimtab.engine.observing import Observe, error_type
 from trimtab.providers import Headers
 from trimtab.records import Intent, Outcome
 from trimtab.telemetry import Metrics
 
 NO_HEADERS: Headers = []
+
+LIMITS = {"RateLimited": "rate", "BudgetSpent": "budget", "Unavailable": "unchecked"}
+"""What a refused request's error says of the limits of its key; see `names.LIMITS_REFUSED`."""
+
 _log = logging.getLogger("trimtab.engine")
 
 
@@ -66,6 +70,8 @@ class Recorder:
             outcome.stream,
             outcome.total_ms / 1000,
         )
+        if plan is None and (limit := LIMITS.get(error_type(outcome.error) or "")) is not None:
+            metrics.limit_refused(limit)
         for attempt in outcome.attempts:
             model = plan.arm.model if plan else ""
             first = attempt.first_content_ms

@@ -64,7 +64,8 @@ HELD_SIMULATED_USD: Final = Instrument(
 LIMITS_REFUSED: Final = Instrument(
     "trimtab_limits_refused",
     "counter",
-    "Requests refused because a limit of their key was reached, by limit.",
+    "Requests refused by the limits of their key: `rate` (429), `budget` (402), or `unchecked` (503) when the slice "
+    "in hand was used up and the store was away.",
     ("limit",),
 )
 
