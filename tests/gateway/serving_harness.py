@@ -134,6 +134,7 @@ async def site(folder: Path, config: str = "", script: str = "") -> AsyncIterato
     settings = load_settings(file, listen="127.0.0.1:0")
     bound = bind(settings.listen, "test", "")
     application = assemble(settings, lambda line: None)
+    await application.start()
     ready = asyncio.Event()
     serving = asyncio.create_task(
         application.server.run_on(bound, ready=ready.set, draining=lambda count: None)

@@ -178,6 +178,7 @@ def test_answers_that_are_cut_at_the_end_are_told_settled_and_recorded(tmp_path:
             settings = load_settings(file, listen="127.0.0.1:0")
             bound = bind(settings.listen, "test", "")
             application = assemble(settings, lambda line: None)
+            await application.start()
             ready = asyncio.Event()
             serving = asyncio.create_task(
                 application.server.run_on(bound, ready=ready.set, draining=lambda count: None)

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from prometheus_client import disable_created_metrics
 
+from trimtab.app.clock import unix_ms
+from trimtab.app.ground import Ground
 from trimtab.app.settings import Settings
 from trimtab.app.telemetry import open_observer, open_tracer
 from trimtab.budgets import Ledger
@@ -19,7 +21,7 @@ from trimtab.gateway import Gateway, GatewayServer, ModelList, ServingState, Sur
 from trimtab.providers import Headers, Provider
 from trimtab.providers.anthropic import AnthropicSettings, open_anthropic
 from trimtab.providers.simulator import Simulator, SimulatorProvider, SimulatorSettings
-from trimtab.records import Intent, RequestId, new_request_id
+from trimtab.records import RequestId, new_request_id
 from trimtab.routing import Place, TierRouter
 from trimtab.store import Store, open_store
 from trimtab.telemetry import LogOutput, Metrics, names
@@ -27,26 +29,10 @@ from trimtab.telemetry.processes import ConfigMetrics
 from trimtab.telemetry.tracing import Propagation
 
 
-def unix_ms() -> int:
-    """The wall clock."""
-    return time.time_ns() // 1_000_000
-
-
 def id_source() -> Callable[[], RequestId]:
     """Makes request ids from the wall clock and a generator of its own."""
     generator = random.Random()  # noqa: S311 - ids are names, not secrets
     return lambda: new_request_id(unix_ms(), generator.getrandbits)
-
-
-class _Unjournalled:
-    """Until calls are journalled."""
-
-    def __init__(self, store: Store) -> None:
-        self.put = store.put
-
-    def intend(self, intent: Intent) -> bool:
-        """Nothing is written yet."""
-        return True
 
 
 class Edition:
@@ -68,6 +54,7 @@ class Edition:
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What a serving process has once, whatever configuration is in force: every edition is built around these."""
 
+    ground: Ground
     store: Store
     ledger: Ledger
     metrics: Metrics
@@ -132,6 +119,10 @@ class Application:
         self.store.note_config(document.version, document.content, unix_ms())
         self.config_metrics.in_force(document.version, settings.catalogue.version)
 
+    async def start(self) -> None:
+        """Begin what goes on beside the requests. Raises `StoreError`."""
+        await self.parts.ground.start()
+
     async def aclose(self) -> int:
         """Close connections, drain the store; the number of records that could not be kept."""
         for task in list(self._leaving):
@@ -139,7 +130,7 @@ class Application:
         await self._edition.aclose()
         if self.parts.observer is not None:
             self.parts.observer.close(timeout_s=2)
-        return self.store.close(timeout_s=10)
+        return await self.parts.ground.aclose()
 
 
 def assemble(
@@ -161,20 +152,21 @@ def assemble(
         return metrics.render()
 
     # The store is opened after everything that may be refused, so that a refusal leaves nothing open.
-    ledger = Ledger()
+    worker_id = secrets.token_hex(16)
     state = ServingState(settings.server)
     providers = open_providers(settings)
     tracer = open_tracer(settings, metrics, worker)
     try:
-        store = open_records(settings, on_problem)
+        ground = open_ground(settings, worker_id, on_problem)
     except BaseException:
         if tracer is not None:
             tracer.close(timeout_s=0)
         raise
-    _watch(metrics, store, ledger, state)
+    _watch(metrics, ground, state)
     parts = Parts(
-        store=store,
-        ledger=ledger,
+        ground=ground,
+        store=ground.store,
+        ledger=ground.ledger,
         metrics=metrics,
         state=state,
         new_id=id_source(),
@@ -185,7 +177,7 @@ def assemble(
     )
     edition = build(settings, parts, providers)
     gateway = Gateway(state, edition.surroundings)
-    return Application(secrets.token_hex(16), parts, edition, gateway)
+    return Application(worker_id, parts, edition, gateway)
 
 
 def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | None = None) -> Edition:
@@ -209,7 +201,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
     observe = None
     if parts.observer is not None:
         observe = parts.observer.among({name: provider.platform for name, provider in providers.items()})
-    recorder = Recorder(_Unjournalled(parts.store), parts.metrics, observe)
+    recorder = Recorder(parts.store, parts.metrics, observe)
     metered = Metered(settings.catalogue, parts.ledger, recorder, runtime)
     surroundings = Surroundings(
         config_version=settings.document.version,
@@ -249,6 +241,14 @@ def open_provider(name: str, platform: AnthropicSettings | SimulatorSettings, se
     return SimulatorProvider(name, Simulator(platform, settings.catalogue))
 
 
+def open_ground(settings: Settings, worker_id: str, on_problem: Callable[[str], None]) -> Ground:
+    """Store, journal and limits of one process. Raises `ConfigError`, `StoreError`."""
+    try:
+        return Ground(settings.store, worker_id, on_problem)
+    except ConfigError as problem:
+        raise ConfigError(settings.document.where(problem.where), problem.problem) from None
+
+
 def open_records(settings: Settings, on_problem: Callable[[str], None] | None) -> Store:
     """The record store that the configuration names. Raises `ConfigError`, `StoreError`."""
     try:
@@ -257,7 +257,8 @@ def open_records(settings: Settings, on_problem: Callable[[str], None] | None) -
         raise ConfigError(settings.document.where(problem.where), problem.problem) from None
 
 
-def _watch(metrics: Metrics, store: Store, ledger: Ledger, state: ServingState) -> None:
+def _watch(metrics: Metrics, ground: Ground, state: ServingState) -> None:
+    store, ledger = ground.store, ground.ledger
     metrics.watch(names.IN_FLIGHT, lambda: state.in_flight)
     metrics.watch(names.STORE_WRITABLE, lambda: store.status().writable)
     metrics.watch(names.RECORDS_QUEUED, lambda: store.status().queued)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from trimtab.app.assemble import unix_ms
+from trimtab.app.clock import unix_ms
 from trimtab.config import Document, load_document
 from trimtab.errors import ConfigError
 from trimtab.store import StoreSettings

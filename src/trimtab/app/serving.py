@@ -88,6 +88,7 @@ def _serve_here(
         reloading = asyncio.create_task(reloads.run())
         cut = 0
         try:
+            await application.start()
             cut = await application.server.run_on(
                 bound,
                 ready=lambda: ready(settings, application.providers, listen),

@@ -1,18 +1,21 @@
-"""The record store: what happened to every request, kept in SQLite, written by one thread.
+"""All that is kept, in SQLite or PostgreSQL: records, and tables for keys, limits and jobs. The only SQL.
 
-What it is not: the ledger (money limits), the job queue, or a place that a request waits for.
-Invariant: `put` never blocks and never raises, and no request's money or tokens are lost while the process lives:
-a record that cannot be kept is folded into a gap that `totals` counts.
+What it is not: the logic of keys, limits or jobs (packages of their own), or a place that a request waits for.
+Invariants: `put` never blocks and never raises; what may have been spent is known after any crash: a call is in the
+journal before it goes out, and a record that cannot be kept is folded into a gap that `totals` counts.
 """
 
 from trimtab.store.database import Database, Row, Transaction
 from trimtab.store.instance import InstanceLock, hold_instance
-from trimtab.store.opening import open_database, open_store
+from trimtab.store.journal import Journal
+from trimtab.store.opening import journal_root, open_database, open_store
+from trimtab.store.recovery import Upkeep
 from trimtab.store.seam import Store, StoreSettings, StoreStatus, TokenCounts, Totals
 
 __all__ = [
     "Database",
     "InstanceLock",
+    "Journal",
     "Row",
     "Store",
     "StoreSettings",
@@ -20,7 +23,9 @@ __all__ = [
     "TokenCounts",
     "Totals",
     "Transaction",
+    "Upkeep",
     "hold_instance",
+    "journal_root",
     "open_database",
     "open_store",
 ]

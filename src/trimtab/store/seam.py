@@ -26,7 +26,7 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch_max: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 500
     """Records in one commit; a full batch does not wait."""
     journal: str | None = None
-    """Directory of the local journal, relative to the configuration. Default: the SQLite file's name with
+    """Directory of the local journal, relative to where Trimtab is started. Default: the SQLite file's name with
     `.journal`, or `trimtab.journal` for a PostgreSQL store. A local disk."""
     spill_mb: Annotated[int, msgspec.Meta(ge=16, le=1_000_000)] = 1024
     """How much room the journal of a process may take, in MiB, while the store is away."""

@@ -1,0 +1,77 @@
+"""What a serving process stands on: its store, database, journal and slices of limits, opened and closed in order."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from trimtab.app.clock import unix_ms
+from trimtab.app.limits import Trader
+from trimtab.budgets import Dealer, Ledger
+from trimtab.errors import StoreError
+from trimtab.store import (
+    Database,
+    Journal,
+    Store,
+    StoreSettings,
+    Upkeep,
+    journal_root,
+    open_database,
+    open_store,
+)
+from trimtab.store.limits import forget_worker
+
+MIB = 1024 * 1024
+
+CLOSE_S = 10.0
+"""How long the last records may take to be written. What is not written by then stays in the journal."""
+
+
+class Ground:
+    """Opened for as long as the process serves."""
+
+    def __init__(self, settings: StoreSettings, worker_id: str, on_problem: Callable[[str], None]) -> None:
+        """Open everything. Blocks. Raises `ConfigError`, `StoreError`; nothing is left open then."""
+        self._worker_id = worker_id
+        self._on_problem = on_problem
+        root = journal_root(settings)
+        self.database: Database = open_database(settings, clock_ms=unix_ms)
+        try:
+            self.journal = Journal(root, worker_id, spill_bytes=settings.spill_mb * MIB)
+            try:
+                store = open_store(
+                    settings, clock_ms=unix_ms, on_problem=on_problem, worker=worker_id, journal=self.journal
+                )
+            except BaseException:
+                self.journal.close()
+                raise
+        except BaseException:
+            self.database.close()
+            raise
+        self.store: Store = store
+        self._upkeep = Upkeep(
+            self.journal, root, self.database, store.replay, worker=worker_id, tell=on_problem
+        )
+        self._trader = Trader(self.database, worker_id)
+        self._dealer = Dealer(self._trader, time.monotonic)
+        self.ledger = Ledger(self._dealer, time.monotonic)
+
+    async def start(self) -> None:
+        """Begin to lease limits. Raises `StoreError`."""
+        await self._dealer.start()
+
+    async def aclose(self) -> int:
+        """Give back what is leased, write what waits, close; the number of records that nothing holds."""
+        await self._dealer.aclose()
+        return await asyncio.to_thread(self._close)
+
+    def _close(self) -> int:
+        lost = self.store.close(CLOSE_S)
+        self._upkeep.close()
+        self._trader.close()
+        if self.journal.close() and not lost:
+            try:
+                self.database.write(lambda t: forget_worker(t, self._worker_id, spent=False))
+            except StoreError as problem:
+                self._on_problem(f"the slices of this process are freed by the next one: {problem}")
+        self.database.close()
+        return lost
