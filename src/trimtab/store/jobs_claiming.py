@@ -1,0 +1,211 @@
+"""Which job is next: takeover, wake-up, limits and fairness, all inside one transaction.
+
+What it is not: a schedule or a handler. Invariants: limits are counted while nobody else claims, so no number of
+workers exceeds them; of two owners the one with fewer running jobs is served first, whatever the length of its queue;
+the cost of a claim depends on how many lanes (queue, priority, owner, kind) have ready jobs, not on how many jobs.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from trimtab.store.database import Transaction
+from trimtab.store.jobs import JOB_COLUMNS, job_from, steps_of
+from trimtab.store.jobs_rows import Claimed, Job, Limit
+
+LOSSES_MAX = 10
+"""A job whose workers died so often in a row, with no step finished in between, is taken to be what kills them."""
+
+LANES_MAX = 2_000
+"""Lanes that one claim looks at. With more, those behind must wait until some in front have nothing ready."""
+
+TAKEN_OVER_MAX = 200
+"""Expired leases and ended waits that one claim sees to; the next claim, 50 ms later, goes on."""
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What a worker would take."""
+
+    queues: tuple[str, ...]
+    kinds: frozenset[str]
+    most: int
+
+
+class Lane(msgspec.Struct):
+    """Ready jobs that differ in nothing but age."""
+
+    queue: str
+    priority: int
+    owner: str
+    kind: str
+    run_at_ms: int
+    """Of its oldest job."""
+    given: int = 0
+    """Places given to it in this round."""
+
+
+_LANES = """
+WITH RECURSIVE firsts(id) AS (
+    SELECT (SELECT id FROM jobs WHERE state = 'ready' AND queue = ?
+            ORDER BY priority, owner, kind, run_at_ms, id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT following.id FROM jobs following
+            WHERE following.state = 'ready' AND following.queue = ?
+            AND (following.priority, following.owner, following.kind) > (here.priority, here.owner, here.kind)
+            ORDER BY following.priority, following.owner, following.kind, following.run_at_ms, following.id LIMIT 1)
+    FROM firsts CROSS JOIN jobs here WHERE here.id = firsts.id
+)
+SELECT jobs.queue, jobs.priority, jobs.owner, jobs.kind, jobs.run_at_ms
+FROM firsts CROSS JOIN jobs WHERE jobs.id = firsts.id LIMIT ?
+"""
+
+_TAKE = """
+WITH oldest AS MATERIALIZED (
+    SELECT id FROM jobs WHERE state = 'ready' AND queue = ? AND priority = ? AND owner = ? AND kind = ?
+    AND run_at_ms <= ? ORDER BY run_at_ms, id LIMIT ? {skip_locked}
+)
+UPDATE jobs SET state = 'running', worker = ?, epoch = epoch + 1, due_ms = ?, updated_ms = ?
+WHERE id IN (SELECT id FROM oldest) RETURNING {columns}
+"""
+"""Materialized, because the planner might else pick, and lock, more than once."""
+
+
+def claim(transaction: Transaction, worker: str, lease_ms: int, wish: Wish) -> list[Claimed]:
+    """Take up to `wish.most` jobs, with their journals."""
+    words = transaction.words
+    if words.lock_row:
+        transaction.row(f"SELECT one FROM job_turn {words.lock_row}")  # noqa: S608 - our words
+    now = transaction.now_ms()
+    for queue in wish.queues:
+        _see_to_due(transaction, queue, now)
+    running = _Running(transaction)
+    lanes = [
+        lane
+        for queue in wish.queues
+        for row in transaction.rows(_LANES, (queue, queue, LANES_MAX))
+        if (lane := Lane(*row)).kind in wish.kinds and lane.run_at_ms <= now
+    ]
+    take = _TAKE.format(skip_locked=words.skip_locked, columns=JOB_COLUMNS)
+    claimed: list[Job] = []
+    while lanes and (left := wish.most - len(claimed)) > 0:
+        chosen = _share_out(lanes, running, left)
+        if not chosen:
+            break
+        for lane in chosen:
+            rows = transaction.rows(
+                take,
+                (
+                    *(lane.queue, lane.priority, lane.owner, lane.kind, now, lane.given),
+                    *(worker, now + lease_ms, now),
+                ),
+            )
+            claimed += (job_from(row) for row in rows)
+            if len(rows) < lane.given:
+                running.give_back(lane, lane.given - len(rows))
+                lanes.remove(lane)
+            lane.given = 0
+    claimed.sort(key=lambda job: (job.priority, job.run_at_ms, job.id))
+    # A job that runs for the first time has no journal, unless it is a fork.
+    return [
+        Claimed(job, steps_of(transaction, job.id) if job.epoch > 1 or job.forked_from else ())
+        for job in claimed
+    ]
+
+
+def _see_to_due(transaction: Transaction, queue: str, now: int) -> None:
+    """Jobs whose worker is gone and waits whose time has come are ready again, where they stood in their lane."""
+    words = transaction.words
+    due = transaction.rows(
+        "SELECT id, state, wanted, CASE WHEN state = 'running' AND EXISTS (SELECT 1 FROM job_steps "  # noqa: S608 - our words
+        "WHERE job_steps.job = jobs.id AND job_steps.epoch = jobs.epoch) THEN 1 ELSE losses + 1 END "
+        "FROM jobs WHERE queue = ? AND state IN ('running', 'waiting') AND due_ms <= ? ORDER BY due_ms LIMIT ? "
+        f"{words.skip_locked}",
+        (queue, now, TAKEN_OVER_MAX),
+    )
+    for job, state, wanted, losses in due:
+        if state == "waiting":
+            transaction.change(
+                "UPDATE jobs SET state = 'ready', waiting_for = NULL, due_ms = run_at_ms, updated_ms = ? WHERE id = ?",
+                (now, job),
+            )
+            continue
+        error = None
+        after = {"cancel": "cancelled", "pause": "paused"}.get(wanted or "", "ready")
+        if after == "ready" and losses >= LOSSES_MAX:
+            after = "failed"
+            error = f"{losses} workers in a row died on it or lost it, and none of them finished a step"
+        transaction.change(
+            "UPDATE jobs SET state = ?, worker = NULL, wanted = NULL, losses = ?, error = coalesce(?, error), "
+            "finished_ms = ?, updated_ms = ?, due_ms = CASE WHEN ? = 1 THEN run_at_ms END WHERE id = ?",
+            (
+                after,
+                losses,
+                error,
+                now if after in ("cancelled", "failed") else None,
+                now,
+                int(after == "ready"),
+                job,
+            ),
+        )
+
+
+class _Running:
+    """How many jobs run, by what limits and fairness count."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+        for owner, kind, queue, n in transaction.rows(
+            "SELECT owner, kind, queue, count(*) FROM jobs WHERE state = 'running' GROUP BY owner, kind, queue"
+        ):
+            for scope in (("owner", owner), ("kind", kind), ("queue", queue)):
+                self._counts[scope] += n
+        limits = (Limit(*row) for row in transaction.rows("SELECT scope, name, max_running FROM job_limits"))
+        self._limits: dict[tuple[str, str], int] = {
+            (limit.scope, limit.name): limit.max_running for limit in limits
+        }
+
+    @staticmethod
+    def _scopes(lane: Lane) -> Iterable[tuple[str, str]]:
+        return (("owner", lane.owner), ("kind", lane.kind), ("queue", lane.queue))
+
+    def of_owner(self, lane: Lane) -> int:
+        return self._counts["owner", lane.owner]
+
+    def room(self, lane: Lane) -> bool:
+        for scope in self._scopes(lane):
+            limit = self._limits.get(scope, self._limits.get((scope[0], "*")))
+            if limit is not None and self._counts[scope] >= limit:
+                return False
+        return True
+
+    def give(self, lane: Lane) -> None:
+        for scope in self._scopes(lane):
+            self._counts[scope] += 1
+
+    def give_back(self, lane: Lane, places: int) -> None:
+        for scope in self._scopes(lane):
+            self._counts[scope] -= places
+
+
+def _share_out(lanes: list[Lane], running: _Running, places: int) -> list[Lane]:
+    """Give places to lanes one by one, as if each had jobs without end; those that got any."""
+
+    def turn(n: int) -> tuple[int, int, int, int, int]:
+        lane = lanes[n]
+        return (lane.priority, running.of_owner(lane), lane.given, lane.run_at_ms, n)
+
+    waiting = [turn(n) for n in range(len(lanes))]
+    heapq.heapify(waiting)
+    while places and waiting:
+        first = heapq.heappop(waiting)
+        n = first[-1]
+        if first != (now := turn(n)):  # another lane of its owner got a place meanwhile
+            heapq.heappush(waiting, now)
+        elif running.room(lanes[n]):
+            lanes[n].given += 1
+            running.give(lanes[n])
+            places -= 1
+            heapq.heappush(waiting, turn(n))
+    return [lane for lane in lanes if lane.given]
