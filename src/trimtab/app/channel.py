@@ -47,7 +47,7 @@ class Drain(msgspec.Struct, frozen=True, tag=True):
     """Finish what is in flight, then end."""
 
     alone: bool
-    """Others go on serving: let go of the listening socket at once."""
+    """Others go on serving: let go of the listening socket at once, but answer what open connections bring."""
 
 
 class CutOff(msgspec.Struct, frozen=True, tag=True):

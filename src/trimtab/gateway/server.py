@@ -61,6 +61,11 @@ CUT_S = 5.0
 """How long answers that are cut at the end may take to say so to their clients."""
 
 
+LINGER_S = 2.0
+"""How long a process that leaves waits, after its last answer, for the next request on open connections: closing one at
+the moment in which its client writes to it would cost that request."""
+
+
 class GatewayServer(uvicorn.Server):
     """Serves until told to stop: the first word of it drains, the second stops at once."""
 
@@ -82,6 +87,7 @@ class GatewayServer(uvicorn.Server):
         )
         self._state = state
         self._drain_until: float | None = None
+        self._linger_until = 0.0
         self._bound: socket.socket | None = None
 
     async def run_on(
@@ -155,8 +161,19 @@ class GatewayServer(uvicorn.Server):
         self._state.draining = True
         self.should_exit = self.force_exit = True
 
-    def stop_listening(self) -> None:
-        """Let go of the listening socket, so that others get the new connections; open ones go on. Idempotent."""
+    def leave(self) -> None:
+        """Let go of the listening socket, answer what open connections bring, then end. Idempotent; never waits.
+
+        For a process whose siblings, or successors, take the new connections.
+        """
+        if self._state.draining or self._state.leaving:
+            return
+        self._state.leaving = True
+        self._linger_until = asyncio.get_running_loop().time() + LINGER_S
+        self._stop_listening()
+        self._draining(self._state.in_flight)
+
+    def _stop_listening(self) -> None:
         for server in getattr(self, "servers", ()):
             server.close()
         if self._bound is not None:
@@ -170,11 +187,16 @@ class GatewayServer(uvicorn.Server):
             for connection in list(self.server_state.connections):
                 if isinstance(connection, LimitedProtocol):
                     connection.sweep(now)
-        if not self._state.draining:
-            return False
+        state = self._state
+        if not state.draining:
+            if state.in_flight:
+                self._linger_until = now + LINGER_S
+            lingering = self.server_state.connections and now < self._linger_until
+            if not state.leaving or lingering:
+                return False
         if self._drain_until is None:
-            self._drain_until = now + self._state.limits.drain_s
-        return self._state.in_flight == 0 or now > self._drain_until
+            self._drain_until = now + state.limits.drain_s
+        return state.in_flight == 0 or now > self._drain_until
 
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
