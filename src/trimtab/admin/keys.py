@@ -63,7 +63,7 @@ class KeyAdmin:
         made = make_secret(self._random_bytes)
 
         def work(tx: Transaction) -> KeyView:
-            chain.hold(tx)
+            _begin(tx, actor)
             now_ms = tx.now_ms()
             checked = self._rules.check(wanted, now_ms)
             if tables.keys_named(tx, checked.name, organisation):
@@ -149,7 +149,7 @@ class KeyAdmin:
         """End a key for ever. Requests with it are refused within 2 s; those in flight finish. Idempotent."""
 
         def work(tx: Transaction) -> KeyView:
-            chain.hold(tx)
+            _begin(tx, actor)
             key = _find(tx, actor, name)
             before = self._seen(tx, key)
             if key.revoked_ms is not None:
@@ -166,7 +166,7 @@ class KeyAdmin:
         check_limits(limits)
 
         def work(tx: Transaction) -> KeyView:
-            chain.hold(tx)
+            _begin(tx, actor)
             key = _live(_find(tx, actor, name))
             before = self._seen(tx, key)
             if key.limits == limits:
@@ -188,7 +188,7 @@ class KeyAdmin:
         made = make_secret(self._random_bytes)
 
         def work(tx: Transaction) -> KeyView:
-            chain.hold(tx)
+            _begin(tx, actor)
             key = _live(_find(tx, actor, name))
             before = self._seen(tx, key)
             now_ms = tx.now_ms()
@@ -261,6 +261,16 @@ class KeyAdmin:
             return Verified(rows=n, hash=previous, problem=None)
 
         return self._database.read(work)
+
+
+def _begin(tx: Transaction, actor: Actor) -> None:
+    """Let changes come one after another, by those only who still may make them. Raises `PermissionDenied`."""
+    chain.hold(tx)
+    if not actor.key:
+        return
+    key = tables.key_by_id(tx, actor.key)
+    if key is None or not key.admin or view(key, [], tx.now_ms()).state != "active":
+        raise PermissionDenied(f"the key shown ({actor.key}) may no longer change keys")
 
 
 def _find(tx: Transaction, actor: Actor, name: str) -> Key:

@@ -19,6 +19,9 @@ class Actor(msgspec.Struct, frozen=True):
     """For the audit trail: `cli:<account>` or `key:<id>`."""
     organisation: str | None = None
     """Its own organisation; `None` for somebody with access to the machine, who may touch all."""
+    key: str = ""
+    """The id of the key that it showed. Whether that key still may is read in the transaction of the change, because
+    who let it in may know of the key's end a moment later only."""
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

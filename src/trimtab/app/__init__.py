@@ -4,6 +4,7 @@ What it is not: logic. It connects, checks the pieces against one another, start
 """
 
 from trimtab.app.assemble import Application, assemble
+from trimtab.app.callers import opened_key_admin
 from trimtab.app.check import Finding, diagnose
 from trimtab.app.live import live_models, today
 from trimtab.app.service_manager import READY, STOPPING, notify
@@ -23,6 +24,7 @@ __all__ = [
     "live_models",
     "load_settings",
     "notify",
+    "opened_key_admin",
     "serve",
     "serve_simulator",
     "simulator_settings",

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from prometheus_client import disable_created_metrics
 
+from trimtab.app.callers import Callers
 from trimtab.app.clock import unix_ms
 from trimtab.app.ground import Ground
 from trimtab.app.settings import Settings
@@ -55,6 +56,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What a serving process has once, whatever configuration is in force: every edition is built around these."""
 
     ground: Ground
+    callers: Callers
     store: Store
     ledger: Ledger
     metrics: Metrics
@@ -130,6 +132,7 @@ class Application:
         await self._edition.aclose()
         if self.parts.observer is not None:
             self.parts.observer.close(timeout_s=2)
+        await asyncio.to_thread(self.parts.callers.close)
         return await self.parts.ground.aclose()
 
 
@@ -156,15 +159,21 @@ def assemble(
     state = ServingState(settings.server)
     providers = open_providers(settings)
     tracer = open_tracer(settings, metrics, worker)
+    callers: Callers | None = None
     try:
+        callers = Callers(settings)
         ground = open_ground(settings, worker_id, on_problem)
     except BaseException:
+        if callers is not None:
+            callers.close()
         if tracer is not None:
             tracer.close(timeout_s=0)
         raise
-    _watch(metrics, ground, state)
+    callers.start()
+    _watch(metrics, ground, callers, state)
     parts = Parts(
         ground=ground,
+        callers=callers,
         store=ground.store,
         ledger=ground.ledger,
         metrics=metrics,
@@ -210,8 +219,10 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
             settings.catalogue,
             settings.tiers,
             router.virtual_models,
-            frozenset(place.platform for place in places),
+            places,
         ),
+        access=parts.callers.access(settings),
+        key_admin=parts.callers.admin(settings),
         passthrough=next(iter(providers.values())),
         exposition=parts.exposition,
         find_record=parts.store.find,
@@ -257,9 +268,11 @@ def open_records(settings: Settings, on_problem: Callable[[str], None] | None) -
         raise ConfigError(settings.document.where(problem.where), problem.problem) from None
 
 
-def _watch(metrics: Metrics, ground: Ground, state: ServingState) -> None:
+def _watch(metrics: Metrics, ground: Ground, callers: Callers, state: ServingState) -> None:
     store, ledger = ground.store, ground.ledger
     metrics.watch(names.IN_FLIGHT, lambda: state.in_flight)
+    metrics.watch(names.KEYS_AGE_SECONDS, callers.keys.age_s)
+    metrics.watch(names.KEYS_REFUSED, lambda: callers.keys.refused)
     metrics.watch(names.STORE_WRITABLE, lambda: store.status().writable)
     metrics.watch(names.RECORDS_QUEUED, lambda: store.status().queued)
     metrics.watch(names.RECORDS_WRITTEN, lambda: store.status().written)

@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 
 from trimtab.app.assemble import assemble, build, open_providers, open_records
+from trimtab.app.callers import Callers
 from trimtab.app.process import allow_files, run_loop
 from trimtab.app.reloading import Reloads
 from trimtab.app.settings import Settings
@@ -114,6 +115,7 @@ def _supervise(
 ) -> Ending:
     # What the workers would each find out is found out once, and the store is migrated before they open it.
     providers = open_providers(settings)
+    Callers(settings).close()
     open_records(settings, None).close(timeout_s=5)
     listen = _address(bound)
     supervisor = Supervisor(

@@ -4,6 +4,7 @@ What it is not: policy or money; those are the engine's. Invariant: bytes of req
 and every failure has the shape that the client's SDK expects.
 """
 
+from trimtab.gateway.access import Access
 from trimtab.gateway.application import Gateway
 from trimtab.gateway.models import ModelList
 from trimtab.gateway.openapi import openapi_document
@@ -14,6 +15,7 @@ from trimtab.gateway.surroundings import Surroundings
 
 __all__ = [
     "MAX_WORKERS",
+    "Access",
     "Gateway",
     "GatewayServer",
     "Listen",

@@ -13,6 +13,7 @@ import msgspec
 from trimtab.engine import Inbound, MeteredReply
 from trimtab.errors import (
     NotFound,
+    PermissionDenied,
     RequestError,
     StoreError,
     TrimtabError,
@@ -20,6 +21,7 @@ from trimtab.errors import (
     UpstreamError,
     shortened,
 )
+from trimtab.gateway.callers import admit, may_read
 from trimtab.gateway.http import (
     GONE,
     ClientGone,
@@ -27,11 +29,11 @@ from trimtab.gateway.http import (
     Receive,
     Scope,
     Send,
-    check_local,
     client_headers,
     own_headers,
     upstream_headers,
 )
+from trimtab.gateway.keys_api import keys_handler
 from trimtab.gateway.state import ServingState
 from trimtab.gateway.surroundings import InForce, Surroundings
 from trimtab.messages import error_event
@@ -86,6 +88,7 @@ class Gateway:
             return
         version = self._in_force
         http = Exchange(scope, receive, send, version.enter())
+        http.last = self._state.leaving
         REQUEST.set(http.id)  # in the context of this task, which ends with the request
         task = asyncio.current_task()
         gone = False
@@ -112,7 +115,7 @@ class Gateway:
 
     async def _answer(self, http: Exchange) -> None:
         try:
-            check_local(http.headers)
+            http.caller = await admit(http.headers, http.path, http.around.access)
             await self._route(http)
         except TrimtabError as problem:
             if http.started:
@@ -147,6 +150,8 @@ class Gateway:
             return self._model
         if path.startswith("/trimtab/v1/requests/"):
             return self._request
+        if (handler := keys_handler(path)) is not None:
+            return handler
         if path.startswith("/v1/") and path.split("/")[2] in PASSED_THROUGH:
             return self._pass_through
         hint = next((text for prefix, text in PATH_HINTS if path.startswith(prefix)), NO_SUCH_PATH)
@@ -190,6 +195,7 @@ class Gateway:
                 body=body,
                 headers=upstream_headers(http.headers),
                 own=own_headers(http.headers),
+                caller=http.caller,
                 arrived_ms=arrived_ms,
                 arrived=arrived,
             )
@@ -227,12 +233,15 @@ class Gateway:
 
     async def _models(self, http: Exchange) -> None:
         http.require("GET")
-        await http.reply(200, http.around.models.page(http.scope["query_string"], http.around.clock_ms()))
+        around = http.around
+        await http.reply(
+            200, around.models.page(http.scope["query_string"], around.clock_ms(), http.caller)
+        )
 
     async def _model(self, http: Exchange) -> None:
         http.require("GET")
         name = unquote(http.path.removeprefix("/v1/models/"))
-        await http.reply(200, http.around.models.one(name, http.around.clock_ms()))
+        await http.reply(200, http.around.models.one(name, http.around.clock_ms(), http.caller))
 
     async def _pass_through(self, http: Exchange) -> None:
         """Vendor paths that bill nothing: both bodies are streamed, nothing is read or recorded."""
@@ -244,6 +253,11 @@ class Gateway:
         if http.header(b"transfer-encoding") is not None:
             raise RequestError("transfer-encoding: send this request with a content-length")
         provider = http.around.passthrough
+        permitted = http.caller.platforms
+        if permitted is not None and provider.name not in permitted:
+            raise PermissionDenied(
+                f"{shortened(path)}: goes to platform {provider.name!r}, which this key may not use"
+            )
         reply = await provider.send(
             Call(
                 method=http.method,
@@ -281,11 +295,14 @@ class Gateway:
             raise Unavailable("the store cannot be read now; try again", DRAIN_RETRY_S) from None
         if found is None and name in self._state.answering:
             raise NotFound(f"request {name!r} is still being answered; its record comes when it ends")
+        unknown = NotFound(
+            f"no request {shortened(name)!r} is recorded here; use the id of an x-trimtab-request header"
+        )
         if found is None:
-            raise NotFound(
-                f"no request {shortened(name)!r} is recorded here; use the id of an x-trimtab-request header"
-            )
+            raise unknown
         record: dict[str, Any] = msgspec.json.decode(found)
+        if not may_read(record, http.caller):
+            raise unknown
         record["cost_usd"] = _usd(record.setdefault("cost_nanousd", 0)).decode()
         arrived = datetime.datetime.fromtimestamp(record["at_ms"] / 1000, datetime.UTC)
         record["at"] = arrived.isoformat(timespec="milliseconds")
@@ -299,7 +316,7 @@ class Gateway:
         http.require("GET", "HEAD")
         # Ready is who can answer requests. A store that is behind does not prevent that; were it a reason, one
         # trouble of the database would take every instance out of service at once.
-        draining = self._state.draining
+        draining = self._state.draining or self._state.leaving
         conditions = http.around.conditions()
         body: dict[str, str | list[str]] = {"status": "unready" if draining else "ready"}
         if draining:

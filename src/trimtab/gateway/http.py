@@ -1,9 +1,10 @@
 """One HTTP request and its answer on top of ASGI, with the header rules of a gateway."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, MutableMapping
 from typing import Any
 
 from trimtab.errors import (
+    AuthenticationFailed,
     MethodNotAllowed,
     PermissionDenied,
     RequestError,
@@ -16,6 +17,7 @@ from trimtab.errors import (
 from trimtab.gateway.surroundings import Surroundings
 from trimtab.messages import error_body
 from trimtab.providers import Headers
+from trimtab.records import NOBODY, Caller
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -76,7 +78,11 @@ class Exchange:
         self.around = around
         """What this request uses to its end, also when another configuration comes into force meanwhile."""
         self.id = around.new_id()
+        self.caller: Caller = NOBODY
+        """Who sends it, once that has been found out."""
         self.started = False
+        self.last = False
+        """The connection is closed after this answer."""
         self._receive = receive
         self._send = send
 
@@ -134,6 +140,8 @@ class Exchange:
     async def start(self, status: int, headers: Headers) -> None:
         """Send the response head."""
         self.started = True
+        if self.last and (b"connection", b"close") not in headers:
+            headers = [*headers, (b"connection", b"close")]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, piece: bytes) -> None:
@@ -170,6 +178,8 @@ class Exchange:
             extra.append((b"connection", b"close"))
         elif isinstance(error, UpstreamError):
             extra.append((b"x-should-retry", b"true" if error.retryable else b"false"))
+        elif isinstance(error, AuthenticationFailed):
+            extra.append((b"www-authenticate", b"Bearer"))
         elif isinstance(error, MethodNotAllowed):
             extra.append((b"allow", error.allowed.encode()))
         elif isinstance(error, RequestTooLarge):
@@ -227,10 +237,10 @@ def own_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return own
 
 
-def check_local(headers: Headers) -> None:
+def check_local(headers: Headers, origins: Collection[bytes] = ()) -> None:
     """Refuse requests that a web page made: a foreign Host means DNS rebinding, a foreign Origin a cross-site call.
 
-    Raises `PermissionDenied`.
+    `origins` may call besides this machine's own. Raises `PermissionDenied`.
     """
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) != 1 or not _is_local(hosts[0]):
@@ -239,7 +249,7 @@ def check_local(headers: Headers) -> None:
             f"Host {shown!r} is not this machine; use http://127.0.0.1 or http://localhost"
         )
     for name, value in headers:
-        if name == b"origin" and not _is_local_origin(value):
+        if name == b"origin" and not _is_local_origin(value) and value not in origins:
             raise PermissionDenied(f"Origin {shortened(value.decode('latin-1'))!r} may not call this server")
 
 

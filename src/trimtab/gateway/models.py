@@ -1,13 +1,19 @@
-"""`GET /v1/models`: the virtual models, then what the configured platforms serve, in the vendor's shape."""
+"""`GET /v1/models`: the virtual models, then what the configured platforms serve, in the vendor's shape.
+
+What it is not: the refusal of a request, which is the router's. Invariant: a caller is shown what its key may use, and
+nothing else.
+"""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qs
 
 import msgspec
 
-from trimtab.catalogue import Catalogue, Tiers, model_info
+from trimtab.catalogue import Catalogue, Model, Tiers, model_info
 from trimtab.errors import NotFound, RequestError
+from trimtab.records import NOBODY, Caller
+from trimtab.routing import Place
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 1000
@@ -18,24 +24,25 @@ class ModelList:
     """The list of one configuration version."""
 
     def __init__(
-        self, catalogue: Catalogue, tiers: Tiers, virtual: tuple[str, ...], platforms: frozenset[str]
+        self, catalogue: Catalogue, tiers: Tiers, virtual: tuple[str, ...], places: tuple[Place, ...]
     ) -> None:
-        self._virtual = {name: _virtual_entry(name, tiers) for name in virtual}
-        self._models = [
-            model
-            for model in catalogue.models
-            if any(model.platform_id(platform) is not None for platform in platforms)
-        ]
+        self._virtual = virtual
+        self._tiers = tiers
+        self._places = places
         self._catalogue = catalogue
 
-    def page(self, query: bytes, now_ms: int) -> bytes:
+    def page(self, query: bytes, now_ms: int, caller: Caller = NOBODY) -> bytes:
         """One page as JSON. Source: vendor models page (limit 1 to 1000, after_id, before_id)."""
         asked = parse_qs(query.decode("latin-1"), keep_blank_values=True)
         limit = _limit(asked)
         now = _moment(now_ms)
         entries: list[Mapping[str, object]] = [
-            *self._virtual.values(),
-            *(model_info(model, now) for model in self._models if not model.retired_on(now.date())),
+            *(entry for name in self._virtual if (entry := self._virtual_entry(name, caller)) is not None),
+            *(
+                model_info(model, now)
+                for model in self._usable(self._catalogue.models, caller)
+                if not model.retired_on(now.date())
+            ),
         ]
         ids = [str(entry["id"]) for entry in entries]
         start, end = 0, len(entries)
@@ -55,26 +62,50 @@ class ModelList:
             }
         )
 
-    def one(self, name: str, now_ms: int) -> bytes:
-        """One model by id or alias as JSON. Raises `NotFound`."""
+    def one(self, name: str, now_ms: int, caller: Caller = NOBODY) -> bytes:
+        """One model by id or alias as JSON. Raises `NotFound`, also for one that the caller may not use."""
         if name in self._virtual:
-            return msgspec.json.encode(self._virtual[name])
+            entry = self._virtual_entry(name, caller)
+            if entry is not None:
+                return msgspec.json.encode(entry)
         model = self._catalogue.find(name)
-        if model is None or model not in self._models:
+        if model is None or not self._usable((model,), caller):
             raise NotFound(f"model: {name!r} is not known here; GET /v1/models lists what is served")
         return msgspec.json.encode(model_info(model, _moment(now_ms)))
 
+    def _usable(self, models: Iterable[Model], caller: Caller) -> list[Model]:
+        """Those that a platform serves and the caller may use there."""
+        platforms = {
+            place.platform
+            for place in self._places
+            if caller.platforms is None or place.name in caller.platforms
+        }
+        return [
+            model
+            for model in models
+            if (caller.models is None or model.id in caller.models)
+            and any(model.platform_id(platform) is not None for platform in platforms)
+        ]
 
-def _virtual_entry(name: str, tiers: Tiers) -> dict[str, object]:
-    tier = name.partition("/")[2]
-    arm = tiers.by_name("default" if tier == "auto" else tier)
-    what = "the router's choice, for now" if tier == "auto" else "the tier"
-    return {
-        "type": "model",
-        "id": name,
-        "display_name": f"Trimtab: {what} {'default' if tier == 'auto' else tier} ({arm})",
-        "created_at": _FIRST_RELEASE,
-    }
+    def _virtual_entry(self, name: str, caller: Caller) -> dict[str, object] | None:
+        """A tier as a model, `None` where the caller may not use it."""
+        tier = name.partition("/")[2]
+        auto = tier == "auto"
+        if auto:
+            tier = caller.default_tier or "default"
+        arm = self._tiers.by_name(tier)
+        model = self._catalogue.find(arm.model) if arm is not None else None
+        if model is None or (caller.tiers is not None and tier not in caller.tiers):
+            return None
+        if caller is not NOBODY and not self._usable((model,), caller):
+            return None
+        what = "the router's choice, for now" if auto else "the tier"
+        return {
+            "type": "model",
+            "id": name,
+            "display_name": f"Trimtab: {what} {tier} ({arm})",
+            "created_at": _FIRST_RELEASE,
+        }
 
 
 def _moment(now_ms: int) -> datetime.datetime:

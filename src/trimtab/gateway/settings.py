@@ -1,5 +1,7 @@
 """`[server]` of the configuration."""
 
+import ipaddress
+import string
 from collections.abc import Callable
 
 import msgspec
@@ -16,6 +18,11 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     listen: str = "127.0.0.1:8787"
     workers: int = 1
     """Processes that share the address; see docs/workers.md. All other limits here are for each of them."""
+    require_keys: bool = False
+    """Whether every request must show a key; always so on an address that other machines can reach."""
+    allowed_origins: tuple[str, ...] = ()
+    """Web pages of these origins may call, as 'https://app.example.com'; those of this machine always may on a
+    loopback address."""
     max_body_bytes: int = 32_000_000
     """Source: the vendor's limit for Messages is 32 MB."""
     max_header_bytes: int = 64 * 1024
@@ -46,6 +53,9 @@ _MOST: dict[str, int] = {
 _LOOPBACK = ("127.0.0.1", "::1")
 """The `Host` check knows no other address as this machine's."""
 
+_NAME_CHARS = frozenset(string.ascii_letters + string.digits + ".-_")
+_ORIGIN_CHARS = frozenset(string.ascii_lowercase + string.digits + ".-_:[]")
+
 _MAX_PORT_DIGITS = 5
 
 
@@ -60,25 +70,40 @@ class Listen(msgspec.Struct, frozen=True):
         """For people and SDKs."""
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it. Everywhere else callers must show keys."""
+        return self.host in _LOOPBACK
+
     @classmethod
     def parse(cls, text: str, where: str) -> "Listen":
-        """From `host:port`. Raises `ConfigError`, also for addresses that other machines can reach."""
+        """From `host:port`; the host is a name or an address, `0.0.0.0` and `::` being all there are.
+
+        Raises `ConfigError`.
+        """
         host, colon, port_text = text.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
         if not colon or not host or not port_text.isascii() or not port_text.isdigit():
             fail(where, text, "must be host:port, such as '127.0.0.1:8787'")
         if len(port_text) > _MAX_PORT_DIGITS or int(port_text) > 65535:
             fail(where, text, "the port must be 0 to 65535")
+        if not _is_host(host):
+            fail(
+                where, text, "the host must be a name or an address, such as '127.0.0.1', '0.0.0.0' or '[::]'"
+            )
         if host == "localhost":
             host = "127.0.0.1"
-        if host not in _LOOPBACK:
-            fail(
-                where,
-                text,
-                "the host must be 127.0.0.1, ::1 or localhost: other machines could reach other addresses, and this "
-                "version has no keys to tell callers apart",
-            )
         return cls(host, int(port_text))
+
+
+def _is_host(host: str) -> bool:
+    if ":" not in host:
+        return _NAME_CHARS.issuperset(host)
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def check_server(settings: ServerSettings, where: Callable[[str], str]) -> Listen:
@@ -91,4 +116,12 @@ def check_server(settings: ServerSettings, where: Callable[[str], str]) -> Liste
             if not 0 < value <= most:
                 days = " (30 days in seconds)" if name not in _MOST else ""
                 fail(where(name), value, f"must be greater than 0 and at most {most:.0f}{days}")
+    for origin in settings.allowed_origins:
+        scheme, separator, rest = origin.partition("://")
+        if scheme not in ("http", "https") or not separator or not rest or not _ORIGIN_CHARS.issuperset(rest):
+            fail(
+                where("allowed_origins"),
+                origin,
+                "must be an origin as browsers send it, such as 'https://app.example.com' (no path, lower case)",
+            )
     return Listen.parse(settings.listen, where("listen"))

@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
+from trimtab.admin import KeyAdmin
 from trimtab.engine import Pipeline
+from trimtab.gateway.access import Access
 from trimtab.gateway.models import ModelList
 from trimtab.providers import Provider
 from trimtab.records import RequestId
@@ -21,6 +23,10 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     config_version: str
     pipeline: Pipeline
     models: ModelList
+    access: Access
+    """Who is let in."""
+    key_admin: KeyAdmin
+    """Changes keys; blocks, so it runs in a thread."""
     passthrough: Provider
     """Serves the vendor paths that bill nothing."""
     exposition: Callable[[], Awaitable[bytes]]

@@ -49,6 +49,8 @@ class Keys:
         self._snapshot = Snapshot()
         self._renewed = float("-inf")
         """When the last renewal that succeeded began."""
+        self.refused = 0
+        """Questions by `caller` that were answered with no."""
         self._failing = False
         self._lock = threading.Lock()
         self._asked: concurrent.futures.Future[bool] | None = None
@@ -102,6 +104,13 @@ class Keys:
 
         Raises `AuthenticationFailed`, and `Unavailable` where an unknown secret cannot be judged now.
         """
+        try:
+            return await self._caller(shown)
+        except AuthenticationFailed:
+            self.refused += 1
+            raise
+
+    async def _caller(self, shown: str) -> Caller:
         found = self.find(shown)
         if found is not None:
             return found

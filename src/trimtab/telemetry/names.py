@@ -69,6 +69,17 @@ LIMITS_REFUSED: Final = Instrument(
     ("limit",),
 )
 
+# --- Metrics: keys ---
+
+KEYS_REFUSED: Final = Instrument(
+    "trimtab_keys_refused", "counter", "Requests refused because the key they showed opens nothing."
+)
+KEYS_AGE_SECONDS: Final = Instrument(
+    "trimtab_keys_age_seconds",
+    "gauge",
+    "How long ago the keys in memory were last compared with the store; above 2 a revoked key may still work.",
+)
+
 # --- Metrics: platforms ---
 
 UPSTREAM_ERRORS: Final = Instrument(
@@ -137,6 +148,8 @@ METRICS: Final[tuple[Instrument, ...]] = (
     HELD_USD,
     HELD_SIMULATED_USD,
     LIMITS_REFUSED,
+    KEYS_REFUSED,
+    KEYS_AGE_SECONDS,
     UPSTREAM_ERRORS,
     INVALID_STREAMS,
     STORE_WRITABLE,
