@@ -11,7 +11,7 @@ import pytest
 from trimtab.catalogue import Arm
 from trimtab.messages import Usage
 from trimtab.records import Attempt, Outcome, Plan, new_request_id
-from trimtab.store import Store, StoreSettings, open_store
+from trimtab.store import Database, Store, StoreSettings, open_database, open_store
 
 NOW_MS = 1_800_000_000_000
 
@@ -61,17 +61,40 @@ def problems() -> list[str]:
 
 @pytest.fixture
 def open_at(problems: list[str]) -> Iterator[OpenStore]:
-    """Open a store at a path; what a test leaves open is closed."""
+    """Open a store at a path or URL; what a test leaves open is closed."""
     opened: list[Store] = []
 
-    def open_one(path: Path, **settings: int) -> Store:
-        whole = StoreSettings(url=f"sqlite:///{path}", **{"batch_ms": 10, **settings})
-        opened.append(open_store(whole, clock_ms=lambda: NOW_MS, on_problem=problems.append))
+    def open_one(path: Path | str, *, worker: str = "", **settings: int) -> Store:
+        url = path if isinstance(path, str) else f"sqlite:///{path}"
+        whole = StoreSettings(url=url, **{"batch_ms": 10, **settings})
+        opened.append(open_store(whole, clock_ms=lambda: NOW_MS, on_problem=problems.append, worker=worker))
         return opened[-1]
 
     yield open_one
     for store in opened:
         store.close(5)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty store on either engine."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/t.db"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def database_at() -> Iterator[Callable[[str], Database]]:
+    """Open a database; what a test leaves open is closed."""
+    opened: list[Database] = []
+
+    def open_one(url: str) -> Database:
+        opened.append(open_database(StoreSettings(url=url), clock_ms=lambda: NOW_MS))
+        return opened[-1]
+
+    yield open_one
+    for database in opened:
+        database.close()
 
 
 @pytest.fixture

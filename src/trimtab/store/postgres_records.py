@@ -5,8 +5,8 @@ Invariants: records come in by COPY into a table of the session and from there i
 is there already stays as it is; several writers take the rows that they share in one order, so none waits for
 another in a circle.
 
-Commits do not wait for the server's disk (`synchronous_commit = off`), as on SQLite: a server that crashes may lose
-the last moments whole, roll-ups and lowered leases with them; what is left agrees with itself.
+Commits wait for the server's disk, unless the operator set `synchronous_commit` otherwise: no request waits for them,
+and what each key has spent shall survive a crash of the server once the process has forgotten it.
 """
 
 import threading
@@ -27,7 +27,6 @@ STRIDE = 8
 """Records between two moments at which the event loop goes first, while the writer is at ease."""
 
 _SESSION = """
-SET synchronous_commit = off;
 CREATE TEMPORARY TABLE incoming_requests (LIKE requests) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE incoming_attempts (LIKE attempts) ON COMMIT DELETE ROWS;
 """

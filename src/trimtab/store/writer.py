@@ -261,7 +261,7 @@ class Writer:
             gaps = engine.add_gaps(self._name, batch.gap_serial, batch.gaps)
         if batch.configs:
             engine.add_configs(batch.configs)
-        added = rolled_up(batch.entries, batch.gaps)
+        added = rolled_up(new, gaps)
         for rollup, made in added.sums:
             if made:
                 engine.add_sums(rollup, made)

@@ -1,0 +1,551 @@
+"""Sums kept by the hour and by key are those of the records, whatever crashes happen in between."""
+
+import random
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import apsw
+import msgspec
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from postgres_server import PostgresServer, available, running
+
+from trimtab.catalogue import Arm
+from trimtab.errors import StoreError
+from trimtab.messages import Usage
+from trimtab.records import Attempt, Outcome, Plan, RequestId
+from trimtab.store import Database, Row, Store, StoreSettings, open_database, rows
+from trimtab.store.backlog import Backlog, ConfigVersion, Entry, Gap
+from trimtab.store.opening import postgres_url, sqlite_path
+from trimtab.store.postgres import connect as connect_postgres
+from trimtab.store.postgres import migrate as migrate_postgres
+from trimtab.store.postgres_database import PostgresDatabase
+from trimtab.store.postgres_records import PostgresRecords
+from trimtab.store.record_store import RecordStore
+from trimtab.store.rollups import (
+    BILLED,
+    KEY_SPEND,
+    LATENCY_BY_HOUR,
+    USAGE_BY_HOUR,
+    USAGE_BY_KEY,
+    USAGE_BY_TEAM,
+    RollUp,
+    bucket_of,
+    middle_ms,
+    rolled_up,
+)
+from trimtab.store.rows import HOUR_MS, SUMMED
+from trimtab.store.schema import migrate as migrate_sqlite
+from trimtab.store.sqlite_records import Readers, SQLiteRecords
+from trimtab.store.steps import load_steps
+from trimtab.store.writer import RecordEngine
+
+ROLLUPS = (USAGE_BY_HOUR, USAGE_BY_KEY, USAGE_BY_TEAM, LATENCY_BY_HOUR, KEY_SPEND)
+
+MakeOutcome = Callable[..., Outcome]
+OpenStore = Callable[..., Store]
+OpenDatabase = Callable[[str], Database]
+Eventually = Callable[..., None]
+
+
+def outcome(n: int, draw: random.Random) -> Outcome:
+    """A record of any kind."""
+    cost = draw.choice((0, 1, draw.randrange(10**9), 2**53))
+    usage = Usage(input_tokens=draw.randrange(10**6), output_tokens=draw.randrange(10**4))
+    first = draw.choice((None, 0.2, 10 ** draw.uniform(0, 5)))
+    attempt = Attempt(
+        draw.choice(("claude", "bedrock")), "m", "ok", usage=usage, cost_nanousd=cost, first_content_ms=first
+    )
+    plan = Plan(
+        Arm(draw.choice(("m-1", "m-2")), draw.choice((None, "high"))),
+        "claude",
+        draw.choice((None, "default", "odd\0tier")),
+    )
+    key = draw.choice(("", "k1", "k2", "k3"))
+    return Outcome(
+        id=RequestId(f"{n:032x}"),
+        at_ms=draw.randrange(5 * HOUR_MS),
+        purpose=draw.choice(("live", "live", "task", "eval")),
+        surface="messages",
+        endpoint=draw.choice(("messages", "messages", "count_tokens")),
+        requested_model="m",
+        session="s",
+        result=draw.choice(("ok", "truncated", "error", "cancelled")),
+        status=200,
+        stream=first is not None,
+        plan=draw.choice((plan, plan, None)),
+        attempts=draw.choice(((attempt,), (attempt,), (attempt, attempt), ())),
+        cost_nanousd=cost,
+        key=key,
+        team=f"team of {key}" if key else "",
+        organisation="o" if key else "",
+        simulated=draw.random() < 0.2,
+        total_ms=10 ** draw.uniform(-1, 6),
+    )
+
+
+def table(database: Database, rollup: RollUp) -> list[Row]:
+    return database.read(
+        lambda view: view.rows(
+            f"SELECT {', '.join(rollup.columns)} FROM {rollup.table} ORDER BY {', '.join(rollup.keys)}"
+        )
+    )
+
+
+def summed(found: list[Row], keys: Sequence[int], first: int) -> dict[Row, list[int]]:
+    sums: dict[Row, list[int]] = defaultdict(lambda: [0] * len(SUMMED))
+    for row in found:
+        place = tuple(row[n] for n in keys)
+        sums[place] = [a + b for a, b in zip(sums[place], row[first : first + len(SUMMED)], strict=True)]
+    return dict(sums)
+
+
+RECORDS = (
+    "SELECT at_ms - at_ms % 3600000, simulated, purpose, coalesce(model, ''), organisation, team_id, key_id, "
+    f"1, attempt_count, {', '.join(SUMMED[2:])} FROM requests"
+)
+GAPS = (
+    "SELECT to_ms - to_ms % 3600000, simulated, purpose, '', organisation, team_id, key_id, "
+    f"{', '.join(SUMMED)} FROM record_gaps"
+)
+
+
+def check(database: Database) -> None:
+    """Every sum is that of the records and gaps."""
+    kept = database.read(lambda view: view.rows(RECORDS) + view.rows(GAPS))
+    assert summed(table(database, USAGE_BY_HOUR), (0, 1, 2, 3), 8) == summed(kept, (0, 1, 2, 3), 7)
+    assert summed(table(database, USAGE_BY_KEY), (0, 1, 2, 3, 4, 5, 6), 7) == summed(
+        kept, (0, 1, 2, 4, 5, 6, 3), 7
+    )
+    assert summed(table(database, USAGE_BY_TEAM), (0, 1, 2, 3, 4, 5), 6) == summed(
+        kept, (0, 1, 2, 4, 5, 3), 7
+    )
+    spent: Counter[Row] = Counter()
+    for row in kept:
+        if row[6] and row[2] in BILLED:
+            spent[(row[6], row[1])] += row[9]
+    assert {row[:2]: row[2] for row in table(database, KEY_SPEND)} == +spent
+    timed = database.read(
+        lambda view: view.row(
+            "SELECT count(*), count(first_content_ms) FROM requests "
+            "WHERE result IN ('ok', 'truncated') AND endpoint <> 'count_tokens'"
+        )
+    )
+    assert timed is not None
+    assert sum(sum(row[8:]) for row in table(database, LATENCY_BY_HOUR)) == timed[0] + timed[1]
+
+
+def engine_at(url: str) -> tuple[RecordEngine, Readers | PostgresDatabase]:
+    settings = StoreSettings(url=url)
+    if url.startswith("postgresql"):
+        whole = postgres_url(settings)
+        return PostgresRecords(whole, clock_ms=lambda: 1), PostgresDatabase(whole, lambda: 1)
+    path = sqlite_path(url)
+    readers = Readers(path, lambda: 1)
+    return SQLiteRecords(path, clock_ms=lambda: 1, on_reopen=readers.renew), readers
+
+
+class Crashing:
+    """An engine whose connection dies after so many calls, then after so many more, also right after a commit."""
+
+    def __init__(self, engine: RecordEngine, lives: Sequence[int]) -> None:
+        self._engine = engine
+        self._deaths = [death for calls in lives for death in (*[False] * calls, True)]
+        self.place = engine.place
+
+    def _lives(self) -> None:
+        if self._deaths and self._deaths.pop(0):
+            self._engine.close()
+            raise StoreError("store: the connection died")
+
+    def begin(self) -> bool:
+        self._lives()
+        return self._engine.begin()
+
+    def add_records(self, entries: Sequence[Entry], *, behind: bool) -> list[Entry]:
+        new = self._engine.add_records(entries, behind=behind)
+        self._lives()
+        return new
+
+    def add_gaps(self, writer: str, serial: int, gaps: Sequence[Gap]) -> Sequence[Gap]:
+        new = self._engine.add_gaps(writer, serial, gaps)
+        self._lives()
+        return new
+
+    def add_configs(self, configs: Sequence[ConfigVersion]) -> None:
+        self._engine.add_configs(configs)
+
+    def add_sums(self, rollup: RollUp, made: Sequence[rows.Row]) -> None:
+        self._engine.add_sums(rollup, made)
+        self._lives()
+
+    def lower_leases(self, worker: str, spent: Sequence[tuple[str, int, int]]) -> None:
+        self._engine.lower_leases(worker, spent)
+        self._lives()
+
+    def commit(self) -> None:
+        self._lives()
+        self._engine.commit()
+        self._lives()  # it stands, but nobody heard so
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+
+lives = st.lists(st.integers(0, 25), max_size=12)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@hypothesis_settings(max_examples=12)
+@given(seed=st.integers(0, 2**32), count=st.integers(0, 60), calls=lives, queue_max=st.integers(1, 70))
+def test_sums_are_those_of_the_records_however_often_the_connection_dies(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    kind: str,
+    seed: int,
+    count: int,
+    calls: list[int],
+    queue_max: int,
+) -> None:
+    if kind == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('crash')}/t.db"
+    else:
+        url = request.getfixturevalue("postgres_server").new_database()
+    draw = random.Random(seed)
+    made = [outcome(n, draw) for n in range(count)]
+    settings = StoreSettings(url=url, queue_max=queue_max, batch_ms=1, batch_max=7)
+    database = open_database(settings, clock_ms=lambda: 1)
+    grant(database, "w", 10**18)
+    engine, reader = engine_at(url)
+    store = RecordStore(
+        Crashing(engine, calls), reader, settings, clock_ms=lambda: 1, on_problem=None, worker="w"
+    )
+    own: Counter[tuple[str, bool]] = Counter()
+    for record in made:
+        recovered = draw.random() < 0.2
+        store.put(record, recovered)
+        if not recovered and record.purpose in BILLED and record.key:
+            own[(record.key, record.simulated)] += record.cost_nanousd
+    assert store.close(30) == 0
+    check(database)
+    total = database.read(lambda view: view.row("SELECT sum(requests), sum(cost_nanousd) FROM usage_by_hour"))
+    assert total is not None
+    assert (total[0] or 0, total[1] or 0) == (count, sum(record.cost_nanousd for record in made))
+    left = {row[:2]: row[2] for row in leases(database)}
+    assert left == {
+        (key, flag): 10**18 - own[(key, bool(flag))] for key in ("k1", "k2", "k3") for flag in (0, 1)
+    }
+    database.close()
+
+
+def grant(database: Database, worker: str, nanousd: int) -> None:
+    statement = (
+        "INSERT INTO key_leases (key_id, simulated, worker, outstanding_nanousd, granted_nanousd) "
+        "VALUES (?, ?, ?, ?, ?)"
+    )
+    granted = [(key, flag, worker, nanousd, nanousd) for key in ("k1", "k2", "k3") for flag in (0, 1)]
+    database.write(lambda transaction: transaction.change_many(statement, granted))
+
+
+def leases(database: Database, worker: str = "w") -> list[Row]:
+    statement = "SELECT key_id, simulated, outstanding_nanousd FROM key_leases WHERE worker = ?"
+    return database.read(lambda view: view.rows(statement, (worker,)))
+
+
+def test_a_lease_is_lowered_by_what_its_own_process_spent_and_by_nothing_else(
+    url: str, open_at: OpenStore, database_at: OpenDatabase, make_outcome: MakeOutcome
+) -> None:
+    database = database_at(url)
+    grant(database, "w", 1000)
+    grant(database, "other", 1000)
+    store = open_at(url, worker="w")
+    store.put(make_outcome(1, key="k1", cost_nanousd=100))
+    store.put(make_outcome(1, key="k1", cost_nanousd=100))  # again
+    store.put(make_outcome(2, key="k1", cost_nanousd=20), recovered=True)
+    store.put(make_outcome(3, key="k1", cost_nanousd=3, purpose="eval"))
+    store.put(make_outcome(4, key="k1", cost_nanousd=7, simulated=True))
+    store.put(make_outcome(5, key="k2", cost_nanousd=5, status=None))  # refused, so its money is in a gap
+    store.put(make_outcome(6, key="without a lease", cost_nanousd=5))
+    assert store.close(10) == 0
+    again = open_at(url, worker="w")
+    again.put(make_outcome(1, key="k1", cost_nanousd=100))
+    assert again.close(10) == 0
+    assert sorted(leases(database)) == [
+        ("k1", 0, 900),
+        ("k1", 1, 993),
+        ("k2", 0, 995),
+        ("k2", 1, 1000),
+        ("k3", 0, 1000),
+        ("k3", 1, 1000),
+    ]
+    assert {row[2] for row in leases(database, "other")} == {1000}
+    assert table(database, KEY_SPEND) == [
+        ("k1", 0, 120),
+        ("k1", 1, 7),
+        ("k2", 0, 5),
+        ("without a lease", 0, 5),
+    ]
+    check(database)
+
+
+def test_totals_stay_right_when_old_records_are_deleted(
+    url: str, open_at: OpenStore, database_at: OpenDatabase, make_outcome: MakeOutcome
+) -> None:
+    store = open_at(url)
+    start = 100 * HOUR_MS
+    for n in range(40):
+        store.put(make_outcome(n, at_ms=start + n * HOUR_MS // 10, cost_nanousd=1))
+    assert store.close(10) == 0
+    store = open_at(url)
+    expected = [(0, 40), (start, 40), (start + 1, 39), (start + HOUR_MS, 30), (start + 4 * HOUR_MS, 0)]
+    assert [(since, store.totals(since).requests) for since, _ in expected] == expected
+    database_at(url).write(
+        lambda transaction: transaction.change("DELETE FROM requests WHERE at_ms < ?", (start + HOUR_MS,))
+    )
+    assert store.totals(0).requests == store.totals(0).cost_nanousd == 40
+    assert store.totals(start + HOUR_MS + 1).requests == 29
+
+
+def test_records_of_earlier_schemas_are_rolled_up_as_new_ones_are(
+    url: str, open_at: OpenStore, database_at: OpenDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    draw = random.Random(5)
+    made = [
+        msgspec.structs.replace(
+            outcome(n, draw), key="", team="", organisation="", plan=None if n % 5 else plan
+        )
+        for n, plan in enumerate([Plan(Arm("m-1"), "claude", "default")] * 400)
+    ]
+    gap_counts = [rows.counts(record) for record in made[:3]]
+    fill_step_3(url, made, gap_counts)
+    old = database_at(url)
+    check(old)
+    new_url = f"sqlite:///{tmp_path_factory.mktemp('new')}/t.db"
+    store = open_at(new_url)
+    for record in made:
+        store.put(record)
+    assert store.close(30) == 0
+    new = database_at(new_url)
+    assert table(old, LATENCY_BY_HOUR) == table(new, LATENCY_BY_HOUR)
+    gaps = [row for row in table(old, USAGE_BY_HOUR) if row[7] == "dropped"]
+    assert [sum(column) for column in zip(*(row[8:-1] for row in gaps), strict=True)] == [
+        sum(column) for column in zip(*gap_counts, strict=True)
+    ]
+    rolled = [row for row in table(old, USAGE_BY_HOUR) if row[7] != "dropped"]
+    again = table(new, USAGE_BY_HOUR)
+    assert [row[:-1] for row in rolled] == [row[:-1] for row in again]
+    assert [row[-1] for row in rolled] == pytest.approx([row[-1] for row in again])
+
+
+def fill_step_3(url: str, made: Sequence[Outcome], gap_counts: Sequence[rows.Counts]) -> None:
+    """A store as it was before there were roll-ups."""
+    recent = ("key_id", "team_id", "organisation")
+    kept = [n for n, column in enumerate(rows.REQUESTS) if column not in recent]
+    columns = [rows.REQUESTS[n] for n in kept]
+    requests = []
+    for record in made:
+        row = rows.request_row(record, "{}")
+        requests.append(
+            [value.replace("\0", "?") if isinstance(value := row[n], str) else value for n in kept]
+        )
+    gaps = [
+        ("w", n, "live", 0, HOUR_MS * (n % 2), HOUR_MS * (n % 2) + n, *counts)
+        for n, counts in enumerate(gap_counts)
+    ]
+    gap_columns = ["writer", "serial", "purpose", "simulated", "from_ms", "to_ms", *SUMMED]
+    inserts = [("requests", columns, requests), ("record_gaps", gap_columns, gaps)]
+    if url.startswith("postgresql"):
+        server = connect_postgres(url)
+        migrate_postgres(server, lambda: 1, load_steps("postgresql")[:3])
+        with server.cursor() as cursor:
+            for name, names, found in inserts:
+                marks = ", ".join(["%s"] * len(names))
+                cursor.executemany(
+                    f"INSERT INTO {name} ({', '.join(names)}) VALUES ({marks})".encode(), found
+                )
+        server.close()
+        return
+    file = apsw.Connection(str(sqlite_path(url)))
+    migrate_sqlite(file, lambda: 1, load_steps("sqlite")[:3])
+    for name, names, found in inserts:
+        marks = ", ".join("?" * len(names))
+        file.executemany(f"INSERT INTO {name} ({', '.join(names)}) VALUES ({marks})", found)
+    file.close()
+
+
+def test_names_that_no_engine_can_hold_stop_nothing(
+    url: str, open_at: OpenStore, database_at: OpenDatabase, make_outcome: MakeOutcome
+) -> None:
+    store = open_at(url)
+    odd = "k\0" + "x" * 5000
+    plan = Plan(Arm("m\0" + "y" * 3000), "p", tier="t" * 9000)
+    store.put(make_outcome(1, key=odd, plan=plan, team="a\0b"))
+    store.put(make_outcome(2, key="\ud800", team="\ud800"))  # cannot be written as JSON: a gap
+    store.put(make_outcome(3, key=7, total_ms=float("nan")))
+    assert store.close(10) == 0
+    database = database_at(url)
+    spent = table(database, KEY_SPEND)
+    assert sorted(row[0][:3] for row in spent) == ["7", "?", "k\ufffdx"]
+    assert {row[2] for row in spent} == {450_000}
+
+
+@pytest.mark.parametrize("ms", [0, 0.5, 1, 1.05, 2, 1000, 1e6, 16_000_000, 1e300, float("inf")])
+def test_every_time_has_a_bucket(ms: float) -> None:
+    assert 0 <= bucket_of(ms) <= 191
+
+
+@given(st.floats(1, 1.5e7))
+def test_the_middle_of_a_bucket_is_near_its_times(ms: float) -> None:
+    assert abs(middle_ms(bucket_of(ms)) / ms - 1) <= 0.045
+
+
+def test_a_gap_is_rolled_up_once_though_its_commit_was_not_heard_of(make_outcome: MakeOutcome) -> None:
+    backlog = Backlog(1, 1)
+    backlog.put(make_outcome(1))
+    backlog.put(make_outcome(2, key="k1", team="t"))
+    batch = backlog.batch()
+    assert batch is not None
+    added = dict(rolled_up((), batch.gaps).sums)
+    assert [row[:2] for row in added[KEY_SPEND]] == [("k1", 0)]
+    assert rolled_up((), ()).leases == []
+
+
+def test_two_stores_add_to_the_same_sums_at_once(
+    url: str, open_at: OpenStore, database_at: OpenDatabase, make_outcome: MakeOutcome, problems: list[str]
+) -> None:
+    stores = [open_at(url, batch_ms=1, batch_max=50) for _ in range(2)]
+
+    def work(store: Store, first: int) -> None:
+        draw = random.Random(first)
+        for seed in draw.sample(range(4000), 3000):  # half of them the other puts too
+            store.put(make_outcome(seed, key=f"k{seed % 7}", at_ms=seed % 5 * HOUR_MS, cost_nanousd=seed))
+
+    threads = [threading.Thread(target=work, args=(store, n)) for n, store in enumerate(stores)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [store.close(60) for store in stores] == [0, 0]
+    assert problems == []
+    check(database_at(url))
+
+
+@pytest.fixture
+def server() -> Any:
+    """A server of our own, to be stopped."""
+    if not available():
+        pytest.skip("PostgreSQL is not installed here (apt-get install postgresql)")
+    with running(durable=True) as started:
+        yield started
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_postgres_stopped_under_load_loses_nothing_and_is_told_once(
+    server: PostgresServer,
+    open_at: OpenStore,
+    database_at: OpenDatabase,
+    make_outcome: MakeOutcome,
+    problems: list[str],
+    eventually: Eventually,
+    mode: str,
+) -> None:
+    url = server.new_database()
+    store = open_at(url, batch_ms=1, batch_max=20)
+    put = 0
+
+    def put_some(count: int) -> None:
+        nonlocal put
+        for seed in range(put, put + count):
+            store.put(make_outcome(seed, key=f"k{seed % 3}", cost_nanousd=seed))
+        put += count
+
+    put_some(500)
+    eventually(lambda: store.status().written >= 100)
+    loader = threading.Thread(target=put_some, args=(3000,))
+    loader.start()
+    server.stop(mode)
+    loader.join()
+    put_some(1)
+    eventually(lambda: not store.status().writable)
+    assert store.find(make_outcome(put - 1).id) is not None  # from memory
+    server.start()
+    eventually(lambda: store.status().queued == 0 and store.status().problem is None)
+    assert "the server cannot be reached" in problems[0]
+    assert "writes again and has caught up; nothing is lost" in problems[1]
+    assert len(problems) == 2
+    put_some(10)
+    assert store.close(10) == 0
+    database = database_at(url)
+    check(database)
+    kept = open_at(url).totals(0).requests
+    assert kept == put  # "immediate" is a crash of the server
+
+
+def test_a_connection_that_died_between_commits_is_replaced_without_a_word(
+    postgres_url: str,
+    open_at: OpenStore,
+    make_outcome: MakeOutcome,
+    problems: list[str],
+    eventually: Eventually,
+) -> None:
+    store = open_at(postgres_url)
+    store.put(make_outcome(1))
+    eventually(lambda: store.status().written == 1)
+    end_all_others(postgres_url)
+    store.put(make_outcome(2))
+    eventually(lambda: store.status().written == 2)
+    assert store.find(make_outcome(2).id) is not None
+    assert store.totals(0).requests == 2
+    assert problems == []
+
+
+def end_all_others(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def test_connections_ended_by_the_server_at_any_moment_lose_nothing(
+    postgres_url: str, open_at: OpenStore, database_at: OpenDatabase, make_outcome: MakeOutcome
+) -> None:
+    store = open_at(postgres_url, batch_ms=1, batch_max=10)
+    for seed in range(2000):
+        store.put(make_outcome(seed, key=f"k{seed % 3}"))
+        if seed % 100 == 0:
+            end_all_others(postgres_url)
+    assert store.close(60) == 0
+    check(database_at(postgres_url))
+    assert open_at(postgres_url).totals(0).requests == 2000
+
+
+def test_a_database_that_is_read_only_is_named_and_waited_for(
+    postgres_url: str,
+    open_at: OpenStore,
+    make_outcome: MakeOutcome,
+    problems: list[str],
+    eventually: Eventually,
+) -> None:
+    store = open_at(postgres_url)
+
+    def read_only(so: str) -> None:
+        with psycopg.connect(postgres_url, autocommit=True) as other:
+            name = other.info.dbname
+            other.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {so}".encode())
+        end_all_others(postgres_url)
+
+    read_only("on")
+    store.put(make_outcome(1))
+    eventually(lambda: not store.status().writable)
+    assert "read-only transaction" in problems[0]
+    with psycopg.connect(postgres_url, autocommit=True) as other:
+        other.execute("SET default_transaction_read_only = off")
+        other.execute(f"ALTER DATABASE {other.info.dbname} RESET default_transaction_read_only".encode())
+    eventually(lambda: store.status().written == 1)
+    assert problems[1].endswith("nothing is lost")
