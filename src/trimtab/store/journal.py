@@ -235,7 +235,7 @@ class Abandoned:
         """Every call of it: its outcome, or for a call that was under way one at its worst case. Blocks on disk."""
         intents: dict[str, Intent] = {}
         now = boot_id()
-        for path in sorted(self.home.glob("*.log")):
+        for path in sorted(self.home / name for name in os.listdir(self.home) if name.endswith(".log")):
             lines = _lines(path.read_bytes())
             kind, first = next(lines, (b"", b""))
             if kind != _HEAD or msgspec.json.decode(first, type=Head).boot != now:
