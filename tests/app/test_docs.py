@@ -11,6 +11,7 @@ from trimtab.gateway import ServerSettings
 from trimtab.providers.anthropic import AnthropicSettings
 from trimtab.providers.simulator import SimulatorSettings
 from trimtab.store import StoreSettings
+from trimtab.telemetry import TelemetrySettings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -31,6 +32,7 @@ def test_the_documented_file_loads_and_shows_the_defaults(
     settings = load_settings(file)
     assert settings.server == ServerSettings()
     assert settings.store == StoreSettings()
+    assert settings.telemetry == TelemetrySettings()
     assert settings.platforms["sim"] == SimulatorSettings()
     claude = settings.platforms["claude"]
     assert isinstance(claude, AnthropicSettings)
@@ -39,7 +41,7 @@ def test_the_documented_file_loads_and_shows_the_defaults(
 
 def test_the_documented_file_names_every_setting() -> None:
     text = block("configuration.md", "toml")
-    for kind in (ServerSettings, StoreSettings, AnthropicSettings):
+    for kind in (ServerSettings, StoreSettings, TelemetrySettings, AnthropicSettings):
         for name in kind.__struct_fields__:
             assert re.search(rf"^(# )?{name} = ", text, re.MULTILINE), (
                 f"{kind.__name__}.{name} is not documented"

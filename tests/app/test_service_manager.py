@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.app import READY, notify
+from trimtab.app.service_manager import READY, notify
 
 
 @pytest.mark.parametrize("abstract", [False, True])

@@ -7,14 +7,10 @@ from trimtab.app.assemble import Application, assemble
 from trimtab.app.callers import opened_key_admin
 from trimtab.app.check import Finding, diagnose
 from trimtab.app.live import live_models, today
-from trimtab.app.service_manager import READY, STOPPING, notify
 from trimtab.app.serving import serve, serve_simulator, simulator_settings
 from trimtab.app.settings import Settings, config_path, load_settings
-from trimtab.app.telemetry import start_logging
 
 __all__ = [
-    "READY",
-    "STOPPING",
     "Application",
     "Finding",
     "Settings",
@@ -23,11 +19,9 @@ __all__ = [
     "diagnose",
     "live_models",
     "load_settings",
-    "notify",
     "opened_key_admin",
     "serve",
     "serve_simulator",
     "simulator_settings",
-    "start_logging",
     "today",
 ]

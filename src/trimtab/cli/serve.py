@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from trimtab import __version__
-from trimtab.app import READY, STOPPING, Settings, config_path, load_settings, notify, serve, start_logging
+from trimtab.app import Settings, config_path, load_settings, serve
+from trimtab.app.service_manager import READY, STOPPING, notify
+from trimtab.app.telemetry import start_logging
 from trimtab.cli.term import counted, fresh_line, say, warn
 from trimtab.gateway import MAX_WORKERS, Listen
 from trimtab.providers import Provider

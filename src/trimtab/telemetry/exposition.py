@@ -16,8 +16,8 @@ from trimtab.telemetry import names
 _CUMULATIVE = ("counter", "histogram")
 """Kinds whose totals outlive their process."""
 
-_GREATEST = (names.CONFIG_INFO.name,)
-"""An information has the value 1, however many say it."""
+_GREATEST = (names.CONFIG_INFO.name, names.KEYS_AGE_SECONDS.name)
+"""An information has the value 1, however many say it; an age is that of the oldest."""
 
 _LEAST = (names.STORE_WRITABLE.name,)
 """Holds for the server when it holds for every process."""
