@@ -113,7 +113,7 @@ def test_records_that_find_no_room_in_memory_come_back_from_the_journal(
 ) -> None:
     journal = Journal(tmp_path / "j", "w", segment_bytes=16 * 1024)
     store = open_store(
-        settings(queue_max=20, batch_max=10), clock_ms=now_ms, on_problem=None, worker="w", journal=journal
+        settings(queue_max=4, batch_max=2), clock_ms=now_ms, on_problem=None, worker="w", journal=journal
     )
     numbers = list(range(800))
     random.Random(1).shuffle(numbers)
@@ -123,7 +123,6 @@ def test_records_that_find_no_room_in_memory_come_back_from_the_journal(
     for n in numbers:
         store.put(ended(n))
         most = max(most, store.status().spilled)
-        assert store.totals(0).requests >= 0
     assert most > 0
     until(lambda: store.totals(0).requests == 800 and store.status().queued == store.status().spilled == 0)
     assert store.status().dropped == 0
