@@ -19,8 +19,8 @@ from trimtab.catalogue import Arm
 from trimtab.errors import StoreError
 from trimtab.messages import Usage
 from trimtab.records import Attempt, Outcome, Plan, RequestId
-from trimtab.store import Database, Row, Store, StoreSettings, open_database, rows
-from trimtab.store.backlog import Backlog, ConfigVersion, Entry, Gap
+from trimtab.store import Database, Row, StoreSettings, open_database, rows
+from trimtab.store.backlog import Backlog, ConfigVersion, Entry, Gap, Replay
 from trimtab.store.opening import postgres_url, sqlite_path
 from trimtab.store.postgres import connect as connect_postgres
 from trimtab.store.postgres import migrate as migrate_postgres
@@ -48,7 +48,7 @@ from trimtab.store.writer import RecordEngine
 ROLLUPS = (USAGE_BY_HOUR, USAGE_BY_KEY, USAGE_BY_TEAM, LATENCY_BY_HOUR, KEY_SPEND)
 
 MakeOutcome = Callable[..., Outcome]
-OpenStore = Callable[..., Store]
+OpenStore = Callable[..., RecordStore]
 OpenDatabase = Callable[[str], Database]
 Eventually = Callable[..., None]
 
@@ -201,7 +201,7 @@ lives = st.lists(st.integers(0, 25), max_size=12)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-@hypothesis_settings(max_examples=12)
+@hypothesis_settings(max_examples=8)
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 60), calls=lives, queue_max=st.integers(1, 70))
 def test_sums_are_those_of_the_records_however_often_the_connection_dies(
     request: pytest.FixtureRequest,
@@ -415,12 +415,28 @@ def test_a_gap_is_rolled_up_once_though_its_commit_was_not_heard_of(make_outcome
     assert rolled_up((), ()).leases == []
 
 
+def test_a_file_that_holds_a_record_twice_counts_it_once(
+    url: str, open_at: OpenStore, database_at: OpenDatabase, make_outcome: MakeOutcome, eventually: Eventually
+) -> None:
+    store = open_at(url)
+    done: list[bool] = []
+    record = make_outcome(1, key="k1", cost_nanousd=5)
+    other = make_outcome(2, key="k1", cost_nanousd=7)
+    load = [record, other, msgspec.structs.replace(record, cost_nanousd=100)]
+    for _ in range(2):
+        store.replay(Replay(lambda: load, own=False, done=lambda: done.append(True)))
+    eventually(lambda: len(done) == 2)
+    database = database_at(url)
+    assert table(database, KEY_SPEND) == [("k1", 0, 12)]
+    check(database)
+
+
 def test_two_stores_add_to_the_same_sums_at_once(
     url: str, open_at: OpenStore, database_at: OpenDatabase, make_outcome: MakeOutcome, problems: list[str]
 ) -> None:
     stores = [open_at(url, batch_ms=1, batch_max=50) for _ in range(2)]
 
-    def work(store: Store, first: int) -> None:
+    def work(store: RecordStore, first: int) -> None:
         draw = random.Random(first)
         for seed in draw.sample(range(4000), 3000):  # half of them the other puts too
             store.put(make_outcome(seed, key=f"k{seed % 7}", at_ms=seed % 5 * HOUR_MS, cost_nanousd=seed))

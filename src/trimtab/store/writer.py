@@ -256,7 +256,10 @@ class Writer:
         new: list[Entry] = []
         gaps: Sequence[Gap] = ()
         if batch.entries:
-            new = engine.add_records(batch.entries, behind=len(batch.entries) == self._backlog.batch_max)
+            # A file may hold a record twice. Of two with one id the first stands.
+            once = {entry.outcome.id: entry for entry in reversed(batch.entries)}
+            behind = len(batch.entries) >= self._backlog.batch_max
+            new = engine.add_records([*reversed(once.values())], behind=behind)
         if batch.gaps:
             gaps = engine.add_gaps(self._name, batch.gap_serial, batch.gaps)
         if batch.configs:
