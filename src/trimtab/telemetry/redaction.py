@@ -27,20 +27,23 @@ _LEAD = r"""(?:["']\s{0,4},|["']?\s{0,4}[=:])\s{0,4}b?["']?"""
 """What stands between a name and its value in a header, a query, JSON or a Python repr."""
 _SCHEME = r"(?:(?:bearer|basic|digest|token)\s{1,4})?"
 
-_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+_PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
+    # (marks, pattern, what stands for it). A text that holds none of the marks, in lower case, is not searched: most
+    # lines hold none, and looking for a mark costs a hundredth of the search (21 us for 100 characters).
     # Vendors' keys, whole or cut short; `sk-` alone only where a word begins ("task-list" is none).
-    (re.compile(r"(?:sk-ant-|(?<![A-Za-z0-9])sk-)[A-Za-z0-9_\-]{6,}"), HIDDEN),
+    (("sk-",), re.compile(r"(?:sk-ant-|(?<![A-Za-z0-9])sk-)[A-Za-z0-9_\-]{6,}"), HIDDEN),
     # Our own keys (43 characters and more after the prefix), whole or cut short.
-    (re.compile(r"(?<![A-Za-z0-9])tt-[A-Za-z0-9_\-]{20,}"), HIDDEN),
-    (re.compile(r"\b(bearer\s{1,4})[^\s\"',;]{6,}", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (("tt-",), re.compile(r"(?<![A-Za-z0-9])tt-[A-Za-z0-9_\-]{20,}"), HIDDEN),
+    (("bearer",), re.compile(r"\b(bearer\s{1,4})[^\s\"',;]{6,}", re.IGNORECASE), rf"\1{HIDDEN}"),
     # References, as in `api_key: 'env:NAME'`, stay readable.
     (
+        ("key", "auth", "passw", "secret", "token"),
         re.compile(rf"({_NAMES}{_LEAD})(?!env:|file:){_SCHEME}[^\s\"',;&]+", re.IGNORECASE),
         rf"\1{HIDDEN}",
     ),
-    (re.compile(rf"(cookie{_LEAD})[^\"'\r\n]+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (("cookie",), re.compile(rf"(cookie{_LEAD})[^\"'\r\n]+", re.IGNORECASE), rf"\1{HIDDEN}"),
     # The password of an address, as postgresql://name:password@host.
-    (re.compile(r"(://[^\s/:@]*:)[^\s/]*@"), rf"\1{HIDDEN}@"),
+    (("://",), re.compile(r"(://[^\s/:@]*:)[^\s/]*@"), rf"\1{HIDDEN}@"),
 )
 
 
@@ -67,8 +70,10 @@ class Redactor:
             for form in self._known:
                 if form in text:
                     text = text.replace(form, HIDDEN)
-            for pattern, shown in _PATTERNS:
-                text = pattern.sub(shown, text)
+            lowered = text.casefold()
+            for marks, pattern, shown in _PATTERNS:
+                if any(mark in lowered for mark in marks):
+                    text = pattern.sub(shown, text)
         except Exception:
             return "(not shown: it could not be searched for secrets)"
         return text
