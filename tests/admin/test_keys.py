@@ -177,7 +177,7 @@ BAD = {
     },
     "default_tier: 'slow': no such tier": {"default_tier": "slow"},
     "default_tier: 'default' is not among the tiers of this key": {"default_tier": "default", "tiers": ("fast",)},
-    "expires_ms: 5: must lie in the future": {"expires_ms": 5},
+    "expires_ms: 5: must be Unix milliseconds in the future": {"expires_ms": 5},
     "limits.concurrency: 0: must be 1 to": {"limits": Limits(concurrency=0)},
     "limits.total_nanousd: -1: must be 1 to": {"limits": Limits(total_nanousd=-1)},
     "limits.requests_per_minute: 99999999999: must be": {"limits": Limits(requests_per_minute=99_999_999_999)},

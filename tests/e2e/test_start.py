@@ -119,7 +119,6 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
         ("version = 2\n", "version"),
         ("version = 1\n[platforms.claude]\nkind = 'anthropic'\napi_key = 'env:NO_SUCH_KEY'\n", "NO_SUCH_KEY"),
         ("version = 1\n[platforms.claude]\nkind = 'anthropic'\napi_key = 'sk-ant-literal'\n", "env:"),
-        ("version = 1\n[server]\nlisten = '0.0.0.0:8787'\n", "loopback"),
         ("version = 1\n[store]\nurl = 'sqlite:////proc/no/trimtab.db'\n", "/proc/no"),
         ("version = [\n", "trimtab.toml"),
     ],
@@ -133,10 +132,12 @@ def test_a_mistake_in_the_configuration_is_one_line(config: str, says: str, tmp_
     assert "sk-ant-literal" not in line
 
 
-def test_the_configuration_refuses_to_listen_beyond_loopback(tmp_path: Path) -> None:
-    path = tmp_path / "trimtab.toml"
-    path.write_text("version = 1\n[server]\nlisten = '0.0.0.0:18787'\n")
-    assert "0.0.0.0" in one_line(run(["serve", "--config", str(path)], tmp_path))
+def test_listening_where_others_can_reach_it_needs_a_key(tmp_path: Path) -> None:
+    path = tmp_path / "other.toml"
+    path.write_text("version = 1\n[server]\nlisten = '0.0.0.0:0'\n")
+    line = one_line(run(["serve", "--config", str(path)], tmp_path))
+    assert "'0.0.0.0:0': other machines can reach this address" in line
+    assert line.endswith(f"trimtab keys add NAME --config {path}")
 
 
 def test_a_stream_in_flight_outlives_sigterm_and_new_requests_are_told_to_come_back(

@@ -12,6 +12,7 @@ from trimtab import __version__
 COMMANDS = {
     "serve": "Serve the gateway (the main job).",
     "simulate": "Serve the simulated platform on a port, for anybody's tests.",
+    "keys": "Make, list, revoke and rotate the keys by which callers are known.",
     "models": "Show models, prices, abilities and which tier is bound to which.",
     "doctor": "Check everything that serving needs, and say what to do.",
 }
