@@ -22,7 +22,7 @@ from trimtab.app.reloading import Reloads
 from trimtab.app.settings import Settings
 from trimtab.app.worker_process import WorkerProcess
 from trimtab.errors import ConfigError
-from trimtab.telemetry.exposition import Family, added, exposition, families, totals
+from trimtab.telemetry.exposition import Sum, exposition, families, totals
 from trimtab.telemetry.processes import ReloadMetrics, WorkerMetrics
 
 ACKNOWLEDGE_S = 2.0
@@ -77,7 +77,7 @@ class Supervisor:
         """Which configuration is in force; counts up."""
         self._turning = asyncio.Lock()
         self._workers: set[WorkerProcess] = set()
-        self._departed: list[Family] = []
+        self._departed = Sum()
         """Totals of workers that are gone."""
         self._cut = self._lost = 0
         self._failure: Exception | None = None
@@ -214,7 +214,7 @@ class Supervisor:
 
         await worker.attend(self._serves, exposes)
         self._workers.discard(worker)
-        self._departed = added([self._departed, totals(worker.latest)])
+        self._departed.add(totals(worker.latest))
         if worker.ended is not None:
             self._cut += worker.ended.cut
             self._lost += worker.ended.lost
@@ -301,13 +301,13 @@ class Supervisor:
         until = asyncio.get_running_loop().time() + SCRAPE_S
         asked = [worker for worker in self._workers if worker.state != "starting"]
         answers = await asyncio.gather(*(worker.measure(until) for worker in asked))
-        parts: list[list[Family]] = []
+        total = self._departed.copy()
         missing = 0
         for worker, answered in zip(asked, answers, strict=True):
             if worker not in self._workers:
                 continue  # gone meanwhile, so its totals are with the departed
-            parts.append(worker.latest if answered else totals(worker.latest))
+            total.add(worker.latest if answered else totals(worker.latest))
             missing += not answered
         self._metrics.missing = missing
-        text = exposition(added([*parts, self._departed, families(self._registry)]))
-        asker.send(Exposed(ask, text))
+        total.add(families(self._registry))
+        asker.send(Exposed(ask, exposition(total.families())))

@@ -5,6 +5,7 @@ is interpreted but the kind of a family.
 """
 
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
@@ -12,6 +13,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from trimtab.telemetry import names
+
+_Key = tuple[str, tuple[tuple[str, str], ...]]
 
 _CUMULATIVE = ("counter", "histogram")
 """Kinds whose totals outlive their process."""
@@ -58,25 +61,50 @@ def families(registry: CollectorRegistry) -> list[Family]:
     ]
 
 
-def added(parts: Iterable[Iterable[Family]]) -> list[Family]:
-    """One list of families out of several; samples that are called the same are added up."""
-    heads: dict[str, Family] = {}
-    values: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
-    for part in parts:
+class Sum:
+    """Families of several processes, added up sample by sample.
+
+    Counters are added exactly and rounded once, when they are read: were they rounded on the way, a sum could fall by
+    its last digit when a process dies or the order changes, and a counter that falls means a restart to Prometheus.
+    """
+
+    def __init__(self, parts: Iterable[Iterable[Family]] = ()) -> None:
+        self._heads: dict[str, Family] = {}
+        self._values: dict[str, dict[_Key, Fraction | float]] = {}
+        for part in parts:
+            self.add(part)
+
+    def copy(self) -> "Sum":
+        """One that can be added to by itself."""
+        other = Sum()
+        other._heads = dict(self._heads)
+        other._values = {name: dict(values) for name, values in self._values.items()}
+        return other
+
+    def add(self, part: Iterable[Family]) -> None:
+        """Take in what one process measured."""
         for family in part:
-            heads.setdefault(family.name, family)
-            mine = values.setdefault(family.name, {})
+            self._heads.setdefault(family.name, family)
+            mine = self._values.setdefault(family.name, {})
             for sample in family.samples:
                 key = (sample.name, sample.labels)
-                old = mine.get(key)
-                mine[key] = sample.value if old is None else _two(family.name, old, sample.value)
-    return [
-        Family(name, head.kind, head.help, tuple(Sample(*key, value) for key, value in values[name].items()))
-        for name, head in heads.items()
-    ]
+                value = Fraction(sample.value) if family.cumulative else sample.value
+                mine[key] = _two(family.name, mine[key], value) if key in mine else value
+
+    def families(self) -> list[Family]:
+        """The sums, in the order in which their families came."""
+        return [
+            Family(
+                name,
+                head.kind,
+                head.help,
+                tuple(Sample(*key, float(value)) for key, value in self._values[name].items()),
+            )
+            for name, head in self._heads.items()
+        ]
 
 
-def _two(family: str, one: float, other: float) -> float:
+def _two(family: str, one: Fraction | float, other: Fraction | float) -> Fraction | float:
     if family in _GREATEST:
         return max(one, other)
     if family in _LEAST:

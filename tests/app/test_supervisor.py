@@ -1,0 +1,159 @@
+"""The supervisor where the command line cannot take it: workers that cannot start, and what it hears of dead ones."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from trimtab.app import Settings, load_settings
+from trimtab.app.process import run_loop
+from trimtab.app.settings import Held
+from trimtab.app.supervisor import Ending, Supervisor
+from trimtab.errors import ConfigError
+
+
+class Site:
+    """A supervisor in this process, with real workers."""
+
+    def __init__(self, folder: Path) -> None:
+        file = folder / "trimtab.toml"
+        file.write_text(
+            f'version = 1\n[server]\nworkers = 2\n[store]\nurl = "sqlite:///{folder}/t.db"\n'
+            '[platforms.sim]\nkind = "simulator"\nlatency_scale = 0.0\n'
+        )
+        self.settings: Settings = load_settings(file, listen="127.0.0.1:0")
+        self.bound = socket.create_server(("127.0.0.1", 0))
+        self.bound.setblocking(False)
+        self.lines: list[str] = []
+        self.deaths: list[int] = []
+        self.ready = asyncio.Event()
+
+    def supervisor(self, settings: Settings | None = None, **others: Any) -> Supervisor:
+        given: dict[str, Any] = {
+            "ready": self.ready.set,
+            "draining": lambda count: None,
+            "report": self.lines.append,
+            "on_worker_death": self.on_death,
+        }
+        return Supervisor(settings or self.settings, self.bound, **{**given, **others})
+
+    def on_death(self, pid: int) -> None:
+        self.deaths.append(pid)
+
+    def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        async def within() -> None:
+            async with asyncio.timeout(30):
+                await work()
+
+        try:
+            run_loop(within())
+        finally:
+            self.bound.close()
+
+
+async def eventually(what: Callable[[], bool]) -> None:
+    while not what():  # noqa: ASYNC110 - what is waited for happens in another process
+        await asyncio.sleep(0.01)
+
+
+def pids() -> list[int]:
+    """Children of this process that are workers."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (place / "stat").read_text().rpartition(")")[2].split()
+            words = (place / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if int(fields[1]) == os.getpid() and fields[0] != "Z" and b"trimtab.app.worker" in words:
+            found.append(int(place.name))
+    return sorted(found)
+
+
+def test_a_worker_that_cannot_start_for_its_configuration_ends_everything_with_its_line(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path)
+    broken = msgspec.structs.replace(site.settings, held=Held(b"[tiers]\ndefault = 'nothing'\n", None))
+
+    async def work() -> None:
+        with pytest.raises(ConfigError, match=r"trimtab\.toml: tiers\.default: 'nothing'"):
+            await site.supervisor(broken).run()
+        assert not site.ready.is_set()
+        assert site.deaths == []
+
+    site.run(work)
+    assert pids() == []
+
+
+def test_each_death_is_told_by_its_process_id_and_a_clean_end_is_none(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+
+    async def work() -> None:
+        supervisor = site.supervisor()
+        running = asyncio.create_task(supervisor.run())
+        await site.ready.wait()
+        victim = pids()[0]
+        os.kill(victim, signal.SIGKILL)
+        await eventually(lambda: site.deaths == [victim])
+        supervisor.on_signal(signal.SIGTERM, None)
+        assert await running == Ending(cut=0, lost=0)
+        assert site.deaths == [victim]
+
+    site.run(work)
+
+
+def test_a_hook_that_fails_is_logged_and_harms_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = Site(tmp_path)
+
+    async def work() -> None:
+        def hook(pid: int) -> None:
+            raise RuntimeError("the store is away")
+
+        supervisor = site.supervisor(on_worker_death=hook)
+        running = asyncio.create_task(supervisor.run())
+        await site.ready.wait()
+        for pid in pids():
+            os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: len(site.lines) >= 2)
+        supervisor.on_signal(signal.SIGTERM, None)
+        assert await running == Ending(cut=0, lost=0)
+
+    site.run(work)
+    assert "the store is away" in caplog.text
+
+
+def test_a_banner_that_cannot_be_written_stops_the_workers(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+
+    def ready() -> None:
+        raise BrokenPipeError
+
+    async def work() -> None:
+        with pytest.raises(BrokenPipeError):
+            await site.supervisor(ready=ready).run()
+
+    site.run(work)
+    assert pids() == []
+
+
+def test_a_stop_while_workers_start_waits_for_them_and_says_nothing(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+
+    async def work() -> None:
+        supervisor = site.supervisor()
+        supervisor.on_signal(signal.SIGTERM, None)  # before there is a loop of its own
+        assert await supervisor.run() == Ending(cut=0, lost=0)
+        assert not site.ready.is_set()
+
+    site.run(work)
+    assert pids() == []
+    assert site.lines == []
