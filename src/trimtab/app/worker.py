@@ -85,6 +85,7 @@ class Worker:
             tasks.append(asyncio.create_task(self._obey()))
 
         try:
+            await application.start()
             cut = await application.server.run_on(
                 self._bound,
                 ready=ready,
@@ -155,10 +156,10 @@ class Worker:
         self._channel.send(Acknowledged(turn, settings.document.version, self._application.worker_id))
 
     def _drain(self, *, alone: bool) -> None:
-        server = self._application.server
         if alone:
-            server.stop_listening()
-        server.drain()
+            self._application.server.leave()
+        else:
+            self._application.server.drain()
 
     def _orphan(self) -> None:
         """The parent is gone, which nothing but a crash or a kill explains. Its successor needs the address."""
