@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,9 +78,7 @@ def test_a_second_job_of_one_kind_and_key_is_the_first(bench: Bench, hand: Hand)
 
 def test_many_askers_with_one_key_at_once_get_one_job(bench: Bench) -> None:
     found: list[JobId] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(bench.enqueue(unique_key="u"))) for _ in range(8)
-    ]
+    threads = [threading.Thread(target=lambda: found.append(bench.enqueue(unique_key="u"))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -307,7 +305,9 @@ def test_entries_of_one_exchange_do_not_harm_one_another(
     assert [limit.name for limit in bench.board.limits()] == ["y"]
 
 
-def test_writes_along_with_a_step_stand_once_although_its_commit_is_repeated(bench: Bench, hand: Hand) -> None:
+def test_writes_along_with_a_step_stand_once_although_its_commit_is_repeated(
+    bench: Bench, hand: Hand
+) -> None:
     bench.enqueue()
     holder = one(hand.claim())
     calls = []
@@ -372,7 +372,9 @@ def test_a_wait_ends_at_the_time_it_was_first_given(bench: Bench, database: Data
     again = one(hand.claim())
     assert hand.say(Wait(again, "w", 1, "e", None, 3_600_000))[0].wait == "timeout"
     bench.board.signal(job, "e")
-    assert hand.say(Wait(again, "w", 1, "e", None, 3_600_000))[0].wait == "timeout", "what is journalled stays"
+    assert hand.say(Wait(again, "w", 1, "e", None, 3_600_000))[0].wait == "timeout", (
+        "what is journalled stays"
+    )
 
 
 def test_a_finished_job_takes_no_event_and_an_unknown_one_is_told(bench: Bench, hand: Hand) -> None:
@@ -380,7 +382,13 @@ def test_a_finished_job_takes_no_event_and_an_unknown_one_is_told(bench: Bench, 
     hand.end(one(hand.claim()))
     with pytest.raises(Conflict, match="is done"):
         bench.board.signal(job, "e")
-    for call in (bench.board.cancel, bench.board.pause, bench.board.resume, bench.board.retry, bench.board.fork):
+    for call in (
+        bench.board.cancel,
+        bench.board.pause,
+        bench.board.resume,
+        bench.board.retry,
+        bench.board.fork,
+    ):
         with pytest.raises(NotFound, match="no job 'x'"):
             call("x")
     with pytest.raises(NotFound):

@@ -110,7 +110,12 @@ class Bench:
         )
 
     def work(
-        self, handlers: Mapping[str, Handler], until: Callable[[], bool], *, within_s: float = 30, **settings: Any
+        self,
+        handlers: Mapping[str, Handler],
+        until: Callable[[], bool],
+        *,
+        within_s: float = 30,
+        **settings: Any,
     ) -> int:
         """Run a worker until something is so; how many jobs it handed back."""
 

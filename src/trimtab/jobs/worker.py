@@ -29,6 +29,7 @@ POLL_MIN_S, POLL_MAX_S = 0.05, 1.0
 """Between looks for jobs; grows while there are none. A look that finds nothing due is one read."""
 
 BACKOFF_MAX_MS = 900_000
+"""The wait before another attempt doubles up to this, or up to the job's own first wait if that is longer."""
 
 STOPPING_S = 5.0
 """How long handlers may take to unwind once they are cancelled."""
@@ -175,7 +176,7 @@ class Worker:
         error = shortened(_storable(said), ERROR_MAX)
         if attempts >= job.max_attempts or isinstance(problem, JobFailed | UnknownOutcome):
             return Ended(lease.held, "failed", error=error, attempts=attempts)
-        whole = min(BACKOFF_MAX_MS, job.backoff_ms * 2 ** min(attempts - 1, 30))
+        whole = min(max(BACKOFF_MAX_MS, job.backoff_ms), job.backoff_ms * 2 ** min(attempts - 1, 30))
         # Between half and all of it, so that jobs that failed together do not come back together.
         delay_ms = round(whole * (0.5 + self._jitter() / 2))
         return Ended(lease.held, "ready", error=error, attempts=attempts, delay_ms=delay_ms)
