@@ -18,7 +18,15 @@ from trimtab.budgets import Ledger
 from trimtab.config import secrets_in
 from trimtab.engine import Metered, Observer, Pipeline, Recorder, Runtime
 from trimtab.errors import ConfigError
-from trimtab.gateway import Gateway, GatewayServer, ModelList, ServingState, Surroundings, openapi_document
+from trimtab.gateway import (
+    Gateway,
+    GatewayServer,
+    ModelList,
+    Once,
+    ServingState,
+    Surroundings,
+    openapi_document,
+)
 from trimtab.providers import Headers, Provider
 from trimtab.providers.anthropic import AnthropicSettings, open_anthropic
 from trimtab.providers.simulator import Simulator, SimulatorProvider, SimulatorSettings
@@ -56,6 +64,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What a serving process has once, whatever configuration is in force: every edition is built around these."""
 
     ground: Ground
+    once: Once
     callers: Callers
     store: Store
     ledger: Ledger
@@ -63,6 +72,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     state: ServingState
     new_id: Callable[[], RequestId]
     exposition: Callable[[], Awaitable[bytes]]
+    openapi: bytes
     observer: Observer | None = None
     """Tells of finished requests in the access log and the traces, where the settings ask for one of them."""
     outgoing: Callable[[RequestId, Headers], Headers] | None = None
@@ -105,6 +115,7 @@ class Application:
         old, self._edition = self._edition, edition
         in_use = self.gateway.put_in_force(edition.surroundings)
         self.parts.state.limits = edition.settings.server
+        self.parts.once.keep_answers = edition.settings.server.keep_answers
         self._note()
 
         async def close() -> None:
@@ -123,7 +134,7 @@ class Application:
 
     async def start(self) -> None:
         """Begin what goes on beside the requests. Raises `StoreError`."""
-        await self.parts.ground.start()
+        await self.parts.ground.start(self.parts.once)
 
     async def aclose(self) -> int:
         """Close connections, drain the store; the number of records that could not be kept."""
@@ -173,6 +184,7 @@ def assemble(
     _watch(metrics, ground, callers, state)
     parts = Parts(
         ground=ground,
+        once=Once(ground.claims, keep_answers=settings.server.keep_answers),
         callers=callers,
         store=ground.store,
         ledger=ground.ledger,
@@ -180,12 +192,13 @@ def assemble(
         state=state,
         new_id=id_source(),
         exposition=exposition if exposition is not None else own,
+        openapi=openapi_document(),
         observer=open_observer(settings, metrics, tracer),
         outgoing=Propagation(tracer) if tracer is not None and settings.telemetry.propagate else None,
         logs=logs,
     )
     edition = build(settings, parts, providers)
-    gateway = Gateway(state, edition.surroundings)
+    gateway = Gateway(state, edition.surroundings, parts.once)
     return Application(worker_id, parts, edition, gateway)
 
 
@@ -231,7 +244,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         clock_ms=unix_ms,
         monotonic=time.monotonic,
         max_body_bytes=settings.server.max_body_bytes,
-        openapi=openapi_document(),
+        openapi=parts.openapi,
     )
     return Edition(settings, providers, surroundings)
 
