@@ -19,7 +19,7 @@ from trimtab.store import postgres
 from trimtab.store.connection import connect_to_read, explain
 from trimtab.store.database import Row
 from trimtab.store.opening import is_postgres, postgres_url, sqlite_path
-from trimtab.store.schema import PAGE_BYTES, migrate, version_of
+from trimtab.store.schema import BACKUP_ID, PAGE_BYTES, migrate, version_of
 from trimtab.store.seam import StoreSettings
 from trimtab.store.steps import Engine, Step, load_steps
 from trimtab.store.tables import (
@@ -35,9 +35,6 @@ from trimtab.store.whole_file import written_whole
 
 if TYPE_CHECKING:
     import psycopg
-
-BACKUP_ID = 0x54524D42
-"""Marks a backup ("TRMB")."""
 
 PAGES_AT_ONCE = 1024
 """8 MB between two reports. The snapshot is held for the whole copy: otherwise each commit of a busy `serve` would make

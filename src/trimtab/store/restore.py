@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import msgspec
 
-from trimtab.errors import StoreError, StoreLocked
+from trimtab.errors import StoreError, StoreLocked, shortened
 from trimtab.store import postgres
 from trimtab.store.backup import (
-    BACKUP_ID,
     Manifest,
     Progress,
     TableManifest,
@@ -35,7 +34,7 @@ from trimtab.store.connection import OPEN_BUSY_MS, connect_to_read, explain
 from trimtab.store.database import Row
 from trimtab.store.instance import hold_instance
 from trimtab.store.opening import is_postgres, postgres_url, sqlite_path
-from trimtab.store.schema import APPLICATION_ID, migrate, version_of
+from trimtab.store.schema import APPLICATION_ID, BACKUP_ID, migrate, version_of
 from trimtab.store.seam import StoreSettings
 from trimtab.store.steps import load_steps
 from trimtab.store.tables import (
@@ -58,18 +57,24 @@ COPIED = frozenset(
         "audit",
         "audit_head",
         "config_versions",
+        "idempotency_keys",
         "job_events",
         "job_limits",
         "job_schedules",
         "job_steps",
         "job_turn",
         "key_secrets",
+        "key_spend",
         "keys",
+        "latency_by_hour",
         "limit_locks",
         "organisations",
         "record_gaps",
         "requests",
         "teams",
+        "usage_by_hour",
+        "usage_by_key",
+        "usage_by_team",
         "users",
     }
 )
@@ -156,7 +161,7 @@ def _opened(source: Path) -> Iterator[tuple[apsw.Connection, Manifest]]:
         backup.execute("PRAGMA cell_size_check = ON")
         backup.execute("BEGIN")
         yield backup, _manifest(source, backup)
-    except (apsw.Error, OSError) as problem:
+    except (apsw.Error, OSError, UnicodeDecodeError) as problem:
         raise _damaged(source, problem) from None
     finally:
         if backup is not None:
@@ -165,8 +170,15 @@ def _opened(source: Path) -> Iterator[tuple[apsw.Connection, Manifest]]:
 
 def _damaged(source: Path, problem: Exception) -> StoreError:
     if isinstance(problem, apsw.CorruptError | apsw.NotADBError | apsw.SQLError | UnicodeDecodeError):
-        return StoreError(f"backup {source}: is damaged; use another copy of it ({problem})")
+        return _damage(source, str(problem))
     return explained(source, problem)
+
+
+def _damage(source: Path, what: str) -> StoreError:
+    """What is wrong may repeat a part of the file."""
+    return StoreError(
+        f"backup {source}: is damaged; use another copy of it ({shortened(' '.join(what.split()))})"
+    )
 
 
 def _manifest(source: Path, backup: apsw.Connection) -> Manifest:
@@ -182,9 +194,7 @@ def _manifest(source: Path, backup: apsw.Connection) -> Manifest:
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.MsgspecError, TypeError) as problem:
-        raise StoreError(
-            f"backup {source}: is damaged; use another copy of it (manifest: {problem})"
-        ) from None
+        raise _damage(source, f"manifest: {problem}") from None
     known = len(load_steps("sqlite"))
     if manifest.schema > known:
         raise StoreError(
@@ -202,9 +212,11 @@ class _Checked:
         self._wanted = {table.name: table for table in manifest.tables}
 
     def check_tables(self, tables: Sequence[Table]) -> None:
-        found = sqlite_tables(self._backup)
         try:
+            found = sqlite_tables(self._backup)
             check_same_tables(found, tables)
+        except (apsw.Error, UnicodeDecodeError) as problem:
+            raise _damaged(self._source, problem) from None
         except StoreError as problem:
             raise self.damaged(str(problem)) from None
         if [table.name for table in found] != sorted(self._wanted):
@@ -232,7 +244,7 @@ class _Checked:
             )
 
     def damaged(self, what: str) -> StoreError:
-        return StoreError(f"backup {self._source}: is damaged; use another copy of it ({what})")
+        return _damage(self._source, what)
 
 
 # --- SQLite ---
@@ -482,11 +494,10 @@ def _load(connection: "psycopg.Connection[Any]", place: str, checked: _Checked, 
             except _REFUSALS as problem:
                 raise checked.damaged(f"{table.name}: {problem}") from None
             except (errors.IntegrityError, errors.DataError) as problem:
-                said = " ".join(str(problem).split())
-                raise checked.damaged(f"{table.name}: {said}") from None
+                raise checked.damaged(f"{table.name}: {problem}") from None
         for statement in _statements_for(table.name for table in tables):
             connection.execute(statement.encode())
-    connection.execute("ANALYZE")
+    connection.execute(f"ANALYZE {names}".encode())
     return changed.texts
 
 
@@ -500,8 +511,8 @@ def _check_unused(connection: "psycopg.Connection[Any]") -> None:
     if alive:
         who = ", ".join(f"pid {pid} on {host}" for host, pid in alive[:5])
         raise StoreLocked(
-            f"{len(alive)} processes use it ({who}); stop every Trimtab that uses it, wait "
-            f"{ALIVE_MS // 1000} s, then restore"
+            f"{len(alive)} {'process uses' if len(alive) == 1 else 'processes use'} it ({who}); stop every "
+            f"Trimtab that uses it, wait {ALIVE_MS // 1000} s, then restore"
         )
 
 

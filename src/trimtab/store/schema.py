@@ -14,6 +14,9 @@ from trimtab.store.steps import Step, load_steps
 APPLICATION_ID = 0x54524D54
 """Marks the file as ours ("TRMT"), so that no other program's database is written to."""
 
+BACKUP_ID = 0x54524D42
+"""Marks a backup ("TRMB"), so that nobody serves from it by mistake."""
+
 PAGE_BYTES = 8192
 """A typical record is a row of 1.5 KB. Measured on 20,000 of them with indexes and attempts: pages of 4096 bytes took
 2,280 bytes a record, 8192 took 1,870, 16384 took 1,720 but doubles what a small commit writes. The same table
@@ -30,7 +33,10 @@ def version_of(connection: apsw.Connection) -> int:
     """The schema that the file holds; 0 for an empty file. Raises `StoreError` for another program's database."""
     if not connection.execute("SELECT count(*) FROM sqlite_schema").get:
         return 0
-    if connection.execute("PRAGMA application_id").get != APPLICATION_ID:
+    mark = connection.execute("PRAGMA application_id").get
+    if mark == BACKUP_ID:
+        raise StoreError("it is a backup; restore it with `trimtab doctor restore`")
+    if mark != APPLICATION_ID:
         raise StoreError("it is another program's database; point store.url at a file of its own")
     return int(connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").get)
 
