@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from trimtab.app.clock import unix_ms
 from trimtab.app.limits import Trader
+from trimtab.app.once import StoreClaims, share
 from trimtab.budgets import Dealer, Ledger
 from trimtab.errors import StoreError
+from trimtab.gateway import Once
 from trimtab.store import (
     Database,
     Journal,
@@ -48,24 +50,30 @@ class Ground:
             self.database.close()
             raise
         self.store: Store = store
+        self.claims = StoreClaims(self.database, worker_id, root)
         self._upkeep = Upkeep(
             self.journal, root, self.database, store.replay, worker=worker_id, tell=on_problem
         )
+        self._sharing: asyncio.Server | None = None
         self._trader = Trader(self.database, worker_id)
         self._dealer = Dealer(self._trader, time.monotonic)
         self.ledger = Ledger(self._dealer, time.monotonic)
 
-    async def start(self) -> None:
-        """Begin to lease limits. Raises `StoreError`."""
+    async def start(self, once: Once) -> None:
+        """Begin to lease limits and to share calls in flight. Raises `StoreError`."""
         await self._dealer.start()
+        self._sharing = await share(once, self.journal.home)
 
     async def aclose(self) -> int:
         """Give back what is leased, write what waits, close; the number of records that nothing holds."""
+        if self._sharing is not None:
+            self._sharing.close()
         await self._dealer.aclose()
         return await asyncio.to_thread(self._close)
 
     def _close(self) -> int:
         lost = self.store.close(CLOSE_S)
+        self.claims.close()
         self._upkeep.close()
         self._trader.close()
         if self.journal.close() and not lost:

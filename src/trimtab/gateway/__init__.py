@@ -7,19 +7,24 @@ and every failure has the shape that the client's SDK expects.
 from trimtab.gateway.access import Access
 from trimtab.gateway.application import Gateway
 from trimtab.gateway.models import ModelList
+from trimtab.gateway.once import Claims, Once
 from trimtab.gateway.openapi import openapi_document
 from trimtab.gateway.server import GatewayServer, bind, held_signals
 from trimtab.gateway.settings import MAX_WORKERS, Listen, ServerSettings, check_server
 from trimtab.gateway.state import ServingState
 from trimtab.gateway.surroundings import Surroundings
+from trimtab.gateway.tape import Message
 
 __all__ = [
     "MAX_WORKERS",
     "Access",
+    "Claims",
     "Gateway",
     "GatewayServer",
     "Listen",
+    "Message",
     "ModelList",
+    "Once",
     "ServerSettings",
     "ServingState",
     "Surroundings",

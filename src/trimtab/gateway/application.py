@@ -34,6 +34,8 @@ from trimtab.gateway.http import (
     upstream_headers,
 )
 from trimtab.gateway.keys_api import keys_handler
+from trimtab.gateway.once import HEADER as IDEMPOTENCY_KEY
+from trimtab.gateway.once import Once
 from trimtab.gateway.state import ServingState
 from trimtab.gateway.surroundings import InForce, Surroundings
 from trimtab.messages import error_event
@@ -62,8 +64,9 @@ _log = logging.getLogger("trimtab.gateway")
 class Gateway:
     """Answers HTTP requests. One instance serves all connections of an event loop."""
 
-    def __init__(self, state: ServingState, surroundings: Surroundings) -> None:
+    def __init__(self, state: ServingState, surroundings: Surroundings, once: Once) -> None:
         self._state = state
+        self._once = once
         self._in_force = InForce(surroundings)
         self._exact: dict[str, Callable[[Exchange], Awaitable[None]]] = {
             "/v1/messages": self._messages,
@@ -114,9 +117,16 @@ class Gateway:
             version.leave()
 
     async def _answer(self, http: Exchange) -> None:
-        try:
+        async def work() -> None:
             http.caller = await admit(http.headers, http.path, http.around.access)
             await self._route(http)
+
+        await self._guarded(http, work)
+
+    async def _guarded(self, http: Exchange, work: Callable[[], Awaitable[None]]) -> None:
+        """Do the work; what goes wrong becomes an answer."""
+        try:
+            await work()
         except TrimtabError as problem:
             if http.started:
                 _log.warning("request %s: %s", http.id, problem)
@@ -160,7 +170,16 @@ class Gateway:
     # Vendor paths
 
     async def _messages(self, http: Exchange) -> None:
-        reply = await self._call(http, "messages")
+        if http.header(IDEMPOTENCY_KEY) is None:
+            await self._message(http, None)
+            return
+        body = await self._body(http)
+        await self._once.answer(
+            http, body, lambda inner: self._guarded(inner, lambda: self._message(inner, body))
+        )
+
+    async def _message(self, http: Exchange, body: bytes | None) -> None:
+        reply = await self._call(http, "messages", body)
         try:
             if reply.is_event_stream:
                 await self._stream(http, reply)
@@ -176,16 +195,22 @@ class Gateway:
         finally:
             reply.close()
 
-    async def _call(self, http: Exchange, endpoint: Literal["messages", "count_tokens"]) -> MeteredReply:
+    async def _body(self, http: Exchange) -> bytes:
         http.require("POST")
         encoding = http.header(b"content-encoding")
         if encoding not in (None, b"identity"):
             raise RequestError(
                 f"content-encoding: {encoding.decode('latin-1')!r}: send the body uncompressed"
             )
+        return await http.body(http.around.max_body_bytes)
+
+    async def _call(
+        self, http: Exchange, endpoint: Literal["messages", "count_tokens"], body: bytes | None = None
+    ) -> MeteredReply:
         around = http.around
         arrived, arrived_ms = around.monotonic(), around.clock_ms()
-        body = await http.body(around.max_body_bytes)
+        if body is None:
+            body = await self._body(http)
         return await around.pipeline.answer(
             Inbound(
                 id=http.id,
@@ -234,9 +259,7 @@ class Gateway:
     async def _models(self, http: Exchange) -> None:
         http.require("GET")
         around = http.around
-        await http.reply(
-            200, around.models.page(http.scope["query_string"], around.clock_ms(), http.caller)
-        )
+        await http.reply(200, around.models.page(http.scope["query_string"], around.clock_ms(), http.caller))
 
     async def _model(self, http: Exchange) -> None:
         http.require("GET")

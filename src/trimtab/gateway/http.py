@@ -84,7 +84,14 @@ class Exchange:
         self.last = False
         """The connection is closed after this answer."""
         self._receive = receive
-        self._send = send
+        self.send = send
+        """Takes an ASGI message as it is."""
+
+    def onto(self, send: Send) -> "Exchange":
+        """The same request, its body read already, answered to somebody else."""
+        inner = Exchange(self.scope, self._receive, send, self.around)
+        inner.id, inner.caller, inner.last = self.id, self.caller, self.last
+        return inner
 
     def header(self, name: bytes) -> bytes | None:
         """The first request header of this (lower-case) name."""
@@ -142,15 +149,15 @@ class Exchange:
         self.started = True
         if self.last and (b"connection", b"close") not in headers:
             headers = [*headers, (b"connection", b"close")]
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, piece: bytes) -> None:
         """Send a piece of the body; waits while the client lags."""
-        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        await self.send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def finish(self, piece: bytes = b"") -> None:
         """Send the last piece."""
-        await self._send({"type": "http.response.body", "body": piece, "more_body": False})
+        await self.send({"type": "http.response.body", "body": piece, "more_body": False})
 
     async def reply(
         self,

@@ -37,6 +37,9 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Client connections at a time; one more is told to come back later."""
     drain_s: float = 600.0
     """After SIGTERM, answers in flight may take this long to finish."""
+    keep_answers: bool = False
+    """Keep whole answers to requests with an Idempotency-Key for 24 hours in the store, so that the same request gets
+    the same answer again. They are content: off, no answer is ever kept."""
     validate_streams: bool = False
     """Debug: hold upstream event streams against the event rules and log what breaks them."""
 

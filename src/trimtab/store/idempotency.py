@@ -1,0 +1,92 @@
+"""Which requests with an `Idempotency-Key` are being answered, or were, so that no process answers one twice.
+
+What it is not: the answering, or the joining of a call in flight (`gateway`).
+Invariant: of all who claim a scope, one is told that it is free, until that one ends it or a day has passed.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from trimtab.store.database import Transaction
+from trimtab.store.limits import PERMIT_LOST_MS
+
+KEEP_MS = 24 * 3_600_000
+"""Source: DESIGN, invariant 5; vendors keep such keys for 24 hours."""
+
+PURGE_ROWS = 500
+
+State = Literal["running", "done", "lost"]
+
+
+class Earlier(msgspec.Struct, frozen=True):
+    """A request that came before with the same key."""
+
+    request_id: str
+    body_hash: str
+    worker: str
+    """The process that answers it."""
+    state: State
+    """`lost`: its process died, and what came of it is in its record."""
+    answer: bytes | None
+    """The whole answer, where answers are kept."""
+
+
+def claim(
+    transaction: Transaction, scope: str, body_hash: str, request_id: str, worker: str
+) -> Earlier | None:
+    """Begin a request, or hear of the one that began before it."""
+    now = transaction.now_ms()
+    claimed = transaction.change(
+        "INSERT INTO idempotency_keys (scope, body_hash, request_id, worker, at_ms, done) VALUES (?, ?, ?, ?, ?, 0) "
+        "ON CONFLICT (scope) DO UPDATE SET body_hash = excluded.body_hash, request_id = excluded.request_id, "
+        "worker = excluded.worker, at_ms = excluded.at_ms, done = 0, answer = NULL "
+        "WHERE idempotency_keys.at_ms < ?",
+        (scope, body_hash, request_id, worker, now, now - KEEP_MS),
+    )
+    if claimed:
+        return None
+    found = transaction.row(
+        "SELECT request_id, body_hash, worker, done, answer FROM idempotency_keys WHERE scope = ?", (scope,)
+    )
+    if found is None:
+        return None  # released between the two statements; the next try finds it free
+    earlier_id, earlier_hash, owner, done, answer = found
+    return Earlier(
+        request_id=str(earlier_id),
+        body_hash=str(earlier_hash),
+        worker=str(owner),
+        state=_state(transaction, str(earlier_id), str(owner), bool(done)),
+        answer=None if answer is None else bytes(answer),
+    )
+
+
+def _state(transaction: Transaction, request_id: str, owner: str, done: bool) -> State:
+    if done or transaction.row("SELECT 1 FROM requests WHERE id = ?", (request_id,)) is not None:
+        return "done"
+    seen = transaction.row(
+        "SELECT 1 FROM workers WHERE id = ? AND seen_ms > ?", (owner, transaction.now_ms() - PERMIT_LOST_MS)
+    )
+    return "running" if seen is not None else "lost"
+
+
+def finish(transaction: Transaction, scope: str, request_id: str, answer: bytes | None) -> None:
+    """The request has been answered whole."""
+    transaction.change(
+        "UPDATE idempotency_keys SET done = 1, answer = ? WHERE scope = ? AND request_id = ?",
+        (answer, scope, request_id),
+    )
+
+
+def release(transaction: Transaction, scope: str, request_id: str) -> None:
+    """The request was refused, failed or given up, so that it may be tried again."""
+    transaction.change("DELETE FROM idempotency_keys WHERE scope = ? AND request_id = ?", (scope, request_id))
+
+
+def purge(transaction: Transaction) -> int:
+    """Delete some that are older than a day; how many."""
+    return transaction.change(
+        "DELETE FROM idempotency_keys WHERE scope IN "
+        "(SELECT scope FROM idempotency_keys WHERE at_ms < ? ORDER BY at_ms LIMIT ?)",
+        (transaction.now_ms() - KEEP_MS, PURGE_ROWS),
+    )
