@@ -10,6 +10,7 @@ from trimtab.catalogue import Catalogue, CatalogueSettings, Tiers, TierSettings,
 from trimtab.config import Document, Secret, fail, load_document, read_file
 from trimtab.errors import ConfigError
 from trimtab.gateway import Listen, ServerSettings, check_server
+from trimtab.jobs import JobSettings, check_jobs
 from trimtab.providers.anthropic import AnthropicSettings
 from trimtab.providers.simulator import SimulatorSettings
 from trimtab.store import StoreSettings
@@ -48,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     listen: Listen
     store: StoreSettings
     telemetry: TelemetrySettings
+    jobs: JobSettings
     catalogue: Catalogue
     tiers: Tiers
     platforms: dict[str, PlatformSettings]
@@ -84,6 +86,8 @@ def load_settings(
     store = document.section("store", StoreSettings)
     telemetry = document.section("telemetry", TelemetrySettings)
     check_telemetry(telemetry, lambda key: document.where(f"telemetry.{key}"))
+    jobs = document.section("jobs", JobSettings)
+    check_jobs(jobs, lambda key: document.where(f"jobs.{key}"))
     named = document.section("catalogue", CatalogueSettings).overlay
     overlay = _beside(path, named, document.where("catalogue.overlay"))
     catalogue, content = _catalogue(overlay, document, held)
@@ -102,6 +106,7 @@ def load_settings(
         listen=address,
         store=store,
         telemetry=telemetry,
+        jobs=jobs,
         catalogue=catalogue,
         tiers=tiers,
         platforms=platforms,

@@ -11,6 +11,8 @@ from trimtab import __version__
 
 COMMANDS = {
     "serve": "Serve the gateway (the main job).",
+    "worker": "Work on durable jobs; any number of these, on any number of machines.",
+    "jobs": "Show durable jobs; stop, answer, retry and fork them.",
     "simulate": "Serve the simulated platform on a port, for anybody's tests.",
     "keys": "Make, list, revoke and rotate the keys by which callers are known.",
     "models": "Show models, prices, abilities and which tier is bound to which.",

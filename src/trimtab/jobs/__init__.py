@@ -7,7 +7,7 @@ Invariants: a finished step is never run again; at most one worker can record fo
 
 from trimtab.jobs.board import JobBoard
 from trimtab.jobs.context import JobContext
-from trimtab.jobs.settings import JobSettings
+from trimtab.jobs.settings import JobSettings, check_jobs
 from trimtab.jobs.worker import Handler, Worker
 from trimtab.store.jobs import JobTables
 from trimtab.store.jobs_rows import Job, JobId, JobState, Limit, NewJob, Schedule, Step
@@ -28,4 +28,5 @@ __all__ = [
     "Schedule",
     "Step",
     "Worker",
+    "check_jobs",
 ]
