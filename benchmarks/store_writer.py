@@ -2,8 +2,9 @@
 
     python benchmarks/store_writer.py [--smoke]
 
-Figures that are compared come from one run, in alternating slices, because machines are noisy. Everything is on a
-new file in a temporary directory; TMPDIR picks the disk.
+On SQLite, and on PostgreSQL where its server is installed. Figures that are compared come from one run, in alternating
+slices, because machines are noisy. Everything is new and in a temporary directory; TMPDIR picks the disk. The
+PostgreSQL server is our own on the same machine, durable (fsync and synchronous_commit on), and shares its cores.
 """
 
 import argparse
@@ -11,19 +12,24 @@ import asyncio
 import itertools
 import random
 import statistics
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
+import psycopg
 import uvloop
 
 from trimtab.catalogue import Arm
 from trimtab.messages import CacheCreation, Usage
 from trimtab.records import Attempt, Outcome, Plan, new_request_id
 from trimtab.store import Store, StoreSettings, open_store
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
+from postgres_server import available, running
 
 RECORDS_PER_S = 2_000
 TICK_S = 0.005
@@ -37,6 +43,7 @@ def outcomes(seed: int) -> Iterator[Outcome]:
     """Typical records without end: one attempt, streamed, cached."""
     bits = random.Random(seed).getrandbits
     for n in itertools.count():
+        key = bits(7)
         usage = Usage(
             input_tokens=bits(12),
             output_tokens=bits(11),
@@ -78,6 +85,9 @@ def outcomes(seed: int) -> Iterator[Outcome]:
             attempts=(attempt,),
             cost_nanousd=attempt.cost_nanousd,
             tags=("team:a",),
+            key=f"k{key}",
+            team=f"team {key % 8}",
+            organisation="o",
             request_bytes=bits(14),
             response_bytes=bits(13),
             total_ms=2105.5,
@@ -86,13 +96,13 @@ def outcomes(seed: int) -> Iterator[Outcome]:
         )
 
 
-def fresh(directory: Path, name: str, queue_max: int = 1_000_000) -> Store:
-    settings = StoreSettings(url=f"sqlite:///{directory / name}", queue_max=queue_max)
+def fresh(url: str) -> Store:
+    settings = StoreSettings(url=url, queue_max=1_000_000)
     return open_store(settings, clock_ms=clock_ms, on_problem=print)
 
 
-def measure_put(directory: Path, count: int) -> None:
-    store = fresh(directory, "put.db")
+def measure_put(url: str, count: int) -> None:
+    store = fresh(url)
     made = list(itertools.islice(outcomes(1), count))
     encoder = msgspec.json.Encoder()
     costs = []
@@ -111,10 +121,9 @@ def measure_put(directory: Path, count: int) -> None:
     )
 
 
-def measure_writer(directory: Path, count: int, *, busy: bool) -> None:
+def measure_writer(url: str, count: int, *, busy: bool) -> None:
     """Drain a full queue, with this thread waiting or spinning (the worst event loop there can be)."""
-    name = "busy.db" if busy else "idle.db"
-    store = fresh(directory, name)
+    store = fresh(url)
     for record in itertools.islice(outcomes(2), count):
         store.put(record)
     before, started = store.status().written, time.perf_counter()
@@ -126,8 +135,18 @@ def measure_writer(directory: Path, count: int, *, busy: bool) -> None:
     took = time.perf_counter() - started
     print(
         f"writer, {'loop saturated' if busy else 'loop at rest  '}  {(count - before) / took:,.0f} records/s; "
-        f"{(directory / name).stat().st_size / count:.0f} bytes a record on disk"
+        f"{size_of(url) / count:.0f} bytes a record on disk"
     )
+
+
+def size_of(url: str) -> int:
+    """Bytes of tables and indexes, without the write-ahead log."""
+    if url.startswith("sqlite"):
+        return Path(url.removeprefix("sqlite:///")).stat().st_size
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+    assert found is not None
+    return int(found[0])
 
 
 async def lag_slice(made: Iterator[Outcome], store: Store | None, seconds: float) -> list[float]:
@@ -145,8 +164,8 @@ async def lag_slice(made: Iterator[Outcome], store: Store | None, seconds: float
     return late
 
 
-async def measure_lag(directory: Path, slices: int, seconds: float) -> None:
-    store = fresh(directory, "lag.db")
+async def measure_lag(url: str, slices: int, seconds: float) -> None:
+    store = fresh(url)
     made = outcomes(3)
     late: dict[bool, list[float]] = {False: [], True: []}
     for number in range(2 * slices):
@@ -154,12 +173,15 @@ async def measure_lag(directory: Path, slices: int, seconds: float) -> None:
         late[recording] += await lag_slice(made, store if recording else None, seconds)
     status = store.status()
     left = await asyncio.to_thread(store.close, 30)
+    p99 = {}
     for recording, values in late.items():
         values.sort()
+        p99[recording] = values[len(values) * 99 // 100]
         print(
             f"loop lag, {'recording' if recording else 'without  '}   p50 {values[len(values) // 2]:.3f} ms, "
-            f"p99 {values[len(values) * 99 // 100]:.3f} ms, max {values[-1]:.1f} ms"
+            f"p99 {p99[recording]:.3f} ms, max {values[-1]:.1f} ms"
         )
+    print(f"loop lag, added      p99 {p99[True] - p99[False]:.3f} ms (bar: 2)")
     print(
         f"{RECORDS_PER_S} records/s while recording: {status.written} written before closing, "
         f"{status.dropped} dropped, {left} left after it"
@@ -173,11 +195,22 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="a few seconds, figures of no value")
     smoke = parser.parse_args().smoke
     with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        measure_put(directory, 2_000 if smoke else 50_000)
-        measure_writer(directory, 1_000 if smoke else 40_000, busy=False)
-        measure_writer(directory, 500 if smoke else 5_000, busy=True)
-        uvloop.run(measure_lag(directory, 2 if smoke else 5, 0.3 if smoke else 2.0))
+        numbers = itertools.count()
+        measure("SQLite", lambda: f"sqlite:///{name}/{next(numbers)}.db", smoke=smoke)
+    if available():
+        with running(durable=True) as server:
+            measure("PostgreSQL", server.new_database, smoke=smoke)
+    else:
+        print("PostgreSQL is not installed here (apt-get install postgresql)")
+
+
+def measure(engine: str, new_url: Callable[[], str], *, smoke: bool) -> None:
+    """Everything, each on an empty store of its own."""
+    print(f"-- {engine}")
+    measure_put(new_url(), 2_000 if smoke else 50_000)
+    measure_writer(new_url(), 1_000 if smoke else 40_000, busy=False)
+    measure_writer(new_url(), 500 if smoke else 5_000, busy=True)
+    uvloop.run(measure_lag(new_url(), 2 if smoke else 5, 0.3 if smoke else 2.0))
 
 
 if __name__ == "__main__":

@@ -34,10 +34,10 @@ from trimtab.store.rollups import (
     USAGE_BY_HOUR,
     USAGE_BY_KEY,
     USAGE_BY_TEAM,
+    Adding,
     RollUp,
     bucket_of,
     middle_ms,
-    rolled_up,
 )
 from trimtab.store.rows import HOUR_MS, SUMMED
 from trimtab.store.schema import migrate as migrate_sqlite
@@ -167,8 +167,8 @@ class Crashing:
         self._lives()
         return self._engine.begin()
 
-    def add_records(self, entries: Sequence[Entry], *, behind: bool) -> list[Entry]:
-        new = self._engine.add_records(entries, behind=behind)
+    def add_records(self, entries: Sequence[Entry], adding: Adding, *, behind: bool) -> list[Entry]:
+        new = self._engine.add_records(entries, adding, behind=behind)
         self._lives()
         return new
 
@@ -349,7 +349,7 @@ def fill_step_3(url: str, made: Sequence[Outcome], gap_counts: Sequence[rows.Cou
     columns = [rows.REQUESTS[n] for n in kept]
     requests = []
     for record in made:
-        row = rows.request_row(record, "{}")
+        row = rows.recorded(record, "{}").request
         requests.append(
             [value.replace("\0", "?") if isinstance(value := row[n], str) else value for n in kept]
         )
@@ -404,15 +404,16 @@ def test_the_middle_of_a_bucket_is_near_its_times(ms: float) -> None:
     assert abs(middle_ms(bucket_of(ms)) / ms - 1) <= 0.045
 
 
-def test_a_gap_is_rolled_up_once_though_its_commit_was_not_heard_of(make_outcome: MakeOutcome) -> None:
+def test_a_gap_counts_as_what_its_key_spent(make_outcome: MakeOutcome) -> None:
     backlog = Backlog(1, 1)
     backlog.put(make_outcome(1))
     backlog.put(make_outcome(2, key="k1", team="t"))
     batch = backlog.batch()
     assert batch is not None
-    added = dict(rolled_up((), batch.gaps).sums)
-    assert [row[:2] for row in added[KEY_SPEND]] == [("k1", 0)]
-    assert rolled_up((), ()).leases == []
+    adding = Adding()
+    adding.gap(batch.gaps[0])
+    assert [row[:2] for row in dict(adding.sums())[KEY_SPEND]] == [("k1", 0)]
+    assert Adding().leases() == []
 
 
 def test_a_file_that_holds_a_record_twice_counts_it_once(

@@ -40,7 +40,7 @@ def test_every_column_of_a_table_is_filled(
 def test_any_number_of_rows_is_inserted_once_however_often_it_is_tried(
     connection: apsw.Connection, make_outcome: Callable[..., Outcome], count: int
 ) -> None:
-    made = [rows.request_row(make_outcome(seed), "{}") for seed in range(count)]
+    made = [rows.recorded(make_outcome(seed), "{}").request for seed in range(count)]
     gaps: list[rows.Row] = [
         ("w", n, "live", 0, "", "", "", 1, 2, *rows.counts(make_outcome())) for n in range(count)
     ]
@@ -55,8 +55,8 @@ def test_a_row_says_what_the_record_says(
     connection: apsw.Connection, make_outcome: Callable[..., Outcome]
 ) -> None:
     record = make_outcome(parent="p", error="overloaded_error")
-    insert(connection, "requests", rows.REQUESTS, [rows.request_row(record, "{}")])
-    insert(connection, "attempts", rows.ATTEMPTS, [rows.attempt_row(record.id, 0, record.attempts[0])])
+    insert(connection, "requests", rows.REQUESTS, [rows.recorded(record, "{}").request])
+    insert(connection, "attempts", rows.ATTEMPTS, rows.recorded(record, "{}").attempts)
     assert connection.execute(
         "SELECT model, effort, platform, session, parent, error, simulated, cost_nanousd, input_tokens FROM requests"
     ).fetchall() == [

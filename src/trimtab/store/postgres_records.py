@@ -11,14 +11,14 @@ and what each key has spent shall survive a crash of the server once the process
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import trimtab.store.rows as rows
 from trimtab.errors import StoreError
 from trimtab.store.backlog import ConfigVersion, Entry, Gap
 from trimtab.store.postgres import connect, driver, explain, migrate, place_of
-from trimtab.store.rollups import RollUp
+from trimtab.store.rollups import Adding, RollUp
 
 if TYPE_CHECKING:
     import psycopg
@@ -78,15 +78,26 @@ class PostgresRecords:
         self._connection.execute("BEGIN")
         return True
 
-    def add_records(self, entries: Sequence[Entry], *, behind: bool) -> list[Entry]:
+    def add_records(self, entries: Sequence[Entry], adding: Adding, *, behind: bool) -> list[Entry]:
         """See `RecordEngine.add_records`."""
-        made = (rows.request_row(entry.outcome, entry.detail.decode()) for entry in entries)
-        self._copy("incoming_requests", rows.REQUESTS, made, behind)
+        made: dict[str, rows.Recorded] = {}
+
+        def requests() -> Iterator[rows.Row]:
+            for entry in entries:
+                one = made[entry.outcome.id] = rows.recorded(entry.outcome, entry.detail.decode())
+                yield one.request
+
+        def attempts() -> Iterator[rows.Row]:
+            for entry in new:
+                one = made[entry.outcome.id]
+                adding.record(entry.outcome, one.counts, own=entry.own)
+                yield from one.attempts
+
+        self._copy("incoming_requests", rows.REQUESTS, requests(), behind)
         with self._cursor() as cursor:
             fresh = {found for (found,) in cursor.execute(_KEEP_REQUESTS.encode())}
         new = [entry for entry in entries if entry.outcome.id in fresh]
-        attempts = (row for entry in new for row in rows.attempt_rows(entry.outcome))
-        self._copy("incoming_attempts", rows.ATTEMPTS, attempts, behind)
+        self._copy("incoming_attempts", rows.ATTEMPTS, attempts(), behind)
         with self._cursor() as cursor:
             cursor.execute(_KEEP_ATTEMPTS.encode())
         return new

@@ -7,13 +7,14 @@ circle. Step 4 of the schema does the same in SQL for the records that it finds;
 """
 
 import math
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from trimtab.records import Outcome
-from trimtab.store.backlog import Entry, Gap
-from trimtab.store.rows import BILLED, HOUR_MS, SUM_MAX, SUMMED, Counts, Row, add, counts, plain_name
+from trimtab.store.backlog import Gap
+from trimtab.store.rows import BILLED, HOUR_MS, SUM_MAX, SUMMED, Counts, Row, plain_name
 
 ANSWERED = ("ok", "truncated")
 """Results whose times are kept: errors are often quick, and who went away ended the clock himself."""
@@ -48,7 +49,7 @@ class RollUp(msgspec.Struct, frozen=True):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Keys, then sums: the order of `Added` rows."""
+        """Keys, then sums: the order of rows."""
         return (*self.keys, *self.sums)
 
     def kind(self, column: str) -> str:
@@ -90,55 +91,82 @@ LATENCY_BY_HOUR = RollUp(
 KEY_SPEND = RollUp("key_spend", ("key_id", "simulated"), ("spent_nanousd",))
 
 
-class Added(msgspec.Struct, frozen=True):
-    """What one commit adds."""
-
-    sums: tuple[tuple[RollUp, list[Row]], ...]
-    """Tables in a fixed order, each with its rows in the order of their keys."""
-    leases: list[tuple[str, int, int]]
-    """key_id, simulated, nano-dollars that this process spent and now has recorded."""
-
-
 _Key = tuple[str | int, ...]
-_Sums = dict[_Key, Counts]
+_Sums = dict[_Key, Sequence[int]]
 
 
-def rolled_up(entries: Iterable[Entry], gaps: Sequence[Gap]) -> Added:
-    """What records and gaps that are new in the store add to its roll-ups.
+class Adding:
+    """Gathers what the records and gaps that are new in the store add to its roll-ups."""
 
-    Raises one of `rows.NONSENSE` for a record that makes no sense. About 6 us a record.
-    """
-    fine: _Sums = {}
-    times: dict[_Key, float] = {}
-    slots: dict[_Key, list[int]] = {}
-    leases: dict[_Key, int] = {}
-    for entry in entries:
-        outcome = entry.outcome
-        key, usage = _place(outcome), counts(outcome)
-        known = fine.get(key)
-        fine[key] = usage if known is None else add(known, usage)
-        times[key] = times.get(key, 0.0) + _plain_ms(outcome.total_ms)
+    def __init__(self) -> None:
+        self._fine: _Sums = {}
+        self._times: dict[_Key, float] = {}
+        self._slots: dict[_Key, list[int]] = {}
+        self._leases: dict[tuple[str, int], int] = {}
+
+    def record(self, outcome: Outcome, usage: Counts, *, own: bool) -> None:
+        """Count a record in. Raises one of `rows.NONSENSE`. About 5 us."""
+        key = _place(outcome)
+        self._add(key, usage)
+        self._times[key] = self._times.get(key, 0.0) + _plain_ms(outcome.total_ms)
         if outcome.result in ANSWERED and outcome.endpoint != "count_tokens":
-            _time(slots, key, outcome)
-        if entry.own and outcome.purpose in BILLED and usage[2]:
-            owner = (key[8], key[1])
-            leases[owner] = leases.get(owner, 0) + usage[2]
-    for gap in gaps:
-        key = (*gap.place, "", "", "", "", DROPPED, gap.key, gap.team, gap.organisation)
-        known = fine.get(key)
-        fine[key] = gap.counts if known is None else add(known, gap.counts)
-        owner = (gap.key, int(gap.simulated))
-        leases[owner] = leases.get(owner, 0) + gap.own_nanousd
-    return Added(
-        (
-            (USAGE_BY_HOUR, _hourly(fine, times)),
-            (USAGE_BY_KEY, _rows(_folded(fine, (0, 1, 2, 10, 9, 8, 3)))),
-            (USAGE_BY_TEAM, _rows(_folded(fine, (0, 1, 2, 10, 9, 3)))),
-            (LATENCY_BY_HOUR, [(*key, *found) for key, found in sorted(slots.items())]),
-            (KEY_SPEND, _spent(fine)),
-        ),
-        [(str(key), int(flag), cost) for (key, flag), cost in sorted(leases.items()) if key and cost],
-    )
+            self._time(key, outcome)
+        if own and outcome.purpose in BILLED:
+            self._lower(plain_name(outcome.key), int(outcome.simulated), usage[2])
+
+    def gap(self, gap: Gap) -> None:
+        """Count a gap in."""
+        self._add((*gap.place, "", "", "", "", DROPPED, gap.key, gap.team, gap.organisation), gap.counts)
+        self._lower(gap.key, int(gap.simulated), gap.own_nanousd)
+
+    def sums(self) -> tuple[tuple[RollUp, list[Row]], ...]:
+        """Tables in a fixed order, each with its rows in the order of their keys."""
+        by_key = _folded(self._fine, _BY_KEY)
+        return (
+            (USAGE_BY_HOUR, self._hourly()),
+            (USAGE_BY_KEY, _rows(by_key)),
+            (USAGE_BY_TEAM, _rows(_folded(by_key, _BY_TEAM))),
+            (LATENCY_BY_HOUR, [(*key, *found) for key, found in sorted(self._slots.items())]),
+            (KEY_SPEND, _spent(by_key)),
+        )
+
+    def leases(self) -> list[tuple[str, int, int]]:
+        """key_id, simulated, nano-dollars that this process spent and that are recorded now."""
+        return [(*owner, cost) for owner, cost in sorted(self._leases.items())]
+
+    def _add(self, key: _Key, usage: Counts) -> None:
+        known = self._fine.get(key)
+        self._fine[key] = usage if known is None else [*map(operator.add, known, usage)]
+
+    def _lower(self, key: str, simulated: int, nanousd: int) -> None:
+        if key and nanousd:
+            owner = key, simulated
+            self._leases[owner] = self._leases.get(owner, 0) + nanousd
+
+    def _time(self, key: _Key, outcome: Outcome) -> None:
+        first = outcome.attempts[-1].first_content_ms if outcome.attempts else None
+        for kind, ms in (("total", outcome.total_ms), ("first_content", first)):
+            if ms is None:
+                continue
+            octave, slot = divmod(bucket_of(_plain_ms(ms)), BUCKETS_PER_OCTAVE)
+            place = (*key[:4], key[5], key[6], kind, octave)
+            found = self._slots.get(place)
+            if found is None:
+                found = self._slots[place] = [0] * BUCKETS_PER_OCTAVE
+            found[slot] += 1
+
+    def _hourly(self) -> list[Row]:
+        took: dict[Row, float] = {}
+        for key, ms in self._times.items():
+            took[key[:8]] = took.get(key[:8], 0.0) + ms
+        return [(*row, took.get(row[:8], 0.0)) for row in _rows(_folded(self._fine, _BY_HOUR))]
+
+
+_BY_HOUR = operator.itemgetter(0, 1, 2, 3, 4, 5, 6, 7)
+_BY_KEY = operator.itemgetter(0, 1, 2, 10, 9, 8, 3)
+_BY_TEAM = operator.itemgetter(0, 1, 2, 3, 4, 6)
+_OWNER = operator.itemgetter(5, 1)
+"""The first two from the finest key, the others from the key of `usage_by_key`."""
 
 
 def bucket_of(ms: float) -> int:
@@ -172,49 +200,25 @@ def _place(outcome: Outcome) -> _Key:
     )
 
 
-def _time(slots: dict[_Key, list[int]], key: _Key, outcome: Outcome) -> None:
-    first = outcome.attempts[-1].first_content_ms if outcome.attempts else None
-    for kind, ms in (("total", outcome.total_ms), ("first_content", first)):
-        if ms is None:
-            continue
-        octave, slot = divmod(bucket_of(_plain_ms(ms)), BUCKETS_PER_OCTAVE)
-        place = (*key[:4], key[5], key[6], kind, octave)
-        found = slots.get(place)
-        if found is None:
-            found = slots[place] = [0] * BUCKETS_PER_OCTAVE
-        found[slot] += 1
-
-
 def _plain_ms(ms: float) -> float:
     """Nonsense (not a number, negative, beyond years) must not spoil a sum for good."""
     return ms if 0 <= ms < 1e12 else 0.0
 
 
-def _hourly(fine: _Sums, times: dict[_Key, float]) -> list[Row]:
-    by_hour: _Sums = {}
-    took: dict[_Key, float] = {}
-    for key, usage in fine.items():
-        place = key[:8]
-        known = by_hour.get(place)
-        by_hour[place] = usage if known is None else add(known, usage)
-        took[place] = took.get(place, 0.0) + times.get(key, 0.0)
-    return [(*key, *by_hour[key], took[key]) for key in sorted(by_hour)]
-
-
-def _folded(fine: _Sums, places: tuple[int, ...]) -> _Sums:
-    """The sums by some parts of the finest key."""
+def _folded(fine: _Sums, part: Callable[[_Key], _Key]) -> _Sums:
+    """The sums by some parts of their keys."""
     folded: _Sums = {}
     for key, usage in fine.items():
-        place = tuple(key[n] for n in places)
+        place = part(key)
         known = folded.get(place)
-        folded[place] = usage if known is None else add(known, usage)
+        folded[place] = usage if known is None else [*map(operator.add, known, usage)]
     return folded
 
 
-def _spent(fine: _Sums) -> list[Row]:
-    billed = {key: usage for key, usage in fine.items() if key[8] and key[2] in BILLED}
-    return [(*key, usage[2]) for key, usage in sorted(_folded(billed, (8, 1)).items()) if usage[2]]
+def _spent(by_key: _Sums) -> list[Row]:
+    billed = {key: usage[2:3] for key, usage in by_key.items() if key[5] and key[2] in BILLED and usage[2]}
+    return _rows(_folded(billed, _OWNER))
 
 
 def _rows(sums: _Sums) -> list[Row]:
-    return [(*key, *usage) for key, usage in sorted(sums.items())]
+    return [(*key, *(min(figure, SUM_MAX) for figure in usage)) for key, usage in sorted(sums.items())]

@@ -18,7 +18,7 @@ from trimtab.errors import StoreError, StoreLocked
 from trimtab.store.backlog import ConfigVersion, Entry, Gap
 from trimtab.store.connection import OPEN_BUSY_MS, FileId, connect, connect_to_read, explain, identify
 from trimtab.store.database import T, Transaction
-from trimtab.store.rollups import RollUp
+from trimtab.store.rollups import Adding, RollUp
 from trimtab.store.sqlite_database import SQLiteTransaction
 from trimtab.store.writer import BUSY_STEP_S
 
@@ -143,7 +143,7 @@ class SQLiteRecords:
         connection.execute("BEGIN IMMEDIATE")
         return renewed
 
-    def add_records(self, entries: Sequence[Entry], *, behind: bool) -> list[Entry]:
+    def add_records(self, entries: Sequence[Entry], adding: Adding, *, behind: bool) -> list[Entry]:
         """See `RecordEngine.add_records`."""
         connection = self._open_connection()
         ids = msgspec.json.encode([entry.outcome.id for entry in entries]).decode()
@@ -152,10 +152,11 @@ class SQLiteRecords:
         stride = STRIDE_BEHIND if behind else STRIDE_AT_EASE
         for start in range(0, len(new), stride):
             part = new[start : start + stride]
-            requests = [rows.request_row(entry.outcome, entry.detail.decode()) for entry in part]
-            attempts = [row for entry in part for row in rows.attempt_rows(entry.outcome)]
-            insert(connection, "requests", rows.REQUESTS, requests)
-            insert(connection, "attempts", rows.ATTEMPTS, attempts)
+            made = [rows.recorded(entry.outcome, entry.detail.decode()) for entry in part]
+            insert(connection, "requests", rows.REQUESTS, [one.request for one in made])
+            insert(connection, "attempts", rows.ATTEMPTS, [row for one in made for row in one.attempts])
+            for entry, one in zip(part, made, strict=True):
+                adding.record(entry.outcome, one.counts, own=entry.own)
             if not behind:
                 time.sleep(0)  # the event loop first
         return new

@@ -15,7 +15,7 @@ import msgspec
 
 from trimtab.errors import StoreError
 from trimtab.store.backlog import Backlog, Batch, ConfigVersion, Entry, Gap
-from trimtab.store.rollups import RollUp, rolled_up
+from trimtab.store.rollups import Adding, RollUp
 from trimtab.store.rows import Row
 
 BUSY_STEP_S = 0.02
@@ -50,8 +50,11 @@ class RecordEngine(Protocol):
         """
         ...
 
-    def add_records(self, entries: Sequence[Entry], *, behind: bool) -> list[Entry]:
-        """Add what is not there yet, and return that. `behind`: speed goes before the event loop's ease."""
+    def add_records(self, entries: Sequence[Entry], adding: Adding, *, behind: bool) -> list[Entry]:
+        """Add what is not there yet, count that in, and return it. No two have one id.
+
+        `behind`: speed goes before the event loop's ease.
+        """
         ...
 
     def add_gaps(self, writer: str, serial: int, gaps: Sequence[Gap]) -> Sequence[Gap]:
@@ -253,23 +256,24 @@ class Writer:
     def _add(self, batch: Batch) -> list[Entry]:
         """Add what is new, and what that adds to roll-ups and takes off leases."""
         engine = self._engine
+        adding = Adding()
         new: list[Entry] = []
-        gaps: Sequence[Gap] = ()
         if batch.entries:
             # A file may hold a record twice. Of two with one id the first stands.
             once = {entry.outcome.id: entry for entry in reversed(batch.entries)}
             behind = len(batch.entries) >= self._backlog.batch_max
-            new = engine.add_records([*reversed(once.values())], behind=behind)
+            new = engine.add_records([*reversed(once.values())], adding, behind=behind)
         if batch.gaps:
-            gaps = engine.add_gaps(self._name, batch.gap_serial, batch.gaps)
+            for gap in engine.add_gaps(self._name, batch.gap_serial, batch.gaps):
+                adding.gap(gap)
         if batch.configs:
             engine.add_configs(batch.configs)
-        added = rolled_up(new, gaps)
-        for rollup, made in added.sums:
+        for rollup, made in adding.sums():
             if made:
                 engine.add_sums(rollup, made)
-        if self._worker and added.leases:
-            engine.lower_leases(self._worker, added.leases)
+        leases = adding.leases()
+        if self._worker and leases:
+            engine.lower_leases(self._worker, leases)
         return new
 
     def _failed(self, problem: Exception) -> None:
