@@ -290,5 +290,7 @@ def _watch(metrics: Metrics, ground: Ground, callers: Callers, state: ServingSta
     metrics.watch(names.RECORDS_QUEUED, lambda: store.status().queued)
     metrics.watch(names.RECORDS_WRITTEN, lambda: store.status().written)
     metrics.watch(names.RECORDS_DROPPED, lambda: store.status().dropped)
+    metrics.watch(names.RECORDS_DELETED, lambda: ground.retention.deleted)
+    metrics.watch(names.CHORE_FAILURES, lambda: ground.housekeeping.failures)
     metrics.watch(names.HELD_USD, lambda: ledger.held() / 1e9)
     metrics.watch(names.HELD_SIMULATED_USD, lambda: ledger.held(simulated=True) / 1e9)

@@ -1,10 +1,12 @@
 """What a serving process stands on: its store, database, journal and slices of limits, opened and closed in order."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 
 from trimtab.app.clock import unix_ms
+from trimtab.app.housekeeping import Housekeeping, RecordsRetention
 from trimtab.app.limits import Trader
 from trimtab.app.once import StoreClaims, share
 from trimtab.budgets import Dealer, Ledger
@@ -54,6 +56,14 @@ class Ground:
         self._upkeep = Upkeep(
             self.journal, root, self.database, store.replay, worker=worker_id, tell=on_problem
         )
+        self.retention = RecordsRetention(self.database, settings)
+        self.housekeeping = Housekeeping(
+            self.database,
+            self.retention.chores(),
+            holder=worker_id,
+            on_problem=on_problem,
+            uniform=random.uniform,
+        )
         self._sharing: asyncio.Server | None = None
         self._trader = Trader(self.database, worker_id)
         self._dealer = Dealer(self._trader, time.monotonic)
@@ -63,6 +73,7 @@ class Ground:
         """Begin to lease limits and to share calls in flight. Raises `StoreError`."""
         await self._dealer.start()
         self._sharing = await share(once, self.journal.home)
+        self.housekeeping.start()
 
     async def aclose(self) -> int:
         """Give back what is leased, write what waits, close; the number of records that nothing holds."""
@@ -72,6 +83,7 @@ class Ground:
         return await asyncio.to_thread(self._close)
 
     def _close(self) -> int:
+        self.housekeeping.close()
         lost = self.store.close(CLOSE_S)
         self.claims.close()
         self._upkeep.close()

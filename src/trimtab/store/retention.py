@@ -22,8 +22,8 @@ CHORE = "retention"
 LEASE_MS = 60_000
 """Renewed with each batch; a batch takes milliseconds."""
 
-BATCH_S = 0.02
-"""What a transaction should take. The writer looks for its turn every 20 ms."""
+BATCH_S = 0.01
+"""What a transaction should take: an exchange of slices, which a request may wait for, has 50 ms for all its waiting."""
 
 BATCH_FIRST = 200
 BATCH_MOST = 2_000

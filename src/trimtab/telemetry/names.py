@@ -105,6 +105,15 @@ RECORDS_DROPPED: Final = Instrument(
     "trimtab_records_dropped", "counter", "Records folded into gaps; their money is kept."
 )
 
+RECORDS_DELETED: Final = Instrument(
+    "trimtab_records_deleted", "counter", "Records deleted because they were older than `store.keep_days`."
+)
+CHORE_FAILURES: Final = Instrument(
+    "trimtab_chore_failures",
+    "counter",
+    "Pieces of upkeep of the store that failed; the log says why, and they are tried again.",
+)
+
 # --- Metrics: the processes themselves ---
 
 WORKERS: Final = Instrument(
@@ -156,6 +165,8 @@ METRICS: Final[tuple[Instrument, ...]] = (
     RECORDS_QUEUED,
     RECORDS_WRITTEN,
     RECORDS_DROPPED,
+    RECORDS_DELETED,
+    CHORE_FAILURES,
     WORKERS,
     WORKERS_MISSING,
     WORKER_RESTARTS,
