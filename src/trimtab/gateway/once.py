@@ -76,6 +76,11 @@ class _Call:
         self.given_up = False
         """Nobody hears it any more."""
 
+    @property
+    def over(self) -> bool:
+        """Too late to join: it only has to be told to the others how it ended."""
+        return self.given_up or self.tape.ended
+
     def _give_up(self) -> None:
         self.given_up = True
         if self.task is not None:
@@ -97,7 +102,7 @@ class Once:
         Raises `RequestError` for a key that cannot be used; other errors are answers too.
         """
         scope, body_hash = _scope(http), hashlib.sha256(body).hexdigest()
-        while (call := self._calls.get(scope)) is not None and call.given_up and call.task is not None:
+        while (call := self._calls.get(scope)) is not None and call.over and call.task is not None:
             await asyncio.wait([call.task])
         joins = call is not None
         if call is None:

@@ -39,6 +39,11 @@ class Tape:
         self._more = asyncio.Event()
 
     @property
+    def ended(self) -> bool:
+        """Whether no more will come."""
+        return self._ended
+
+    @property
     def status(self) -> int:
         """Of the answer; 0 before there is one."""
         return int(self._messages[0]["status"]) if self._messages else 0

@@ -1,0 +1,273 @@
+"""Requests with an Idempotency-Key, sent twice: over real sockets, to one process and to two that share a store."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from serving_harness import (
+    ASK,
+    EVENTS,
+    SSE_HEAD,
+    VERSION,
+    Site,
+    chunk,
+    head,
+    parsed,
+    run,
+    site,
+    take_request,
+    upstream,
+)
+
+KEY = VERSION + b"idempotency-key: order-1\r\n"
+STREAM = json.dumps({**ASK, "stream": True}).encode()
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_KEY", "k")
+
+
+class Platform:
+    """Streams EVENTS, the rest of them only when told; counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.called = asyncio.Condition()
+        self.go_on = asyncio.Event()
+        self.gone = asyncio.Event()
+        self.status = b"200 OK"
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await take_request(reader)
+        async with self.called:
+            self.calls += 1
+            self.called.notify_all()
+        if self.status != b"200 OK":
+            writer.write(
+                b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}" % self.status
+            )
+            return
+        writer.write(SSE_HEAD + b"".join(chunk(event) for event in EVENTS[:3]))
+        await writer.drain()
+        waiting = asyncio.create_task(self.go_on.wait())
+        reading = asyncio.create_task(reader.read(1))
+        await asyncio.wait([waiting, reading], return_when=asyncio.FIRST_COMPLETED)
+        if reading.done():
+            self.gone.set()
+            waiting.cancel()
+            return
+        reading.cancel()
+        writer.write(b"".join(chunk(event) for event in EVENTS[3:]) + b"0\r\n\r\n")
+        await writer.drain()
+
+
+@asynccontextmanager
+async def place(folder: Path, config: str = "") -> AsyncIterator[tuple[Platform, Site]]:
+    platform = Platform()
+    async with upstream(platform) as entry, site(folder, config + entry) as s:
+        yield platform, s
+
+
+async def ask(s: Site, headers: bytes = KEY, body: bytes = STREAM) -> tuple[int, dict[str, str], bytes]:
+    return await s.post(body, headers=headers)
+
+
+async def until_called(platform: Platform, calls: int) -> None:
+    async with platform.called:
+        await platform.called.wait_for(lambda: platform.calls >= calls)
+
+
+def test_a_request_that_comes_again_while_it_is_answered_hears_the_same_bytes(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with place(tmp_path) as (platform, s):
+            first = asyncio.create_task(ask(s))
+            await until_called(platform, 1)
+            others = [asyncio.create_task(ask(s)) for _ in range(5)]
+            await asyncio.sleep(0.05)
+            platform.go_on.set()
+            status, headers, body = await first
+            assert status == 200
+            assert "x-trimtab-idempotency" not in headers
+            for other in others:
+                again_status, again_headers, again_body = await other
+                assert (again_status, again_body) == (status, body)
+                assert again_headers["x-trimtab-request"] == headers["x-trimtab-request"]
+                assert again_headers["x-trimtab-idempotency"] == "joined"
+            assert platform.calls == 1
+
+    run(work)
+
+
+def test_after_its_end_the_request_is_named_and_not_made_again(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with place(tmp_path) as (platform, s):
+            platform.go_on.set()
+            _, headers, _ = await ask(s)
+            status, _, body = await ask(s)
+            error = json.loads(body)["error"]
+            assert (status, error["type"]) == (409, "conflict_error")
+            assert headers["x-trimtab-request"] in error["message"]
+            assert platform.calls == 1
+            # Another key, another caller's path or no key at all is another request.
+            assert (await ask(s, VERSION + b"idempotency-key: order-2\r\n"))[0] == 200
+            assert (await ask(s, VERSION))[0] == 200
+            assert platform.calls == 3
+
+    run(work)
+
+
+def test_where_answers_are_kept_it_is_answered_again_with_the_same_bytes(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with place(tmp_path, "[server]\nkeep_answers = true\n") as (platform, s):
+            platform.go_on.set()
+            first = await ask(s)
+            again = await ask(s)
+            assert again[0] == 200
+            assert again[2] == first[2]
+            assert again[1]["x-trimtab-idempotency"] == "replayed"
+            assert again[1]["content-type"] == first[1]["content-type"]
+            assert again[1]["x-trimtab-request"] == first[1]["x-trimtab-request"]
+            assert platform.calls == 1
+
+    run(work)
+
+
+def test_a_key_with_another_body_is_refused(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with place(tmp_path) as (platform, s):
+            first = asyncio.create_task(ask(s))
+            await until_called(platform, 1)
+            other = json.dumps({**ASK, "stream": True, "max_tokens": 65}).encode()
+            status, _, body = await ask(s, KEY, other)
+            assert (status, json.loads(body)["error"]["type"]) == (400, "invalid_request_error")
+            platform.go_on.set()
+            assert (await first)[0] == 200
+            assert (await ask(s, KEY, other))[0] == 400
+            assert platform.calls == 1
+
+    run(work)
+
+
+@pytest.mark.parametrize("status", [b"429 Too Many Requests", b"529 Overloaded", b"400 Bad Request"])
+def test_what_failed_may_be_tried_again_with_the_same_key(tmp_path: Path, status: bytes) -> None:
+    async def work() -> None:
+        async with place(tmp_path) as (platform, s):
+            platform.status = status
+            assert (await ask(s))[0] == int(status[:3])
+            platform.status = b"200 OK"
+            platform.go_on.set()
+            assert (await ask(s))[0] == 200
+            assert platform.calls == 2
+
+    run(work)
+
+
+def test_the_platform_is_cut_off_when_the_last_of_them_has_gone(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with place(tmp_path) as (platform, s):
+            writers = []
+            for _ in range(2):
+                reader, writer = await asyncio.open_connection("127.0.0.1", s.port)
+                writer.write(head("POST", "/v1/messages", KEY, len(STREAM)) + STREAM)
+                answer = await reader.readuntil(b"\r\n\r\n")
+                writers.append(writer)
+            request = parsed(answer)[1]["x-trimtab-request"]
+            writers[0].close()
+            await asyncio.sleep(0.1)
+            assert not platform.gone.is_set()
+            writers[1].close()
+            await asyncio.wait_for(platform.gone.wait(), 2)
+            await asyncio.sleep(0.2)
+            assert (await s.record(request))["result"] == "cancelled"
+            platform.go_on.set()
+            assert (await ask(s))[0] == 200  # given up: it may be tried again
+            assert float(s.held) == 0
+
+    run(work)
+
+
+def test_another_process_of_this_machine_joins_the_call_too(tmp_path: Path) -> None:
+    async def work() -> None:
+        platform = Platform()
+        async with upstream(platform) as entry, site(tmp_path, entry) as one, site(tmp_path, entry) as two:
+            first = asyncio.create_task(ask(one))
+            await until_called(platform, 1)
+            other = asyncio.create_task(ask(two))
+            await asyncio.sleep(0.2)
+            platform.go_on.set()
+            status, headers, body = await first
+            again = await other
+            assert (again[0], again[2]) == (status, body)
+            assert again[1]["x-trimtab-idempotency"] == "joined"
+            assert again[1]["x-trimtab-request"] == headers["x-trimtab-request"]
+            assert platform.calls == 1
+            assert (await ask(two))[0] == 409
+
+    run(work)
+
+
+def test_a_request_whose_process_died_is_not_made_again_but_named(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with place(tmp_path) as (platform, s):
+            platform.go_on.set()
+            await ask(s)
+            s.application.parts.ground.database.write(
+                lambda t: t.change(
+                    "UPDATE idempotency_keys SET done = 0, worker = 'dead', request_id = 'r-lost'"
+                )
+            )
+            status, _, body = await ask(s)
+            assert status == 409
+            assert "r-lost" in body.decode()
+            assert "unknown" in body.decode()
+
+    run(work)
+
+
+def test_while_the_store_is_away_such_requests_wait_outside_and_others_go_on(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with place(tmp_path) as (platform, s):
+            platform.go_on.set()
+            database = s.application.parts.ground.database
+            held, free = asyncio.Event(), asyncio.Event()
+            loop = asyncio.get_running_loop()
+
+            def hold(transaction: object) -> None:
+                loop.call_soon_threadsafe(held.set)
+                asyncio.run_coroutine_threadsafe(free.wait(), loop).result(10)
+
+            holding = asyncio.create_task(asyncio.to_thread(database.write, hold))
+            await held.wait()
+            status, headers, _ = await ask(s)
+            assert status == 503
+            assert headers["retry-after"] == "1"
+            assert (await ask(s, VERSION))[0] == 200
+            free.set()
+            await holding
+            await asyncio.sleep(0.2)
+            assert (await ask(s))[0] == 200  # the claim that came too late was taken back
+
+    run(work)
+
+
+@pytest.mark.parametrize("bad", [b"", b"x" * 256, b"\xff", b"a\tb"])
+def test_a_key_that_cannot_be_kept_is_refused(tmp_path: Path, bad: bytes) -> None:
+    async def work() -> None:
+        async with place(tmp_path) as (_, s):
+            status, _, body = await ask(s, VERSION + b"idempotency-key: " + bad + b"\r\n")
+            assert status == 400
+            assert b"Idempotency-Key" in body
+
+    run(work)
+
+
+def test_two_keys_are_refused(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with place(tmp_path) as (_, s):
+            assert (await ask(s, KEY + b"idempotency-key: order-2\r\n"))[0] == 400
+
+    run(work)
