@@ -25,6 +25,12 @@ CONNECTIONS_MAX = 8
 
 WAIT_S = 5.0
 
+IDLE_IN_TRANSACTION_MS = 4_000
+"""A process that is stopped in the middle of a transaction (SIGSTOP, a sleeping machine) loses it, and its locks, after
+so long: others must be able to go on without it. Units of work only touch the database, so they are never idle."""
+
+_BOUNDS = f"SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_MS}".encode()
+
 _NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
@@ -81,6 +87,7 @@ class PostgresDatabase:
         first = connect(url)
         try:
             migrate(first, clock_ms)
+            first.execute(_BOUNDS)
         except Exception as problem:
             first.close()
             told = explain(url, problem)
@@ -143,6 +150,7 @@ class PostgresDatabase:
                 connection.close()
         connection = connect(self._url)
         try:
+            connection.execute(_BOUNDS)
             connection.execute(begin)
         except self._errors.Error as problem:
             connection.close()
