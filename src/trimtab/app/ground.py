@@ -8,7 +8,7 @@ from collections.abc import Callable
 from trimtab.app.clock import unix_ms
 from trimtab.app.housekeeping import Housekeeping, RecordsRetention
 from trimtab.app.limits import Trader
-from trimtab.app.once import StoreClaims, share
+from trimtab.app.once import StoreClaims, forgetting, share
 from trimtab.budgets import Dealer, Ledger
 from trimtab.errors import StoreError
 from trimtab.gateway import Once
@@ -59,7 +59,7 @@ class Ground:
         self.retention = RecordsRetention(self.database, settings)
         self.housekeeping = Housekeeping(
             self.database,
-            self.retention.chores(),
+            [*self.retention.chores(), forgetting(self.database)],
             holder=worker_id,
             on_problem=on_problem,
             uniform=random.uniform,

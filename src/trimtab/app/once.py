@@ -12,10 +12,11 @@ from typing import TypeVar
 
 import msgspec
 
+from trimtab.app.housekeeping import Chore, Turn
 from trimtab.errors import StoreError
 from trimtab.gateway import Message, Once
 from trimtab.store import Database, Transaction
-from trimtab.store.idempotency import Earlier, claim, finish, release
+from trimtab.store.idempotency import PURGE_ROWS, Earlier, claim, finish, purge, release
 
 CLAIM_DEADLINE_S = 0.05
 """Source: DESIGN, invariant 3: what a request waits for the store, it waits for so long at the most."""
@@ -92,6 +93,18 @@ class StoreClaims:
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown(wait=True)
+
+
+def forgetting(database: Database) -> Chore:
+    """The chore that deletes keys of more than a day ago."""
+
+    def work(turn: Turn) -> bool:
+        while database.write(purge) == PURGE_ROWS:
+            if turn.rest(0.05):
+                return False
+        return True
+
+    return Chore("idempotency keys", work)
 
 
 async def share(once: Once, home: Path) -> asyncio.Server:

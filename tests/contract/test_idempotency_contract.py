@@ -1,0 +1,93 @@
+"""Claims of idempotency keys, on both engines."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from trimtab.app.housekeeping import Turn
+from trimtab.app.once import forgetting
+from trimtab.store import Database, StoreSettings, open_database
+from trimtab.store.idempotency import KEEP_MS, claim, finish, release
+from trimtab.store.limits import join
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Database]]:
+    url = (
+        f"sqlite:///{tmp_path}/a.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    )
+    opened: list[Database] = []
+
+    def open_it() -> Database:
+        opened.append(open_database(StoreSettings(url=url), clock_ms=lambda: time.time_ns() // 1_000_000))
+        return opened[-1]
+
+    yield open_it
+    for database in opened:
+        database.close()
+
+
+def test_of_many_who_claim_at_once_one_begins_and_the_others_hear_of_it(
+    open_one: Callable[[], Database],
+) -> None:
+    found: list[str | None] = []
+
+    def one(name: str) -> None:
+        database = open_one()
+        for n in range(20):
+            earlier = database.write(lambda t, n=n: claim(t, f"s{n}", "h", f"{name}-{n}", name))
+            found.append(None if earlier is None else earlier.request_id)
+
+    threads = [threading.Thread(target=one, args=(f"w{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found.count(None) == 20
+    assert len(found) == 80
+
+
+def test_a_claim_runs_until_it_is_finished_released_or_its_process_is_gone(
+    open_one: Callable[[], Database],
+) -> None:
+    database = open_one()
+    database.write(lambda t: join(t, "w", "h", 1))
+    assert database.write(lambda t: claim(t, "s", "h1", "r1", "w")) is None
+    earlier = database.write(lambda t: claim(t, "s", "h2", "r2", "w"))
+    assert earlier is not None
+    assert (earlier.request_id, earlier.body_hash, earlier.worker, earlier.state) == (
+        "r1",
+        "h1",
+        "w",
+        "running",
+    )
+    database.write(lambda t: release(t, "s", "somebody else's"))
+    database.write(lambda t: t.change("UPDATE workers SET seen_ms = 0"))
+    assert database.write(lambda t: claim(t, "s", "h", "r2", "w")).state == "lost"  # type: ignore[union-attr]
+    database.write(lambda t: finish(t, "s", "r1", b"\x00answer"))
+    earlier = database.write(lambda t: claim(t, "s", "h", "r2", "w"))
+    assert earlier is not None
+    assert (earlier.state, earlier.answer) == ("done", b"\x00answer")
+    database.write(lambda t: release(t, "s", "r1"))
+    assert database.write(lambda t: claim(t, "s", "h", "r2", "w")) is None
+
+
+def test_a_day_later_a_key_is_free_and_forgotten(open_one: Callable[[], Database]) -> None:
+    database = open_one()
+    for n in range(1200):
+        database.write(lambda t, n=n: claim(t, f"s{n}", "h", "r", "w"), durable=False)
+    database.write(
+        lambda t: t.change(
+            "UPDATE idempotency_keys SET at_ms = at_ms - ? WHERE scope <> 's7'", (KEEP_MS + 1,)
+        )
+    )
+    assert database.write(lambda t: claim(t, "s1", "h2", "r2", "w")) is None
+    assert database.write(lambda t: claim(t, "s7", "h2", "r2", "w")) is not None
+    assert forgetting(database).work(Turn("w", lambda seconds: False))
+    assert database.read(lambda t: t.rows("SELECT scope FROM idempotency_keys ORDER BY scope")) == [
+        ("s1",),
+        ("s7",),
+    ]
