@@ -99,7 +99,7 @@ def check_limits(limits: Limits) -> None:
 def _check_expiry(expires_ms: int | None, now_ms: int) -> None:
     if expires_ms is not None and not now_ms < expires_ms <= LATEST_MS:
         raise RequestError(
-            f"expires_ms: {expires_ms}: must be Unix milliseconds in the future, before the year 10000 (it is {now_ms} now)"
+            f"expires_ms: {expires_ms}: must be Unix milliseconds in the future (it is {now_ms} now)"
         )
 
 

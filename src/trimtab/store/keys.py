@@ -5,12 +5,15 @@ Invariants: a secret is here as its SHA-256 only; no row is ever deleted; a chan
 the audit row that was written in the same transaction, so a reader finds all changes after a number that it has seen.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from trimtab.records import Limits
 from trimtab.store.database import Row, Transaction
+
+PAGE_ROWS = 5000
+"""Of 100,000 keys, as many rows in memory at a time as take 6 MB."""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,20 +234,37 @@ def secrets_of(tx: Transaction, key_ids: Iterable[str]) -> dict[str, list[KeySec
     return found
 
 
-def changed_keys(tx: Transaction, version: int, dead_ms: int) -> list[Key]:
-    """Keys that changed after a version, less those that expired or were revoked before `dead_ms`."""
-    rows = tx.rows(
-        f"SELECT {_KEY} FROM keys WHERE version > ? AND coalesce(revoked_ms, expires_ms, ?) >= ?",  # noqa: S608 (our own names)
-        (version, dead_ms, dead_ms),
-    )
+def changed_keys(tx: Transaction, version: int, dead_ms: int) -> Iterator[Key]:
+    """Keys that changed after a version, less those that expired or were revoked before `dead_ms`.
+
+    Read in pages, so that few rows are in memory at a time; to be used up before the transaction ends.
+    """
     reader = RowReader()
-    return [reader.key(row) for row in rows]
+    version, last = version + 1, ""
+    while True:
+        rows = tx.rows(
+            f"SELECT {_KEY}, version FROM keys WHERE (version, id) > (?, ?) "  # noqa: S608 (our own names)
+            "AND coalesce(revoked_ms, expires_ms, ?) >= ? ORDER BY version, id LIMIT ?",
+            (version, last, dead_ms, dead_ms, PAGE_ROWS),
+        )
+        for row in rows:
+            yield reader.key(row)
+        if len(rows) < PAGE_ROWS:
+            return
+        version, last = rows[-1][-1], rows[-1][0]
 
 
-def changed_secrets(tx: Transaction, version: int, dead_ms: int) -> list[KeySecret]:
-    """Secrets that changed after a version, less those that ended before `dead_ms`."""
-    rows = tx.rows(
-        f"SELECT {_SECRET} FROM key_secrets WHERE version > ? AND coalesce(ends_ms, ?) >= ?",  # noqa: S608 (our own names)
-        (version, dead_ms, dead_ms),
-    )
-    return [_secret(row) for row in rows]
+def changed_secrets(tx: Transaction, version: int, dead_ms: int) -> Iterator[KeySecret]:
+    """Secrets that changed after a version, less those that ended before `dead_ms`; in pages, as `changed_keys`."""
+    version, last = version + 1, b""
+    while True:
+        rows = tx.rows(
+            f"SELECT {_SECRET}, version FROM key_secrets WHERE (version, digest) > (?, ?) "  # noqa: S608
+            "AND coalesce(ends_ms, ?) >= ? ORDER BY version, digest LIMIT ?",
+            (version, last, dead_ms, dead_ms, PAGE_ROWS),
+        )
+        for row in rows:
+            yield _secret(row)
+        if len(rows) < PAGE_ROWS:
+            return
+        version, last = rows[-1][-1], rows[-1][0]

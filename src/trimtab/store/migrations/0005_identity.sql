@@ -35,7 +35,7 @@ CREATE TABLE keys (
     limits TEXT NOT NULL,
     labels TEXT NOT NULL
 ) STRICT;
-CREATE INDEX keys_by_version ON keys (version);
+CREATE INDEX keys_by_version ON keys (version, id);
 CREATE UNIQUE INDEX keys_by_name ON keys (organisation, name) WHERE revoked_ms IS NULL;
 -- The SHA-256 of each secret. Several open one key while it is being rotated.
 CREATE TABLE key_secrets (
@@ -46,7 +46,7 @@ CREATE TABLE key_secrets (
     created_ms INTEGER NOT NULL,
     ends_ms INTEGER
 ) STRICT;
-CREATE INDEX key_secrets_by_version ON key_secrets (version);
+CREATE INDEX key_secrets_by_version ON key_secrets (version, digest);
 CREATE INDEX key_secrets_by_key ON key_secrets (key_id);
 -- Each hash is over the hash before and the row itself.
 CREATE TABLE audit (
