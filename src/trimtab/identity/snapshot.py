@@ -5,8 +5,8 @@ Invariants: `find` reads memory only; a renewal that fails changes nothing; whil
 as it was or as it is; what was once loaded stays in force however long the store is away.
 
 Measured with 100,000 keys on a shared machine of two cores: the first load takes 1.1 s from SQLite and 4.4 s from
-PostgreSQL; 421 bytes a key stay in memory, 54 MiB in all; `find` takes 3 µs; a look that finds nothing new 8 µs on SQLite
-and 1 ms on PostgreSQL.
+PostgreSQL; 421 bytes a key stay in memory, 54 MiB in all; `find` takes 3 µs; a look that finds nothing new 8 µs on
+SQLite and 1 ms on PostgreSQL.
 
 Why finding by a dictionary is safe against measuring its time: what is looked up is the SHA-256 of the text shown. How
 long that takes may tell something of the stored digests next to it, but nobody can choose a text by its digest, so
