@@ -21,7 +21,7 @@ from serving_harness import (
 )
 
 from trimtab.app import assemble, load_settings
-from trimtab.gateway import bind
+from trimtab.gateway import Listen, bind
 
 
 @pytest.mark.parametrize("kept", range(6))
@@ -207,5 +207,21 @@ def test_answers_that_are_cut_at_the_end_are_told_settled_and_recorded(tmp_path:
         import apsw
 
         return list(apsw.Connection(path).execute("SELECT result, count(*) FROM requests GROUP BY 1"))
+
+    run(work)
+
+
+def test_a_stop_before_the_server_has_begun_is_a_clean_end(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            early = assemble(load_settings(tmp_path / "trimtab.toml"), lambda line: None)
+            early.server.stop()
+            listener = bind(Listen("127.0.0.1", 0), "test", "")
+            async with asyncio.timeout(10):
+                assert (
+                    await early.server.run_on(listener, ready=lambda: None, draining=lambda count: None) == 0
+                )
+            assert await early.aclose() == 0
+            assert (await s.get("/readyz"))[0] == 200
 
     run(work)

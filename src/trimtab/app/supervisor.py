@@ -246,6 +246,8 @@ class Supervisor:
             began = loop.time()
             turn = self._turn + 1
             asked = [worker for worker in self._workers if worker.state == "running"]
+            if not asked:
+                raise ConfigError("", "no worker is running that could build it; try again")
             configure = Configure(turn, new.origin, new.held)
             until = began + ACKNOWLEDGE_S
             answers = await asyncio.gather(*(worker.answer(configure, turn, until) for worker in asked))

@@ -36,7 +36,7 @@ from trimtab.app.process import allow_files, run_loop
 from trimtab.app.settings import Settings, load_settings
 from trimtab.app.telemetry import start_logging
 from trimtab.errors import TrimtabError, Unavailable
-from trimtab.telemetry.exposition import Family, families
+from trimtab.telemetry.exposition import Family, families, totals
 
 EXPOSITION_S = 3.0
 """The supervisor gives its workers less than that to answer a scrape."""
@@ -194,13 +194,12 @@ class Worker:
             self._expositions.pop(ask, None)
 
     async def _measure(self) -> None:
-        last: list[Family] = []
+        server, answered = self._application.server.server_state, 0
         while True:
             await asyncio.sleep(MEASURE_S)
-            now = [family for family in self._families() if family.cumulative]
-            if now != last:
-                self._channel.send(Measured(0, now))
-                last = now
+            if server.total_requests != answered:
+                answered = server.total_requests
+                self._channel.send(Measured(0, totals(self._families())))
 
 
 def _settings(message: Configure) -> Settings:

@@ -89,6 +89,8 @@ class GatewayServer(uvicorn.Server):
         self._drain_until: float | None = None
         self._linger_until = 0.0
         self._bound: socket.socket | None = None
+        self._ready: Callable[[], None] = lambda: None
+        self._draining: Callable[[int], None] = lambda in_flight: None
 
     async def run_on(
         self, bound: socket.socket, *, ready: Callable[[], None], draining: Callable[[int], None]

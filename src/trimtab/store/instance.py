@@ -8,11 +8,18 @@ is never removed, because a lock on a removed file holds nobody off.
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from trimtab.errors import StoreError, StoreLocked
 from trimtab.store.opening import is_postgres, sqlite_path
 from trimtab.store.seam import StoreSettings
+
+PATIENCE_S = 0.5
+"""A process that was killed a moment ago may still be ending, and one that it was just starting holds its descriptors
+until it has begun its own program: both are over within milliseconds."""
+
+_PAUSE_S = 0.02
 
 
 class InstanceLock:
@@ -32,8 +39,8 @@ class InstanceLock:
 def hold_instance(settings: StoreSettings) -> InstanceLock:
     """Be the only server on the SQLite file that `store.url` names; any number may serve on one PostgreSQL database.
 
-    Never waits. Raises `StoreLocked` when another server runs on the file, `StoreError` when the lock file cannot be
-    made, `ConfigError` for a URL that names nothing.
+    Blocks up to `PATIENCE_S`. Raises `StoreLocked` when another server runs on the file, `StoreError` when the lock
+    file cannot be made, `ConfigError` for a URL that names nothing.
     """
     if is_postgres(settings):
         return InstanceLock(None)
@@ -47,23 +54,34 @@ def hold_instance(settings: StoreSettings) -> InstanceLock:
             f"store {path}: cannot make its lock file {lock}: {problem.strerror}; the directory must exist and be "
             "writable, or change store.url"
         ) from None
+    give_up = time.monotonic() + PATIENCE_S
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = _holder(descriptor)
-        os.close(descriptor)
-        raise StoreLocked(
-            f"store {path}: another `trimtab serve` ({holder}) runs on this file; stop that one, or give this one a "
-            "store.url of its own"
-        ) from None
+        while not _locked(descriptor):
+            if time.monotonic() > give_up:
+                raise StoreLocked(
+                    f"store {path}: another `trimtab serve` ({_holder(descriptor)}) runs on this file; stop that one, "
+                    "or give this one a store.url of its own"
+                )
+            time.sleep(_PAUSE_S)
     except OSError as problem:
         os.close(descriptor)
         raise StoreError(
             f"store {path}: its file system cannot lock {lock}: {problem.strerror}; use a local disk"
         ) from None
+    except StoreLocked:
+        os.close(descriptor)
+        raise
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
     return InstanceLock(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _holder(descriptor: int) -> str:
