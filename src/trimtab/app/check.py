@@ -1,5 +1,6 @@
 """`trimtab doctor`: every precondition of serving, tried for real, each with what to do about it."""
 
+import datetime
 import importlib.metadata
 import platform as host
 import sys
@@ -10,11 +11,14 @@ import apsw
 import msgspec
 
 from trimtab.app.assemble import open_records
+from trimtab.app.clock import unix_ms
 from trimtab.app.live import live_models, today
 from trimtab.app.settings import Settings, config_path, load_settings
 from trimtab.catalogue import lifecycle_notes
 from trimtab.errors import TrimtabError
 from trimtab.gateway import bind
+from trimtab.store import open_database
+from trimtab.store.condition import Condition, condition_of
 
 PARTS = ("uvicorn", "uvloop", "httptools", "msgspec", "apsw")
 
@@ -37,7 +41,7 @@ def diagnose(path: Path | None, *, network: bool) -> list[Finding]:
     source = settings.document.name
     findings.append(Finding("ok", "configuration", f"{source}, version {settings.document.version}"))
     findings += _catalogue(settings)
-    findings.append(_store(settings))
+    findings += _store(settings)
     findings.append(_address(settings))
     for name in settings.platforms:
         findings.append(_platform(settings, name, network))
@@ -68,13 +72,51 @@ def _catalogue(settings: Settings) -> list[Finding]:
     return findings
 
 
-def _store(settings: Settings) -> Finding:
+def _store(settings: Settings) -> list[Finding]:
     try:
-        store = open_records(settings, on_problem=None)
+        open_records(settings, on_problem=None).close(timeout_s=5)
+        database = open_database(settings.store, clock_ms=unix_ms)
+        try:
+            found = condition_of(database)
+        finally:
+            database.close()
     except TrimtabError as problem:
-        return Finding("problem", "store", str(problem))
-    store.close(timeout_s=5)
-    return Finding("ok", "store", f"{settings.store.url} can be written")
+        return [Finding("problem", "store", str(problem))]
+    findings = [
+        Finding(
+            "ok",
+            "store",
+            f"{settings.store.url} can be written; {found.engine}, schema {found.schema}",
+        ),
+        Finding("ok", "records", _kept(settings, found)),
+    ]
+    if found.lost_workers:
+        findings.append(
+            Finding(
+                "note",
+                "limits",
+                f"{_counted(found.lost_workers, 'process', 'processes')} ended without closing and held "
+                f"{found.lost_nanousd / 1e9:,.2f} USD of limited keys; it counts as spent until a "
+                "`trimtab serve` on the same machine has read the journal",
+            )
+        )
+    return findings
+
+
+def _kept(settings: Settings, found: Condition) -> str:
+    free = f" ({found.free_bytes / 1e6:,.1f} MB of it free for new ones)" if found.free_bytes else ""
+    since = "no record yet"
+    if found.oldest_ms is not None:
+        oldest = datetime.datetime.fromtimestamp(found.oldest_ms / 1000, datetime.UTC)
+        since = f"records since {oldest:%Y-%m-%d %H:%M} UTC"
+    days = settings.store.keep_days
+    kept = f"kept for {_counted(days, 'day', 'days')}" if days else "kept for ever (store.keep_days = 0)"
+    return f"{since}, {kept}; the store takes {found.size_bytes / 1e6:,.1f} MB{free}"
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    """`1 day`, `2 days`."""
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def _address(settings: Settings) -> Finding:
