@@ -8,7 +8,7 @@ circle. Step 4 of the schema does the same in SQL for the records that it finds;
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -119,16 +119,14 @@ class Adding:
         self._add((*gap.place, "", "", "", "", DROPPED, gap.key, gap.team, gap.organisation), gap.counts)
         self._lower(gap.key, int(gap.simulated), gap.own_nanousd)
 
-    def sums(self) -> tuple[tuple[RollUp, list[Row]], ...]:
-        """Tables in a fixed order, each with its rows in the order of their keys."""
+    def sums(self) -> Iterator[tuple[RollUp, list[Row]]]:
+        """Tables in a fixed order, each with its rows in the order of their keys. Works table by table."""
+        yield USAGE_BY_HOUR, self._hourly()
         by_key = _folded(self._fine, _BY_KEY)
-        return (
-            (USAGE_BY_HOUR, self._hourly()),
-            (USAGE_BY_KEY, _rows(by_key)),
-            (USAGE_BY_TEAM, _rows(_folded(by_key, _BY_TEAM))),
-            (LATENCY_BY_HOUR, [(*key, *found) for key, found in sorted(self._slots.items())]),
-            (KEY_SPEND, _spent(by_key)),
-        )
+        yield USAGE_BY_KEY, _rows(by_key)
+        yield USAGE_BY_TEAM, _rows(_folded(by_key, _BY_TEAM))
+        yield LATENCY_BY_HOUR, [(*key, *found) for key, found in sorted(self._slots.items())]
+        yield KEY_SPEND, _spent(by_key)
 
     def leases(self) -> list[tuple[str, int, int]]:
         """key_id, simulated, nano-dollars that this process spent and that are recorded now."""
