@@ -265,6 +265,84 @@ def test_without_the_store_a_slice_is_used_up_and_then_the_store_is_blamed(open_
     asyncio.run(work())
 
 
+@pytest.mark.parametrize(
+    ("limits", "others"),
+    [
+        ({"concurrency": 2}, {"permits_kept": 0, "permits_wanted": 1}),
+        ({"requests_per_minute": 2}, {"rate_wanted": 1}),
+        ({"total_nanousd": 20}, {"money_kept": 0, "money_needed": 10, "money_wanted": 10}),
+    ],
+)
+def test_callers_who_retry_at_once_do_not_each_ask_the_database(
+    open_one: Open, limits: dict[str, int], others: dict[str, int]
+) -> None:
+    """And what comes free elsewhere is still found out soon."""
+    database = open_one()
+    now = 1000.0
+    asked = 0
+    who = caller(**limits)
+    database.write(lambda t: join(t, "other", "h", 1))
+    database.write(lambda t: trade(t, "other", [Trade(key=who.key, limits=who.limits, **others)]))
+
+    async def exchange(trades: "list[Trade]") -> list[Slice]:
+        nonlocal asked
+        asked += any(one.permits_wanted or one.rate_wanted or one.money_needed for one in trades)
+        return database.write(lambda t: trade(t, "w", trades))
+
+    async def refused(ledger: Ledger) -> bool:
+        try:
+            await ledger.reserve(NanoUSD(10), simulated=False, caller=who)
+        except RateLimited:
+            return True
+        return False
+
+    async def work() -> None:
+        nonlocal now
+        dealer = Dealer(exchange, lambda: now, deadline_s=2)  # type: ignore[arg-type]
+        ledger = Ledger(dealer, lambda: now)
+        await dealer.start()
+        assert not await refused(ledger)
+        for _ in range(100):
+            assert await refused(ledger)
+        assert asked == 2
+        now += 0.06
+        assert await refused(ledger)
+        assert asked == 3
+        database.write(lambda t: forget_worker(t, "other", spent=False))
+        database.write(lambda t: t.change("DELETE FROM rate_slots"))
+        now += 0.06
+        assert not await refused(ledger)
+        await dealer.aclose()
+
+    asyncio.run(work())
+
+
+def test_a_key_whose_permits_are_all_here_never_asks_for_more(open_one: Open) -> None:
+    database = open_one()
+    asked = 0
+
+    async def exchange(trades: "list[Trade]") -> list[Slice]:
+        nonlocal asked
+        asked += any(one.permits_wanted for one in trades)
+        return database.write(lambda t: trade(t, "w", trades))
+
+    async def work() -> None:
+        dealer = Dealer(exchange, lambda: 1000.0, deadline_s=2)  # type: ignore[arg-type]
+        ledger = Ledger(dealer, lambda: 1000.0)
+        await dealer.start()
+        who = caller(concurrency=1)
+        hold = await ledger.reserve(NanoUSD(10), simulated=False, caller=who)
+        for _ in range(100):
+            with pytest.raises(RateLimited):
+                await ledger.reserve(NanoUSD(10), simulated=False, caller=who)
+        assert asked == 1
+        ledger.settle(hold, NanoUSD(10))
+        await ledger.reserve(NanoUSD(10), simulated=False, caller=who)
+        await dealer.aclose()
+
+    asyncio.run(work())
+
+
 def test_many_threads_trading_at_once_never_pass_a_limit(open_one: Open) -> None:
     limits = Limits(concurrency=7, total_nanousd=10_000)
     problems: list[TrimtabError] = []

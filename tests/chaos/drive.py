@@ -279,7 +279,15 @@ def books(site: Site) -> Books:
     def work(tx: Transaction) -> Books:
         return Books(
             records=[
-                Record(str(id), str(session).removeprefix("h:"), str(result), int(status), str(key), int(cost), int(n))
+                Record(
+                    str(id),
+                    str(session).removeprefix("h:"),
+                    str(result),
+                    int(status),
+                    str(key),
+                    int(cost),
+                    int(n),
+                )
                 for id, session, result, status, key, cost, n in tx.rows(
                     "SELECT id, session, result, status, key_id, cost_nanousd, attempt_count FROM requests"
                 )
@@ -289,8 +297,14 @@ def books(site: Site) -> Books:
                 for key, spent in tx.rows("SELECT key_id, spent_nanousd FROM key_spend WHERE simulated = 0")
             },
             workers={str(row[0]) for row in tx.rows("SELECT id FROM workers")},
-            leases=[(str(k), str(w), int(n)) for k, w, n in tx.rows("SELECT key_id, worker, outstanding_nanousd FROM key_leases")],
-            permits=[(str(k), str(w), int(n)) for k, w, n in tx.rows("SELECT key_id, worker, permits FROM key_permits")],
+            leases=[
+                (str(k), str(w), int(n))
+                for k, w, n in tx.rows("SELECT key_id, worker, outstanding_nanousd FROM key_leases")
+            ],
+            permits=[
+                (str(k), str(w), int(n))
+                for k, w, n in tx.rows("SELECT key_id, worker, permits FROM key_permits")
+            ],
             dropped=sum(int(row[0]) for row in tx.rows("SELECT requests FROM record_gaps")),
         )
 

@@ -179,7 +179,11 @@ def most_in_a_minute(times: list[float]) -> int:
 def left_nothing(findings: Findings, site: Site) -> None:
     """After an orderly stop nothing is held by anybody."""
     found = books(site)
-    held = {*found.workers, *(f"{k}/{w}" for k, w, _ in found.leases), *(f"{k}/{w}" for k, w, _ in found.permits)}
+    held = {
+        *found.workers,
+        *(f"{k}/{w}" for k, w, _ in found.leases),
+        *(f"{k}/{w}" for k, w, _ in found.permits),
+    }
     findings.none("rows of processes, leases and permits left", held)
     findings.none("journals left", site.live_journals())
 

@@ -50,6 +50,8 @@ class Caller:
     retry_s: Callable[[float], float] = lambda after: min(after, random.uniform(0.05, 0.2))
     """After a refusal that said when to try again (1 s where it did not)."""
     stream: bool = False
+    cut: bool = False
+    """The platform closes the connection instead of answering."""
     body: bytes = field(init=False)
     credential: bytes = field(init=False)
 
@@ -66,12 +68,13 @@ class Caller:
     def request(self, name: str) -> bytes:
         return (
             b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\nanthropic-version: 2023-06-01\r\n"
-            b"content-type: application/json\r\nx-trimtab-session: %b\r\nx-chaos: %b %b %d\r\n%bcontent-length: %d\r\n\r\n%b"
+            b"content-type: application/json\r\nx-trimtab-session: %b\r\nx-chaos: %b %b %d%b\r\n%bcontent-length: %d\r\n\r\n%b"
             % (
                 name.encode(),
                 name.encode(),
                 self.key_name.encode(),
                 self.took_ms(),
+                b" cut" if self.cut else b"",
                 self.credential,
                 len(self.body),
                 self.body,
@@ -106,9 +109,7 @@ class Load:
         return [answer for answer in list(self.answers) if answer.caller == kind]
 
     async def _run(self) -> None:
-        await asyncio.gather(
-            *(self._call(caller) for caller in self._callers for _ in range(caller.count))
-        )
+        await asyncio.gather(*(self._call(caller) for caller in self._callers for _ in range(caller.count)))
 
     async def _call(self, caller: Caller) -> None:
         line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None

@@ -2,7 +2,8 @@
 
     python upstream.py LOG [PORT]
 
-Each call says in its `x-chaos` header who it is and what it wants: `id key milliseconds`. Lines of the log, times by
+Each call says in its `x-chaos` header who it is and what it wants: `id key milliseconds`, and `cut` where the connection
+shall then be closed without an answer. Lines of the log, times by
 CLOCK_MONOTONIC: `+ id key time open` when a call came, `- id key time open how` when it was answered or its connection
 ended; `open` is how many calls of that key are open after it. Every answer reports the same usage.
 """
@@ -40,7 +41,9 @@ def _event(name: str, **content: object) -> bytes:
     return b"%x\r\n%b\r\n" % (len(text), text)
 
 
-BEGIN = HEAD + _event("message_start", message={**MESSAGE, "content": [], "usage": {**USAGE, "output_tokens": 1}})
+BEGIN = HEAD + _event(
+    "message_start", message={**MESSAGE, "content": [], "usage": {**USAGE, "output_tokens": 1}}
+)
 END = (
     _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
     + _event("content_block_delta", index=0, delta={"type": "text_delta", "text": "."})
@@ -93,13 +96,16 @@ class Conversation(asyncio.Protocol):
         if len(self._received) < size:
             return
         body, self._received = self._received[end + 4 : size], self._received[size:]
-        name, key, ms = headers[b"x-chaos"].decode().split()
+        name, key, ms, *cut = headers[b"x-chaos"].decode().split()
         self._call = (name, key)
         self._counting.came(name, key)
+        loop = asyncio.get_running_loop()
+        if cut:
+            self._timer = loop.call_later(int(ms) / 1000, self._transport.abort)
+            return
         streams = b'"stream":true' in body
         if streams:
             self._transport.write(BEGIN)
-        loop = asyncio.get_running_loop()
         self._timer = loop.call_later(int(ms) / 1000, self._answer, END if streams else WHOLE)
 
     def _answer(self, content: bytes) -> None:

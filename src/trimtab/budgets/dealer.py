@@ -26,6 +26,11 @@ AWAY_PAUSE_S = 0.25
 SEEN_EVERY_S = 2.0
 """How often the process says that it is alive."""
 
+REFUSED_S = 0.05
+"""How long an answer that there is nothing holds for all callers of a key: many who retry then cost the database 20
+questions a second from each process, not one for each. Without it 200 callers against a limit of 10 kept SQLite so
+busy that of their requests 3 % (on a loaded machine 40 %) waited past the deadline."""
+
 PERMITS_USABLE_S = PERMIT_LOST_MS / 1000 - 10.0
 """Without having said so for this long, permits are not used any more: soon others may have them."""
 
@@ -78,7 +83,7 @@ class Dealer:
         of_key = self._slices.of(caller)
         short = self._shortage(of_key, worst_case, simulated)
         if short is not None:
-            short = await self._fetched(of_key, worst_case, simulated)
+            short = await self._fetched(of_key, short, worst_case, simulated)
         if short is not None:
             raise self._refusal(of_key, short, worst_case, simulated)
         return of_key, of_key.take(worst_case, simulated, self._monotonic())
@@ -89,11 +94,16 @@ class Dealer:
             raise _away(of_key)
         return of_key.shortage(worst_case, simulated, now)
 
-    async def _fetched(self, of_key: KeySlice, worst_case: int, simulated: bool) -> Shortage | None:
-        """Wait for an exchange; what is still missing after it. Raises `Unavailable`."""
+    async def _fetched(
+        self, of_key: KeySlice, short: Shortage, worst_case: int, simulated: bool
+    ) -> Shortage | None:
+        """Wait for an exchange, where one can help; what is still missing after it. Raises `Unavailable`."""
         loop = asyncio.get_running_loop()
-        if self._monotonic() < self._away_until:
+        now = self._monotonic()
+        if now < self._away_until:
             raise _away(of_key)
+        if of_key.knows_of_none(short, simulated, now):
+            return short
         waiter = _Waiter(of_key, worst_case, simulated, loop.create_future())
         self._waiting.append(waiter)
         self._wanted.set()
@@ -163,8 +173,9 @@ class Dealer:
                 by_key[trade.key].unsure = True
             self._failed(problem, waiting)
             return
+        none_until = self._monotonic() + REFUSED_S
         for trade, slice_ in zip(trades, got, strict=True):
-            by_key[trade.key].add(trade, slice_, now)
+            by_key[trade.key].add(trade, slice_, now, none_until)
             by_key[trade.key].unsure = False
         self._seen_at = now
         if self._away:

@@ -47,6 +47,10 @@ class KeySlice:
         """Money that the key had not spent when it was last asked for."""
         self.rate_retry_s = 1
         """Seconds until there may be another request, as last told."""
+        self._no_permits_until = self._no_requests_until = 0.0
+        """Until then the answer holds that there are none."""
+        self._no_money = {False: (0, 0.0), True: (0, 0.0)}
+        """What was asked for and not had, and until when that holds."""
 
     def shortage(self, worst_case: int, simulated: bool, now: float) -> Shortage | None:
         """What one more request lacks; `None` when it can go."""
@@ -61,6 +65,17 @@ class KeySlice:
         if permits or requests or money:
             return Shortage(permits, requests, money)
         return None
+
+    def knows_of_none(self, short: Shortage, simulated: bool, now: float) -> bool:
+        """Whether asking for what is missing is in vain: all permits are here, or just now there was nothing."""
+        if short.permits:
+            all_here = not self.unsure and self.permits >= (self.limits.concurrency or 0)
+            if all_here or now < self._no_permits_until:
+                return True
+        if short.requests and now < self._no_requests_until:
+            return True
+        refused, until = self._no_money[simulated]
+        return short.money >= refused and short.money > 0 and now < until
 
     def take(self, worst_case: int, simulated: bool, now: float) -> bool:
         """Use one request, one permit and the money; whether money was taken. Only after `shortage` gave `None`."""
@@ -145,8 +160,8 @@ class KeySlice:
                 gives_permits, back = False, 0
         return trades
 
-    def add(self, trade: Trade, got: Slice, asked_at: float) -> None:
-        """Take in what was granted. `asked_at` is when the asking began."""
+    def add(self, trade: Trade, got: Slice, asked_at: float, none_until: float) -> None:
+        """Take in what was granted. `asked_at` is when the asking began; `none_until` is how long a refusal holds."""
         self.permits += got.permits
         self.money[trade.simulated] += got.money
         self._granted[trade.simulated] += got.money
@@ -157,6 +172,12 @@ class KeySlice:
             self.rate_retry_s = 1
         elif trade.rate_wanted:
             self.rate_retry_s = got.rate_retry_s
+        if trade.permits_wanted and not got.permits:
+            self._no_permits_until = none_until
+        if trade.rate_wanted and not got.requests:
+            self._no_requests_until = none_until
+        if trade.money_needed and not got.money:
+            self._no_money[trade.simulated] = (trade.money_needed, none_until)
         if got.unspent is not None:
             self.unspent[trade.simulated] = got.unspent
 
