@@ -43,7 +43,14 @@ def clean_environment(home: Path, **extra: str) -> dict[str, str]:
 class Server:
     """A `trimtab serve` that this test started, and stops by its own process id."""
 
-    def __init__(self, folder: Path, config: str, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: str,
+        environment: dict[str, str],
+        host: str = "127.0.0.1",
+        before: Callable[[Path], None] = lambda config: None,
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -51,7 +58,9 @@ class Server:
         self.store = folder / "trimtab.db"
         path = folder / "trimtab.toml"
         path.write_text(f'version = 1\n[store]\nurl = "sqlite:///{self.store}"\n{config}')
-        command = [sys.executable, "-m", "trimtab", "serve", "--listen", f"127.0.0.1:{self.port}"]
+        self.config = path
+        before(path)
+        command = [sys.executable, "-m", "trimtab", "serve", "--listen", f"{host}:{self.port}"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, "--config", str(path)],
@@ -109,11 +118,20 @@ class Server:
 
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
-    """`serve(config, **environment)` starts a server that lives until the module's tests are done."""
+    """`serve(config, **environment)` starts a server that lives until the module's tests are done.
+
+    `host` is where it listens, `before` is called with its configuration file before it starts.
+    """
     servers: list[Server] = []
 
-    def start(config: str = "", **environment: str) -> Server:
-        server = Server(tmp_path_factory.mktemp("server"), config, environment)
+    def start(
+        config: str = "",
+        *,
+        host: str = "127.0.0.1",
+        before: Callable[[Path], None] = lambda config: None,
+        **environment: str,
+    ) -> Server:
+        server = Server(tmp_path_factory.mktemp("server"), config, environment, host, before)
         servers.append(server)
         return server
 

@@ -8,14 +8,23 @@ import contextlib
 import secrets
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from trimtab.admin import KeyAdmin, KeyRules
 from trimtab.app.clock import unix_ms
 from trimtab.app.settings import Settings
+from trimtab.catalogue import Catalogue, CatalogueSettings
+from trimtab.config import Document, load_document
 from trimtab.errors import ConfigError
-from trimtab.gateway import Access
+from trimtab.gateway import Access, ServerSettings, check_server
 from trimtab.identity import Keys
-from trimtab.store import Database, open_database
+from trimtab.store import Database, StoreSettings, open_database
+
+UNCONFIGURED_PLATFORMS = ("claude", "simulator")
+"""The entries that there are without a section; which of them depends on the environment of the server."""
 
 
 class Callers:
@@ -23,7 +32,7 @@ class Callers:
 
     def __init__(self, settings: Settings) -> None:
         """Load all keys. Blocks. Raises `StoreError`, and `ConfigError` where callers need keys and there are none."""
-        self._database = _open(settings)
+        self._database = _open(settings.store, settings.document)
         try:
             self.keys = Keys(self._database, clock_ms=unix_ms, monotonic=time.monotonic)
             self.keys.load()
@@ -49,7 +58,8 @@ class Callers:
 
     def admin(self, settings: Settings) -> KeyAdmin:
         """The door for keys, with the rules of this configuration."""
-        return _admin(settings, self._database)
+        rules = KeyRules(settings.catalogue, tuple(settings.platforms))
+        return KeyAdmin(self._database, rules, secrets.token_bytes)
 
     def close(self) -> None:
         """End the renewal and close the database. Blocks, up to two seconds where the store hangs."""
@@ -57,22 +67,42 @@ class Callers:
         self._database.close()
 
 
+class KeyDoor(msgspec.Struct, frozen=True):
+    """The door for keys, for one command."""
+
+    admin: KeyAdmin
+    store_url: str
+    """Where the keys are, for people."""
+    base_url: str
+    """Where a server with this configuration is reached, for people."""
+
+
 @contextlib.contextmanager
-def opened_key_admin(settings: Settings) -> Iterator[KeyAdmin]:
-    """The door for keys, for one command; also beside a running server. Raises `ConfigError`, `StoreError`."""
-    with contextlib.closing(_open(settings)) as database:
-        yield _admin(settings, database)
+def opened_key_door(config: Path | None) -> Iterator[KeyDoor]:
+    """Open the store that a configuration names; also beside a running server. Blocks.
+
+    Reads what keys depend on and no more, so that no platform's credential is needed. Raises `ConfigError`,
+    `StoreError`.
+    """
+    document = load_document(config)
+    server = document.section("server", ServerSettings)
+    listen = check_server(server, lambda key: document.where(f"server.{key}"))
+    store = document.section("store", StoreSettings)
+    overlay = document.section("catalogue", CatalogueSettings).overlay
+    beside = config.parent if config is not None else Path()
+    catalogue = Catalogue.load(None if overlay is None else beside / overlay)
+    platforms = tuple(document.section("platforms", dict[str, Any])) or UNCONFIGURED_PLATFORMS
+    with contextlib.closing(_open(store, document)) as database:
+        yield KeyDoor(
+            KeyAdmin(database, KeyRules(catalogue, platforms), secrets.token_bytes), store.url, listen.url
+        )
 
 
-def _admin(settings: Settings, database: Database) -> KeyAdmin:
-    return KeyAdmin(database, KeyRules(settings.catalogue, tuple(settings.platforms)), secrets.token_bytes)
-
-
-def _open(settings: Settings) -> Database:
+def _open(store: StoreSettings, document: Document) -> Database:
     try:
-        return open_database(settings.store, clock_ms=unix_ms)
+        return open_database(store, clock_ms=unix_ms)
     except ConfigError as problem:
-        raise ConfigError(settings.document.where(problem.where), problem.problem) from None
+        raise ConfigError(document.where(problem.where), problem.problem) from None
 
 
 def _no_key(settings: Settings) -> ConfigError:

@@ -8,8 +8,8 @@ import datetime
 import os
 import pwd
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trimtab.admin import Actor, AuditEntry, KeyAdmin, KeyView, NewKey, SecretMade
-from trimtab.app import Settings, config_path, load_settings, opened_key_admin
+from trimtab.app import KeyDoor, config_path, opened_key_door
 from trimtab.cli.term import say, warn
 from trimtab.errors import ConfigError
 from trimtab.records import Limits
@@ -100,9 +100,9 @@ def add(
         limits=_limits(concurrency, rpm, usd),
         labels=_labels(label or []),
     )
-    with _door(config) as (door, actor, settings):
-        made = door.add(actor, wanted)
-    _print_secret(made, settings, quiet=quiet, as_json=as_json)
+    with _door(config) as door:
+        made = door.admin.add(_actor(), wanted)
+    _print_secret(made, door, quiet=quiet, as_json=as_json)
     if wanted.tiers is not None and wanted.models is None:
         warn("without --models this key may also name any model directly; --tiers only limits tiers")
 
@@ -117,14 +117,13 @@ def list_keys(
     config: Config = None,
 ) -> None:
     """List keys, the newest last."""
-    with _door(config) as (door, actor, settings):
-        scope = Actor(actor.name, organisation)
-        found = [key for key in _all(door, scope) if everything or key.state == "active"]
+    with _door(config) as door:
+        found = [key for key in _all(door.admin, _actor(organisation)) if everything or key.state == "active"]
     found.sort(key=lambda key: (key.created_ms, key.id))
     if as_json:
         _print_json(found)
     elif not found:
-        say(f"No keys in {settings.store.url}. Make one: trimtab keys add NAME")
+        say(f"No keys in {door.store_url}. Make one: trimtab keys add NAME")
     else:
         _console().print(_keys_table(found))
 
@@ -132,8 +131,8 @@ def list_keys(
 @command.command()
 def show(name: Name, as_json: Json = False, config: Config = None) -> None:
     """Show everything about a key but its secrets."""
-    with _door(config) as (door, actor, _):
-        found = door.show(actor, name)
+    with _door(config) as door:
+        found = door.admin.show(_actor(), name)
     if as_json:
         _print_json(found)
     else:
@@ -143,8 +142,8 @@ def show(name: Name, as_json: Json = False, config: Config = None) -> None:
 @command.command()
 def revoke(name: Name, as_json: Json = False, config: Config = None) -> None:
     """End a key for ever: requests with it are refused within 2 seconds; answers in flight finish."""
-    with _door(config) as (door, actor, _):
-        found = door.revoke(actor, name)
+    with _door(config) as door:
+        found = door.admin.revoke(_actor(), name)
     if as_json:
         _print_json(found)
     else:
@@ -163,9 +162,9 @@ def rotate(
 ) -> None:
     """Give a key a new secret, and let the old one end after a time of grace."""
     grace_ms = 0 if grace == "0" else _duration_ms(grace, "--grace")
-    with _door(config) as (door, actor, settings):
-        made = door.rotate(actor, name, grace_ms)
-    _print_secret(made, settings, quiet=quiet, as_json=as_json)
+    with _door(config) as door:
+        made = door.admin.rotate(_actor(), name, grace_ms)
+    _print_secret(made, door, quiet=quiet, as_json=as_json)
 
 
 @command.command()
@@ -182,8 +181,8 @@ def limits(
     wanted = _limits(concurrency, rpm, usd)
     if wanted.any == none:
         raise ConfigError("trimtab keys limits", "name the limits that shall hold from now on, or --none")
-    with _door(config) as (door, actor, _):
-        found = door.set_limits(actor, name, wanted)
+    with _door(config) as door:
+        found = door.admin.set_limits(_actor(), name, wanted)
     if as_json:
         _print_json(found)
     else:
@@ -203,12 +202,12 @@ def audit(
     config: Config = None,
 ) -> None:
     """Show who changed what, the newest first."""
-    with _door(config) as (door, actor, _):
+    with _door(config) as door:
         if verify:
-            found = door.verify()
+            found = door.admin.verify()
         else:
-            subject = None if key is None else door.show(actor, key).id
-            entries = door.audit(actor, key=subject, most=most)
+            subject = None if key is None else door.admin.show(_actor(), key).id
+            entries = door.admin.audit(_actor(), key=subject, most=most)
     if verify:
         if as_json:
             _print_json(found)
@@ -224,11 +223,12 @@ def audit(
         _console().print(_audit_table(entries))
 
 
-@contextmanager
-def _door(config: Path | None) -> Iterator[tuple[KeyAdmin, Actor, Settings]]:
-    settings = load_settings(config_path(config))
-    with opened_key_admin(settings) as door:
-        yield door, Actor(f"cli:{_account()}"), settings
+def _door(config: Path | None) -> AbstractContextManager[KeyDoor]:
+    return opened_key_door(config_path(config))
+
+
+def _actor(organisation: str | None = None) -> Actor:
+    return Actor(f"cli:{_account()}", organisation)
 
 
 def _account() -> str:
@@ -313,7 +313,7 @@ def _moment(text: str, where: str) -> int:
 # What people see
 
 
-def _print_secret(made: SecretMade, settings: Settings, *, quiet: bool, as_json: bool) -> None:
+def _print_secret(made: SecretMade, door: KeyDoor, *, quiet: bool, as_json: bool) -> None:
     secret, key = made.secret.reveal(), made.key
     if quiet:
         say(secret)
@@ -321,13 +321,12 @@ def _print_secret(made: SecretMade, settings: Settings, *, quiet: bool, as_json:
     if as_json:
         _print_json({**msgspec.structs.asdict(key), "secret": secret})
         return
-    url = settings.listen.url
-    say(f"{key.id} ({key.name}) of {_whose(key)}, kept in {settings.store.url}")
+    say(f"{key.id} ({key.name}) of {_whose(key)}, kept in {door.store_url}")
     say()
     say(f"  {secret}")
     say()
     say("This is shown once; only its SHA-256 is kept. A program with an Anthropic SDK uses it so:")
-    say(f"  ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY={secret}")
+    say(f"  ANTHROPIC_BASE_URL={door.base_url} ANTHROPIC_API_KEY={secret}")
 
 
 def _print_json(content: Any) -> None:
