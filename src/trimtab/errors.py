@@ -14,6 +14,7 @@
     │   ├── RateLimited          caller, 429: a limit of the key is reached for now (`retry_after_s`)
     │   └── BudgetSpent          caller, 402: the key has spent what it may; a retry cannot help
     ├── Unavailable              caller, 503: try again later (`retry_after_s`)
+    │   └── Stopping             on another connection: this process ends
     ├── JobError                 worker: durable jobs
     │   ├── JobFailed            the job's handler: it cannot succeed, so it is not retried
     │   ├── LeaseLost            the worker: another one may have the job; nothing more is recorded for it here
@@ -198,6 +199,10 @@ class UnknownOutcome(JobError):
             f"'trimtab jobs retry {job}' with '--repeat {step}' or '--outcome {step}=JSON'"
         )
         self.step = step
+
+
+class Stopping(Unavailable):
+    """This process is about to end; another connection may lead to another one."""
 
 
 class UpstreamError(TrimtabError):

@@ -15,6 +15,7 @@ from trimtab.errors import (
     NotFound,
     PermissionDenied,
     RequestError,
+    Stopping,
     StoreError,
     TrimtabError,
     Unavailable,
@@ -110,7 +111,7 @@ class Gateway:
         except asyncio.CancelledError:
             if not gone:
                 if not http.started:
-                    await http.fail(Unavailable(STOPPING, DRAIN_RETRY_S))
+                    await http.fail(Stopping(STOPPING, DRAIN_RETRY_S))
                 raise
         finally:
             scope.pop(GONE, None)
@@ -147,7 +148,7 @@ class Gateway:
             await handler(http)
             return
         if self._state.draining:
-            raise Unavailable(STOPPING, DRAIN_RETRY_S)
+            raise Stopping(STOPPING, DRAIN_RETRY_S)
         self._state.answering.add(http.id)
         try:
             await handler(http)

@@ -7,8 +7,10 @@ from trimtab.errors import (
     AuthenticationFailed,
     MethodNotAllowed,
     PermissionDenied,
+    RateLimited,
     RequestError,
     RequestTooLarge,
+    Stopping,
     TrimtabError,
     Unavailable,
     UpstreamError,
@@ -180,8 +182,9 @@ class Exchange:
     async def fail(self, error: TrimtabError) -> None:
         """Send an error in the vendor's shape."""
         extra: Headers = [(b"request-id", self.id.encode())]
-        if isinstance(error, Unavailable):
+        if isinstance(error, Unavailable | RateLimited):
             extra.append((b"retry-after", b"%d" % error.retry_after_s))
+        if isinstance(error, Stopping):
             extra.append((b"connection", b"close"))
         elif isinstance(error, UpstreamError):
             extra.append((b"x-should-retry", b"true" if error.retryable else b"false"))
