@@ -91,7 +91,7 @@ class Reloads:
             now = look(paths)
             if not asked and now == seen:
                 continue
-            if not asked and seen is not None:  # whoever asks has finished writing
+            if not asked and not self._unchanged(self._settings):  # whoever asks has finished writing
                 now = await self._still(paths)
             await self._reload(asked=asked)
             changed = self._paths()
