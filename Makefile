@@ -86,6 +86,8 @@ LOCK = ../$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe 
 
 lock: .venv/.dev ## Write the locks again (UPGRADE=1 takes newer releases)
 	@echo "lock: runtime" && cd requirements && $(LOCK) -o runtime.txt ../pyproject.toml
+	@echo "lock: extras" && cd requirements && $(LOCK) --extra postgres --extra otel -o extras.txt ../pyproject.toml
+	@echo "lock: bench-dbos" && cd requirements && $(LOCK) -o bench-dbos.txt bench-dbos.in
 	@echo "lock: build" && cd requirements && $(LOCK) -o build.txt build.in
 	@echo "lock: dev" && cd requirements && $(LOCK) -o dev.txt dev.in
 	@for v in $(SDKS); do echo "lock: sdk-$$v" && (cd requirements && $(LOCK) -o sdk-$$v.txt sdk-$$v.in) || exit 1; done
