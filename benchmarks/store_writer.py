@@ -9,6 +9,7 @@ PostgreSQL server is our own on the same machine, durable (fsync and synchronous
 
 import argparse
 import asyncio
+import importlib
 import itertools
 import random
 import statistics
@@ -29,7 +30,7 @@ from trimtab.records import Attempt, Outcome, Plan, new_request_id
 from trimtab.store import Store, StoreSettings, open_store
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
-from postgres_server import available, running
+postgres_server = importlib.import_module("postgres_server")
 
 RECORDS_PER_S = 2_000
 TICK_S = 0.005
@@ -202,8 +203,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         numbers = itertools.count()
         measure("SQLite", lambda: f"sqlite:///{name}/{next(numbers)}.db", smoke=smoke)
-    if available():
-        with running(durable=True) as server:
+    if postgres_server.available():
+        with postgres_server.running(durable=True) as server:
             measure("PostgreSQL", server.new_database, smoke=smoke)
     else:
         print("PostgreSQL is not installed here (apt-get install postgresql)")

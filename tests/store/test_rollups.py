@@ -31,6 +31,7 @@ from trimtab.store.rollups import (
     BILLED,
     KEY_SPEND,
     LATENCY_BY_HOUR,
+    LATENCY_BY_MODEL,
     USAGE_BY_HOUR,
     USAGE_BY_KEY,
     USAGE_BY_TEAM,
@@ -44,8 +45,6 @@ from trimtab.store.schema import migrate as migrate_sqlite
 from trimtab.store.sqlite_records import Readers, SQLiteRecords
 from trimtab.store.steps import load_steps
 from trimtab.store.writer import RecordEngine
-
-ROLLUPS = (USAGE_BY_HOUR, USAGE_BY_KEY, USAGE_BY_TEAM, LATENCY_BY_HOUR, KEY_SPEND)
 
 MakeOutcome = Callable[..., Outcome]
 OpenStore = Callable[..., RecordStore]
@@ -137,7 +136,9 @@ def check(database: Database) -> None:
         )
     )
     assert timed is not None
-    assert sum(sum(row[8:]) for row in table(database, LATENCY_BY_HOUR)) == timed[0] + timed[1]
+    for rollup in (LATENCY_BY_HOUR, LATENCY_BY_MODEL):
+        slots = [row[len(rollup.keys) :] for row in table(database, rollup)]
+        assert sum(map(sum, slots)) == timed[0] + timed[1]
 
 
 def engine_at(url: str) -> tuple[RecordEngine, Readers | PostgresDatabase]:
@@ -332,6 +333,7 @@ def test_records_of_earlier_schemas_are_rolled_up_as_new_ones_are(
     assert store.close(30) == 0
     new = database_at(new_url)
     assert table(old, LATENCY_BY_HOUR) == table(new, LATENCY_BY_HOUR)
+    assert table(old, LATENCY_BY_MODEL) == table(new, LATENCY_BY_MODEL)
     gaps = [row for row in table(old, USAGE_BY_HOUR) if row[7] == "dropped"]
     assert [sum(column) for column in zip(*(row[8:-1] for row in gaps), strict=True)] == [
         sum(column) for column in zip(*gap_counts, strict=True)

@@ -105,5 +105,9 @@ def test_quantiles_are_as_near_as_they_claim(
         assert row.requests == len(exact)
         for part, told in ((0.5, row.p50_ms), (0.95, row.p95_ms), (0.99, row.p99_ms)):
             assert told == pytest.approx(exact[math.ceil(part * len(exact)) - 1], rel=0.045)
+    assert [(*row.names, row.requests) for row in times(database, ALL, ("model", "platform", "tier"))] == [
+        ("m0", "claude", "", 1000),
+        ("m1", "claude", "", 1000),
+    ]
     assert times(database, ALL, kind="first_content") == []
     assert times(database, Span(0, 1)) == []

@@ -36,7 +36,7 @@ REST_LEAST_S = 0.05
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 
-ROLLUPS = ("usage_by_hour", "usage_by_key", "usage_by_team", "latency_by_hour")
+ROLLUPS = ("usage_by_hour", "usage_by_key", "usage_by_team", "latency_by_hour", "latency_by_model")
 
 
 class Retention(msgspec.Struct, frozen=True):

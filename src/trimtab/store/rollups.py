@@ -8,7 +8,7 @@ circle. Step 4 of the schema does the same in SQL for the records that it finds;
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -88,6 +88,9 @@ LATENCY_BY_HOUR = RollUp(
     ("hour_ms", "simulated", "purpose", "model", "tier", "platform", "kind", "octave"),
     SLOTS,
 )
+LATENCY_BY_MODEL = RollUp(
+    "latency_by_model", ("hour_ms", "simulated", "purpose", "model", "kind", "octave"), SLOTS
+)
 KEY_SPEND = RollUp("key_spend", ("key_id", "simulated"), ("spent_nanousd",))
 
 
@@ -125,7 +128,8 @@ class Adding:
         by_key = _folded(self._fine, _BY_KEY)
         yield USAGE_BY_KEY, _rows(by_key)
         yield USAGE_BY_TEAM, _rows(_folded(by_key, _BY_TEAM))
-        yield LATENCY_BY_HOUR, [(*key, *found) for key, found in sorted(self._slots.items())]
+        yield LATENCY_BY_HOUR, _rows(self._slots)
+        yield LATENCY_BY_MODEL, _rows(_folded(self._slots, _TIMED_BY_MODEL))
         yield KEY_SPEND, _spent(by_key)
 
     def leases(self) -> list[tuple[str, int, int]]:
@@ -165,6 +169,8 @@ _BY_KEY = operator.itemgetter(0, 1, 2, 10, 9, 8, 3)
 _BY_TEAM = operator.itemgetter(0, 1, 2, 3, 4, 6)
 _OWNER = operator.itemgetter(5, 1)
 """The first two from the finest key, the others from the key of `usage_by_key`."""
+_TIMED_BY_MODEL = operator.itemgetter(0, 1, 2, 3, 6, 7)
+"""From the key of `latency_by_hour`."""
 
 
 def bucket_of(ms: float) -> int:
@@ -203,7 +209,7 @@ def _plain_ms(ms: float) -> float:
     return ms if 0 <= ms < 1e12 else 0.0
 
 
-def _folded(fine: _Sums, part: Callable[[_Key], _Key]) -> _Sums:
+def _folded(fine: Mapping[_Key, Sequence[int]], part: Callable[[_Key], _Key]) -> _Sums:
     """The sums by some parts of their keys."""
     folded: _Sums = {}
     for key, usage in fine.items():
@@ -218,5 +224,5 @@ def _spent(by_key: _Sums) -> list[Row]:
     return _rows(_folded(billed, _OWNER))
 
 
-def _rows(sums: _Sums) -> list[Row]:
+def _rows(sums: Mapping[_Key, Sequence[int]]) -> list[Row]:
     return [(*key, *(min(figure, SUM_MAX) for figure in usage)) for key, usage in sorted(sums.items())]

@@ -12,10 +12,11 @@ from typing import Literal
 
 import msgspec
 
-from trimtab.store.database import Database, Row, Transaction
+from trimtab.store.database import Database, Row
 from trimtab.store.rollups import (
     BUCKETS_PER_OCTAVE,
     LATENCY_BY_HOUR,
+    LATENCY_BY_MODEL,
     SLOTS,
     USAGE_BY_HOUR,
     USAGE_BY_KEY,
@@ -80,7 +81,7 @@ def usage(database: Database, span: Span, by: Sequence[Dimension] = ()) -> list[
     columns = [_COLUMNS.get(name, name) for name in by]
     for rollup in _COARSEST_FIRST:
         if set(columns) <= set(rollup.keys):
-            found = _sums(database, span, columns, rollup.table, _SUMS, columns)
+            found = _sums(database, span, rollup.table, _SUMS, columns)
             return [_usage_row(row, len(columns)) for row in found if row[len(columns)]]
     raise ValueError(f"usage is not kept by {', '.join(by)} together; ask for fewer dimensions")
 
@@ -93,9 +94,8 @@ def times(
     Blocks. Raises `StoreError`.
     """
     columns = [_COLUMNS.get(name, name) for name in by]
-    found = _sums(
-        database, span, columns, LATENCY_BY_HOUR.table, _SLOT_SUMS, [*columns, "octave"], "kind = ?", kind
-    )
+    rollup = LATENCY_BY_MODEL if set(columns) <= set(LATENCY_BY_MODEL.keys) else LATENCY_BY_HOUR
+    found = _sums(database, span, rollup.table, _SLOT_SUMS, [*columns, "octave"], "kind = ?", kind)
     width = len(columns)
     return [_times(names, list(rows), width) for names, rows in groupby(found, lambda row: row[:width])]
 
@@ -103,7 +103,6 @@ def times(
 def _sums(
     database: Database,
     span: Span,
-    columns: Sequence[str],
     table: str,
     sums: str,
     group: Sequence[str],
@@ -113,16 +112,13 @@ def _sums(
     chosen = ", ".join([*group, sums])
     ending = f" GROUP BY {', '.join(group)} ORDER BY {', '.join(group)}" if group else ""
     first = span.from_ms - span.from_ms % HOUR_MS
-    purposes = msgspec.json.encode(span.purposes).decode()
-
-    def work(view: Transaction) -> list[Row]:
-        statement = (
-            f"SELECT {chosen} FROM {table} WHERE hour_ms >= ? AND hour_ms < ? AND simulated = ? "  # noqa: S608
-            f"AND purpose IN {view.words.texts} AND {condition}{ending}"
-        )
-        return view.rows(statement, (first, span.to_ms, int(span.simulated), purposes, *values))
-
-    return database.read(work)
+    purposes = ", ".join("?" * len(span.purposes))
+    statement = (
+        f"SELECT {chosen} FROM {table} WHERE hour_ms >= ? AND hour_ms < ? AND simulated = ? "  # noqa: S608
+        f"AND purpose IN ({purposes}) AND {condition}{ending}"
+    )
+    asked = (first, span.to_ms, int(span.simulated), *span.purposes, *values)
+    return database.read(lambda view: view.rows(statement, asked))
 
 
 def _usage_row(row: Row, width: int) -> UsageRow:

@@ -118,6 +118,25 @@ CREATE TABLE latency_by_hour (
     PRIMARY KEY (hour_ms, simulated, purpose, model, tier, platform, kind, octave)
 ) STRICT, WITHOUT ROWID; -- sqlite
 ) WITH (fillfactor = 50); -- postgresql
+-- The same for all tiers and platforms together: a tenth of the rows, however many requests there are in an hour.
+CREATE TABLE latency_by_model (
+    hour_ms INTEGER NOT NULL,
+    simulated INTEGER NOT NULL,
+    purpose TEXT NOT NULL,
+    model TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    octave INTEGER NOT NULL,
+    b0 INTEGER NOT NULL,
+    b1 INTEGER NOT NULL,
+    b2 INTEGER NOT NULL,
+    b3 INTEGER NOT NULL,
+    b4 INTEGER NOT NULL,
+    b5 INTEGER NOT NULL,
+    b6 INTEGER NOT NULL,
+    b7 INTEGER NOT NULL,
+    PRIMARY KEY (hour_ms, simulated, purpose, model, kind, octave)
+) STRICT, WITHOUT ROWID; -- sqlite
+) WITH (fillfactor = 50); -- postgresql
 -- What each key has ever spent on requests of purpose live and task, dropped ones included.
 CREATE TABLE key_spend (
     key_id TEXT NOT NULL,
@@ -210,3 +229,7 @@ INSERT INTO latency_by_hour
         ) AS timed
     ) AS sorted_in
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
+INSERT INTO latency_by_model
+    SELECT hour_ms, simulated, purpose, model, kind, octave,
+        sum(b0), sum(b1), sum(b2), sum(b3), sum(b4), sum(b5), sum(b6), sum(b7)
+    FROM latency_by_hour GROUP BY 1, 2, 3, 4, 5, 6;
