@@ -226,8 +226,8 @@ def test_all_jobs_end_right_whatever_happens_to_their_workers(
         place.away(FORM.outage_s)
         back = time.time()
         time.sleep(max(0.0, froze + FORM.frozen_s - time.time()))
-        scene.processes[frozen].send_signal(signal.SIGCONT)
         thawed = time.time()
+        scene.processes[frozen].send_signal(signal.SIGCONT)
 
         def all_done() -> bool:
             return all(scene.bench.state(job) in ("done", "failed", "cancelled") for job in jobs)

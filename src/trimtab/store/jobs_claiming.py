@@ -2,7 +2,8 @@
 
 What it is not: a schedule or a handler. Invariants: limits are counted while nobody else claims, so no number of
 workers exceeds them; of two owners the one with fewer running jobs is served first, whatever the length of its queue;
-the cost of a claim depends on how many lanes (queue, priority, owner, kind) have ready jobs, not on how many jobs.
+the cost of a claim depends on how many lanes (queue, priority, owner, kind) of the first priority have ready jobs,
+not on how many jobs.
 """
 
 import heapq
@@ -19,7 +20,11 @@ LOSSES_MAX = 10
 """A job whose workers died so often in a row, with no step finished in between, is taken to be what kills them."""
 
 LANES_MAX = 2_000
-"""Lanes that one claim looks at. With more, those behind must wait until some in front have nothing ready."""
+"""Lanes of one priority that a claim looks at, in the order of their owners. With more, those behind must wait until
+some in front have nothing ready."""
+
+BEFORE_ALL, AFTER_ALL = -(1 << 31), 1 << 31
+"""Around all priorities."""
 
 TAKEN_OVER_MAX = 200
 """Expired leases and ended waits that one claim sees to; the next claim, 50 ms later, goes on."""
@@ -46,20 +51,28 @@ class Lane(msgspec.Struct):
     """Places given to it in this round."""
 
 
-_LANES = """
-WITH RECURSIVE firsts(id) AS (
-    SELECT (SELECT id FROM jobs WHERE state = 'ready' AND queue = ?
-            ORDER BY priority, owner, kind, run_at_ms, id LIMIT 1)
-    UNION ALL
-    SELECT (SELECT following.id FROM jobs following
-            WHERE following.state = 'ready' AND following.queue = ?
-            AND (following.priority, following.owner, following.kind) > (here.priority, here.owner, here.kind)
-            ORDER BY following.priority, following.owner, following.kind, following.run_at_ms, following.id LIMIT 1)
-    FROM firsts CROSS JOIN jobs here WHERE here.id = firsts.id
-)
-SELECT jobs.queue, jobs.priority, jobs.owner, jobs.kind, jobs.run_at_ms
-FROM firsts CROSS JOIN jobs WHERE jobs.id = firsts.id LIMIT ?
+_LEVEL = """
+SELECT min(priority) FROM jobs WHERE state = 'ready' AND queue = ? AND priority > ?
 """
+
+_LANES = """
+WITH RECURSIVE lanes(next_id, n, queue, priority, owner, kind, run_at_ms) AS (
+    SELECT (SELECT id FROM jobs WHERE state = 'ready' AND queue = ? AND priority = ?
+            ORDER BY owner, kind, run_at_ms, id LIMIT 1),
+        CAST(0 AS BIGINT), CAST('' AS TEXT), CAST(0 AS BIGINT), CAST('' AS TEXT), CAST('' AS TEXT), CAST(0 AS BIGINT)
+    UNION ALL
+    SELECT coalesce(
+            (SELECT id FROM jobs WHERE state = 'ready' AND queue = here.queue AND priority = here.priority
+             AND owner = here.owner AND kind > here.kind ORDER BY kind, run_at_ms, id LIMIT 1),
+            (SELECT id FROM jobs WHERE state = 'ready' AND queue = here.queue AND priority = here.priority
+             AND owner > here.owner ORDER BY owner, kind, run_at_ms, id LIMIT 1)),
+        lanes.n + 1, here.queue, here.priority, here.owner, here.kind, here.run_at_ms
+    FROM lanes CROSS JOIN jobs here WHERE here.id = lanes.next_id AND lanes.n < ?
+)
+SELECT queue, priority, owner, kind, run_at_ms FROM lanes WHERE n > 0
+"""
+"""The oldest ready job of each lane of a priority, by seeks from lane to lane. Two seeks rather than one comparison of
+rows, which SQLite answers by reading all jobs in between."""
 
 _TAKE = """
 WITH oldest AS MATERIALIZED (
@@ -81,37 +94,53 @@ def claim(transaction: Transaction, worker: str, lease_ms: int, wish: Wish) -> l
     for queue in wish.queues:
         _see_to_due(transaction, queue, now)
     running = _Running(transaction)
-    lanes = [
-        lane
-        for queue in wish.queues
-        for row in transaction.rows(_LANES, (queue, queue, LANES_MAX))
-        if (lane := Lane(*row)).kind in wish.kinds and lane.run_at_ms <= now
-    ]
-    take = _TAKE.format(skip_locked=words.skip_locked, columns=JOB_COLUMNS)
     claimed: list[Job] = []
-    while lanes and (left := wish.most - len(claimed)) > 0:
-        chosen = _share_out(lanes, running, left)
-        if not chosen:
-            break
-        for lane in chosen:
-            rows = transaction.rows(
-                take,
-                (
-                    *(lane.queue, lane.priority, lane.owner, lane.kind, now, lane.given),
-                    *(worker, now + lease_ms, now),
-                ),
-            )
-            claimed += (job_from(row) for row in rows)
-            if len(rows) < lane.given:
-                running.give_back(lane, lane.given - len(rows))
-                lanes.remove(lane)
-            lane.given = 0
+    level = BEFORE_ALL
+    while len(claimed) < wish.most and (level := _next_level(transaction, wish, level)) < AFTER_ALL:
+        lanes = _lanes(transaction, wish, level, now)
+        while lanes and len(claimed) < wish.most:
+            chosen = _share_out(lanes, running, wish.most - len(claimed))
+            if not chosen:
+                break
+            for lane in chosen:
+                jobs = _take(transaction, lane, worker, now, now + lease_ms)
+                claimed += jobs
+                if len(jobs) < lane.given:
+                    running.give_back(lane, lane.given - len(jobs))
+                    lanes.remove(lane)
+                lane.given = 0
     claimed.sort(key=lambda job: (job.priority, job.run_at_ms, job.id))
     # A job that runs for the first time has no journal, unless it is a fork.
     return [
         Claimed(job, steps_of(transaction, job.id) if job.epoch > 1 or job.forked_from else ())
         for job in claimed
     ]
+
+
+def _next_level(transaction: Transaction, wish: Wish, above: int) -> int:
+    """The first priority after one that has ready jobs."""
+    found = (transaction.row(_LEVEL, (queue, above)) for queue in wish.queues)
+    return min((row[0] for row in found if row is not None and row[0] is not None), default=AFTER_ALL)
+
+
+def _lanes(transaction: Transaction, wish: Wish, level: int, now: int) -> list[Lane]:
+    return [
+        lane
+        for queue in wish.queues
+        for row in transaction.rows(_LANES, (queue, level, LANES_MAX))
+        if (lane := Lane(*row)).kind in wish.kinds and lane.run_at_ms <= now
+    ]
+
+
+def _take(transaction: Transaction, lane: Lane, worker: str, now: int, until_ms: int) -> list[Job]:
+    rows = transaction.rows(
+        _TAKE.format(skip_locked=transaction.words.skip_locked, columns=JOB_COLUMNS),
+        (
+            *(lane.queue, lane.priority, lane.owner, lane.kind, now, lane.given),
+            *(worker, until_ms, now),
+        ),
+    )
+    return [job_from(row) for row in rows]
 
 
 def _see_to_due(transaction: Transaction, queue: str, now: int) -> None:
