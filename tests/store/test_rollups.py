@@ -2,23 +2,21 @@
 
 import random
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import apsw
 import msgspec
-import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from postgres_server import PostgresServer, available, running
+from record_sums import check, outcome, table
 
 from trimtab.catalogue import Arm
 from trimtab.errors import StoreError
-from trimtab.messages import Usage
-from trimtab.records import Attempt, Outcome, Plan, RequestId
+from trimtab.records import Outcome, Plan
 from trimtab.store import Database, Row, StoreSettings, open_database, rows
 from trimtab.store.backlog import Backlog, ConfigVersion, Entry, Gap, Replay
 from trimtab.store.opening import postgres_url, sqlite_path
@@ -33,8 +31,6 @@ from trimtab.store.rollups import (
     LATENCY_BY_HOUR,
     LATENCY_BY_MODEL,
     USAGE_BY_HOUR,
-    USAGE_BY_KEY,
-    USAGE_BY_TEAM,
     Adding,
     RollUp,
     bucket_of,
@@ -50,95 +46,6 @@ MakeOutcome = Callable[..., Outcome]
 OpenStore = Callable[..., RecordStore]
 OpenDatabase = Callable[[str], Database]
 Eventually = Callable[..., None]
-
-
-def outcome(n: int, draw: random.Random) -> Outcome:
-    """A record of any kind."""
-    cost = draw.choice((0, 1, draw.randrange(10**9), 2**53))
-    usage = Usage(input_tokens=draw.randrange(10**6), output_tokens=draw.randrange(10**4))
-    first = draw.choice((None, 0.2, 10 ** draw.uniform(0, 5)))
-    attempt = Attempt(
-        draw.choice(("claude", "bedrock")), "m", "ok", usage=usage, cost_nanousd=cost, first_content_ms=first
-    )
-    plan = Plan(
-        Arm(draw.choice(("m-1", "m-2")), draw.choice((None, "high"))),
-        "claude",
-        draw.choice((None, "default", "odd\0tier")),
-    )
-    key = draw.choice(("", "k1", "k2", "k3"))
-    return Outcome(
-        id=RequestId(f"{n:032x}"),
-        at_ms=draw.randrange(5 * HOUR_MS),
-        purpose=draw.choice(("live", "live", "task", "eval")),
-        surface="messages",
-        endpoint=draw.choice(("messages", "messages", "count_tokens")),
-        requested_model="m",
-        session="s",
-        result=draw.choice(("ok", "truncated", "error", "cancelled")),
-        status=200,
-        stream=first is not None,
-        plan=draw.choice((plan, plan, None)),
-        attempts=draw.choice(((attempt,), (attempt,), (attempt, attempt), ())),
-        cost_nanousd=cost,
-        key=key,
-        team=f"team of {key}" if key else "",
-        organisation="o" if key else "",
-        simulated=draw.random() < 0.2,
-        total_ms=10 ** draw.uniform(-1, 6),
-    )
-
-
-def table(database: Database, rollup: RollUp) -> list[Row]:
-    return database.read(
-        lambda view: view.rows(
-            f"SELECT {', '.join(rollup.columns)} FROM {rollup.table} ORDER BY {', '.join(rollup.keys)}"
-        )
-    )
-
-
-def summed(found: list[Row], keys: Sequence[int], first: int) -> dict[Row, list[int]]:
-    sums: dict[Row, list[int]] = defaultdict(lambda: [0] * len(SUMMED))
-    for row in found:
-        place = tuple(row[n] for n in keys)
-        sums[place] = [a + b for a, b in zip(sums[place], row[first : first + len(SUMMED)], strict=True)]
-    return dict(sums)
-
-
-RECORDS = (
-    "SELECT at_ms - at_ms % 3600000, simulated, purpose, coalesce(model, ''), organisation, team_id, key_id, "
-    f"1, attempt_count, {', '.join(SUMMED[2:])} FROM requests"
-)
-GAPS = (
-    "SELECT to_ms - to_ms % 3600000, simulated, purpose, '', organisation, team_id, key_id, "
-    f"{', '.join(SUMMED)} FROM record_gaps"
-)
-
-
-def check(database: Database) -> None:
-    """Every sum is that of the records and gaps."""
-    kept = database.read(lambda view: view.rows(RECORDS) + view.rows(GAPS))
-    assert summed(table(database, USAGE_BY_HOUR), (0, 1, 2, 3), 8) == summed(kept, (0, 1, 2, 3), 7)
-    assert summed(table(database, USAGE_BY_KEY), (0, 1, 2, 3, 4, 5, 6), 7) == summed(
-        kept, (0, 1, 2, 4, 5, 6, 3), 7
-    )
-    assert summed(table(database, USAGE_BY_TEAM), (0, 1, 2, 3, 4, 5), 6) == summed(
-        kept, (0, 1, 2, 4, 5, 3), 7
-    )
-    spent: Counter[Row] = Counter()
-    for row in kept:
-        if row[6] and row[2] in BILLED:
-            spent[(row[6], row[1])] += row[9]
-    assert {row[:2]: row[2] for row in table(database, KEY_SPEND)} == +spent
-    timed = database.read(
-        lambda view: view.row(
-            "SELECT count(*), count(first_content_ms) FROM requests "
-            "WHERE result IN ('ok', 'truncated') AND endpoint <> 'count_tokens'"
-        )
-    )
-    assert timed is not None
-    for rollup in (LATENCY_BY_HOUR, LATENCY_BY_MODEL):
-        slots = [row[len(rollup.keys) :] for row in table(database, rollup)]
-        assert sum(map(sum, slots)) == timed[0] + timed[1]
 
 
 def engine_at(url: str) -> tuple[RecordEngine, Readers | PostgresDatabase]:
@@ -452,119 +359,3 @@ def test_two_stores_add_to_the_same_sums_at_once(
     assert [store.close(60) for store in stores] == [0, 0]
     assert problems == []
     check(database_at(url))
-
-
-@pytest.fixture
-def server() -> Any:
-    """A server of our own, to be stopped."""
-    if not available():
-        pytest.skip("PostgreSQL is not installed here (apt-get install postgresql)")
-    with running(durable=True) as started:
-        yield started
-
-
-@pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_postgres_stopped_under_load_loses_nothing_and_is_told_once(
-    server: PostgresServer,
-    open_at: OpenStore,
-    database_at: OpenDatabase,
-    make_outcome: MakeOutcome,
-    problems: list[str],
-    eventually: Eventually,
-    mode: str,
-) -> None:
-    url = server.new_database()
-    store = open_at(url, batch_ms=1, batch_max=20)
-    put = 0
-
-    def put_some(count: int) -> None:
-        nonlocal put
-        for seed in range(put, put + count):
-            store.put(make_outcome(seed, key=f"k{seed % 3}", cost_nanousd=seed))
-        put += count
-
-    put_some(500)
-    eventually(lambda: store.status().written >= 100)
-    loader = threading.Thread(target=put_some, args=(3000,))
-    loader.start()
-    server.stop(mode)
-    loader.join()
-    put_some(1)
-    eventually(lambda: not store.status().writable)
-    assert store.find(make_outcome(put - 1).id) is not None  # from memory
-    server.start()
-    eventually(lambda: store.status().queued == 0 and store.status().problem is None)
-    assert "the server cannot be reached" in problems[0]
-    assert "writes again and has caught up; nothing is lost" in problems[1]
-    assert len(problems) == 2
-    put_some(10)
-    assert store.close(10) == 0
-    database = database_at(url)
-    check(database)
-    kept = open_at(url).totals(0).requests
-    assert kept == put  # "immediate" is a crash of the server
-
-
-def test_a_connection_that_died_between_commits_is_replaced_without_a_word(
-    postgres_url: str,
-    open_at: OpenStore,
-    make_outcome: MakeOutcome,
-    problems: list[str],
-    eventually: Eventually,
-) -> None:
-    store = open_at(postgres_url)
-    store.put(make_outcome(1))
-    eventually(lambda: store.status().written == 1)
-    end_all_others(postgres_url)
-    store.put(make_outcome(2))
-    eventually(lambda: store.status().written == 2)
-    assert store.find(make_outcome(2).id) is not None
-    assert store.totals(0).requests == 2
-    assert problems == []
-
-
-def end_all_others(url: str) -> None:
-    with psycopg.connect(url, autocommit=True) as other:
-        other.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-
-
-def test_connections_ended_by_the_server_at_any_moment_lose_nothing(
-    postgres_url: str, open_at: OpenStore, database_at: OpenDatabase, make_outcome: MakeOutcome
-) -> None:
-    store = open_at(postgres_url, batch_ms=1, batch_max=10)
-    for seed in range(2000):
-        store.put(make_outcome(seed, key=f"k{seed % 3}"))
-        if seed % 100 == 0:
-            end_all_others(postgres_url)
-    assert store.close(60) == 0
-    check(database_at(postgres_url))
-    assert open_at(postgres_url).totals(0).requests == 2000
-
-
-def test_a_database_that_is_read_only_is_named_and_waited_for(
-    postgres_url: str,
-    open_at: OpenStore,
-    make_outcome: MakeOutcome,
-    problems: list[str],
-    eventually: Eventually,
-) -> None:
-    store = open_at(postgres_url)
-
-    def read_only(so: str) -> None:
-        with psycopg.connect(postgres_url, autocommit=True) as other:
-            name = other.info.dbname
-            other.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {so}".encode())
-        end_all_others(postgres_url)
-
-    read_only("on")
-    store.put(make_outcome(1))
-    eventually(lambda: not store.status().writable)
-    assert "read-only transaction" in problems[0]
-    with psycopg.connect(postgres_url, autocommit=True) as other:
-        other.execute("SET default_transaction_read_only = off")
-        other.execute(f"ALTER DATABASE {other.info.dbname} RESET default_transaction_read_only".encode())
-    eventually(lambda: store.status().written == 1)
-    assert problems[1].endswith("nothing is lost")

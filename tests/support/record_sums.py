@@ -1,0 +1,110 @@
+"""Any kind of record, and whether a store's sums are those of its records."""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from trimtab.catalogue import Arm
+from trimtab.messages import Usage
+from trimtab.records import Attempt, Outcome, Plan, RequestId
+from trimtab.store import Database, Row
+from trimtab.store.rollups import (
+    BILLED,
+    KEY_SPEND,
+    LATENCY_BY_HOUR,
+    LATENCY_BY_MODEL,
+    USAGE_BY_HOUR,
+    USAGE_BY_KEY,
+    USAGE_BY_TEAM,
+    RollUp,
+)
+from trimtab.store.rows import HOUR_MS, SUMMED
+
+
+def outcome(n: int, draw: random.Random) -> Outcome:
+    """A record of any kind."""
+    cost = draw.choice((0, 1, draw.randrange(10**9), 2**53))
+    usage = Usage(input_tokens=draw.randrange(10**6), output_tokens=draw.randrange(10**4))
+    first = draw.choice((None, 0.2, 10 ** draw.uniform(0, 5)))
+    attempt = Attempt(
+        draw.choice(("claude", "bedrock")), "m", "ok", usage=usage, cost_nanousd=cost, first_content_ms=first
+    )
+    plan = Plan(
+        Arm(draw.choice(("m-1", "m-2")), draw.choice((None, "high"))),
+        "claude",
+        draw.choice((None, "default", "odd\0tier")),
+    )
+    key = draw.choice(("", "k1", "k2", "k3"))
+    return Outcome(
+        id=RequestId(f"{n:032x}"),
+        at_ms=draw.randrange(5 * HOUR_MS),
+        purpose=draw.choice(("live", "live", "task", "eval")),
+        surface="messages",
+        endpoint=draw.choice(("messages", "messages", "count_tokens")),
+        requested_model="m",
+        session="s",
+        result=draw.choice(("ok", "truncated", "error", "cancelled")),
+        status=200,
+        stream=first is not None,
+        plan=draw.choice((plan, plan, None)),
+        attempts=draw.choice(((attempt,), (attempt,), (attempt, attempt), ())),
+        cost_nanousd=cost,
+        key=key,
+        team=f"team of {key}" if key else "",
+        organisation="o" if key else "",
+        simulated=draw.random() < 0.2,
+        total_ms=10 ** draw.uniform(-1, 6),
+    )
+
+
+def table(database: Database, rollup: RollUp) -> list[Row]:
+    return database.read(
+        lambda view: view.rows(
+            f"SELECT {', '.join(rollup.columns)} FROM {rollup.table} ORDER BY {', '.join(rollup.keys)}"
+        )
+    )
+
+
+def summed(found: list[Row], keys: Sequence[int], first: int) -> dict[Row, list[int]]:
+    sums: dict[Row, list[int]] = defaultdict(lambda: [0] * len(SUMMED))
+    for row in found:
+        place = tuple(row[n] for n in keys)
+        sums[place] = [a + b for a, b in zip(sums[place], row[first : first + len(SUMMED)], strict=True)]
+    return dict(sums)
+
+
+RECORDS = (
+    "SELECT at_ms - at_ms % 3600000, simulated, purpose, coalesce(model, ''), organisation, team_id, key_id, "
+    f"1, attempt_count, {', '.join(SUMMED[2:])} FROM requests"
+)
+GAPS = (
+    "SELECT to_ms - to_ms % 3600000, simulated, purpose, '', organisation, team_id, key_id, "
+    f"{', '.join(SUMMED)} FROM record_gaps"
+)
+
+
+def check(database: Database) -> None:
+    """Every sum is that of the records and gaps."""
+    kept = database.read(lambda view: view.rows(RECORDS) + view.rows(GAPS))
+    assert summed(table(database, USAGE_BY_HOUR), (0, 1, 2, 3), 8) == summed(kept, (0, 1, 2, 3), 7)
+    assert summed(table(database, USAGE_BY_KEY), (0, 1, 2, 3, 4, 5, 6), 7) == summed(
+        kept, (0, 1, 2, 4, 5, 6, 3), 7
+    )
+    assert summed(table(database, USAGE_BY_TEAM), (0, 1, 2, 3, 4, 5), 6) == summed(
+        kept, (0, 1, 2, 4, 5, 3), 7
+    )
+    spent: Counter[Row] = Counter()
+    for row in kept:
+        if row[6] and row[2] in BILLED:
+            spent[(row[6], row[1])] += row[9]
+    assert {row[:2]: row[2] for row in table(database, KEY_SPEND)} == +spent
+    timed = database.read(
+        lambda view: view.row(
+            "SELECT count(*), count(first_content_ms) FROM requests "
+            "WHERE result IN ('ok', 'truncated') AND endpoint <> 'count_tokens'"
+        )
+    )
+    assert timed is not None
+    for rollup in (LATENCY_BY_HOUR, LATENCY_BY_MODEL):
+        slots = [row[len(rollup.keys) :] for row in table(database, rollup)]
+        assert sum(map(sum, slots)) == timed[0] + timed[1]
