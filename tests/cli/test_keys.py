@@ -1,0 +1,199 @@
+"""`trimtab keys` as people use it: what it prints, what it stores, what it says of mistakes."""
+
+import json
+import os
+import pwd
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from trimtab.cli.keys import _moment, _nanousd, command
+from trimtab.errors import ConfigError, TrimtabError
+from trimtab.identity.secret import check_form
+
+HAIKU = "claude-haiku-4-5-20251001"
+
+
+class Shell:
+    """A folder in which the command is run."""
+
+    def __init__(self, store: str) -> None:
+        Path("trimtab.toml").write_text(
+            f'version = 1\n[store]\nurl = "{store}"\n'
+            '[platforms.claude]\nkind = "anthropic"\napi_key = "env:NOT_SET_IN_THIS_SHELL"\n'
+        )
+
+    def run(self, *words: str, status: int = 0) -> str:
+        """What it prints on standard output."""
+        result = CliRunner().invoke(command, words)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == status, result.output
+        self.told = result.stderr
+        return result.stdout
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.run(*words, "--json"))
+
+    def refused(self, *words: str) -> str:
+        """The one line that a mistake gets."""
+        with pytest.raises(TrimtabError) as raised:
+            self.run(*words)
+        assert "\n" not in str(raised.value)
+        return str(raised.value)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shell(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    url = "sqlite:///t.db"
+    if request.param == "postgresql":
+        monkeypatch.setenv("STORE_URL", request.getfixturevalue("postgres_url"))
+        url = "env:STORE_URL"
+    return Shell(url)
+
+
+def test_a_key_is_made_shown_limited_rotated_and_revoked_without_any_server_or_platform_key(
+    shell: Shell,
+) -> None:
+    said = shell.run(
+        "add", "ci", "--org", "acme", "--team", "red", "--user", "ann", "--expires", "30d",
+        "--models", "claude-haiku-4-5, claude-opus-4-7", "--tiers", "fast", "--platforms", "claude",
+        "--default-tier", "fast", "--label", "cost-centre=42", "--label", "note=a=b",
+        "--rpm", "60", "--concurrency", "10", "--usd", "25.50",
+    )  # fmt: skip
+    (secret,) = (line.strip() for line in said.splitlines() if line.startswith("  tt-"))
+    check_form(secret)
+    assert f"ANTHROPIC_BASE_URL=http://127.0.0.1:8787 ANTHROPIC_API_KEY={secret}" in said
+    key = shell.json("show", "ci")
+    assert (key["organisation"], key["team"], key["user"], key["state"]) == ("acme", "red", "ann", "active")
+    assert (key["models"], key["tiers"], key["default_tier"]) == (
+        [HAIKU, "claude-opus-4-7"],
+        ["fast"],
+        "fast",
+    )
+    assert (key["platforms"], key["labels"]) == (["claude"], {"cost-centre": "42", "note": "a=b"})
+    assert key["limits"] == {"concurrency": 10, "requests_per_minute": 60, "total_nanousd": 25_500_000_000}
+    days = (key["expires_ms"] - time.time() * 1000) / 86_400_000
+    assert 29.9 < days <= 30
+
+    for shown in (shell.run("list"), shell.run("show", key["id"])):
+        assert secret[9:] not in shown
+        for words in (
+            key["id"],
+            "acme / red / ann",
+            secret[:9] + "...",
+            "10 at a time, 60 a minute, $25.5 in all",
+        ):
+            assert words in shown
+
+    assert shell.run("limits", "ci", "--rpm", "5") == f"{key['id']} (ci): 5 a minute\n"
+    assert shell.run("limits", "ci", "--none") == f"{key['id']} (ci): no limits\n"
+    new = shell.run("rotate", "ci", "--grace", "2h", "-q").strip()
+    check_form(new)
+    ends = [one["ends_ms"] for one in shell.json("show", "ci")["secrets"]]
+    assert ends[1] is None
+    assert abs(ends[0] - time.time() * 1000 - 7_200_000) < 60_000
+    assert "was revoked at 20" in shell.run("revoke", "ci")
+    assert shell.run("list").startswith("No keys in ")
+    assert [one["state"] for one in shell.json("list", "--all")] == ["revoked"]
+
+    trail = shell.run("audit")
+    actor = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+    assert [line.split()[4] for line in trail.splitlines() if actor in line] == [
+        "keys.revoke", "keys.rotate", "keys.limits", "keys.limits", "keys.add",
+        "users.add", "teams.add", "organisations.add",
+    ]  # fmt: skip
+    assert [entry["n"] for entry in shell.json("audit", "--key", key["id"], "-n", "2")] == [8, 7]
+    assert shell.run("audit", "--verify").startswith("the audit trail is whole: 8 rows, the last hash is ")
+
+
+def test_quiet_prints_the_secret_and_nothing_else_and_json_has_it_once(shell: Shell) -> None:
+    secret = shell.run("add", "a", "--quiet")
+    check_form(secret.removesuffix("\n"))
+    made = shell.json("add", "b")
+    check_form(made["secret"])
+    assert made["secret"] not in shell.run("list", "--json")
+
+
+def test_a_restriction_that_does_not_restrict_is_pointed_out(shell: Shell) -> None:
+    shell.run("add", "a", "--tiers", "fast")
+    assert "may also name any model directly" in shell.told
+    shell.run("add", "b", "--tiers", "fast", "--models", "claude-haiku-4-5")
+    assert shell.told == ""
+
+
+def test_an_empty_list_permits_nothing(shell: Shell) -> None:
+    shell.run("add", "metrics", "--models", "", "--platforms", "")
+    key = shell.json("show", "metrics")
+    assert (key["models"], key["platforms"]) == ([], [])
+    assert "models none; platforms none" in shell.run("show", "metrics")
+
+
+def test_keys_of_one_organisation_are_listed(shell: Shell) -> None:
+    for organisation in ("acme", "other"):
+        shell.run("add", "ci", "--org", organisation)
+    assert [key["organisation"] for key in shell.json("list", "--org", "acme")] == ["acme"]
+    assert "several keys have this name; say which by its id" in shell.refused("revoke", "ci")
+
+
+def test_a_broken_trail_is_an_error_that_scripts_see(shell: Shell) -> None:
+    shell.run("add", "ci")
+    if "sqlite" not in Path("trimtab.toml").read_text():
+        pytest.skip("the trail itself is tested on both engines elsewhere")
+    import apsw
+
+    connection = apsw.Connection("t.db")
+    connection.execute("UPDATE audit SET actor = 'cli:nobody' WHERE n = 1")
+    connection.close()
+    shell.run("audit", "--verify", status=1)
+    assert "THE AUDIT TRAIL IS BROKEN: row 1 is not what was written" in shell.told
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--usd", "x"], "--usd: 'x': must be an amount of dollars above 0"),
+        (["--usd", "0"], "--usd: '0': must be"),
+        (["--usd", "nan"], "--usd: 'nan': must be"),
+        (["--usd", "1e-10"], "--usd: '1e-10': must be"),
+        (["--expires", "soon"], "--expires: 'soon': must be a number and a unit: 90m, 12h, 30d or 4w"),
+        (["--expires", "2027-13-01"], "--expires: '2027-13-01': must be a date such as 2027-01-31"),
+        (["--expires", "2020-01-01"], "must be Unix milliseconds in the future"),
+        (["--label", "x"], "--label: 'x': must be key=value"),
+        (["--models", "claude-opus-4-77"], "did you mean 'claude-opus-4-7'?"),
+        (["--models", "trimtab/fast"], "is a tier, not a model"),
+        (["--tiers", "fsat"], "did you mean 'fast'?"),
+        (["--platforms", "cluade"], "did you mean 'claude'?"),
+        (["--rpm", "0"], "limits.requests_per_minute: 0: must be 1 to"),
+    ],
+)
+def test_each_mistake_is_one_line_with_a_remedy(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shell = Shell("sqlite:///t.db")
+    assert message in shell.refused("add", "x", *words)
+    assert shell.json("list", "--all") == []
+
+
+def test_limits_need_to_be_named(shell: Shell) -> None:
+    shell.run("add", "x")
+    assert "or --none" in shell.refused("limits", "x")
+    assert "or --none" in shell.refused("limits", "x", "--none", "--rpm", "5")
+
+
+def test_a_date_is_the_last_day_on_which_a_key_works() -> None:
+    assert _moment("2027-01-31", "--expires") == 1_801_440_000_000  # 2027-02-01T00:00Z
+
+
+def test_dollars_are_exact() -> None:
+    assert _nanousd("0.1") == 100_000_000
+    assert _nanousd("$25") == 25_000_000_000
+    assert _nanousd("0.000000001") == 1
+    with pytest.raises(ConfigError):
+        _nanousd("0.0000000001")
