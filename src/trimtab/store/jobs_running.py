@@ -188,10 +188,8 @@ class JobExchange:
                     (held.job, entry.name),
                 )
             taken.append(answer)
-        if plain:
-            transaction.change_many(_RESULT, plain)
-        if ended:
-            transaction.change_many(_ENDED, ended)
+        _change_all(transaction, _RESULT, plain)
+        _change_all(transaction, _ENDED, ended)
         return taken
 
 
@@ -207,6 +205,13 @@ UPDATE jobs SET state = ?, result = ?, error = ?, attempts = ?, run_at_ms = coal
 due_ms = CASE WHEN ? = 0 THEN NULL ELSE coalesce(?, run_at_ms) END, finished_ms = ?, updated_ms = ?, worker = NULL,
 wanted = NULL WHERE id = ?
 """
+
+
+def _change_all(transaction: Transaction, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    if len(rows) == 1:  # for many, PostgreSQL's driver sets up a pipeline, 0.1 ms of its 0.5
+        transaction.change(sql, rows[0])
+    elif rows:
+        transaction.change_many(sql, rows)
 
 
 def _result_row(entry: Recorded, now: int) -> tuple[Any, ...]:
