@@ -13,6 +13,7 @@ import pytest
 from postgres_server import PostgresServer, available, running
 from record_sums import check
 
+from trimtab.errors import StoreError
 from trimtab.records import Outcome
 from trimtab.store import Database
 from trimtab.store.record_store import RecordStore
@@ -175,3 +176,12 @@ def test_a_database_that_is_read_only_is_named_and_waited_for(
         other.execute(f"ALTER DATABASE {other.info.dbname} RESET default_transaction_read_only".encode())
     eventually(lambda: store.status().written == 1)
     assert problems[1].endswith("nothing is lost")
+
+
+def test_a_database_that_cannot_hold_every_text_is_refused(postgres_url: str, open_at: OpenStore) -> None:
+    name = f"latin_{postgres_url.partition('@/')[2].partition('?')[0]}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0".encode())
+    url = postgres_url.replace(postgres_url.partition("@/")[2].partition("?")[0], name)
+    with pytest.raises(StoreError, match=r"^store .*: the database's encoding is LATIN1, .* ENCODING 'UTF8'"):
+        open_at(url)

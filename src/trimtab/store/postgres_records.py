@@ -180,6 +180,12 @@ class PostgresRecords:
     def _connect(self) -> "psycopg.Connection[Any]":
         connection = connect(self._url)
         try:
+            encoding = connection.info.parameter_status("server_encoding")
+            if encoding != "UTF8":
+                raise StoreError(
+                    f"the database's encoding is {encoding}, which cannot hold every text; create it with "
+                    "ENCODING 'UTF8' TEMPLATE template0"
+                )
             migrate(connection, self._clock_ms)
             connection.execute(_SESSION)
         except Exception as problem:
