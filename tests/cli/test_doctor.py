@@ -190,3 +190,32 @@ def test_long_work_says_how_far_it_is(tmp_path: Path) -> None:
     )
     assert done.returncode == 0
     assert re.search(r"^trimtab: adding up organisations: 20,000 rows \([\d,]+ rows/s\)$", done.stderr, re.M)
+
+
+def test_the_commands_on_the_page_about_upgrading_work(tmp_path: Path, postgres_url: str) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "upgrading.md").read_text()
+    commands = re.findall(r"```sh\n(.*?)```", page, re.S)
+    configuration = re.search(r"```toml\n# postgres\.toml\n(.*?)```", page, re.S)
+    assert len(commands) == 4
+    assert configuration
+    (tmp_path / "postgres.toml").write_text(configuration.group(1))
+    database = open_database(database_of(tmp_path), clock_ms=lambda: 0)
+    database.write(lambda t: t.change("INSERT INTO organisations VALUES ('acme', 1)"))
+    database.close()
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "trimtab").write_text(f'#!/bin/sh\nexec {sys.executable} -m trimtab "$@"\n')
+    (bin_folder / "trimtab").chmod(0o755)
+    for block in commands:
+        done = subprocess.run(
+            ["sh", "-e", "-c", block],
+            cwd=tmp_path,
+            env={"PATH": f"{bin_folder}:{os.environ['PATH']}", "DATABASE_URL": postgres_url},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert re.search(r"ok +store: env:DATABASE_URL can be written; PostgreSQL", done.stdout)
+    assert len(list((tmp_path / "backups").iterdir())) == 1
+    assert len(list(tmp_path.glob("trimtab.db.before-restore-*"))) == 1

@@ -14,11 +14,14 @@ import psycopg
 import pytest
 from frozen_rows import HOUR, ROWS, SCHEMA_2_FILE, T, rows_at
 
+import trimtab.store.backup
 import trimtab.store.postgres
+import trimtab.store.restore
 import trimtab.store.schema
 from trimtab.errors import StoreError
 from trimtab.records import Limits, Outcome
 from trimtab.store import Database, StoreSettings, TokenCounts, Totals, open_database, open_store
+from trimtab.store.backup import make_backup
 from trimtab.store.idempotency import claim as claim_once
 from trimtab.store.idempotency import finish
 from trimtab.store.jobs import JobTables
@@ -27,6 +30,7 @@ from trimtab.store.jobs_rows import JobId, NewJob
 from trimtab.store.jobs_running import JobExchange
 from trimtab.store.keys import Key, insert_key, insert_organisation, key_by_id
 from trimtab.store.limits import Trade, join, trade
+from trimtab.store.restore import restore_backup
 from trimtab.store.steps import Step, load_steps
 from trimtab.store.usage import Span, times, usage
 
@@ -227,6 +231,29 @@ def test_a_program_that_is_too_far_behind_is_told_so_and_changes_nothing(
         with pytest.raises(StoreError, match=message) as refused:
             door(settings, clock_ms=clock_ms)
         assert str(refused.value).startswith("store ")
+
+
+def test_the_way_back_is_the_backup_from_before_with_the_older_program(
+    settings: StoreSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(settings, LATEST - 1, rows_at(LATEST - 1))
+    assert make_backup(settings, tmp_path / "before", clock_ms=clock_ms).schema == LATEST - 1
+    open_database(settings, clock_ms=clock_ms).close()
+    make_backup(settings, tmp_path / "after", clock_ms=clock_ms)
+    for module in (trimtab.store.schema, trimtab.store.postgres, trimtab.store.backup, trimtab.store.restore):
+        monkeypatch.setattr(module, "load_steps", lambda engine: load_steps(engine)[:-1])
+    with pytest.raises(
+        StoreError, match=f"its schema is {LATEST} and this Trimtab knows {LATEST - 1}; restore it"
+    ):
+        restore_backup(settings, tmp_path / "after", clock_ms=clock_ms, force=True)
+    if is_sqlite(settings):
+        restore_backup(settings, tmp_path / "before", clock_ms=clock_ms, force=True)
+        assert version(settings) == LATEST - 1
+    else:
+        with pytest.raises(StoreError, match="restore with the newer Trimtab"):
+            restore_backup(settings, tmp_path / "before", clock_ms=clock_ms, force=True)
+        with pytest.raises(StoreError, match="make the backup with the newer Trimtab"):
+            make_backup(settings, tmp_path / "again", clock_ms=clock_ms)
 
 
 # --- Many at once, and killed ---
