@@ -108,9 +108,9 @@ def _open(store: StoreSettings, document: Document) -> Database:
 def _no_key(settings: Settings) -> ConfigError:
     path = settings.origin.path
     option = "" if path in (None, "trimtab.toml") else f" --config {path}"
-    listen = settings.listen
+    address = settings.listen.url.removeprefix("http://")
     return ConfigError(
         "--listen or server.listen",
-        f"'{listen.host}:{listen.port}': other machines can reach this address, so callers need keys, and the store "
+        f"{address!r}: other machines can reach this address, so callers need keys, and the store "
         f"has none that works; make one first: trimtab keys add NAME{option}",
     )

@@ -11,11 +11,12 @@ import apsw
 import msgspec
 
 from trimtab.app.assemble import open_records
+from trimtab.app.callers import Callers
 from trimtab.app.clock import unix_ms
 from trimtab.app.live import live_models, today
 from trimtab.app.settings import Settings, config_path, load_settings
 from trimtab.catalogue import lifecycle_notes
-from trimtab.errors import TrimtabError
+from trimtab.errors import ConfigError, TrimtabError
 from trimtab.gateway import bind
 from trimtab.store import open_database
 from trimtab.store.condition import Condition, condition_of
@@ -42,6 +43,7 @@ def diagnose(path: Path | None, *, network: bool) -> list[Finding]:
     findings.append(Finding("ok", "configuration", f"{source}, version {settings.document.version}"))
     findings += _catalogue(settings)
     findings += _store(settings)
+    findings += _keys(settings)
     findings.append(_address(settings))
     for name in settings.platforms:
         findings.append(_platform(settings, name, network))
@@ -117,6 +119,19 @@ def _kept(settings: Settings, found: Condition) -> str:
 def _counted(count: int, one: str, many: str) -> str:
     """`1 day`, `2 days`."""
     return f"{count:,} {one if count == 1 else many}"
+
+
+def _keys(settings: Settings) -> list[Finding]:
+    try:
+        callers = Callers(settings)
+    except ConfigError as problem:
+        return [Finding("problem", "keys", str(problem))]
+    except TrimtabError:
+        return []  # the store's trouble is told already
+    usable = callers.keys.usable()
+    callers.close()
+    who = "every caller must show one" if callers.access(settings).required else "callers may go without"
+    return [Finding("ok", "keys", f"{usable:,} that work; {who}")]
 
 
 def _address(settings: Settings) -> Finding:

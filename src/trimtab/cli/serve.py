@@ -84,6 +84,9 @@ def _ready(settings: Settings, providers: Mapping[str, Provider], listen: Listen
         f"  tiers     default={tiers.default} escalation={tiers.escalation} control={tiers.control} fast={tiers.fast}"
     )
     say(f"  records   {settings.store.url}")
+    needs_key = settings.server.require_keys or not listen.is_local
+    if needs_key:
+        say("  keys      every caller must show one; make one with: trimtab keys add NAME")
     if settings.server.workers > 1:
         say(f"  workers   {settings.server.workers}")
     say()
@@ -91,13 +94,19 @@ def _ready(settings: Settings, providers: Mapping[str, Provider], listen: Listen
     say(
         f"  curl -si {url}/v1/messages -H 'anthropic-version: 2023-06-01' -H 'content-type: application/json' \\"
     )
+    if needs_key:
+        say("    -H 'x-api-key: tt-...' \\")
     say(
         '    -d \'{"model":"trimtab/auto","max_tokens":256,"messages":[{"role":"user","content":"What is 17 * 23?"}]}\''
     )
     say(
-        f"  a program with an Anthropic SDK: start it with ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=anything"
+        f"  a program with an Anthropic SDK: start it with ANTHROPIC_BASE_URL={url} "
+        f"ANTHROPIC_API_KEY={'tt-...' if needs_key else 'anything'}"
     )
-    say(f"  what a request cost and why: curl {url}/trimtab/v1/requests/<its x-trimtab-request header>")
+    header = " -H 'x-api-key: tt-...'" if needs_key else ""
+    say(
+        f"  what a request cost and why: curl{header} {url}/trimtab/v1/requests/<its x-trimtab-request header>"
+    )
     if all(provider.simulated for provider in providers.values()):
         say("  real answers: stop this, set ANTHROPIC_API_KEY to your key and start again")
     notify(READY, os.environ)

@@ -346,7 +346,14 @@ class Gateway:
         if draining:
             body["reason"] = "draining"
         body["degraded"] = [part for part, problem in conditions.items() if problem]
-        body.update({part: problem or "ok" for part, problem in conditions.items()})
+        # Asked without a key, and a problem may name hosts and files: who is not on this machine hears less.
+        told = http.around.access.local
+        body.update(
+            {
+                part: (problem if told else "in trouble") if problem else "ok"
+                for part, problem in conditions.items()
+            }
+        )
         body["config"] = http.around.config_version
         await http.reply(503 if draining else 200, msgspec.json.encode(body))
 

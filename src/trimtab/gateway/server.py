@@ -52,7 +52,8 @@ def bind(listen: Listen, where: str, remedy: str, *, patience_s: float = 0.0) ->
 
 def _listening(listen: Listen) -> socket.socket:
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    bound = socket.create_server((listen.host, listen.port), family=family, backlog=2048)
+    both = listen.host == "::" and socket.has_dualstack_ipv6()  # all addresses there are, of both kinds
+    bound = socket.create_server((listen.host, listen.port), family=family, backlog=2048, dualstack_ipv6=both)
     bound.setblocking(False)
     return bound
 
