@@ -81,12 +81,13 @@ class Site:
     workers: int
     store_options: str = ""
     port: int = 0
+    journals: Path | None = None
     process: subprocess.Popen[bytes] = field(init=False)
     log: Path = field(init=False)
     logs: list[Path] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.journals = self.folder / "journal"
+        self.journals = self.journals or self.folder / "journal"
         self.config = self.folder / "trimtab.toml"
         self.config.write_text(
             f'version = 1\n[store]\nurl = "{self.store_url}"\njournal = "{self.journals}"\n{self.store_options}'
@@ -100,7 +101,8 @@ class Site:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "KEY": "sk-1"}
+        kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+        return {**kept, "HOME": str(self.folder), "KEY": "sk-1"}
 
     def key(self, name: str, *options: str) -> "Key":
         """A new key, made as an operator does."""
@@ -115,16 +117,6 @@ class Site:
         assert done.returncode == 0, done.stdout + done.stderr
         made = json.loads(done.stdout)
         return Key(name, made["id"], made["secret"])
-
-    def revoke(self, key: "Key") -> None:
-        """End a key, as an operator does."""
-        subprocess.run(
-            [*TRIMTAB, "keys", "revoke", key.id, "--config", str(self.config)],
-            env=self.environment,
-            cwd=self.folder,
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
 
     def launch(self) -> None:
         """Start it, and do not wait until it serves."""
@@ -174,6 +166,8 @@ class Site:
 
     def destroy(self) -> None:
         """End whatever still runs."""
+        if not self.logs:
+            return
         for pid in [*self.children(), *self.strays()]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from drive import Books, Event, Key, Platform, Site, books, settled
+from drive import Books, Event, Key, Platform, Site, books, eventually, settled
 from findings import Findings
 from load import Caller, Load
 
@@ -84,13 +84,12 @@ def _callers(keys: dict[str, Key], dice: random.Random) -> list[Caller]:
 def _kill(site: Site, dice: random.Random) -> tuple[float, str]:
     """Kill one process; the moment and which kind it was."""
     _revive(site)
-    strays = [pid for pid in site.strays() if pid not in site.children()]
-    whole = site.workers == 1 or dice.random() < 0.25
-    if not whole and (targets := site.children() + strays):
-        victim = dice.choice(targets)
-        kind = "orphans" if victim in strays else "workers"
-    else:
+    if site.workers == 1 or dice.random() < 0.25:
         victim, kind = site.process.pid, "supervisors" if site.workers > 1 else "servers"
+    else:
+        workers: list[int] = eventually(lambda: _revive(site) or site.strays())
+        victim = dice.choice(workers)
+        kind = "workers" if victim in site.children() else "orphans"
     moment = time.monotonic()
     try:
         os.kill(victim, signal.SIGKILL)

@@ -76,7 +76,7 @@ def _run(
     hold_s: float,
     limit: tuple[str, str],
     *,
-    took_ms: int = 250,
+    took_ms: int = 1000,
     cut: bool = False,
     name: str = "ten",
 ) -> tuple[Site, list[Event], Load, Key]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import uvloop
 from drive import Key
 
-ANSWER_S = 60.0
+ANSWER_S = 120.0
 _numbers = itertools.count(1)
 
 
