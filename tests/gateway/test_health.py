@@ -30,7 +30,8 @@ def test_a_well_server_is_ready_and_nothing_is_degraded(tmp_path: Path) -> None:
             status, _, body = await s.get("/readyz")
             said = json.loads(body)
             assert status == 200
-            assert said == {"status": "ready", "degraded": [], "store": "ok", "config": said["config"]}
+            parts = dict.fromkeys(("store", "journal", "limits"), "ok")
+            assert said == {"status": "ready", "degraded": [], **parts, "config": said["config"]}
             assert value(s, "trimtab_store_writable") == "1.0"
             assert json.loads((await s.get("/healthz"))[2]) == {"status": "alive"}
 
@@ -46,14 +47,14 @@ def test_while_the_store_cannot_be_written_the_server_stays_ready_and_says_so(tm
                 assert (await s.post(ASK))[0] == 200
                 said = await until_store(s, ok=False)
                 assert said["status"] == "ready"
-                assert said["degraded"] == ["store"]
+                assert "store" in said["degraded"]  # type: ignore[operator]
                 assert value(s, "trimtab_store_writable") == "0.0"
                 assert (await s.post(ASK))[0] == 200, "requests are answered meanwhile"
                 assert (await s.get("/healthz"))[0] == 200
             finally:
                 holder.execute("ROLLBACK")
                 holder.close()
-            assert (await until_store(s, ok=True))["degraded"] == []
+            assert "store" not in (await until_store(s, ok=True))["degraded"]  # type: ignore[operator]
             assert value(s, "trimtab_store_writable") == "1.0"
 
     run(work)

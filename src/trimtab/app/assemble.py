@@ -239,7 +239,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         passthrough=next(iter(providers.values())),
         exposition=parts.exposition,
         find_record=parts.store.find,
-        conditions=lambda: {"store": parts.store.status().problem},
+        conditions=parts.ground.conditions,
         new_id=parts.new_id,
         clock_ms=unix_ms,
         monotonic=time.monotonic,
@@ -288,6 +288,7 @@ def _watch(metrics: Metrics, ground: Ground, callers: Callers, state: ServingSta
     metrics.watch(names.KEYS_REFUSED, lambda: callers.keys.refused)
     metrics.watch(names.STORE_WRITABLE, lambda: store.status().writable)
     metrics.watch(names.RECORDS_QUEUED, lambda: store.status().queued)
+    metrics.watch(names.RECORDS_SPILLED, lambda: store.status().spilled)
     metrics.watch(names.RECORDS_WRITTEN, lambda: store.status().written)
     metrics.watch(names.RECORDS_DROPPED, lambda: store.status().dropped)
     metrics.watch(names.RECORDS_DELETED, lambda: ground.retention.deleted)

@@ -69,6 +69,14 @@ class Ground:
         self._dealer = Dealer(self._trader, time.monotonic)
         self.ledger = Ledger(self._dealer, time.monotonic)
 
+    def conditions(self) -> dict[str, str | None]:
+        """Each part that can be in trouble while requests are still answered, with its trouble or `None`."""
+        return {
+            "store": self.store.status().problem,
+            "journal": self.journal.problem,
+            "limits": self._dealer.problem,
+        }
+
     async def start(self, once: Once) -> None:
         """Begin to lease limits and to share calls in flight. Raises `StoreError`."""
         await self._dealer.start()

@@ -67,7 +67,8 @@ class Dealer:
         self._task: asyncio.Task[None] | None = None
         self._seen_at = 0.0
         self._away_until = 0.0
-        self._away = False
+        self.problem: str | None = None
+        """Why limits cannot be asked for, while that is so."""
 
     async def start(self) -> None:
         """Make the process known and begin. Raises `StoreError`."""
@@ -178,8 +179,8 @@ class Dealer:
             by_key[trade.key].add(trade, slice_, now, none_until)
             by_key[trade.key].unsure = False
         self._seen_at = now
-        if self._away:
-            self._away = False
+        if self.problem is not None:
+            self.problem = None
             _log.warning("limits can be asked for again")
         for waiter in waiting:
             if not waiter.answered.done():
@@ -202,12 +203,12 @@ class Dealer:
 
     def _failed(self, problem: Exception, waiting: Sequence[_Waiter]) -> None:
         self._away_until = self._monotonic() + AWAY_PAUSE_S
-        if not self._away:
-            self._away = True
+        if self.problem is None:
             _log.warning(
                 "limits cannot be asked for: %s; keys with limits go on until their slices are used up",
                 problem,
             )
+        self.problem = str(problem)
         for waiter in waiting:
             if not waiter.answered.done():
                 waiter.answered.set_exception(StoreError(str(problem)))

@@ -100,6 +100,9 @@ STORE_WRITABLE: Final = Instrument(
     "trimtab_store_writable", "gauge", "1 while the last try to write records succeeded, else 0."
 )
 RECORDS_QUEUED: Final = Instrument("trimtab_records_queued", "gauge", "Records waiting to be written.")
+RECORDS_SPILLED: Final = Instrument(
+    "trimtab_records_spilled", "gauge", "Records that found no room in memory and wait in the journal."
+)
 RECORDS_WRITTEN: Final = Instrument("trimtab_records_written", "counter", "Records written.")
 RECORDS_DROPPED: Final = Instrument(
     "trimtab_records_dropped", "counter", "Records folded into gaps; their money is kept."
@@ -163,6 +166,7 @@ METRICS: Final[tuple[Instrument, ...]] = (
     INVALID_STREAMS,
     STORE_WRITABLE,
     RECORDS_QUEUED,
+    RECORDS_SPILLED,
     RECORDS_WRITTEN,
     RECORDS_DROPPED,
     RECORDS_DELETED,
