@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,23 @@ def test_limits_need_to_be_named(shell: Shell) -> None:
     shell.run("add", "x")
     assert "or --none" in shell.refused("limits", "x")
     assert "or --none" in shell.refused("limits", "x", "--none", "--rpm", "5")
+
+
+def test_every_command_of_the_documentation_works_in_its_order(shell: Shell) -> None:
+    page = (Path(__file__).resolve().parent.parent.parent / "docs" / "keys.md").read_text()
+    commands = [shlex.split(line)[3:] for line in page.splitlines() if line.startswith("$ trimtab keys ")]
+    assert [words[0] for words in commands] == [
+        "add",
+        "list",
+        "show",
+        "limits",
+        "rotate",
+        "revoke",
+        "audit",
+        "audit",
+    ]
+    for words in commands:
+        assert shell.run(*words)
 
 
 def test_a_date_is_the_last_day_on_which_a_key_works() -> None:

@@ -194,3 +194,27 @@ def ask_quietly(server: Any, secret: str) -> int:
     status = connection.getresponse().status
     connection.close()
     return status
+
+
+def test_the_documented_calls_over_http_work_in_their_order(open_to_all: Any) -> None:
+    admin = keys(open_to_all.config, "add", "boss", "--admin", "-q")
+    page = (ROOT / "docs" / "keys.md").read_text()
+    calls = [line for line in page.splitlines() if line.startswith("curl -s ")]
+    answers = []
+    for call in calls:
+        done = subprocess.run(
+            ["bash", "-c", f"{call} --fail"],
+            env={"PATH": os.environ["PATH"], "TRIMTAB": open_to_all.url, "ADMIN_KEY": admin},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        answers.append(json.loads(done.stdout))
+    made, listed, shown, limited, rotated, revoked, trail = answers
+    assert made["secret"] != rotated["secret"]
+    assert made["id"] in [key["id"] for key in listed["data"]]
+    assert shown["limits"] == {"concurrency": 4, "total_nanousd": 5_000_000_000}
+    assert limited["limits"] == {"requests_per_minute": 60}
+    assert revoked["state"] == "revoked"
+    assert [entry["action"] for entry in trail["data"]][:3] == ["keys.revoke", "keys.rotate", "keys.limits"]
