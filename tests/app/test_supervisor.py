@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from trimtab.app import Settings, load_settings
+from trimtab.app.assemble import open_records
 from trimtab.app.process import run_loop
 from trimtab.app.settings import Held
 from trimtab.app.supervisor import Ending, Supervisor
@@ -28,6 +29,7 @@ class Site:
             '[platforms.sim]\nkind = "simulator"\nlatency_scale = 0.0\n'
         )
         self.settings: Settings = load_settings(file, listen="127.0.0.1:0")
+        open_records(self.settings, None).close(timeout_s=5)  # as `serve` does before it starts workers
         self.bound = socket.create_server(("127.0.0.1", 0))
         self.bound.setblocking(False)
         self.lines: list[str] = []
@@ -42,6 +44,16 @@ class Site:
             "on_worker_death": self.on_death,
         }
         return Supervisor(settings or self.settings, self.bound, **{**given, **others})
+
+    async def begin(self, supervisor: Supervisor) -> asyncio.Task[Ending]:
+        """Run it until its workers serve."""
+        running = asyncio.create_task(supervisor.run())
+        ready = asyncio.create_task(self.ready.wait())
+        await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            ready.cancel()
+            await running
+        return running
 
     def on_death(self, pid: int) -> None:
         self.deaths.append(pid)
@@ -97,8 +109,7 @@ def test_each_death_is_told_by_its_process_id_and_a_clean_end_is_none(tmp_path: 
 
     async def work() -> None:
         supervisor = site.supervisor()
-        running = asyncio.create_task(supervisor.run())
-        await site.ready.wait()
+        running = await site.begin(supervisor)
         victim = pids()[0]
         os.kill(victim, signal.SIGKILL)
         await eventually(lambda: site.deaths == [victim])
@@ -119,8 +130,7 @@ def test_a_hook_that_fails_is_logged_and_harms_nobody(
             raise RuntimeError("the store is away")
 
         supervisor = site.supervisor(on_worker_death=hook)
-        running = asyncio.create_task(supervisor.run())
-        await site.ready.wait()
+        running = await site.begin(supervisor)
         for pid in pids():
             os.kill(pid, signal.SIGKILL)
         await eventually(lambda: len(site.lines) >= 2)
