@@ -76,23 +76,29 @@ class Site:
     """One server, which may be started again on the same address and store."""
 
     folder: Path
-    platform: Platform
+    platform: Platform | None
+    """`None`: the simulator."""
     store_url: str
     workers: int
     store_options: str = ""
     port: int = 0
-    journals: Path | None = None
+    journals: Path = Path("journal")
+    """Under the folder."""
     process: subprocess.Popen[bytes] = field(init=False)
     log: Path = field(init=False)
     logs: list[Path] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.journals = self.journals or self.folder / "journal"
+        self.journals = self.folder / self.journals
         self.config = self.folder / "trimtab.toml"
         self.config.write_text(
             f'version = 1\n[store]\nurl = "{self.store_url}"\njournal = "{self.journals}"\n{self.store_options}'
             f"[server]\nworkers = {self.workers}\ndrain_s = 10\n"
-            f'[platforms.counted]\nkind = "anthropic"\napi_key = "env:KEY"\nbase_url = "{self.platform.url}"\n'
+            + (
+                '[platforms.sim]\nkind = "simulator"\nlatency_scale = 0.0\n'
+                if self.platform is None
+                else f'[platforms.counted]\nkind = "anthropic"\napi_key = "env:KEY"\nbase_url = "{self.platform.url}"\n'
+            )
         )
 
     @property

@@ -8,7 +8,6 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 from drive import Books, Event, Key, Platform, Site, books, eventually, settled
@@ -87,7 +86,12 @@ def _kill(site: Site, dice: random.Random) -> tuple[float, str]:
     if site.workers == 1 or dice.random() < 0.25:
         victim, kind = site.process.pid, "supervisors" if site.workers > 1 else "servers"
     else:
-        workers: list[int] = eventually(lambda: _revive(site) or site.strays())
+
+        def workers_now() -> list[int]:
+            _revive(site)
+            return site.strays()
+
+        workers: list[int] = eventually(workers_now)
         victim = dice.choice(workers)
         kind = "workers" if victim in site.children() else "orphans"
     moment = time.monotonic()
@@ -185,6 +189,3 @@ def left_nothing(findings: Findings, site: Site) -> None:
     }
     findings.none("rows of processes, leases and permits left", held)
     findings.none("journals left", site.live_journals())
-
-
-Store = Callable[[Path], str]

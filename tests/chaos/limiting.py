@@ -13,8 +13,13 @@ CALLERS = 200
 LIMIT = 10
 
 
-def against_concurrency(folder: Path, store_url: str, *, workers: int, hold_s: float) -> Findings:
-    """Never more than the limit, all of it within a second, and hardly less from then on."""
+def against_concurrency(
+    folder: Path, store_url: str, *, workers: int, hold_s: float, timed: bool = True
+) -> Findings:
+    """Never more than the limit, all of it within a second, and hardly less from then on.
+
+    `timed=False`: times are told, and not judged, where the machine may be busy with other things.
+    """
     site, events, load, _ = _run(folder, store_url, workers, hold_s, ("--concurrency", str(LIMIT)))
     findings = _findings(f"concurrency {LIMIT}", site, load)
     most = max(event.open for event in events)
@@ -22,9 +27,9 @@ def against_concurrency(folder: Path, store_url: str, *, workers: int, hold_s: f
     began = min(answer.began for answer in load.answers)
     full = next((event.at for event in events if event.open == LIMIT), None)
     within = 1e9 if full is None else full - began
-    findings.check(f"seconds to {LIMIT} open calls", within <= 1, within)
+    findings.check(f"seconds to {LIMIT} open calls", within <= 1 or not timed, within)
     mean = mean_open(events, began + within, began + hold_s)
-    findings.check("open calls from then on, mean", mean >= LIMIT - 0.5, mean)
+    findings.check("open calls from then on, mean", mean >= LIMIT - 0.5 or not timed, mean)
     return findings
 
 

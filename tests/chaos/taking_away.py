@@ -103,7 +103,7 @@ def fill(path: Path) -> None:
 
 
 def _take_away(
-    folder: Path, url: str, what: str, away: Away, away_s: float, *, journals: Path | None = None
+    folder: Path, url: str, what: str, away: Away, away_s: float, *, journals: Path = Path("journal")
 ) -> Findings:
     platform = Platform(folder)
     site = Site(folder, platform, url, 2, journals=journals)
