@@ -213,6 +213,7 @@ def test_all_jobs_end_right_whatever_happens_to_their_workers(
         froze = time.time()
         before = [(job, epoch) for job, epoch in scene.held()[frozen] if (job, epoch) in before] or before
         takeovers = [scene.takeover_s(froze, before)]
+        interrupted = len(before)
 
         gone = {frozen}
         for _ in range(2):
@@ -221,6 +222,7 @@ def test_all_jobs_end_right_whatever_happens_to_their_workers(
             scene.processes[name].kill()
             killed = time.time()
             gone.add(name)
+            interrupted += len(held)
             takeovers.append(scene.takeover_s(killed, held))
 
         place.away(FORM.outage_s)
@@ -269,6 +271,7 @@ def test_all_jobs_end_right_whatever_happens_to_their_workers(
                 assert bodies.count(step.epoch) == 1
                 if job in first_epoch and step.at_ms / 1000 > froze + TAKEOVER_S:
                     assert step.epoch > first_epoch[job], "the zombie recorded something"
+        assert twice <= interrupted + FORM.jobs, "workers that were well, and had a database, lost jobs"
         assert max(takeovers) <= TAKEOVER_S
         zombies = [
             line for line in lines if line.worker == frozen and line.what == "stopped" and line.at >= thawed

@@ -140,7 +140,11 @@ class Committer:
         return max(0.0, self._next_beat - self._monotonic())
 
     def _turn(self, requests: Sequence[_Request], claim: _Claim | None, leases: Sequence[Lease]) -> None:
-        beat = leases if self._monotonic() >= self._next_beat else ()
+        beat: Sequence[Lease] = ()
+        if self._monotonic() >= self._next_beat:
+            beat = leases
+            if not leases:
+                self._beaten()
         answers: _Answers
         try:
             # A read does not prove that the store can be written, so it is not asked while that is in doubt.
@@ -148,7 +152,6 @@ class Committer:
                 self._resolve([(claim[1], [])])
                 claim = None
             if not requests and claim is None and not beat:
-                self._beaten()
                 return
             answer, claimed = self._talk([request.entry for request in requests], beat, claim)
         except StoreError as problem:

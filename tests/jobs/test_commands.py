@@ -1,0 +1,180 @@
+"""`trimtab worker` and `trimtab jobs` as people run them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jobs_harness import Bench, Hand, expire, held
+
+from trimtab.app.working import DAY_MS, SWEEP, job_handlers
+from trimtab.jobs import JobId, JobSettings
+from trimtab.store.jobs_running import Begun, Ended
+
+
+class Shell:
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        (folder / "trimtab.toml").write_text(
+            f'version = 1\n[store]\nurl = "{url}"\n[jobs]\nlease_s = 1\nconcurrency = 4\n'
+        )
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "trimtab", *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout if status == 0 else done.stderr
+
+    def worker(self, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "trimtab", "worker", *arguments],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        self.processes.append(process)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert " works on jobs as " in line, line + process.stdout.read()
+        return process
+
+
+@pytest.fixture
+def shell(tmp_path: Path, url: str) -> Iterator[Shell]:
+    found = Shell(tmp_path, url)
+    yield found
+    for process in found.processes:
+        process.kill()
+        process.communicate()
+
+
+def test_a_job_goes_through_a_worker_and_every_command_shows_it(shell: Shell, bench: Bench) -> None:
+    assert shell.run("jobs", "list").strip().endswith("no jobs")
+    job = shell.run("jobs", "add", "jobs.sweep", "--owner", "ops", "--key", "once").strip()
+    assert shell.run("jobs", "add", "jobs.sweep", "--key", "once").strip() == job
+    worker = shell.worker()
+    deadline = time.monotonic() + 30
+    while bench.state(job) != "done":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.stdout is not None
+    output = worker.stdout.read()
+    assert worker.wait(20) == 0
+    assert "kinds     jobs.sweep" in output
+    assert "at a time 4 jobs" in output
+    assert output.endswith("stopped\n")
+    assert f"{job}" in shell.run("jobs", "list", "--state", "done", "--kind", "jobs.sweep")
+    shown = shell.run("jobs", "show", job)
+    assert '{"deleted":0}' in shown
+    (listed,) = json.loads(shell.run("jobs", "list", "--json"))
+    assert (listed["id"], listed["state"], listed["result"]) == (job, "done", {"deleted": 0})
+    assert "jobs.sweep: 17 * * * *" in shell.run("jobs", "schedules")
+    assert "paused" in shell.run("jobs", "schedules", "--pause", "jobs.sweep")
+    assert json.loads(shell.run("jobs", "schedules", "--json"))[0]["paused"] is True
+
+
+def test_people_stop_answer_retry_and_fork_jobs(shell: Shell, bench: Bench) -> None:
+    hand = Hand(bench.database)
+    a, b = bench.enqueue(), bench.enqueue()
+    assert shell.run("jobs", "pause", a, b) == f"{a} paused\n{b} paused\n"
+    assert shell.run("jobs", "resume", b) == f"{b} ready\n"
+    assert shell.run("jobs", "cancel", a) == f"{a} cancelled\n"
+    holder = held(hand.claim()[0])
+    assert shell.run("jobs", "cancel", b) == f"{b} is told to stop\n"
+    assert "running, to cancel" in shell.run("jobs", "list")
+    hand.record(holder, "first")
+    hand.say(Begun(holder, "pay", 2), Ended(holder, "failed", error="UnknownOutcome: pay"))
+    assert "begun, result unknown" in shell.run("jobs", "show", b)
+    assert "is not JSON" in shell.run("jobs", "retry", b, "--outcome", "pay=yes", status=1)
+    assert shell.run("jobs", "retry", b, "--outcome", 'pay={"id":7}') == f"{b} ready\n"
+    assert bench.board.steps(b)[1].result == b'{"id":7}'
+    fork = shell.run("jobs", "fork", b, "--before", "pay").strip()
+    assert [step.name for step in bench.board.steps(fork)] == ["first"]
+    assert shell.run("jobs", "signal", fork, "approve", '{"by":"ann"}') == f"{fork} ready\n"
+    shown = json.loads(shell.run("jobs", "show", b, "--json"))
+    assert [step["name"] for step in shown["steps"]] == ["first", "pay"]
+
+
+def test_limits_are_set_shown_and_removed(shell: Shell, bench: Bench) -> None:
+    assert "no limits" in shell.run("jobs", "limits")
+    shell.run("jobs", "limit", "owner", "*", "3")
+    assert shell.run("jobs", "limits") == "owner *: 3\n"
+    shell.run("jobs", "limit", "owner", "*", "none")
+    assert "no limit" in shell.run("jobs", "limit", "owner", "*", "none", status=1)
+    assert bench.board.limits() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("show", "x"), "there is no job 'x'"),
+        (("cancel", "x"), "there is no job 'x'"),
+        (("list", "--state", "lost"), "write one of ready"),
+        (("add", "k", "{"), "is not JSON"),
+        (("add", ""), "a name has 1 to 200"),
+        (("limit", "team", "x", "1"), "write queue, kind or owner"),
+        (("limit", "queue", "x", "-"), "write a number"),
+        (("schedules", "--pause", "x"), "no schedule 'x'"),
+        (("retry", "x", "--outcome", "a"), "write STEP=JSON"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    shell = Shell(tmp_path, f"sqlite:///{tmp_path}/jobs.db")
+    problem = shell.run("jobs", *arguments, status=1)
+    assert said in problem
+    assert problem.count("\n") == 1
+
+
+def test_a_worker_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> None:
+    shell = Shell(tmp_path, f"sqlite:///{tmp_path}/nowhere/jobs.db")
+    assert "create it, or change store.url" in shell.run("worker", status=1)
+    assert "--queue: 'a\\nb'" in shell.run("worker", "--queue", "a\nb", status=1)
+    (tmp_path / "trimtab.toml").write_text('version = 1\n[jobs]\nqueues = ["a", "a"]\n')
+    assert "names a queue twice" in shell.run("worker", status=1)
+
+
+def test_old_jobs_are_swept_and_younger_ones_stay(bench: Bench) -> None:
+    old, young = bench.enqueue(), bench.enqueue()
+    hand = Hand(bench.database)
+    for one in hand.claim(2):
+        hand.record(held(one), "s")
+        hand.end(held(one))
+    bench.database.write(
+        lambda tx: tx.change("UPDATE jobs SET finished_ms = finished_ms - ? WHERE id = ?", (3 * DAY_MS, old))
+    )
+    sweep = bench.enqueue(SWEEP)
+    bench.work(job_handlers(bench.board, JobSettings(keep_days=2)), bench.finished(sweep))
+    assert bench.job(sweep).result == b'{"deleted":1}'
+    assert bench.board.find(old) is None
+    assert bench.state(young) == "done"
+
+
+def test_a_job_of_a_worker_that_was_killed_is_taken_over_by_the_next(shell: Shell, bench: Bench) -> None:
+    dead = Hand(bench.database, "dead")
+    job: JobId = bench.enqueue("jobs.sweep")
+    dead.claim(1, kinds=("jobs.sweep",))
+    expire(bench.database, job)
+    shell.worker()
+    deadline = time.monotonic() + 30
+    while bench.state(job) != "done":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert bench.job(job).epoch == 2
