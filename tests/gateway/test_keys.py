@@ -12,6 +12,8 @@ import pytest
 from serving_harness import ASK, VERSION, Site, head, parsed, problem_of, run, site
 
 from trimtab.admin import Actor, KeyAdmin, NewKey
+from trimtab.app import load_settings
+from trimtab.app.assemble import build
 from trimtab.identity import make_secret
 from trimtab.records import Limits
 
@@ -379,6 +381,20 @@ def test_web_pages_may_call_only_from_origins_that_are_listed(tmp_path: Path) ->
         assert problem_of(answer)[0] == 403, "on loopback a foreign host is DNS rebinding, key or no key"
 
     with_keys(tmp_path, work, REQUIRED + "allowed_origins = ['https://app.example']\n")
+
+
+def test_a_reload_that_requires_keys_holds_from_the_next_request_on(tmp_path: Path) -> None:
+    async def work(k: Keyed) -> None:
+        _, secret = k.make()
+        assert (await k.ask(None))[0] == 200
+        application = k.site.application
+        file = tmp_path / "trimtab.toml"
+        file.write_text(file.read_text() + REQUIRED)
+        application.put_in_force(build(load_settings(file, listen="127.0.0.1:0"), application.parts))
+        assert (await k.ask(None))[0] == 401
+        assert (await k.ask(secret))[0] == 200
+
+    with_keys(tmp_path, work)
 
 
 def test_sessions_of_different_keys_are_different_sessions(tmp_path: Path) -> None:

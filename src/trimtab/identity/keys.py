@@ -147,12 +147,10 @@ class Keys:
             with self._lock:
                 asked, self._asked = self._asked, None
             looked = self._try()
-            if asked is not None:
-                asked.set_result(looked)
+            _tell(asked, looked)
         with self._lock:
             asked, self._asked = self._asked, None
-        if asked is not None:
-            asked.set_result(False)
+        _tell(asked, False)
 
     def _pause(self) -> None:
         """Wait until another look may be forced, and count it."""
@@ -185,3 +183,12 @@ class Keys:
         began = self._monotonic()
         self._snapshot.renew(self._database, self._clock_ms())
         self._renewed = began
+
+
+def _tell(asked: concurrent.futures.Future[bool] | None, looked: bool) -> None:
+    """Those who wait, if any; whatever has become of them, the thread goes on."""
+    try:
+        if asked is not None:
+            asked.set_result(looked)
+    except concurrent.futures.InvalidStateError:
+        pass
