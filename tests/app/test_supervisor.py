@@ -33,7 +33,6 @@ class Site:
         self.bound = socket.create_server(("127.0.0.1", 0))
         self.bound.setblocking(False)
         self.lines: list[str] = []
-        self.deaths: list[int] = []
         self.ready = asyncio.Event()
 
     def supervisor(self, settings: Settings | None = None, **others: Any) -> Supervisor:
@@ -41,7 +40,6 @@ class Site:
             "ready": self.ready.set,
             "draining": lambda count: None,
             "report": self.lines.append,
-            "on_worker_death": self.on_death,
         }
         return Supervisor(settings or self.settings, self.bound, **{**given, **others})
 
@@ -54,9 +52,6 @@ class Site:
             ready.cancel()
             await running
         return running
-
-    def on_death(self, pid: int) -> None:
-        self.deaths.append(pid)
 
     def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async def within() -> None:
@@ -98,47 +93,9 @@ def test_a_worker_that_cannot_start_for_its_configuration_ends_everything_with_i
         with pytest.raises(ConfigError, match=r"trimtab\.toml: tiers\.default: 'nothing'"):
             await site.supervisor(broken).run()
         assert not site.ready.is_set()
-        assert site.deaths == []
 
     site.run(work)
     assert pids() == []
-
-
-def test_each_death_is_told_by_its_process_id_and_a_clean_end_is_none(tmp_path: Path) -> None:
-    site = Site(tmp_path)
-
-    async def work() -> None:
-        supervisor = site.supervisor()
-        running = await site.begin(supervisor)
-        victim = pids()[0]
-        os.kill(victim, signal.SIGKILL)
-        await eventually(lambda: site.deaths == [victim])
-        supervisor.on_signal(signal.SIGTERM, None)
-        assert await running == Ending(cut=0, lost=0)
-        assert site.deaths == [victim]
-
-    site.run(work)
-
-
-def test_a_hook_that_fails_is_logged_and_harms_nobody(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    site = Site(tmp_path)
-
-    async def work() -> None:
-        def hook(pid: int) -> None:
-            raise RuntimeError("the store is away")
-
-        supervisor = site.supervisor(on_worker_death=hook)
-        running = await site.begin(supervisor)
-        for pid in pids():
-            os.kill(pid, signal.SIGKILL)
-        await eventually(lambda: len(site.lines) >= 2)
-        supervisor.on_signal(signal.SIGTERM, None)
-        assert await running == Ending(cut=0, lost=0)
-
-    site.run(work)
-    assert "the store is away" in caplog.text
 
 
 def test_a_banner_that_cannot_be_written_stops_the_workers(tmp_path: Path) -> None:

@@ -39,14 +39,12 @@ def serve(
     ready: Ready,
     draining: Callable[[int], None],
     on_problem: Callable[[str], None],
-    on_worker_death: Callable[[int], None] = lambda pid: None,
     logs: LogOutput | None = None,
 ) -> Ending:
     """Serve until SIGTERM or Ctrl-C, in this process or in workers; blocks. SIGHUP or a changed file reloads.
 
     `ready` is called once connections are taken, everywhere. `draining` is told how many answers are still in flight
-    when a stop begins, if there are any. `on_worker_death` gets the process id of each worker that ended without
-    its last word, in a thread; it may block. `logs` is the log of this process. Raises `ConfigError`, `StoreError`.
+    when a stop begins, if there are any. `logs` is the log of this process. Raises `ConfigError`, `StoreError`.
     """
     try:
         lock = hold_instance(settings.store)
@@ -62,7 +60,7 @@ def serve(
         )
         with bound:
             if settings.server.workers > 1:
-                return _supervise(settings, bound, ready, draining, on_problem, on_worker_death)
+                return _supervise(settings, bound, ready, draining, on_problem)
             return _serve_here(settings, bound, ready, draining, on_problem, logs)
     finally:
         lock.release()
@@ -111,7 +109,6 @@ def _supervise(
     ready: Ready,
     draining: Callable[[int], None],
     on_problem: Callable[[str], None],
-    on_worker_death: Callable[[int], None],
 ) -> Ending:
     # What the workers would each find out is found out once, and the store is migrated before they open it.
     providers = open_providers(settings)
@@ -124,7 +121,6 @@ def _supervise(
         ready=lambda: ready(settings, providers, listen),
         draining=draining,
         report=on_problem,
-        on_worker_death=on_worker_death,
     )
     with held_signals(supervisor.on_signal):
         return run_loop(supervisor.run())

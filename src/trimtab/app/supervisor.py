@@ -7,7 +7,6 @@ parent ends after its last worker.
 """
 
 import asyncio
-import logging
 import signal
 import socket
 from collections.abc import Callable, Coroutine
@@ -42,8 +41,6 @@ COUNT_S = 1.0
 GRACE_S = 45.0
 """Over the draining time: what a worker may take to cut, settle and store. Then it is killed."""
 
-_log = logging.getLogger("trimtab.app")
-
 
 class Ending(msgspec.Struct, frozen=True):
     """How serving ended; both are normally 0."""
@@ -65,14 +62,12 @@ class Supervisor:
         ready: Callable[[], None],
         draining: Callable[[int], None],
         report: Callable[[str], None],
-        on_worker_death: Callable[[int], None],
     ) -> None:
         self._settings = settings
         self._bound = bound
         self._ready = ready
         self._draining = draining
         self._report = report
-        self._on_worker_death = on_worker_death
         self._turn = 1
         """Which configuration is in force; counts up."""
         self._turning = asyncio.Lock()
@@ -218,11 +213,6 @@ class Supervisor:
         if worker.ended is not None:
             self._cut += worker.ended.cut
             self._lost += worker.ended.lost
-        elif worker.problem is None:
-            try:
-                await asyncio.to_thread(self._on_worker_death, worker.pid)
-            except Exception:
-                _log.exception("after the death of %s", worker.name)
 
     def _serves(self, worker: WorkerProcess) -> None:
         self._served.add(worker.number)
