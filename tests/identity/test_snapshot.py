@@ -156,3 +156,22 @@ def test_a_snapshot_shows_no_secret(database: Database) -> None:
     snapshot.renew(database, NOW_MS)
     assert repr(snapshot) == "Snapshot(1 keys, change 2)"
     assert secret[3:20] not in repr(snapshot.__dict__)
+
+
+def test_more_keys_than_fit_a_page_are_all_read_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trimtab.store.keys.PAGE_ROWS", 3)
+    admin = admin_of(database)
+    made = [make(admin, f"k{number}") for number in range(7)]
+    snapshot = Snapshot()
+    snapshot.renew(database, NOW_MS)
+    assert len(snapshot) == 7
+    # All of one change, as after a restore into another engine.
+    database.write(lambda tx: tx.change("UPDATE keys SET version = 1"))
+    database.write(lambda tx: tx.change("UPDATE key_secrets SET version = 1"))
+    snapshot = Snapshot()
+    snapshot.renew(database, NOW_MS)
+    assert [found.key for _, secret in made if (found := snapshot.find(secret, NOW_MS))] == [
+        key_id for key_id, _ in made
+    ]
