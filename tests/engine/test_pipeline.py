@@ -700,6 +700,16 @@ def test_a_hold_settles_once() -> None:
         ledger.settle(hold, NanoUSD(4))
 
 
+def test_two_keys_that_name_the_same_session_do_not_share_it() -> None:
+    sessions = set()
+    for caller in (Caller(), Caller(key="key_1"), Caller(key="key_2")):
+        for own in ({"x-trimtab-session": "s"}, {}):
+            b = bench(message({"input_tokens": 1, "output_tokens": 1}))
+            b.ask({"metadata": {"user_id": "u"}} if own else {}, caller=caller, own=own)
+            sessions.add(b.record.session)
+    assert len(sessions) == 6
+
+
 def test_what_is_about_to_be_spent_is_written_down_before_the_call_goes_out() -> None:
     b = bench(message({"input_tokens": 1, "output_tokens": 1}))
     b.ask({"model": "claude-opus-4-7"}, caller=Caller(key="key_1"))

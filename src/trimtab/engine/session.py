@@ -1,7 +1,8 @@
 """Which conversation a request belongs to.
 
 In order: the `x-trimtab-session` header, `metadata.user_id`, a hash of what stays the same in a conversation
-(system and the first user turn) with the caller's key. The three kinds cannot collide: each has its own prefix.
+(system and the first user turn). All are apart for each caller's key. The three kinds cannot collide: each has its own
+prefix.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ def session_of(body: MessagesBody, header: str | None, key: str) -> str:
     if header is not None:
         if not 0 < len(header) <= MAX_HEADER_CHARS or not header.isprintable():
             raise RequestError(f"x-trimtab-session: must be 1 to {MAX_HEADER_CHARS} printable characters")
-        return f"h:{header}"
+        return f"h:{key_id}:{header}" if key_id else f"h:{header}"
     user_id = body.user_id()
     if user_id is not None:
         # User ids can be long and personal: the hash is enough to tell conversations apart.
