@@ -317,6 +317,38 @@ def test_callers_who_retry_at_once_do_not_each_ask_the_database(
     asyncio.run(work())
 
 
+def test_too_little_money_in_several_places_comes_together_for_a_call_while_callers_retry(
+    open_one: Open,
+) -> None:
+    now = 1000.0
+    admitted = False
+    traders = [Trader(open_one(), name) for name in ("first", "second")]
+
+    async def work() -> None:
+        nonlocal now, admitted
+        who = caller(total_nanousd=100)
+        dealers = [Dealer(trader, lambda: now, deadline_s=2) for trader in traders]
+        ledgers = [Ledger(dealer, lambda: now) for dealer in dealers]
+        for dealer, ledger in zip(dealers, ledgers, strict=True):
+            await dealer.start()
+            ledger.settle(await ledger.reserve(NanoUSD(30), simulated=False, caller=who), NanoUSD(0))
+        for _ in range(2):  # each holds 30 and 40 are left: too little for anybody until one gives in
+            for ledger in ledgers:
+                try:
+                    await ledger.reserve(NanoUSD(80), simulated=False, caller=who)
+                    admitted = True
+                except (RateLimited, BudgetSpent):
+                    pass
+            now += 0.051
+        for dealer in dealers:
+            await dealer.aclose()
+
+    asyncio.run(work())
+    for trader in traders:
+        trader.close()
+    assert admitted
+
+
 def test_a_key_whose_permits_are_all_here_never_asks_for_more(open_one: Open) -> None:
     database = open_one()
     asked = 0

@@ -51,6 +51,8 @@ class KeySlice:
         """Until then the answer holds that there are none."""
         self._no_money = {False: (0, 0.0), True: (0, 0.0)}
         """What was asked for and not had, and until when that holds."""
+        self._too_little = {False: False, True: False}
+        """Whether there was no more when the money here did not do for anybody who waited."""
 
     def shortage(self, worst_case: int, simulated: bool, now: float) -> Shortage | None:
         """What one more request lacks; `None` when it can go."""
@@ -113,6 +115,11 @@ class KeySlice:
             back, self.requests = self.requests, 0  # what is left over is granted anew
             requests = waiting + min(MOST_AHEAD, limits.requests_per_minute // AHEAD_PART)
         balance = self.money[simulated]
+        if self._too_little[simulated] and 0 < balance < least:
+            # Near the cap several processes may each hold too little for one call, and together enough.
+            self.money[simulated] -= balance
+            self._granted[simulated] -= balance
+            balance = 0
         if limits.total_nanousd is not None and total > balance:
             needed = max(1, least - balance)
             wanted = max(needed, total * MOST_AHEAD // waiting - balance)
@@ -176,8 +183,10 @@ class KeySlice:
             self._no_permits_until = none_until
         if trade.rate_wanted and not got.requests:
             self._no_requests_until = none_until
-        if trade.money_needed and not got.money:
-            self._no_money[trade.simulated] = (trade.money_needed, none_until)
+        if trade.money_needed:
+            self._too_little[trade.simulated] = not got.money
+            if not got.money:
+                self._no_money[trade.simulated] = (trade.money_needed, none_until)
         if got.unspent is not None:
             self.unspent[trade.simulated] = got.unspent
 
