@@ -8,13 +8,13 @@ not on how many jobs.
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from trimtab.store.database import Transaction
 from trimtab.store.jobs import JOB_COLUMNS, job_from, steps_of
-from trimtab.store.jobs_rows import Claimed, Job, Limit
+from trimtab.store.jobs_rows import Claimed, Job
 
 LOSSES_MAX = 10
 """A job whose workers died so often in a row, with no step finished in between, is taken to be what kills them."""
@@ -23,8 +23,8 @@ LANES_MAX = 2_000
 """Lanes of one priority that a claim looks at, in the order of their owners. With more, those behind must wait until
 some in front have nothing ready."""
 
-BEFORE_ALL, AFTER_ALL = -(1 << 31), 1 << 31
-"""Around all priorities."""
+BEFORE_ALL = -(1 << 31)
+"""Below all priorities."""
 
 TAKEN_OVER_MAX = 200
 """Expired leases and ended waits that one claim sees to; the next claim, 50 ms later, goes on."""
@@ -51,14 +51,10 @@ class Lane(msgspec.Struct):
     """Places given to it in this round."""
 
 
-_LEVEL = """
-SELECT min(priority) FROM jobs WHERE state = 'ready' AND queue = ? AND priority > ?
-"""
-
 _LANES = """
 WITH RECURSIVE lanes(next_id, n, queue, priority, owner, kind, run_at_ms) AS (
-    SELECT (SELECT id FROM jobs WHERE state = 'ready' AND queue = ? AND priority = ?
-            ORDER BY owner, kind, run_at_ms, id LIMIT 1),
+    SELECT (SELECT id FROM jobs WHERE state = 'ready' AND queue = ? AND priority > ?
+            ORDER BY priority, owner, kind, run_at_ms, id LIMIT 1),
         CAST(0 AS BIGINT), CAST('' AS TEXT), CAST(0 AS BIGINT), CAST('' AS TEXT), CAST('' AS TEXT), CAST(0 AS BIGINT)
     UNION ALL
     SELECT coalesce(
@@ -71,8 +67,13 @@ WITH RECURSIVE lanes(next_id, n, queue, priority, owner, kind, run_at_ms) AS (
 )
 SELECT queue, priority, owner, kind, run_at_ms FROM lanes WHERE n > 0
 """
-"""The oldest ready job of each lane of a priority, by seeks from lane to lane. Two seeks rather than one comparison of
-rows, which SQLite answers by reading all jobs in between."""
+"""The oldest ready job of each lane of the next priority, by seeks from lane to lane. Two seeks rather than one
+comparison of rows, which SQLite answers by reading all jobs in between."""
+
+_RUNNING = """
+SELECT 0, owner, kind, queue, count(*) FROM jobs WHERE state = 'running' GROUP BY owner, kind, queue
+UNION ALL SELECT 1, scope, name, '', max_running FROM job_limits
+"""
 
 _TAKE = """
 WITH oldest AS MATERIALIZED (
@@ -85,19 +86,18 @@ WHERE id IN (SELECT id FROM oldest) RETURNING {columns}
 """Materialized, because the planner might else pick, and lock, more than once."""
 
 
-def claim(transaction: Transaction, worker: str, lease_ms: int, wish: Wish) -> list[Claimed]:
+def claim(transaction: Transaction, worker: str, lease_ms: int, wish: Wish, now: int) -> list[Claimed]:
     """Take up to `wish.most` jobs, with their journals."""
     words = transaction.words
     if words.lock_row:
         transaction.row(f"SELECT one FROM job_turn {words.lock_row}")  # noqa: S608 - our words
-    now = transaction.now_ms()
     for queue in wish.queues:
         _see_to_due(transaction, queue, now)
     running = _Running(transaction)
+    levels = _Levels(transaction, wish.queues)
     claimed: list[Job] = []
-    level = BEFORE_ALL
-    while len(claimed) < wish.most and (level := _next_level(transaction, wish, level)) < AFTER_ALL:
-        lanes = _lanes(transaction, wish, level, now)
+    while len(claimed) < wish.most and (lanes := levels.next()):
+        lanes = [lane for lane in lanes if lane.kind in wish.kinds and lane.run_at_ms <= now]
         while lanes and len(claimed) < wish.most:
             chosen = _share_out(lanes, running, wish.most - len(claimed))
             if not chosen:
@@ -117,19 +117,29 @@ def claim(transaction: Transaction, worker: str, lease_ms: int, wish: Wish) -> l
     ]
 
 
-def _next_level(transaction: Transaction, wish: Wish, above: int) -> int:
-    """The first priority after one that has ready jobs."""
-    found = (transaction.row(_LEVEL, (queue, above)) for queue in wish.queues)
-    return min((row[0] for row in found if row is not None and row[0] is not None), default=AFTER_ALL)
+class _Levels:
+    """The lanes of some queues, one priority after the other; each is read when it is its turn."""
 
+    def __init__(self, transaction: Transaction, queues: Sequence[str]) -> None:
+        self._transaction = transaction
+        self._above = dict.fromkeys(queues, BEFORE_ALL)
+        self._ahead: dict[str, list[Lane]] = {}
 
-def _lanes(transaction: Transaction, wish: Wish, level: int, now: int) -> list[Lane]:
-    return [
-        lane
-        for queue in wish.queues
-        for row in transaction.rows(_LANES, (queue, level, LANES_MAX))
-        if (lane := Lane(*row)).kind in wish.kinds and lane.run_at_ms <= now
-    ]
+    def next(self) -> list[Lane]:
+        """All lanes of the first priority that has any and was not given yet; empty at the end."""
+        for queue, above in self._above.items():
+            if queue not in self._ahead:
+                rows = self._transaction.rows(_LANES, (queue, above, LANES_MAX))
+                self._ahead[queue] = [Lane(*row) for row in rows]
+        level = min((lanes[0].priority for lanes in self._ahead.values() if lanes), default=None)
+        if level is None:
+            return []
+        given = []
+        for queue in self._above:
+            if self._ahead[queue] and self._ahead[queue][0].priority == level:
+                given += self._ahead.pop(queue)
+                self._above[queue] = level
+        return given
 
 
 def _take(transaction: Transaction, lane: Lane, worker: str, now: int, until_ms: int) -> list[Job]:
@@ -185,15 +195,12 @@ class _Running:
 
     def __init__(self, transaction: Transaction) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
-        for owner, kind, queue, n in transaction.rows(
-            "SELECT owner, kind, queue, count(*) FROM jobs WHERE state = 'running' GROUP BY owner, kind, queue"
-        ):
-            for scope in (("owner", owner), ("kind", kind), ("queue", queue)):
-                self._counts[scope] += n
-        limits = (Limit(*row) for row in transaction.rows("SELECT scope, name, max_running FROM job_limits"))
-        self._limits: dict[tuple[str, str], int] = {
-            (limit.scope, limit.name): limit.max_running for limit in limits
-        }
+        self._limits: dict[tuple[str, str], int] = {}
+        for is_limit, a, b, c, n in transaction.rows(_RUNNING):
+            if is_limit:
+                self._limits[a, b] = n
+            else:
+                self._counts.update({("owner", a): n, ("kind", b): n, ("queue", c): n})
 
     @staticmethod
     def _scopes(lane: Lane) -> Iterable[tuple[str, str]]:
