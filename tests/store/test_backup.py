@@ -24,9 +24,11 @@ from postgres_server import PostgresServer
 from trimtab.errors import StoreError, StoreLocked
 from trimtab.records import Outcome
 from trimtab.store import Store, StoreSettings, open_database, open_store
-from trimtab.store.backup import Manifest, make_backup
+from trimtab.store.backup import make_backup
+from trimtab.store.backup_file import Manifest
 from trimtab.store.instance import hold_instance
-from trimtab.store.restore import COPIED, ON_LOAN, Restored, restore_backup
+from trimtab.store.loans import COPIED, ON_LOAN
+from trimtab.store.restore import Restored, restore_backup
 from trimtab.store.schema import BACKUP_ID, migrate
 from trimtab.store.steps import load_steps
 from trimtab.store.tables import sqlite_tables

@@ -15,8 +15,10 @@ import pytest
 from frozen_rows import HOUR, ROWS, SCHEMA_2_FILE, T, rows_at
 
 import trimtab.store.backup
+import trimtab.store.backup_file
 import trimtab.store.postgres
-import trimtab.store.restore
+import trimtab.store.restore_postgres
+import trimtab.store.restore_sqlite
 import trimtab.store.schema
 from trimtab.errors import StoreError
 from trimtab.records import Limits, Outcome
@@ -240,7 +242,14 @@ def test_the_way_back_is_the_backup_from_before_with_the_older_program(
     assert make_backup(settings, tmp_path / "before", clock_ms=clock_ms).schema == LATEST - 1
     open_database(settings, clock_ms=clock_ms).close()
     make_backup(settings, tmp_path / "after", clock_ms=clock_ms)
-    for module in (trimtab.store.schema, trimtab.store.postgres, trimtab.store.backup, trimtab.store.restore):
+    for module in (
+        trimtab.store.schema,
+        trimtab.store.postgres,
+        trimtab.store.backup,
+        trimtab.store.backup_file,
+        trimtab.store.restore_postgres,
+        trimtab.store.restore_sqlite,
+    ):
         monkeypatch.setattr(module, "load_steps", lambda engine: load_steps(engine)[:-1])
     with pytest.raises(
         StoreError, match=f"its schema is {LATEST} and this Trimtab knows {LATEST - 1}; restore it"

@@ -15,7 +15,8 @@ from trimtab.app.clock import unix_ms
 from trimtab.config import Document, load_document
 from trimtab.errors import ConfigError
 from trimtab.store import StoreSettings
-from trimtab.store.backup import Manifest, Progress, make_backup
+from trimtab.store.backup import make_backup
+from trimtab.store.backup_file import Manifest, Progress
 from trimtab.store.restore import Restored, restore_backup
 
 T = TypeVar("T")

@@ -6,29 +6,41 @@ source, all rows of one snapshot, and a manifest with a count and a sum for each
 """
 
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import apsw
-import msgspec
 
 from trimtab import __version__
 from trimtab.errors import StoreError
 from trimtab.store import postgres
+from trimtab.store.backup_file import (
+    Manifest,
+    Progress,
+    TableManifest,
+    check_same_tables,
+    explained,
+    fill,
+    new_file,
+    placed,
+    reported,
+    sign,
+    unguarded,
+)
 from trimtab.store.connection import connect_to_read, explain
 from trimtab.store.database import Row
 from trimtab.store.opening import is_postgres, postgres_url, sqlite_path
-from trimtab.store.schema import BACKUP_ID, PAGE_BYTES, migrate, version_of
+from trimtab.store.schema import version_of
 from trimtab.store.seam import StoreSettings
-from trimtab.store.steps import Engine, Step, load_steps
+from trimtab.store.steps import Step, load_steps
 from trimtab.store.tables import (
     MANIFEST,
     Table,
     TableSum,
+    copy_types,
     plain_reals,
     postgres_tables,
-    quoted,
     sqlite_tables,
 )
 from trimtab.store.whole_file import written_whole
@@ -39,40 +51,6 @@ if TYPE_CHECKING:
 PAGES_AT_ONCE = 1024
 """8 MB between two reports. The snapshot is held for the whole copy: otherwise each commit of a busy `serve` would make
 SQLite begin again. Writers go on meanwhile, only the write-ahead log is not folded in until the copy is done."""
-
-ROWS_AT_ONCE = 5_000
-"""Between two reports."""
-
-Progress = Callable[[str, int, str], None]
-"""Told what is being done, how much of it is done, and in which unit."""
-
-
-class TableManifest(msgspec.Struct, frozen=True):
-    """What a backup says of one table."""
-
-    name: str
-    rows: int
-    digest: str
-    """See `TableSum`."""
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """What a backup says of itself."""
-
-    made_ms: int
-    """Unix milliseconds."""
-    trimtab: str
-    """The version of the program that made it."""
-    schema: int
-    """Steps of the schema that its source had taken."""
-    engine: Engine
-    """What its source ran on."""
-    tables: tuple[TableManifest, ...]
-
-    @property
-    def rows(self) -> int:
-        """Rows in all tables."""
-        return sum(table.rows for table in self.tables)
 
 
 def make_backup(
@@ -96,12 +74,6 @@ def make_backup(
             return _from_sqlite(sqlite_path(settings.url), part, clock_ms, progress)
     except (apsw.Error, OSError) as problem:
         raise explained(target, problem) from None
-
-
-def explained(path: Path, problem: Exception) -> StoreError:
-    """The trouble with a backup file as one line."""
-    told = explain(path, problem)
-    return type(told)(str(told).replace("store ", "backup ", 1))
 
 
 def _check_target(target: Path, force: bool) -> None:
@@ -134,11 +106,11 @@ def _from_sqlite(path: Path, part: Path, clock_ms: Callable[[], int], progress: 
             file.execute(f"DROP TABLE IF EXISTS {MANIFEST}")
             sums = [_summed(file, table, progress) for table in sqlite_tables(file)]
             manifest = Manifest(clock_ms(), __version__, schema, "sqlite", tuple(sums))
-            _sign(file, manifest)
+            sign(file, manifest)
         finally:
             file.close(force=True)
     except StoreError as problem:
-        raise _placed(f"store {path}", problem) from None
+        raise placed(f"store {path}", problem) from None
     finally:
         source.close(force=True)
     return manifest
@@ -191,7 +163,7 @@ def _from_postgres(url: str, part: Path, clock_ms: Callable[[], int], progress: 
             )
         return _streamed(connection, part, steps[:schema], clock_ms, progress)
     except StoreError as problem:
-        raise _placed(f"store {postgres.place_of(url)}", problem) from None
+        raise placed(f"store {postgres.place_of(url)}", problem) from None
     except (apsw.Error, OSError):
         raise
     except Exception as problem:
@@ -216,24 +188,10 @@ def _streamed(
             rows = plain_reals(table, _rows_of(connection, table))
             sums.append(fill(file, table, reported(rows, f"copying {table.name}", progress)))
         manifest = Manifest(clock_ms(), __version__, len(steps), "postgresql", tuple(sums))
-        _sign(file, manifest)
+        sign(file, manifest)
     finally:
         file.close(force=True)
     return manifest
-
-
-_TYPES = {"INTEGER": "int8", "REAL": "float8", "TEXT": "text", "BLOB": "bytea"}
-
-
-def copy_types(connection: "psycopg.Connection[Any]", table: Table) -> list[str]:
-    """The types of a table's columns, for binary COPY, which does not convert."""
-    found = connection.execute(
-        "SELECT column_name, udt_name FROM information_schema.columns "
-        "WHERE table_schema = 'trimtab' AND table_name = %s",
-        (table.name,),
-    )
-    exact: dict[str, str] = dict(found.fetchall())
-    return [exact.get(column.name, _TYPES[column.kind]) for column in table.columns]
 
 
 def _rows_of(connection: "psycopg.Connection[Any]", table: Table) -> Iterator[Row]:
@@ -242,84 +200,3 @@ def _rows_of(connection: "psycopg.Connection[Any]", table: Table) -> Iterator[Ro
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(types)
         yield from copy.rows()
-
-
-# --- What restoring needs too ---
-
-
-def reported(rows: Iterator[Row], doing: str, progress: Progress) -> Iterator[Row]:
-    """The rows, with a report every now and then."""
-    count = 0
-    for count, row in enumerate(rows, start=1):
-        yield row
-        if count % ROWS_AT_ONCE == 0:
-            progress(doing, count, "rows")
-    progress(doing, count, "rows")
-
-
-def unguarded(file: apsw.Connection) -> None:
-    """Settings for a file that nobody else has and that is thrown away when anything goes wrong."""
-    file.execute("PRAGMA journal_mode = OFF").fetchall()
-    file.execute("PRAGMA synchronous = OFF")
-    file.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
-
-
-def new_file(part: Path, steps: tuple[Step, ...], clock_ms: Callable[[], int]) -> apsw.Connection:
-    """An empty database with the first steps of the schema. Raises `apsw.Error`."""
-    file = apsw.Connection(str(part))
-    file.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-    file.execute("PRAGMA synchronous = OFF")
-    migrate(file, clock_ms, steps)
-    unguarded(file)
-    return file
-
-
-def fill(file: apsw.Connection, table: Table, rows: Iterator[Row]) -> TableManifest:
-    """Put rows into a table in place of what the schema's steps may have put there. Raises `apsw.Error`."""
-    total = TableSum()
-
-    def added() -> Iterator[Row]:
-        for row in rows:
-            total.add(row)
-            yield row
-
-    # Indexes are built at the end in one go: row by row, in random order, they would take most of the time.
-    indexes = file.execute(
-        "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL",
-        (table.name,),
-    ).fetchall()
-    places = ", ".join("?" * len(table.columns))
-    with file:
-        for name, _ in indexes:
-            file.execute(f"DROP INDEX {quoted(str(name))}")
-        file.execute(f"DELETE FROM {quoted(table.name)}")  # noqa: S608 (name quoted)
-        file.executemany(
-            f"INSERT INTO {quoted(table.name)} ({table.list}) VALUES ({places})",  # noqa: S608 (names quoted)
-            added(),
-        )
-        for _, sql in indexes:
-            file.execute(str(sql))
-    return TableManifest(table.name, total.rows, total.digest)
-
-
-def check_same_tables(found: Sequence[Table], wanted: Sequence[Table]) -> None:
-    """Raises `StoreError` naming what differs."""
-    if tuple(found) == tuple(wanted):
-        return
-    ours, theirs = {table.name: table for table in wanted}, {table.name: table for table in found}
-    names = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
-    raise StoreError(
-        f"its tables are not those of its schema (see {', '.join(names)}); were they changed by hand?"
-    )
-
-
-def _sign(file: apsw.Connection, manifest: Manifest) -> None:
-    file.execute(f"CREATE TABLE {MANIFEST} (content TEXT NOT NULL) STRICT")
-    content = msgspec.json.encode(manifest).decode()
-    file.execute(f"INSERT INTO {MANIFEST} VALUES (?)", (content,))  # noqa: S608 (our own name)
-    file.execute(f"PRAGMA application_id = {BACKUP_ID}")
-
-
-def _placed(place: str, problem: StoreError) -> StoreError:
-    text = str(problem)
-    return problem if text.startswith(("store ", "backup ")) else type(problem)(f"{place}: {text}")

@@ -38,6 +38,8 @@ _POSTGRES_KINDS: dict[str, Kind] = {
     "bytea": "BLOB",
 }
 
+_COPY_TYPES = {"INTEGER": "int8", "REAL": "float8", "TEXT": "text", "BLOB": "bytea"}
+
 _SUM_BYTES = 16
 
 
@@ -111,6 +113,17 @@ def postgres_tables(connection: "psycopg.Connection[Any]") -> tuple[Table, ...]:
             raise StoreError(f"column {table}.{column} is {kind!r}, which no copy is made of")
         found.setdefault(table, []).append(Column(column, _POSTGRES_KINDS[kind]))
     return tuple(Table(name, tuple(columns)) for name, columns in found.items())
+
+
+def copy_types(connection: "psycopg.Connection[Any]", table: Table) -> list[str]:
+    """The types of a table's columns, for binary COPY, which does not convert."""
+    found = connection.execute(
+        "SELECT column_name, udt_name FROM information_schema.columns "
+        "WHERE table_schema = 'trimtab' AND table_name = %s",
+        (table.name,),
+    )
+    exact: dict[str, str] = dict(found.fetchall())
+    return [exact.get(column.name, _COPY_TYPES[column.kind]) for column in table.columns]
 
 
 def plain_reals(table: Table, rows: Iterator[Row]) -> Iterator[Row]:
