@@ -18,7 +18,7 @@ def session_of(body: MessagesBody, header: str | None, key: str) -> str:
     if header is not None:
         if not 0 < len(header) <= MAX_HEADER_CHARS or not header.isprintable():
             raise RequestError(f"x-trimtab-session: must be 1 to {MAX_HEADER_CHARS} printable characters")
-        return f"h:{key_id}:{header}" if key_id else f"h:{header}"
+        return f"h:{key}:{header}" if key else f"h:{header}"
     user_id = body.user_id()
     if user_id is not None:
         # User ids can be long and personal: the hash is enough to tell conversations apart.
