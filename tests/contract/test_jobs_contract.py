@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from jobs_harness import ENGINES, Bench, Hand, engine_url, expire, held, open_engine, unix_ms
 
-from trimtab.errors import Conflict, NotFound
+from trimtab.errors import Conflict, NotFound, StoreError
 from trimtab.jobs import JobId, NewJob
 from trimtab.store import Database, Transaction
 from trimtab.store.jobs_claiming import LOSSES_MAX
@@ -328,6 +328,37 @@ def test_a_begun_step_stays_in_the_journal_until_its_result_or_its_withdrawal(
     assert bench.board.steps(job) == ()
     hand.say(Begun(holder, "pay", 1), Recorded(holder, "pay", 1, b"7"), Undone(holder, "pay"))
     assert [(step.state, step.result) for step in bench.board.steps(job)] == [("done", b"7")]
+
+
+def test_a_process_frozen_in_the_middle_of_a_claim_does_not_hold_up_others_for_long(
+    postgres_url: str,
+) -> None:
+    """PostgreSQL only: a SQLite file has one writer, see docs/jobs.md."""
+    frozen, well = open_engine(postgres_url), open_engine(postgres_url)
+    job = Bench(well).enqueue()
+    inside, thaw = threading.Event(), threading.Event()
+    problems: list[Exception] = []
+
+    def freeze(transaction: Transaction) -> None:
+        transaction.row("SELECT one FROM job_turn FOR UPDATE")
+        inside.set()
+        thaw.wait(60)
+
+    def work() -> None:
+        try:
+            frozen.write(freeze)
+        except StoreError as problem:
+            problems.append(problem)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    inside.wait(60)
+    assert ids(Hand(well).claim()) == [job]
+    thaw.set()
+    thread.join()
+    assert len(problems) == 1, "it has lost its transaction"
+    frozen.close()
+    well.close()
 
 
 # --- waiting ---

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 from jobs_harness import Bench, Hand, expire, held
 
@@ -109,6 +110,21 @@ def test_people_stop_answer_retry_and_fork_jobs(shell: Shell, bench: Bench) -> N
     assert shell.run("jobs", "signal", fork, "approve", '{"by":"ann"}') == f"{fork} ready\n"
     shown = json.loads(shell.run("jobs", "show", b, "--json"))
     assert [step["name"] for step in shown["steps"]] == ["first", "pay"]
+
+
+def test_a_worker_stops_although_the_store_is_held_by_another(tmp_path: Path) -> None:
+    shell = Shell(tmp_path, f"sqlite:///{tmp_path}/jobs.db")
+    worker = shell.worker()
+    other = apsw.Connection(str(tmp_path / "jobs.db"))
+    other.set_busy_timeout(10_000)
+    other.execute("BEGIN EXCLUSIVE")
+    worker.send_signal(signal.SIGTERM)
+    worker.send_signal(signal.SIGINT)
+    assert worker.stdout is not None
+    assert worker.stdout.read().endswith("stopped\n")
+    assert worker.wait(30) == 0
+    worker.communicate()
+    other.close()
 
 
 def test_limits_are_set_shown_and_removed(shell: Shell, bench: Bench) -> None:
