@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     given = parser.parse_args()
-    kills, cap_usd = (2, "0.02") if given.smoke else (given.kills, "0.1")
+    kills, cap_usd = (2, 0.02) if given.smoke else (given.kills, 0.1)
     missed = []
     with tempfile.TemporaryDirectory(prefix="trimtab-kills-") as folder:
         found = kill_under_load(

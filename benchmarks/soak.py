@@ -36,7 +36,7 @@ def soak(folder: Path, requests: int, step: int, warm_up: int) -> Findings:
     """Ask so often, and read the memory meanwhile."""
     site = Site(folder, None, f"sqlite:///{folder}/t.db", 1)
     try:
-        key = site.key("limited", "--concurrency", "64", "--usd", "100000")
+        key = site.key("limited", concurrency=64, usd=100_000)
         site.start()
         flood = subprocess.Popen(
             [

@@ -3,7 +3,6 @@
 What it is not: a judge (each test and benchmark says what must hold).
 """
 
-import json
 import os
 import re
 import signal
@@ -18,6 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trimtab.admin import Actor, NewKey
+from trimtab.app import opened_key_door
+from trimtab.records import Limits
 from trimtab.store import Database, StoreSettings, Transaction, open_database
 
 READY_S = 30.0
@@ -91,13 +93,15 @@ class Site:
     def __post_init__(self) -> None:
         self.journals = self.folder / self.journals
         self.config = self.folder / "trimtab.toml"
+        secret = self.folder / "platform.key"
+        secret.write_text("sk-1")
         self.config.write_text(
             f'version = 1\n[store]\nurl = "{self.store_url}"\njournal = "{self.journals}"\n{self.store_options}'
             f"[server]\nworkers = {self.workers}\ndrain_s = 10\n"
             + (
                 '[platforms.sim]\nkind = "simulator"\nlatency_scale = 0.0\n'
                 if self.platform is None
-                else f'[platforms.counted]\nkind = "anthropic"\napi_key = "env:KEY"\nbase_url = "{self.platform.url}"\n'
+                else f'[platforms.counted]\nkind = "anthropic"\napi_key = "file:{secret}"\nbase_url = "{self.platform.url}"\n'
             )
         )
 
@@ -108,21 +112,25 @@ class Site:
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-        return {**kept, "HOME": str(self.folder), "KEY": "sk-1"}
+        return {**kept, "HOME": str(self.folder)}
 
-    def key(self, name: str, *options: str) -> "Key":
-        """A new key, made as an operator does."""
-        done = subprocess.run(
-            [*TRIMTAB, "keys", "add", name, "--json", "--config", str(self.config), *options],
-            env=self.environment,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
+    def key(
+        self,
+        name: str,
+        *,
+        concurrency: int | None = None,
+        rpm: int | None = None,
+        usd: float | None = None,
+    ) -> "Key":
+        """A new key, through the door that `trimtab keys add` goes through."""
+        limits = Limits(
+            concurrency=concurrency,
+            requests_per_minute=rpm,
+            total_nanousd=None if usd is None else round(usd * 1e9),
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        made = json.loads(done.stdout)
-        return Key(name, made["id"], made["secret"])
+        with opened_key_door(self.config) as door:
+            made = door.admin.add(Actor("chaos"), NewKey(name=name, limits=limits))
+        return Key(name, made.key.id, made.secret.reveal())
 
     def launch(self) -> None:
         """Start it, and do not wait until it serves."""
@@ -281,7 +289,7 @@ def books(site: Site) -> Books:
             records=[
                 Record(
                     str(id),
-                    str(session).removeprefix("h:"),
+                    str(session).rpartition(":")[2],
                     str(result),
                     int(status),
                     str(key),

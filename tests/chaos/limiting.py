@@ -20,7 +20,7 @@ def against_concurrency(
 
     `timed=False`: times are told, and not judged, where the machine may be busy with other things.
     """
-    site, events, load, _ = _run(folder, store_url, workers, hold_s, ("--concurrency", str(LIMIT)))
+    site, events, load, _ = _run(folder, store_url, workers, hold_s, concurrency=LIMIT)
     findings = _findings(f"concurrency {LIMIT}", site, load)
     most = max(event.open for event in events)
     findings.check("open calls, at most", most == LIMIT, most)
@@ -35,7 +35,7 @@ def against_concurrency(
 
 def against_rate(folder: Path, store_url: str, *, workers: int, hold_s: float) -> Findings:
     """Never more than the limit in any 60 seconds, and all of it when there is room again."""
-    site, events, load, _ = _run(folder, store_url, workers, hold_s, ("--rpm", str(LIMIT)), took_ms=20)
+    site, events, load, _ = _run(folder, store_url, workers, hold_s, rpm=LIMIT, took_ms=20)
     findings = _findings(f"{LIMIT} requests a minute", site, load)
     came = [event.at for event in events if event.came]
     most = most_in_a_minute(came)
@@ -62,9 +62,8 @@ def against_money(folder: Path, store_url: str, *, workers: int, hold_s: float) 
             probe.destroy()
     finally:
         platform.close()
-    usd = f"{LIMIT * worst / 1e9:.9f}"
     site, events, load, key = _run(
-        folder, store_url, workers, hold_s, ("--usd", usd), took_ms=50, cut=True, name="poor"
+        folder, store_url, workers, hold_s, usd=LIMIT * worst / 1e9, took_ms=50, cut=True, name="poor"
     )
     findings = _findings(f"money for {LIMIT} calls", site, load)
     came = [event for event in events if event.came and event.key == "poor"]
@@ -79,16 +78,18 @@ def _run(
     store_url: str,
     workers: int,
     hold_s: float,
-    limit: tuple[str, str],
     *,
     took_ms: int = 1000,
     cut: bool = False,
     name: str = "ten",
+    concurrency: int | None = None,
+    rpm: int | None = None,
+    usd: float | None = None,
 ) -> tuple[Site, list[Event], Load, Key]:
     platform = Platform(folder)
     site = Site(folder, platform, store_url, workers)
     try:
-        key = site.key(name, *limit)
+        key = site.key(name, concurrency=concurrency, rpm=rpm, usd=usd)
         site.start()
         with Load(site.port, [Caller(name, key, CALLERS, lambda: took_ms, cut=cut)]) as load:
             time.sleep(hold_s)
