@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 # The tests' server, from beside this folder.
-from postgres_server import PostgresServer, available  # type: ignore[import-not-found]  # noqa: E402
+from postgres_server import PostgresServer, available  # noqa: E402
 
 AT_ONCE = 16
 MEASURES = {
