@@ -2,8 +2,9 @@
 
     python benchmarks/store_away.py [--smoke] [WAY ...]
 
-Ways: locked and full (SQLite: another process holds the file; its disk is full, which needs root), fast and immediate
-(PostgreSQL stopped in order, and as by a crash). `tests/chaos/taking_away.py` says what is checked.
+Ways: locked and full (SQLite: another process holds the file; its disk is full, which needs root), fast, immediate
+and frozen (PostgreSQL stopped in order, as by a crash, or answering nothing). `tests/chaos/taking_away.py` says what is
+checked.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import taking_away  # noqa: E402 - it is beside the tests
 from findings import Findings  # noqa: E402
 from postgres_server import available, running  # noqa: E402
 
-WAYS = ("locked", "full", "fast", "immediate")
+WAYS = ("locked", "full", "fast", "immediate", "frozen")
 
 
 def once(way: str, away_s: float) -> Findings | None:

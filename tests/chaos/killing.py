@@ -8,6 +8,8 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from drive import Books, Event, Key, Platform, Site, books, eventually, settled
@@ -17,15 +19,24 @@ from load import Caller, Load
 CALL_NANOUSD = 180_000
 """20 tokens in at $3 and 8 out at $15 a million: what the platform's usage comes to."""
 
-ATTEMPTED_RESULTS = ("ok", "truncated", "cancelled", "error", "unknown")
 LOST_S = 0.1
 """How long a record that is not about money may wait in memory."""
 
 
 def kill_under_load(
-    folder: Path, store_url: str, *, kills: int, workers: int, cap_usd: float, seed: int
+    folder: Path,
+    store_url: str,
+    *,
+    kills: int,
+    workers: int,
+    cap_usd: float,
+    seed: int,
+    away: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Findings:
-    """Serve, kill so many times, let it settle, and compare what the platform saw with the store."""
+    """Serve, kill so many times, let it settle, and compare what the platform saw with the store.
+
+    `away` is entered for the time of the kills: it may take the store away.
+    """
     dice = random.Random(seed)
     platform = Platform(folder)
     site = Site(folder, platform, store_url, workers)
@@ -40,15 +51,16 @@ def kill_under_load(
         killed: list[tuple[float, str]] = []
         with Load(site.port, _callers(keys, dice)) as load:
             time.sleep(1)
-            for _ in range(kills):
-                time.sleep(dice.uniform(0.1, 1.5))
-                killed.append(_kill(site, dice))
-            _revive(site)
-            site.said("serves http")
+            with away():
+                for _ in range(kills):
+                    time.sleep(dice.uniform(0.1, 1.5))
+                    killed.append(_kill(site, dice))
+            eventually(lambda: _serves(site), 60, lambda: f"the server to serve:\n{site.log.read_text()}")
             time.sleep(1)
         settled(site)
         status = site.stop()
-        findings = Findings(f"{kills} kills, {workers} workers, {store_url.partition(':')[0]}, seed {seed}")
+        store = store_url.partition(":")[0] + ("" if away is nullcontext else " taken away meanwhile")
+        findings = Findings(f"{kills} kills, {workers} workers, {store}, seed {seed}")
         kinds = Counter(kind for _, kind in killed)
         findings.note("killed", ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())))
         judge(findings, books(site), platform.events(), load, killed)
@@ -86,13 +98,7 @@ def _kill(site: Site, dice: random.Random) -> tuple[float, str]:
     if site.workers == 1 or dice.random() < 0.25:
         victim, kind = site.process.pid, "supervisors" if site.workers > 1 else "servers"
     else:
-
-        def workers_now() -> list[int]:
-            _revive(site)
-            return site.strays()
-
-        workers: list[int] = eventually(workers_now)
-        victim = dice.choice(workers)
+        victim = dice.choice(site.strays() or [site.process.pid])
         kind = "workers" if victim in site.children() else "orphans"
     moment = time.monotonic()
     try:
@@ -109,6 +115,11 @@ def _revive(site: Site) -> None:
     """What a service manager does."""
     if site.process.poll() is not None:
         site.launch()
+
+
+def _serves(site: Site) -> bool:
+    _revive(site)
+    return "serves http" in site.log.read_text()
 
 
 def judge(

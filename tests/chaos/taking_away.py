@@ -1,10 +1,12 @@
 """The store goes away under load and comes back: who notices, who is told what, and whether the books are whole after.
 
-Four ways: PostgreSQL stopped in order or as by a crash; a SQLite file that another process holds; its disk full.
+Five ways: PostgreSQL stopped in order, as by a crash, or frozen; a SQLite file that another process holds; its disk
+full.
 """
 
 import contextlib
 import os
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -12,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
-from drive import Key, Platform, Sampler, Site, books, eventually, rss_mib
+from drive import Key, Platform, Sampler, Site, books, children_of, eventually, rss_mib
 from findings import Findings
 from killing import CALL_NANOUSD, left_nothing, most_in_a_minute
 from load import Answer, Caller, Load
@@ -25,36 +27,56 @@ Away = Callable[[], contextlib.AbstractContextManager[None]]
 
 
 def postgres_stopped(folder: Path, server: PostgresServer, *, mode: str, away_s: float) -> Findings:
-    """`mode` is that of `pg_ctl stop`: fast, or immediate, which is a crash. The server must be a durable one."""
+    """`mode` is that of `pg_ctl stop` (fast, or immediate, which is a crash), or frozen. The server must be a durable
+    one."""
 
-    @contextlib.contextmanager
-    def away() -> Iterator[None]:
-        server.stop(mode)
-        try:
-            yield
-        finally:
-            server.start()
+    def away() -> contextlib.AbstractContextManager[None]:
+        return frozen(server) if mode == "frozen" else stopped(server, mode)
 
-    url = server.new_database()
-    return _take_away(folder, url, f"PostgreSQL stopped ({mode})", away, away_s)
+    return _take_away(folder, server.new_database(), f"PostgreSQL {mode}", away, away_s)
 
 
 def sqlite_locked(folder: Path, *, away_s: float) -> Findings:
     """This process holds the file."""
     path = folder / "t.db"
+    return _take_away(folder, f"sqlite:///{path}", "SQLite locked", lambda: locked(path), away_s)
 
-    @contextlib.contextmanager
-    def away() -> Iterator[None]:
-        holder = apsw.Connection(str(path))
-        holder.set_busy_timeout(30_000)
-        holder.execute("BEGIN EXCLUSIVE")
-        try:
-            yield
-        finally:
-            holder.execute("ROLLBACK")
-            holder.close()
 
-    return _take_away(folder, f"sqlite:///{path}", "SQLite locked", away, away_s)
+@contextlib.contextmanager
+def stopped(server: PostgresServer, mode: str) -> Iterator[None]:
+    """The server is down; its sockets refuse."""
+    server.stop(mode)
+    try:
+        yield
+    finally:
+        server.start()
+
+
+@contextlib.contextmanager
+def frozen(server: PostgresServer) -> Iterator[None]:
+    """The server takes connections and answers nothing, as a machine does whose disk hangs."""
+    first = int((server.data / "postmaster.pid").read_text().split()[0])
+    held = [first, *children_of(first)]
+    for pid in held:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in reversed(held):
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """This process holds the file."""
+    holder = apsw.Connection(str(path))
+    holder.set_busy_timeout(30_000)
+    holder.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        holder.execute("ROLLBACK")
+        holder.close()
 
 
 def sqlite_disk_full(folder: Path, *, away_s: float) -> Findings:
