@@ -32,6 +32,7 @@ def kill_under_load(
     cap_usd: float,
     seed: int,
     away: Callable[[], AbstractContextManager[None]] = nullcontext,
+    store_options: str = "",
 ) -> Findings:
     """Serve, kill so many times, let it settle, and compare what the platform saw with the store.
 
@@ -39,7 +40,7 @@ def kill_under_load(
     """
     dice = random.Random(seed)
     platform = Platform(folder)
-    site = Site(folder, platform, store_url, workers)
+    site = Site(folder, platform, store_url, workers, store_options)
     try:
         keys = {
             "plain": site.key("plain"),

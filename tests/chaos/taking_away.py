@@ -132,11 +132,11 @@ def _take_away(
     try:
         keys = {
             "plain": site.key("plain"),
-            "money": site.key("money", usd=1),
+            "money": site.key("money", usd=0.5),
             "five": site.key("five", concurrency=5),
             "minute": site.key("minute", rpm=600),
             "long": site.key("long", concurrency=5),
-            "fresh": site.key("fresh", usd=1),
+            "fresh": site.key("fresh", usd=0.5),
             "unlimited": site.key("unlimited"),
         }
         site.start()
