@@ -96,7 +96,8 @@ class Journal:
         self.problem: str | None = None
         """Why the last write failed, until one succeeds."""
         try:
-            self.home.mkdir(mode=0o700, parents=True)
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.home.mkdir(mode=0o700)
             self._lock = _locked(self.home)
             self._current = self._open_segment()
         except OSError as problem:
