@@ -14,6 +14,10 @@ MOST_AHEAD = 64
 """Requests or calls for which a slice is fetched ahead. Source: reference measurements; a slice of 64 made a shared
 limit about 40 times as fast as a transaction for each call."""
 
+MOST_SURE_S = 1.0
+"""When the database says that the next request of a minute is some time off, that holds at most for so long: others may
+give back what they were granted."""
+
 IDLE_S = 0.1
 """What was not needed for so long goes back."""
 
@@ -182,7 +186,8 @@ class KeySlice:
         if trade.permits_wanted and not got.permits:
             self._no_permits_until = none_until
         if trade.rate_wanted and not got.requests:
-            self._no_requests_until = none_until
+            sure_s = min(MOST_SURE_S, got.rate_retry_s - 1)
+            self._no_requests_until = max(none_until, asked_at + sure_s)
         if trade.money_needed:
             self._too_little[trade.simulated] = not got.money
             if not got.money:
