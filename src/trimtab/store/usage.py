@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from trimtab.store.database import Database, Row
+from trimtab.store.database import Database, Row, Value
 from trimtab.store.rollups import (
     BUCKETS_PER_OCTAVE,
     LATENCY_BY_HOUR,
@@ -117,7 +117,7 @@ def _sums(
         f"SELECT {chosen} FROM {table} WHERE hour_ms >= ? AND hour_ms < ? AND simulated = ? "  # noqa: S608
         f"AND purpose IN ({purposes}) AND {condition}{ending}"
     )
-    asked = (first, span.to_ms, int(span.simulated), *span.purposes, *values)
+    asked: tuple[Value, ...] = (first, span.to_ms, int(span.simulated), *span.purposes, *values)
     return database.read(lambda view: view.rows(statement, asked))
 
 
