@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.records import Outcome, RequestId
-from trimtab.store.backlog import Backlog, Batch
+from trimtab.store.backlog import Backlog, Batch, Entry, Replay
 from trimtab.store.rows import HOUR_MS, NO_COUNTS, Counts, add, counts
 
 BASE = Outcome(
@@ -124,3 +124,19 @@ def test_a_gap_that_is_being_written_keeps_its_name_until_it_is(make_outcome: Ca
     assert later is not None
     assert [gap.counts[0] for gap in (*first.gaps, *later.gaps)] == [2, 1]
     assert later.gap_serial == first.gap_serial + 1
+
+
+def test_a_record_that_the_store_refuses_counts_once_however_often_its_file_is_read_again(
+    make_outcome: Callable[..., Outcome],
+) -> None:
+    backlog = Backlog(queue_max=10, batch_max=10)
+    record = make_outcome()
+    replay = Replay(lambda: [record], False, lambda: None)
+    backlog.replay(replay)
+    assert backlog.next_replay() is replay
+    entry = Entry(record, b"{}", False)
+    for _ in range(3):
+        backlog.reject(entry, replayed=True)
+    assert backlog.dropped == 1
+    backlog.settle(Batch((entry,), (), 0, (), replay))
+    assert backlog.next_replay() is None

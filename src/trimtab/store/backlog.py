@@ -160,6 +160,8 @@ class Backlog:
         self._spilled: dict[int, dict[GapKey, Gap]] = {}
         """By journal file: the sums of records that only the file holds."""
         self._replays: deque[Replay] = deque()
+        self._refused: set[str] = set()
+        """Records of the first replay that are in a gap already, should it have to begin again."""
 
     def put(self, outcome: Outcome, recovered: bool = False) -> None:
         """Take a record; see `Store.put`."""
@@ -216,7 +218,9 @@ class Backlog:
         """Move a record, which the file refuses whatever one does, to its gap."""
         with self._lock:
             if replayed:
-                self._drop(entry.outcome, entry.own)
+                if entry.outcome.id not in self._refused:
+                    self._refused.add(entry.outcome.id)
+                    self._drop(entry.outcome, entry.own)
             elif self._pending.pop(entry.outcome.id, None) is not None:
                 self._bytes -= len(entry.detail)
                 self._drop(entry.outcome, entry.own)
@@ -260,6 +264,7 @@ class Backlog:
         if batch.replay is not None:
             with self._lock:
                 self._replays.remove(batch.replay)
+                self._refused.clear()
             batch.replay.done()
             return
         saved: Counter[int] = Counter()
