@@ -442,3 +442,22 @@ def test_a_key_in_steady_use_does_not_wait_for_its_slices(open_one: Open) -> Non
     assert refused <= 3  # the first slice has to be fetched
     kept = database.read(lambda t: t.rows("SELECT outstanding_nanousd FROM key_leases"))
     assert kept == [((300 - refused) * 1000,)]  # what was spent is not recorded here, the rest went back
+
+
+@pytest.mark.parametrize(
+    "limits", [{"concurrency": 20}, {"total_nanousd": 1000}, {"requests_per_minute": 20}]
+)
+def test_a_burst_that_fits_the_limit_is_never_refused(open_one: Open, limits: dict[str, int]) -> None:
+    async def work() -> None:
+        async with Place(open_one(), "w1") as place:
+
+            async def one(delay_s: float) -> None:
+                await asyncio.sleep(delay_s)
+                hold = await place.ledger.reserve(NanoUSD(15), simulated=False, caller=caller(**limits))
+                await asyncio.sleep(0.2)
+                place.ledger.settle(hold, NanoUSD(1))
+
+            # All at once, one by one while an exchange is under way, and in between.
+            await asyncio.gather(*(one(n * 0.0007) for n in range(10)), *(one(0.0) for _ in range(10)))
+
+    asyncio.run(work())

@@ -42,14 +42,21 @@ Exchange = Callable[[Sequence[Trade]], Awaitable[list[Slice]]]
 _log = logging.getLogger("trimtab.budgets")
 
 
+class Taken(msgspec.Struct, frozen=True):
+    """Leave for one request, taken out of its key's slice."""
+
+    money: bool
+    """Whether the key's money is limited."""
+
+
 class _Waiter(msgspec.Struct, eq=False):
     """One request that its key's slice cannot serve."""
 
     of_key: KeySlice
     worst_case: int
     simulated: bool
-    answered: asyncio.Future[None]
-    """Done when an exchange that asked for it has ended."""
+    answered: "asyncio.Future[Shortage | Taken]"
+    """Done when an exchange that asked for it has ended: what it got, or what is still missing."""
 
 
 class Dealer:
@@ -84,16 +91,23 @@ class Dealer:
         Raises `RateLimited`, `BudgetSpent`, `Unavailable`.
         """
         of_key = self._slices.of(caller)
+        got = self._at_once(of_key, worst_case, simulated)
+        if isinstance(got, Shortage):
+            got = await self._fetched(of_key, got, worst_case, simulated)
+        if isinstance(got, Shortage):
+            raise self._refusal(of_key, got, worst_case, simulated)
+        return of_key, got.money
+
+    def _at_once(self, of_key: KeySlice, worst_case: int, simulated: bool) -> Shortage | Taken:
+        """Take it out of the slice, or say what is missing. Raises `Unavailable`."""
         short = self._shortage(of_key, worst_case, simulated)
         if short is not None:
-            short = await self._fetched(of_key, short, worst_case, simulated)
-        if short is not None:
-            raise self._refusal(of_key, short, worst_case, simulated)
+            return short
         takes_money = of_key.take(worst_case, simulated, self._monotonic())
         if takes_money and of_key.runs_low(simulated):
             self._low.add((of_key.key, simulated))
             self._wanted.set()
-        return of_key, takes_money
+        return Taken(takes_money)
 
     def _shortage(self, of_key: KeySlice, worst_case: int, simulated: bool) -> Shortage | None:
         now = self._monotonic()
@@ -103,8 +117,8 @@ class Dealer:
 
     async def _fetched(
         self, of_key: KeySlice, short: Shortage, worst_case: int, simulated: bool
-    ) -> Shortage | None:
-        """Wait for an exchange, where one can help; what is still missing after it. Raises `Unavailable`."""
+    ) -> Shortage | Taken:
+        """Wait for an exchange, where one can help. Raises `Unavailable`."""
         loop = asyncio.get_running_loop()
         now = self._monotonic()
         if now < self._away_until:
@@ -116,15 +130,26 @@ class Dealer:
         self._wanted.set()
         try:
             async with asyncio.timeout(self._deadline_s):
-                await waiter.answered
-        except TimeoutError:
+                return await waiter.answered
+        except (TimeoutError, StoreError):
+            self._give_back(waiter)
             raise _away(of_key) from None
-        except StoreError:
-            raise _away(of_key) from None
+        except asyncio.CancelledError:
+            self._give_back(waiter)
+            raise
         finally:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
-        return self._shortage(of_key, worst_case, simulated)
+
+    def _give_back(self, waiter: _Waiter) -> None:
+        """What came in the moment in which it was given up."""
+        answered = waiter.answered
+        if not answered.done() or answered.cancelled() or answered.exception() is not None:
+            return
+        if isinstance(got := answered.result(), Taken):
+            waiter.of_key.end(self._monotonic())
+            if got.money:
+                waiter.of_key.refund(waiter.worst_case, waiter.simulated)
 
     def _refusal(
         self, of_key: KeySlice, short: Shortage, worst_case: int, simulated: bool
@@ -164,7 +189,11 @@ class Dealer:
             low, self._low = self._low, set()
             trades = [] if now < self._away_until else self._beside(now, waiting, low)
             if waiting or trades or now - self._seen_at > SEEN_EVERY_S:
-                await self._trade(trades, waiting, now)
+                try:
+                    await self._trade(trades, waiting, now)
+                except Exception as problem:  # without this task no key with limits would be served again
+                    _log.exception("an exchange of slices failed in our own code")
+                    self._failed(problem, waiting)
 
     def _beside(self, now: float, waiting: Sequence[_Waiter], low: set[tuple[str, bool]]) -> list[Trade]:
         """What nobody waits for: slices that lie idle go back, those that run low are refilled."""
@@ -196,9 +225,10 @@ class Dealer:
         if self.problem is not None:
             self.problem = None
             _log.warning("limits can be asked for again")
+        # Taken here, not when the waiter runs again: by then others are counted who came meanwhile.
         for waiter in waiting:
             if not waiter.answered.done():
-                waiter.answered.set_result(None)
+                waiter.answered.set_result(self._at_once(waiter.of_key, waiter.worst_case, waiter.simulated))
 
     def _asks(self, waiting: Sequence[_Waiter], now: float) -> list[Trade]:
         """One trade for each key and side; the first of a key asks for permits and requests for both."""

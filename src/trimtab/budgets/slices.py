@@ -111,7 +111,7 @@ class KeySlice:
             simulated=simulated,
             money_kept=self._granted[simulated],
             money_needed=1,
-            money_wanted=self._last_grant[simulated],
+            money_ahead=self._last_grant[simulated],
         )
 
     def end(self, now: float) -> None:
@@ -130,7 +130,7 @@ class KeySlice:
         cases. `only_money` leaves the rest to another trade of the same exchange.
         """
         limits = self.limits
-        permits = requests = back = needed = wanted = 0
+        permits = requests = back = needed = wanted = ahead_money = 0
         if limits.concurrency is not None and not only_money:
             ahead = min(MOST_AHEAD, limits.concurrency // AHEAD_PART)
             permits = max(0, waiting + ahead - (self.permits - self.in_flight))
@@ -146,7 +146,8 @@ class KeySlice:
             balance = 0
         if limits.total_nanousd is not None and total > balance:
             needed = max(1, least - balance)
-            wanted = max(needed, total * MOST_AHEAD // waiting - balance)
+            wanted = max(needed, total - balance)
+            ahead_money = total * MOST_AHEAD // waiting - balance
         return Trade(
             key=self.key,
             limits=limits,
@@ -159,6 +160,7 @@ class KeySlice:
             money_kept=self._granted[simulated] if needed or self.unsure else None,
             money_needed=needed,
             money_wanted=wanted,
+            money_ahead=ahead_money,
         )
 
     def surplus(self, now: float, *, at_once: bool = False) -> list[Trade]:

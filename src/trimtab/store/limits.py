@@ -49,6 +49,9 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     money_needed: int = 0
     """The least that is of use: less is not granted at all."""
     money_wanted: int = 0
+    """For all who wait; granted as far as there is."""
+    money_ahead: int = 0
+    """For those to come; granted as far as it is a small part of what is left."""
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -188,7 +191,9 @@ def _money(transaction: Transaction, worker: str, one: Trade) -> tuple[int, int 
     left = cap - spent - out
     if left < one.money_needed:
         return 0, cap - spent
-    granted = max(one.money_needed, min(one.money_wanted, left // AHEAD_PART))
+    granted = max(
+        min(max(one.money_needed, one.money_wanted), left), min(one.money_ahead, left // AHEAD_PART)
+    )
     _set_granted(transaction, worker, one, one.money_kept + granted)
     return granted, cap - spent
 
