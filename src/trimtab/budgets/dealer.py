@@ -227,8 +227,16 @@ class Dealer:
             _log.warning("limits can be asked for again")
         # Taken here, not when the waiter runs again: by then others are counted who came meanwhile.
         for waiter in waiting:
-            if not waiter.answered.done():
-                waiter.answered.set_result(self._at_once(waiter.of_key, waiter.worst_case, waiter.simulated))
+            if waiter.answered.done():
+                continue
+            result = self._at_once(waiter.of_key, waiter.worst_case, waiter.simulated)
+            if isinstance(result, Shortage) and not waiter.of_key.knows_of_none(
+                result, waiter.simulated, self._monotonic()
+            ):
+                self._waiting.append(waiter)  # somebody was quicker, and there may be more
+                self._wanted.set()
+            else:
+                waiter.answered.set_result(result)
 
     def _asks(self, waiting: Sequence[_Waiter], now: float) -> list[Trade]:
         """One trade for each key and side; the first of a key asks for permits and requests for both."""

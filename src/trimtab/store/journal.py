@@ -101,7 +101,9 @@ class Journal:
             self._lock = _locked(self.home)
             self._current = self._open_segment()
         except OSError as problem:
-            reason = "Not a directory" if isinstance(problem, FileExistsError) else problem.strerror or problem
+            reason = (
+                "Not a directory" if isinstance(problem, FileExistsError) else problem.strerror or problem
+            )
             raise StoreError(
                 f"journal {self.home}: {reason}; free the disk, correct its permissions, or "
                 "change store.journal"

@@ -6,6 +6,7 @@ a connection is used by one thread at a time and never kept after an error.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from trimtab.store.database import SQLITE_WORDS, Row, T, Value, Words
 
 WRITE_WAIT_MS = 5_000
 """How long a transaction waits for writers of other processes; each holds the file for some milliseconds."""
+
+BUSY_STEP_S = 0.002
 
 READERS_MAX = 4
 """Idle reading connections that are kept."""
@@ -136,4 +139,12 @@ class SQLiteDatabase:
             self._readers.pop().close(force=True)
 
     def _connect(self) -> apsw.Connection:
-        return connect(self._path, busy_ms=self._wait_ms, clock_ms=self._clock_ms)
+        connection = connect(self._path, busy_ms=self._wait_ms, clock_ms=self._clock_ms)
+        connection.set_busy_handler(self._busy)
+        return connection
+
+    def _busy(self, tries: int) -> bool:
+        """SQLite asks whether to try once more for the file. Its own handler sleeps up to 0.1 s, longer than a request
+        may wait for a slice."""
+        time.sleep(BUSY_STEP_S)
+        return tries < self._wait_ms / 1000 / BUSY_STEP_S
