@@ -21,7 +21,7 @@ help: ## Say what can be made
 run: .venv/.runtime ## Set up, then serve on 127.0.0.1:8787
 	@exec $(BIN)/trimtab serve $(ARGS)
 
-test: ## Set up, then lint and every test (about 3 minutes)
+test: ## Set up, then lint and every test (about 7 minutes)
 	@rm -rf .setup/stages
 	@$(MAKE) --no-print-directory set-up
 	@$(MAKE) --no-print-directory lint test-fast test-e2e test-chaos test-packaging bench-smoke
@@ -70,7 +70,7 @@ test-fast: .venv/.dev ## Tests of one process
 test-e2e: .venv/.dev $(SDK_STAMPS) ## Official SDKs against a running server
 	@$(STAGE) "tests: end to end" $(BIN)/python -m pytest -n 2 tests/e2e
 
-test-chaos: .venv/.dev ## Processes killed and stores taken away under load, in short (about 4 minutes)
+test-chaos: .venv/.dev ## Processes killed and stores taken away under load, in short (about 3 minutes)
 	@$(STAGE) "tests: chaos" $(BIN)/python -m pytest -n 2 tests/chaos
 
 test-packaging: .venv/.dev ## The built wheel in a clean environment

@@ -411,3 +411,34 @@ def test_many_threads_trading_at_once_never_pass_a_limit(open_one: Open) -> None
     for thread in threads:
         thread.join()
     assert not problems
+
+
+def test_a_key_in_steady_use_does_not_wait_for_its_slices(open_one: Open) -> None:
+    database = open_one()
+    slow, refused = 0.03, 0
+
+    async def exchange(trades: "list[Trade]") -> list[Slice]:
+        await asyncio.sleep(slow)
+        return database.write(lambda t: trade(t, "w", trades))
+
+    async def work() -> int:
+        dealer = Dealer(exchange, time.monotonic, deadline_s=0.001)  # type: ignore[arg-type]
+        ledger = Ledger(dealer, time.monotonic)
+        await dealer.start()
+        who, waited = caller(total_nanousd=10_000_000), 0
+        for _ in range(300):
+            try:
+                hold = await ledger.reserve(NanoUSD(1000), simulated=False, caller=who)
+            except Unavailable:
+                waited += 1
+                await asyncio.sleep(slow)
+                continue
+            ledger.settle(hold, NanoUSD(1000))
+            await asyncio.sleep(0.002)
+        await dealer.aclose()
+        return waited
+
+    refused = asyncio.run(work())
+    assert refused <= 3  # the first slice has to be fetched
+    kept = database.read(lambda t: t.rows("SELECT outstanding_nanousd FROM key_leases"))
+    assert kept == [((300 - refused) * 1000,)]  # what was spent is not recorded here, the rest went back

@@ -63,6 +63,8 @@ class Dealer:
         self._deadline_s = deadline_s
         self._slices = Slices()
         self._waiting: list[_Waiter] = []
+        self._low: set[tuple[str, bool]] = set()
+        """Keys whose money runs low, on which side."""
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._seen_at = 0.0
@@ -87,7 +89,11 @@ class Dealer:
             short = await self._fetched(of_key, short, worst_case, simulated)
         if short is not None:
             raise self._refusal(of_key, short, worst_case, simulated)
-        return of_key, of_key.take(worst_case, simulated, self._monotonic())
+        takes_money = of_key.take(worst_case, simulated, self._monotonic())
+        if takes_money and of_key.runs_low(simulated):
+            self._low.add((of_key.key, simulated))
+            self._wanted.set()
+        return of_key, takes_money
 
     def _shortage(self, of_key: KeySlice, worst_case: int, simulated: bool) -> Shortage | None:
         now = self._monotonic()
@@ -155,13 +161,21 @@ class Dealer:
             self._wanted.clear()
             now = self._monotonic()
             waiting, self._waiting = self._waiting, []
-            trades = [] if now < self._away_until else self._idle(now, waiting)
+            low, self._low = self._low, set()
+            trades = [] if now < self._away_until else self._beside(now, waiting, low)
             if waiting or trades or now - self._seen_at > SEEN_EVERY_S:
                 await self._trade(trades, waiting, now)
 
-    def _idle(self, now: float, waiting: Sequence[_Waiter]) -> list[Trade]:
+    def _beside(self, now: float, waiting: Sequence[_Waiter], low: set[tuple[str, bool]]) -> list[Trade]:
+        """What nobody waits for: slices that lie idle go back, those that run low are refilled."""
         busy = {waiter.of_key.key for waiter in waiting}
-        return [trade for one in self._slices.all() if one.key not in busy for trade in one.surplus(now)]
+        trades = []
+        for one in self._slices.all():
+            if one.key in busy:
+                continue
+            sides = [side for side in (False, True) if (one.key, side) in low and one.runs_low(side)]
+            trades += [one.more(side) for side in sides] or one.surplus(now)
+        return trades
 
     async def _trade(self, back: list[Trade], waiting: list[_Waiter], now: float) -> None:
         asks = self._asks(waiting, now)

@@ -100,10 +100,16 @@ def test_files_go_when_the_store_has_what_they_hold(tmp_path: Path) -> None:
     assert not (tmp_path / "w1").exists()
 
 
-def test_what_was_not_intended_is_not_journalled(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, "w1")
-    assert journal.settle("0" * 32, b"{}") is None
-    assert journal.close() is True
+def test_requests_without_a_call_outlive_the_process_too_but_get_half_of_the_room(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "w1", segment_bytes=4096, spill_bytes=40_000)
+    refusals = [journal.settle(f"{n:032x}", msgspec.json.encode(ended(n))) for n in range(200)]
+    assert refusals[0] is not None
+    assert refusals[-1] is None
+    journal.intend(intent(500))
+    assert journal.settle(intent(500).id, msgspec.json.encode(ended(500))) is not None
+    kept = sum(number is not None for number in refusals)
+    journal.close()
+    assert len(left(tmp_path)) == kept + 1
 
 
 def test_beyond_its_bound_outcomes_are_left_to_memory(tmp_path: Path) -> None:

@@ -121,22 +121,23 @@ class Journal:
             return True
 
     def settle(self, request_id: str, detail: bytes) -> int | None:
-        """Write down the outcome of a call that was intended.
+        """Write down an outcome: of a call that was intended, or of a request that made none.
 
-        The number of the file, to be given to `saved` once the store has it; `None` when it was not intended or could
-        not be written, so that only memory holds it. Never raises.
+        The number of the file, to be given to `saved` once the store has it; `None` when it could not be written, so
+        that only memory holds it. Requests without a call get half of the room, so that no flood of refusals takes the
+        room of what was paid for. Never raises.
         """
         with self._mutex:
             intended = self._calls.pop(request_id, None)
-            if intended is None:
-                return None
+            room = self._spill_bytes if intended is not None else self._spill_bytes // 2
             segment = None
-            if len(self._segments) * self._segment_bytes <= self._spill_bytes:
+            if len(self._segments) * self._segment_bytes <= room:
                 segment = self._append(_line(_OUTCOME, detail))
             if segment is not None:
                 segment.unsaved += 1
-            intended.calls -= 1
-            self._drop_if_done(intended)
+            if intended is not None:
+                intended.calls -= 1
+                self._drop_if_done(intended)
             return None if segment is None else segment.number
 
     def saved(self, number: int, outcomes: int) -> None:
