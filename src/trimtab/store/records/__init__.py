@@ -2,8 +2,8 @@
 
 What it is not: the interface (`seam`), the choice of an engine (`opening`), or the deletion of old records
 (`housekeeping`).
-Invariants: no request waits for a disk but for its line in the journal; each record is counted exactly once, in a row,
-in the queue or in a gap; a record and what it adds to the sums are committed together.
+Invariants: no request waits for an engine; each record is counted exactly once, whether it waits, is a row or is in a
+gap; a record and what it adds to the sums are committed together.
 """
 
 from trimtab.store.records.journal import Journal
