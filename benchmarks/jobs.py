@@ -36,7 +36,7 @@ from trimtab.jobs import (
 )
 from trimtab.records import new_request_id
 from trimtab.store import Database, StoreSettings, open_database
-from trimtab.store.jobs_claiming import Wish
+from trimtab.store.jobs import Wish
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))

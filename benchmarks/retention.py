@@ -24,8 +24,8 @@ import uvloop
 from store_writer import clock_ms, outcomes
 from trimtab.records import Outcome
 from trimtab.store import Database, Store, StoreSettings, Transaction, open_database, open_store
-from trimtab.store.chores import claim
-from trimtab.store.retention import CHORE, DAY_MS, LEASE_MS, Retention, delete_old
+from trimtab.store.housekeeping import LEASE_MS, Retention, claim, delete_old
+from trimtab.store.housekeeping.retention import CHORE, DAY_MS
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 postgres_server = importlib.import_module("postgres_server")

@@ -8,8 +8,8 @@ older has no more rows for a span of time than a young one. The records are draw
 time: 4 models, 6 tiers and efforts, 3 platforms, 4 results, 100 keys of 10 teams, all skewed, log-normal times. Each
 set goes into `requests` (with an empty `detail`, no `attempts`) and is grouped into the roll-up tables by SQL, as the
 migration does it; the writer's own way is in store_writer.py. Then the questions are asked through
-`trimtab.store.usage` and `Store.totals`, small and large in turn, warm, and the medians are compared. The bar is twice
-the time.
+`trimtab.store.records.usage` and `Store.totals`, small and large in turn, warm, and the medians are compared. The bar
+is twice the time.
 
 TMPDIR picks the disk; 1e7 records take 4 GB on SQLite and as much on PostgreSQL, and some minutes each to make.
 """
@@ -27,7 +27,7 @@ from pathlib import Path
 import psycopg
 
 from trimtab.store import Database, Store, StoreSettings, Transaction, open_database, open_store
-from trimtab.store.rollups import (
+from trimtab.store.records.rollups import (
     BUCKET_MOST,
     KEY_SPEND,
     LATENCY_BY_HOUR,
@@ -38,7 +38,7 @@ from trimtab.store.rollups import (
     USAGE_BY_TEAM,
     RollUp,
 )
-from trimtab.store.usage import Span, times, usage
+from trimtab.store.records.usage import Span, times, usage
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 postgres_server = importlib.import_module("postgres_server")

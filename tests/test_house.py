@@ -20,7 +20,7 @@ OVER_600_LINES: dict[str, str] = {}
 """Source files over 600 lines, with the reason why they are one file."""
 
 OPTIONAL_EXTRAS: dict[str, set[str]] = {
-    "src/trimtab/store/postgres.py": {"psycopg"},
+    "src/trimtab/store/engines/postgres.py": {"psycopg"},
     "src/trimtab/telemetry/otlp.py": {"opentelemetry"},
 }
 """Adapter files that import an optional extra inside a function, with the packages they may so import."""

@@ -11,9 +11,8 @@ from jobs_harness import ENGINES, Bench, Hand, engine_url, expire, held, open_en
 from trimtab.errors import Conflict, NotFound, StoreError
 from trimtab.jobs import JobId, NewJob
 from trimtab.store import Database, Transaction
-from trimtab.store.jobs_claiming import LOSSES_MAX
-from trimtab.store.jobs_rows import Claimed, Held
-from trimtab.store.jobs_running import Begun, Ended, Recorded, Undone, Wait
+from trimtab.store.jobs import Begun, Claimed, Ended, Held, Recorded, Undone, Wait
+from trimtab.store.jobs.claiming import LOSSES_MAX
 
 
 @pytest.fixture(params=ENGINES)

@@ -161,7 +161,7 @@ def test_a_snapshot_shows_no_secret(database: Database) -> None:
 def test_more_keys_than_fit_a_page_are_all_read_once(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trimtab.store.keys.PAGE_ROWS", 3)
+    monkeypatch.setattr("trimtab.store.keys.tables.PAGE_ROWS", 3)
     admin = admin_of(database)
     made = [make(admin, f"k{number}") for number in range(7)]
     snapshot = Snapshot()

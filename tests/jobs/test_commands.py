@@ -15,7 +15,7 @@ from jobs_harness import Bench, Hand, expire, held
 
 from trimtab.app.working import DAY_MS, SWEEP, job_handlers
 from trimtab.jobs import JobId, JobSettings
-from trimtab.store.jobs_running import Begun, Ended
+from trimtab.store.jobs import Begun, Ended
 
 
 class Shell:

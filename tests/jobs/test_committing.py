@@ -11,9 +11,7 @@ from jobs_harness import run_async
 from trimtab.errors import StoreError
 from trimtab.jobs import Job, JobId
 from trimtab.jobs.committing import Committer, Lease
-from trimtab.store.jobs_claiming import Wish
-from trimtab.store.jobs_rows import Claimed, Held
-from trimtab.store.jobs_running import Answer, Entry, Recorded, Taken
+from trimtab.store.jobs import Answer, Claimed, Entry, Held, Recorded, Taken, Wish
 
 
 class FakeExchange:

@@ -14,8 +14,7 @@ from jobs_harness import Bench, Hand, expire, held, open_engine
 
 from trimtab.errors import Conflict
 from trimtab.jobs import JobId
-from trimtab.store.jobs_rows import Held
-from trimtab.store.jobs_running import Wait
+from trimtab.store.jobs import Held, Wait
 
 WORKERS = ("w1", "w2", "w3")
 OWNERS = ("a", "b", "c")

@@ -11,7 +11,7 @@ from jobs_harness import Bench, Hand, eventually, expire, held, run_async, unix_
 from trimtab.errors import JobFailed, LeaseLost, RequestError, UnknownOutcome, UpstreamRefused
 from trimtab.jobs import JobContext, NewJob
 from trimtab.store import Transaction
-from trimtab.store.jobs_running import Begun
+from trimtab.store.jobs import Begun
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from trimtab.config import Document
 from trimtab.errors import ConfigError, StoreError, StoreLocked
 from trimtab.store import Store, StoreSettings, open_store
 from trimtab.store.opening import sqlite_path
-from trimtab.store.sqlite_records import SQLiteRecords
+from trimtab.store.records import SQLiteRecords
 
 OpenStore = Callable[..., Store]
 

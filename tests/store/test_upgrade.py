@@ -14,27 +14,24 @@ import psycopg
 import pytest
 from frozen_rows import HOUR, ROWS, SCHEMA_2_FILE, T, rows_at
 
-import trimtab.store.backup
-import trimtab.store.backup_file
-import trimtab.store.postgres
-import trimtab.store.restore_postgres
-import trimtab.store.restore_sqlite
+import trimtab.store.backup.file
+import trimtab.store.backup.making
+import trimtab.store.backup.restore_postgres
+import trimtab.store.backup.restore_sqlite
+import trimtab.store.engines.postgres
 import trimtab.store.schema
 from trimtab.errors import StoreError
 from trimtab.records import Limits, Outcome
 from trimtab.store import Database, StoreSettings, TokenCounts, Totals, open_database, open_store
-from trimtab.store.backup import make_backup
+from trimtab.store.backup import make_backup, restore_backup
 from trimtab.store.idempotency import claim as claim_once
 from trimtab.store.idempotency import finish
-from trimtab.store.jobs import JobTables
-from trimtab.store.jobs_claiming import Wish
-from trimtab.store.jobs_rows import JobId, NewJob
-from trimtab.store.jobs_running import JobExchange
-from trimtab.store.keys import Key, insert_key, insert_organisation, key_by_id
+from trimtab.store.jobs import JobExchange, JobId, JobTables, NewJob, Wish
+from trimtab.store.keys import Key
+from trimtab.store.keys.tables import insert_key, insert_organisation, key_by_id
 from trimtab.store.limits import Trade, join, trade
-from trimtab.store.restore import restore_backup
+from trimtab.store.records.usage import Span, times, usage
 from trimtab.store.steps import Step, load_steps
-from trimtab.store.usage import Span, times, usage
 
 LATEST = len(load_steps("sqlite"))
 ENGINES = ["sqlite", "postgresql"]
@@ -73,8 +70,8 @@ def build(settings: StoreSettings, step: int, rows: list[tuple[str, dict[str, An
             for sql, values in inserts("?"):
                 connection.execute(sql, values)
     else:
-        with closing(trimtab.store.postgres.connect(settings.url)) as server:
-            trimtab.store.postgres.migrate(server, clock_ms, load_steps("postgresql")[:step])
+        with closing(trimtab.store.engines.postgres.connect(settings.url)) as server:
+            trimtab.store.engines.postgres.migrate(server, clock_ms, load_steps("postgresql")[:step])
             for sql, values in inserts("%s"):
                 server.execute(sql.encode(), values)
 
@@ -86,7 +83,7 @@ def version(settings: StoreSettings) -> int:
         connection.close()
         return found
     with psycopg.connect(settings.url, options="-c search_path=trimtab", autocommit=True) as server:
-        return trimtab.store.postgres.version_of(server)[0]
+        return trimtab.store.engines.postgres.version_of(server)[0]
 
 
 def has(database: Database, table: str, row: dict[str, Any]) -> bool:
@@ -162,7 +159,7 @@ def one_step_less(monkeypatch: pytest.MonkeyPatch) -> None:
     def older(engine: Any) -> tuple[Step, ...]:
         return load_steps(engine)[:-1]
 
-    for module in (trimtab.store.schema, trimtab.store.postgres):
+    for module in (trimtab.store.schema, trimtab.store.engines.postgres):
         monkeypatch.setattr(module, "load_steps", older)
 
 
@@ -224,7 +221,7 @@ def test_a_program_that_is_too_far_behind_is_told_so_and_changes_nothing(
     settings: StoreSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(settings, LATEST, [])
-    for module in (trimtab.store.schema, trimtab.store.postgres):
+    for module in (trimtab.store.schema, trimtab.store.engines.postgres):
         monkeypatch.setattr(module, "load_steps", lambda engine: load_steps(engine)[:-2])
     message = (
         f"its schema is {LATEST} and this Trimtab knows {LATEST - 2}; run the newer Trimtab that wrote it"
@@ -244,11 +241,11 @@ def test_the_way_back_is_the_backup_from_before_with_the_older_program(
     make_backup(settings, tmp_path / "after", clock_ms=clock_ms)
     for module in (
         trimtab.store.schema,
-        trimtab.store.postgres,
-        trimtab.store.backup,
-        trimtab.store.backup_file,
-        trimtab.store.restore_postgres,
-        trimtab.store.restore_sqlite,
+        trimtab.store.engines.postgres,
+        trimtab.store.backup.making,
+        trimtab.store.backup.file,
+        trimtab.store.backup.restore_postgres,
+        trimtab.store.backup.restore_sqlite,
     ):
         monkeypatch.setattr(module, "load_steps", lambda engine: load_steps(engine)[:-1])
     with pytest.raises(
@@ -311,7 +308,8 @@ def test_processes_that_start_at_once_bring_it_forward_once(settings: StoreSetti
 HANGING = """
 import sys, time
 import apsw, msgspec
-from trimtab.store import postgres, schema
+from trimtab.store import schema
+from trimtab.store.engines import postgres
 from trimtab.store.steps import load_steps
 engine, place, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
 hang = "SELECT hang();" if engine == "sqlite" else "SELECT pg_sleep(1);"

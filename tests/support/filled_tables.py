@@ -5,8 +5,8 @@ from typing import Any
 import apsw
 from hypothesis import strategies as st
 
+from trimtab.store.backup.tables import Column, Table, quoted, sqlite_tables
 from trimtab.store.schema import migrate
-from trimtab.store.tables import Column, Table, quoted, sqlite_tables
 
 MONEY_MAX = 2**53
 

@@ -13,9 +13,7 @@ import uvloop
 from trimtab.jobs import Handler, JobBoard, JobExchange, JobId, JobSettings, JobTables, NewJob, Worker
 from trimtab.records import new_request_id
 from trimtab.store import Database, StoreSettings, open_database
-from trimtab.store.jobs_claiming import Wish
-from trimtab.store.jobs_rows import Claimed, Held
-from trimtab.store.jobs_running import Ended, Entry, Recorded, Taken
+from trimtab.store.jobs import Claimed, Ended, Entry, Held, Recorded, Taken, Wish
 
 ENGINES = ("sqlite", "postgresql")
 LEASE_MS = 60_000

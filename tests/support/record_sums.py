@@ -8,7 +8,7 @@ from trimtab.catalogue import Arm
 from trimtab.messages import Usage
 from trimtab.records import Attempt, Outcome, Plan, RequestId
 from trimtab.store import Database, Row
-from trimtab.store.rollups import (
+from trimtab.store.records.rollups import (
     BILLED,
     KEY_SPEND,
     LATENCY_BY_HOUR,
@@ -18,7 +18,7 @@ from trimtab.store.rollups import (
     USAGE_BY_TEAM,
     RollUp,
 )
-from trimtab.store.rows import HOUR_MS, SUMMED
+from trimtab.store.records.rows import HOUR_MS, SUMMED
 
 
 def outcome(n: int, draw: random.Random) -> Outcome:

@@ -24,9 +24,8 @@ from trimtab.errors import Conflict, NotFound, PermissionDenied, RequestError, s
 from trimtab.identity import digest_of, make_secret, prefix_of
 from trimtab.records import Limits
 from trimtab.store import Database, Transaction
-from trimtab.store import keys as tables
-from trimtab.store import keys_audit as chain
-from trimtab.store.keys import Key, KeySecret
+from trimtab.store.keys import Key, KeySecret, tables
+from trimtab.store.keys import audit as chain
 
 DEFAULT_GRACE_MS = 86_400_000
 """After a rotation the old secret still works for a day, time enough to bring the new one to where it is used."""

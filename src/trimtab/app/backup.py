@@ -1,6 +1,6 @@
 """Backup and restore of the store that a configuration names.
 
-What it is not: the copying (`store.backup`, `store.restore`). Only the section `[store]` is read, so that a backup does
+What it is not: the copying (`store.backup`). Only the section `[store]` is read, so that a backup does
 not fail for want of a platform's key.
 """
 
@@ -15,9 +15,7 @@ from trimtab.app.clock import unix_ms
 from trimtab.config import Document, load_document
 from trimtab.errors import ConfigError
 from trimtab.store import StoreSettings
-from trimtab.store.backup import make_backup
-from trimtab.store.backup_file import Manifest, Progress
-from trimtab.store.restore import Restored, restore_backup
+from trimtab.store.backup import Manifest, Progress, Restored, make_backup, restore_backup
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from trimtab.catalogue import lifecycle_notes
 from trimtab.errors import ConfigError, TrimtabError
 from trimtab.gateway import bind
 from trimtab.store import open_database
-from trimtab.store.condition import Condition, condition_of
+from trimtab.store.housekeeping import Condition, condition_of
 
 PARTS = ("uvicorn", "uvloop", "httptools", "msgspec", "apsw")
 

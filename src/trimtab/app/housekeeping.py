@@ -11,9 +11,8 @@ import msgspec
 
 from trimtab.errors import StoreError
 from trimtab.store import Database, StoreSettings
-from trimtab.store.chores import claim, put_down
-from trimtab.store.retention import CHORE as RETENTION
-from trimtab.store.retention import LEASE_MS, Retention, TurnLost, delete_old
+from trimtab.store.housekeeping import LEASE_MS, Retention, TurnLost, claim, delete_old, put_down
+from trimtab.store.housekeeping.retention import CHORE as RETENTION
 
 EVERY_S = 3_600.0
 """A chore is due so long after it was last done, by whomever."""

@@ -19,8 +19,7 @@ from trimtab.errors import AuthenticationFailed
 from trimtab.identity.secret import MARK, SECRET_CHARS, check_form, digest_of
 from trimtab.records import Caller
 from trimtab.store import Database, Transaction
-from trimtab.store.keys import Key, changed_keys, changed_secrets
-from trimtab.store.keys_audit import Head, hash_of, head
+from trimtab.store.keys import Head, Key, changed_keys, changed_secrets, hash_of, head
 
 FORGET_MS = 30 * 86_400_000
 """Holders of a key that ended within the last 30 days hear that it did; after that it is a key that nobody has."""

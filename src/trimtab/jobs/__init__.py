@@ -9,9 +9,7 @@ from trimtab.jobs.board import JobBoard
 from trimtab.jobs.context import JobContext
 from trimtab.jobs.settings import JobSettings, check_jobs
 from trimtab.jobs.worker import Handler, Worker
-from trimtab.store.jobs import JobTables
-from trimtab.store.jobs_rows import Job, JobId, JobState, Limit, NewJob, Schedule, Step
-from trimtab.store.jobs_running import JobExchange
+from trimtab.store.jobs import Job, JobExchange, JobId, JobState, JobTables, Limit, NewJob, Schedule, Step
 
 __all__ = [
     "Handler",

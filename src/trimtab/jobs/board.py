@@ -12,8 +12,19 @@ from trimtab.errors import RequestError
 from trimtab.jobs.schedules import fire_due, parse_rule
 from trimtab.jobs.seam import NewId
 from trimtab.store.database import Transaction
-from trimtab.store.jobs import JobTables, insert_job
-from trimtab.store.jobs_rows import Job, JobId, JobState, Limit, Missed, NewJob, Schedule, Scope, Step
+from trimtab.store.jobs import (
+    Job,
+    JobId,
+    JobState,
+    JobTables,
+    Limit,
+    Missed,
+    NewJob,
+    Schedule,
+    Scope,
+    Step,
+    insert_job,
+)
 
 NAME_MAX = 200
 INPUT_MAX_BYTES = 16 * 1024 * 1024

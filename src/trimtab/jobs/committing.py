@@ -15,9 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from trimtab.errors import StoreError
 from trimtab.jobs.seam import Exchange
-from trimtab.store.jobs_claiming import Wish
-from trimtab.store.jobs_rows import Claimed, Held
-from trimtab.store.jobs_running import LOST, Answer, Entry, Taken
+from trimtab.store.jobs import LOST, Answer, Claimed, Entry, Held, Taken, Wish
 
 BATCH_MAX = 500
 """Entries in one commit."""

@@ -19,8 +19,7 @@ import msgspec
 from trimtab.errors import JobFailed, LeaseLost, UnknownOutcome
 from trimtab.jobs.committing import Committer, Lease, Reason
 from trimtab.store.database import Transaction
-from trimtab.store.jobs_rows import Claimed, Held, Job, Step
-from trimtab.store.jobs_running import Begun, Entry, Recorded, Taken, Undone, Wait
+from trimtab.store.jobs import Begun, Claimed, Entry, Held, Job, Recorded, Step, Taken, Undone, Wait
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from trimtab.jobs.cron import Cron
 from trimtab.jobs.seam import NewId, Schedules
-from trimtab.store.jobs_rows import JobId, Missed, NewJob, Schedule
+from trimtab.store.jobs import JobId, Missed, NewJob, Schedule
 
 LATE_MS = 60_000
 """A due time that is older was missed. Workers look every second, so only an outage makes one so old."""

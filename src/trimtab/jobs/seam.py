@@ -8,9 +8,7 @@ that hold it; a claim raises the epoch; entries of one exchange are committed to
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from trimtab.store.jobs_claiming import Wish
-from trimtab.store.jobs_rows import Held, JobId, NewJob, Schedule
-from trimtab.store.jobs_running import Answer, Entry
+from trimtab.store.jobs import Answer, Entry, Held, JobId, NewJob, Schedule, Wish
 
 NewId = Callable[[], JobId]
 """Makes ids that sort by time."""

@@ -18,9 +18,7 @@ from trimtab.jobs.committing import Committer, Lease
 from trimtab.jobs.context import JobContext, Run
 from trimtab.jobs.seam import Exchange
 from trimtab.jobs.settings import JobSettings
-from trimtab.store.jobs_claiming import Wish
-from trimtab.store.jobs_rows import Claimed, Job, JobState
-from trimtab.store.jobs_running import Ended
+from trimtab.store.jobs import Claimed, Ended, Job, JobState, Wish
 
 Handler = Callable[[JobContext], Awaitable[Any]]
 """Returns the job's result: bytes as they are, anything else as JSON."""

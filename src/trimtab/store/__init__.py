@@ -7,9 +7,8 @@ journal before it goes out, and a record that cannot be kept is folded into a ga
 
 from trimtab.store.database import Database, Row, Transaction
 from trimtab.store.instance import InstanceLock, hold_instance
-from trimtab.store.journal import Journal
 from trimtab.store.opening import journal_root, open_database, open_store
-from trimtab.store.recovery import Upkeep
+from trimtab.store.records import Journal, Upkeep
 from trimtab.store.seam import Store, StoreSettings, StoreStatus, TokenCounts, Totals
 
 __all__ = [

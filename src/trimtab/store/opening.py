@@ -10,14 +10,17 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from trimtab.config import Secret, fail
 from trimtab.errors import ConfigError
 from trimtab.store.database import Database
-from trimtab.store.journal import Journal
-from trimtab.store.postgres_database import PostgresDatabase
-from trimtab.store.postgres_records import PostgresRecords
-from trimtab.store.record_store import Reader, RecordStore
+from trimtab.store.engines import PostgresDatabase, SQLiteDatabase
+from trimtab.store.records import (
+    Journal,
+    PostgresRecords,
+    Reader,
+    Readers,
+    RecordEngine,
+    RecordStore,
+    SQLiteRecords,
+)
 from trimtab.store.seam import StoreSettings
-from trimtab.store.sqlite_database import SQLiteDatabase
-from trimtab.store.sqlite_records import Readers, SQLiteRecords
-from trimtab.store.writer import RecordEngine
 
 _WHERE = "store.url"
 _SQLITE = "sqlite:///"

@@ -1,6 +1,6 @@
 """The schema as numbered SQL files that only go forward, written once for both engines.
 
-What it is not: the connection that runs them (`schema` for SQLite, `postgres` for PostgreSQL).
+What it is not: the connection that runs them (`schema` for SQLite, `engines.postgres` for PostgreSQL).
 Invariant: a step once released never changes, and from step 3 on a step says `-- works with: N`, the oldest schema
 that a program may know and still use the database after it; at most one step older, so that instances of two
 versions may run side by side while one replaces the other.

@@ -1,0 +1,228 @@
+"""Roll-ups: what new records and gaps add to the sums that are kept by the hour and by key.
+
+What it is not: SQL (the engines add the rows that are made here), or the reading of the sums (`usage`).
+Invariants: a record and what it adds are committed together, so at any moment each sum is exactly that of the records
+and gaps that were ever added; rows come in the order of their keys, so that two writers never wait for each other in a
+circle. Step 4 of the schema does the same in SQL for the records that it finds; both must agree.
+"""
+
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from trimtab.records import Outcome
+from trimtab.store.records.backlog import Gap
+from trimtab.store.records.rows import BILLED, HOUR_MS, SUM_MAX, SUMMED, Counts, Row, plain_name
+
+ANSWERED = ("ok", "truncated")
+"""Results whose times are kept: errors are often quick, and who went away ended the clock himself."""
+
+DROPPED = "dropped"
+"""The result under which gaps are rolled up."""
+
+BUCKETS_PER_OCTAVE = 8
+"""A bucket's edges are a factor of 2^(1/8) = 1.0905 apart, so a quantile told as the middle of its bucket (by ratio) is
+off by at most 4.5 %."""
+
+BUCKET_MOST = 24 * BUCKETS_PER_OCTAVE - 1
+"""Times from 2^24 ms (4.6 hours) on share the last bucket, times below 1 ms the first."""
+
+_BUCKETS_PER_E = 11.541560327111707
+"""8 / ln 2."""
+
+_LONGEST_MS = 16_000_000
+
+SLOTS = tuple(f"b{n}" for n in range(BUCKETS_PER_OCTAVE))
+
+
+class RollUp(msgspec.Struct, frozen=True):
+    """A table of sums."""
+
+    table: str
+    keys: tuple[str, ...]
+    sums: tuple[str, ...]
+    real: tuple[str, ...] = ()
+    """Sums that are not whole numbers."""
+    whole_keys: tuple[str, ...] = ("hour_ms", "simulated", "octave")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Keys, then sums: the order of rows."""
+        return (*self.keys, *self.sums)
+
+    def kind(self, column: str) -> str:
+        """The type of a column, in SQLite's words."""
+        if column in self.real:
+            return "REAL"
+        return "INTEGER" if column in self.sums or column in self.whole_keys else "TEXT"
+
+    def upsert(self, least: str) -> str:
+        """How a statement that inserts rows goes on where there are some already. `least` is the engine's function."""
+        changes = ", ".join(
+            f"{column} = {self.table}.{column} + excluded.{column}"
+            if column in self.real or column in SLOTS
+            else f"{column} = {least}({self.table}.{column} + excluded.{column}, {SUM_MAX})"
+            for column in self.sums
+        )
+        return f" ON CONFLICT ({', '.join(self.keys)}) DO UPDATE SET {changes}"
+
+
+USAGE_BY_HOUR = RollUp(
+    "usage_by_hour",
+    ("hour_ms", "simulated", "purpose", "model", "effort", "tier", "platform", "result"),
+    (*SUMMED, "total_ms"),
+    real=("total_ms",),
+)
+USAGE_BY_KEY = RollUp(
+    "usage_by_key",
+    ("hour_ms", "simulated", "purpose", "organisation", "team_id", "key_id", "model"),
+    SUMMED,
+)
+USAGE_BY_TEAM = RollUp(
+    "usage_by_team", ("hour_ms", "simulated", "purpose", "organisation", "team_id", "model"), SUMMED
+)
+LATENCY_BY_HOUR = RollUp(
+    "latency_by_hour",
+    ("hour_ms", "simulated", "purpose", "model", "tier", "platform", "kind", "octave"),
+    SLOTS,
+)
+LATENCY_BY_MODEL = RollUp(
+    "latency_by_model", ("hour_ms", "simulated", "purpose", "model", "kind", "octave"), SLOTS
+)
+KEY_SPEND = RollUp("key_spend", ("key_id", "simulated"), ("spent_nanousd",))
+
+
+_Key = tuple[str | int, ...]
+_Sums = dict[_Key, Sequence[int]]
+
+
+class Adding:
+    """Gathers what the records and gaps that are new in the store add to its roll-ups."""
+
+    def __init__(self) -> None:
+        self._fine: _Sums = {}
+        self._times: dict[_Key, float] = {}
+        self._slots: dict[_Key, list[int]] = {}
+        self._leases: dict[tuple[str, int], int] = {}
+
+    def record(self, outcome: Outcome, usage: Counts, *, own: bool) -> None:
+        """Count a record in. Raises one of `rows.NONSENSE`. About 5 us."""
+        key = _place(outcome)
+        self._add(key, usage)
+        self._times[key] = self._times.get(key, 0.0) + _plain_ms(outcome.total_ms)
+        if outcome.result in ANSWERED and outcome.endpoint != "count_tokens":
+            self._time(key, outcome)
+        if own and outcome.purpose in BILLED:
+            self._lower(plain_name(outcome.key), int(outcome.simulated), usage[2])
+
+    def gap(self, gap: Gap) -> None:
+        """Count a gap in."""
+        self._add((*gap.place, "", "", "", "", DROPPED, gap.key, gap.team, gap.organisation), gap.counts)
+        self._lower(gap.key, int(gap.simulated), gap.own_nanousd)
+
+    def sums(self) -> Iterator[tuple[RollUp, list[Row]]]:
+        """Tables in a fixed order, each with its rows in the order of their keys. Works table by table."""
+        yield USAGE_BY_HOUR, self._hourly()
+        by_key = _folded(self._fine, _BY_KEY)
+        yield USAGE_BY_KEY, _rows(by_key)
+        yield USAGE_BY_TEAM, _rows(_folded(by_key, _BY_TEAM))
+        yield LATENCY_BY_HOUR, _rows(self._slots)
+        yield LATENCY_BY_MODEL, _rows(_folded(self._slots, _TIMED_BY_MODEL))
+        yield KEY_SPEND, _spent(by_key)
+
+    def leases(self) -> list[tuple[str, int, int]]:
+        """key_id, simulated, nano-dollars that this process spent and that are recorded now."""
+        return [(*owner, cost) for owner, cost in sorted(self._leases.items())]
+
+    def _add(self, key: _Key, usage: Counts) -> None:
+        known = self._fine.get(key)
+        self._fine[key] = usage if known is None else [*map(operator.add, known, usage)]
+
+    def _lower(self, key: str, simulated: int, nanousd: int) -> None:
+        if key and nanousd:
+            owner = key, simulated
+            self._leases[owner] = self._leases.get(owner, 0) + nanousd
+
+    def _time(self, key: _Key, outcome: Outcome) -> None:
+        first = outcome.attempts[-1].first_content_ms if outcome.attempts else None
+        for kind, ms in (("total", outcome.total_ms), ("first_content", first)):
+            if ms is None:
+                continue
+            octave, slot = divmod(bucket_of(_plain_ms(ms)), BUCKETS_PER_OCTAVE)
+            place = (*key[:4], key[5], key[6], kind, octave)
+            found = self._slots.get(place)
+            if found is None:
+                found = self._slots[place] = [0] * BUCKETS_PER_OCTAVE
+            found[slot] += 1
+
+    def _hourly(self) -> list[Row]:
+        took: dict[Row, float] = {}
+        for key, ms in self._times.items():
+            took[key[:8]] = took.get(key[:8], 0.0) + ms
+        return [(*row, took.get(row[:8], 0.0)) for row in _rows(_folded(self._fine, _BY_HOUR))]
+
+
+_BY_HOUR = operator.itemgetter(0, 1, 2, 3, 4, 5, 6, 7)
+_BY_KEY = operator.itemgetter(0, 1, 2, 10, 9, 8, 3)
+_BY_TEAM = operator.itemgetter(0, 1, 2, 3, 4, 6)
+_OWNER = operator.itemgetter(5, 1)
+"""The first two from the finest key, the others from the key of `usage_by_key`."""
+_TIMED_BY_MODEL = operator.itemgetter(0, 1, 2, 3, 6, 7)
+"""From the key of `latency_by_hour`."""
+
+
+def bucket_of(ms: float) -> int:
+    """The bucket of a time: floor(8 log2 ms), within bounds."""
+    if ms <= 1:
+        return 0
+    return BUCKET_MOST if ms >= _LONGEST_MS else math.floor(math.log(ms) * _BUCKETS_PER_E)
+
+
+def middle_ms(bucket: int) -> float:
+    """The time that stands for a bucket: the middle of its edges, by ratio."""
+    return float(2 ** ((bucket + 0.5) / BUCKETS_PER_OCTAVE))
+
+
+def _place(outcome: Outcome) -> _Key:
+    """The finest key: hour, simulated, purpose, model, effort, tier, platform, result, key, team, organisation."""
+    plan, attempts = outcome.plan, outcome.attempts
+    platform = attempts[-1].platform if attempts else plan.platform if plan is not None else ""
+    return (
+        outcome.at_ms - outcome.at_ms % HOUR_MS,
+        int(outcome.simulated),
+        outcome.purpose,
+        plain_name(plan.arm.model) if plan is not None else "",
+        plain_name(plan.arm.effort) if plan is not None else "",
+        plain_name(plan.tier) if plan is not None else "",
+        plain_name(platform),
+        outcome.result,
+        plain_name(outcome.key),
+        plain_name(outcome.team),
+        plain_name(outcome.organisation),
+    )
+
+
+def _plain_ms(ms: float) -> float:
+    """Nonsense (not a number, negative, beyond years) must not spoil a sum for good."""
+    return ms if 0 <= ms < 1e12 else 0.0
+
+
+def _folded(fine: Mapping[_Key, Sequence[int]], part: Callable[[_Key], _Key]) -> _Sums:
+    """The sums by some parts of their keys."""
+    folded: _Sums = {}
+    for key, usage in fine.items():
+        place = part(key)
+        known = folded.get(place)
+        folded[place] = usage if known is None else [*map(operator.add, known, usage)]
+    return folded
+
+
+def _spent(by_key: _Sums) -> list[Row]:
+    billed = {key: usage[2:3] for key, usage in by_key.items() if key[5] and key[2] in BILLED and usage[2]}
+    return _rows(_folded(billed, _OWNER))
+
+
+def _rows(sums: Mapping[_Key, Sequence[int]]) -> list[Row]:
+    return [(*key, *(min(figure, SUM_MAX) for figure in usage)) for key, usage in sorted(sums.items())]
