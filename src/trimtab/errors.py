@@ -56,6 +56,11 @@ def shortened(text: str, limit: int = 200) -> str:
     return text if len(text) <= limit else text[:limit] + "..."
 
 
+def printable(text: str, limit: int = 200) -> str:
+    """The same for a terminal: what is not printable, such as the commands that a terminal obeys, is shown as `?`."""
+    return "".join(char if char.isprintable() else "?" for char in shortened(text, limit))
+
+
 class TrimtabError(Exception):
     """Root of every error that Trimtab raises on purpose."""
 

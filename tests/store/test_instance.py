@@ -87,3 +87,9 @@ def test_the_lock_file_is_private_and_says_who_holds_it(tmp_path: Path) -> None:
     assert lock.stat().st_mode & 0o777 == 0o600
     held.release()
     assert lock.exists(), "a lock on a removed file would hold nobody off"
+
+
+def test_a_lock_file_that_is_a_pipe_is_named_in_one_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "t.db.lock")
+    with pytest.raises(StoreError, match=r"lock file .*/t\.db\.lock is not an ordinary file; remove it$"):
+        hold_instance(url(tmp_path / "t.db"))

@@ -9,6 +9,7 @@ import typer
 from trimtab.app import config_path, diagnose
 from trimtab.app.backup import back_up, put_back
 from trimtab.cli.term import counted, say, warn
+from trimtab.errors import printable
 
 command = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -67,10 +68,10 @@ def restore(
     """Make the store what a backup says. Stop every Trimtab that uses the store first."""
     done = put_back(config_path(config or context.obj), file, force=force, progress=_Told())
     manifest, restored = done.restored.manifest, done.restored
-    made = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(manifest.made_ms / 1000))
+    made = _when(manifest.made_ms)
     say(
         f"restored {counted(manifest.rows, 'row')} from {file}, made {made} from {_ENGINE[manifest.engine]} "
-        f"(schema {manifest.schema}) by Trimtab {manifest.trimtab}, in {done.took_s:,.1f} s"
+        f"(schema {manifest.schema}) by Trimtab {printable(manifest.trimtab, 40)}, in {done.took_s:,.1f} s"
     )
     if restored.kept is not None:
         say(f"the store as it was: {restored.kept}")
@@ -79,6 +80,13 @@ def restore(
             f"{counted(restored.changed_texts, 'text')} held the character NUL, which PostgreSQL does not take; "
             "it is U+FFFD there now"
         )
+
+
+def _when(unix_ms: int) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(unix_ms / 1000))
+    except (OverflowError, ValueError, OSError):  # a file says what it likes
+        return "at no time that a calendar knows"
 
 
 class _Told:

@@ -8,6 +8,7 @@ is never removed, because a lock on a removed file holds nobody off.
 
 import fcntl
 import os
+import stat
 import time
 from pathlib import Path
 
@@ -20,6 +21,8 @@ PATIENCE_S = 0.5
 until it has begun its own program: both are over within milliseconds."""
 
 _PAUSE_S = 0.02
+
+_OPEN_LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class InstanceLock:
@@ -48,12 +51,15 @@ def hold_instance(settings: StoreSettings) -> InstanceLock:
     # Through symbolic links, so that two names of one file share its lock.
     lock = Path(f"{os.path.realpath(path)}.lock")
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(lock, _OPEN_LOCK, 0o600)
     except OSError as problem:
         raise StoreError(
             f"store {path}: cannot make its lock file {lock}: {problem.strerror}; the directory must exist and be "
             "writable, or change store.url"
         ) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise StoreError(f"store {path}: its lock file {lock} is not an ordinary file; remove it")
     give_up = time.monotonic() + PATIENCE_S
     try:
         while not _locked(descriptor):

@@ -332,6 +332,84 @@ def test_an_older_backup_is_not_written_over_unless_told_to(filled: StoreSetting
     restore(sqlite(tmp_path / "c.db"), tmp_path / "b")
 
 
+@pytest.mark.parametrize("end", ["", "-wal", "-shm", "-journal", ".lock", ".part", ".journal/w1/calls"])
+@pytest.mark.parametrize("force", [True, False])
+def test_no_backup_is_ever_written_over_a_part_of_its_store(
+    filled: StoreSettings, tmp_path: Path, end: str, force: bool
+) -> None:
+    (tmp_path / "filled.db.journal" / "w1").mkdir(parents=True)
+    (tmp_path / "folder").symlink_to(tmp_path)
+    before = rows(tmp_path / "filled.db")
+    for name in (f"filled.db{end}", f"folder/filled.db{end}", f"folder/../{tmp_path.name}/filled.db{end}"):
+        with pytest.raises(StoreError, match="a backup is a file of its own, choose another name"):
+            back_up(filled, tmp_path / name, force=force)
+    assert rows(tmp_path / "filled.db") == before
+
+
+def test_no_other_name_of_the_store_is_written_over(filled: StoreSettings, tmp_path: Path) -> None:
+    store = tmp_path / "filled.db"
+    before = rows(store)
+    (tmp_path / "symbolic").symlink_to(store)
+    os.link(store, tmp_path / "hard")
+    os.link(store, tmp_path / "b.part")
+    for name in ("symbolic", "hard", "b"):
+        with pytest.raises(StoreError, match="is the store itself"):
+            back_up(filled, tmp_path / name, force=True)
+    # The other way round: the configuration names the link.
+    for name in ("filled.db", "filled.db-wal", "symbolic"):
+        with pytest.raises(StoreError, match="is the store itself|is a part of the store"):
+            back_up(sqlite(tmp_path / "symbolic"), tmp_path / name, force=True)
+    assert rows(store) == before
+
+
+def test_the_journal_of_a_store_on_postgresql_is_no_place_for_its_backup(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    settings = StoreSettings(url=postgres_url, journal=str(tmp_path / "journal"))
+    with pytest.raises(StoreError, match="the journal of the store"):
+        back_up(settings, tmp_path / "journal" / "b")
+
+
+def test_a_store_is_not_restored_from_itself(filled: StoreSettings, tmp_path: Path) -> None:
+    for name in ("b", "b.part"):
+        back_up(filled, tmp_path / f"made-{name}")
+        os.rename(tmp_path / f"made-{name}", tmp_path / name)
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(StoreError, match="is the store itself|is a part of the store"):
+            restore(sqlite(tmp_path / "b"), tmp_path / name, force=True)
+        assert (tmp_path / name).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, '{"x":' * 50_000, '{"made_ms": "\x1b[2J' + "y" * 9000 + '"}', "\x00"]
+)
+def test_a_hostile_manifest_is_one_short_printable_line(
+    filled: StoreSettings, tmp_path: Path, content: str
+) -> None:
+    back_up(filled, tmp_path / "b")
+    file = apsw.Connection(str(tmp_path / "b"))
+    file.execute("UPDATE backup_manifest SET content = ?", (content,))
+    file.close()
+    with pytest.raises(StoreError, match="is damaged; use another copy of it") as refused:
+        restore(sqlite(tmp_path / "c.db"), tmp_path / "b")
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 400 + len(str(tmp_path))
+
+
+def test_what_a_manifest_says_of_its_program_is_shown_short_and_printable(
+    filled: StoreSettings, tmp_path: Path
+) -> None:
+    back_up(filled, tmp_path / "b")
+    file = apsw.Connection(str(tmp_path / "b"))
+    manifest = msgspec.json.decode(file.execute("SELECT content FROM backup_manifest").get, type=Manifest)
+    newer = msgspec.structs.replace(manifest, schema=99, trimtab="\x1b[2J" + "9" * 1000)
+    file.execute("UPDATE backup_manifest SET content = ?", (msgspec.json.encode(newer).decode(),))
+    file.close()
+    with pytest.raises(StoreError, match=r"Trimtab \?\[2J9+\.\.\., which wrote it") as refused:
+        restore(sqlite(tmp_path / "c.db"), tmp_path / "b")
+    assert str(refused.value).isprintable()
+
+
 def test_a_backup_is_no_store_and_says_so(filled: StoreSettings, tmp_path: Path) -> None:
     back_up(filled, tmp_path / "b")
     before = (tmp_path / "b").read_bytes()

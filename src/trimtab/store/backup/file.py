@@ -11,7 +11,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from trimtab.errors import StoreError, shortened
+from trimtab.errors import StoreError, printable
 from trimtab.store.backup.tables import MANIFEST, Table, TableSum, quoted, sqlite_tables
 from trimtab.store.database import Row
 from trimtab.store.engines.sqlite import connect_to_read, explain
@@ -219,7 +219,7 @@ def _damaged(source: Path, problem: Exception) -> StoreError:
 def _damage(source: Path, what: str) -> StoreError:
     """What is wrong may repeat a part of the file."""
     return StoreError(
-        f"backup {source}: is damaged; use another copy of it ({shortened(' '.join(what.split()))})"
+        f"backup {source}: is damaged; use another copy of it ({printable(' '.join(what.split()))})"
     )
 
 
@@ -235,12 +235,12 @@ def _manifest(source: Path, backup: apsw.Connection) -> Manifest:
     content = backup.execute(f"SELECT content FROM {MANIFEST}").get  # noqa: S608 (our own name)
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
-    except (msgspec.MsgspecError, TypeError) as problem:
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as problem:
         raise _damage(source, f"manifest: {problem}") from None
     known = len(load_steps("sqlite"))
     if manifest.schema > known:
         raise StoreError(
             f"backup {source}: its schema is {manifest.schema} and this Trimtab knows {known}; restore it with "
-            f"Trimtab {manifest.trimtab}, which wrote it, or a newer one"
+            f"Trimtab {printable(manifest.trimtab, 40)}, which wrote it, or a newer one"
         )
     return manifest

@@ -27,6 +27,7 @@ from trimtab.store.backup.file import (
     sign,
     unguarded,
 )
+from trimtab.store.backup.own_files import refuse_own_file
 from trimtab.store.backup.tables import (
     MANIFEST,
     Table,
@@ -64,8 +65,9 @@ def make_backup(
     """Copy the store to the file `target` (mode 0600). Blocks; reads every row; `serve` may be running.
 
     Raises `ConfigError`, and `StoreError` with one line when the store cannot be read, or when `target` exists
-    (unless `force`) or cannot be written.
+    (unless `force`), belongs to the store itself (always) or cannot be written.
     """
+    refuse_own_file(settings, target, also=".part")
     _check_target(target, force)
     try:
         with written_whole(target) as part:

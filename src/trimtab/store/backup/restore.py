@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from trimtab.store.backup.file import Manifest, Progress, opened
+from trimtab.store.backup.own_files import refuse_own_file
 from trimtab.store.backup.restore_postgres import into_postgres
 from trimtab.store.backup.restore_sqlite import into_sqlite
 from trimtab.store.instance import hold_instance
@@ -43,6 +44,7 @@ def restore_backup(
     With `force` a store that holds something is replaced. Raises `ConfigError`; `StoreLocked` while the store is in
     use; `StoreError` for a store that holds something, a file that is no backup, damaged or newer than this program.
     """
+    refuse_own_file(settings, source)
     with opened(source, progress) as backup:
         if is_postgres(settings):
             changed = into_postgres(postgres_url(settings), backup, clock_ms, force)
