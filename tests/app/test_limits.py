@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import trimtab.app.limits
-from trimtab.app.limits import HEARD_S, Trader
+from trimtab.app.limits import FREE_EVERY_S, SILENT_S, Trader
 from trimtab.errors import StoreError
 from trimtab.records import Limits
 from trimtab.store import Database, StoreSettings, Transaction, open_database
@@ -66,26 +66,47 @@ def all_were_silent(database: Away) -> None:
     database.write(lambda t: t.change("UPDATE workers SET seen_ms = seen_ms - ?", (2 * PERMIT_LOST_MS,)))
 
 
+def watched(trader: Trader, later: Callable[[float], None], seconds: float) -> None:
+    """Let a trader look on for a while."""
+    for _ in range(int(seconds / FREE_EVERY_S) + 2):
+        later(FREE_EVERY_S + 0.1)
+        trader.exchange([])
+
+
 def test_calls_that_outlast_an_outage_keep_their_permits(
     database: Away, later: Callable[[float], None]
 ) -> None:
     first, second = Trader(database, "first"), Trader(database, "second")
     first.exchange([])
-    later(2 * HEARD_S)
     assert second.exchange([wants(0, 3)])[0].permits == 3  # three calls that will last
+    watched(first, later, SILENT_S / 2)
     database.away = True
+    later(SILENT_S)
     with pytest.raises(StoreError):
         first.exchange([wants(0, 5)])
     database.away = False
     all_were_silent(database)
+    later(FREE_EVERY_S + 1)
     assert first.exchange([wants(0, 5)])[0].permits == 2
     started_since = Trader(database, "third")
-    assert started_since.exchange([wants(0, 5)])[0].permits == 0
-    later(2)
-    second.exchange([])  # it is heard of again
-    later(HEARD_S)
+    later(FREE_EVERY_S + 1)
     assert started_since.exchange([wants(0, 5)])[0].permits == 0
     for trader in (first, second, started_since):
+        trader.close()
+
+
+def test_a_wall_clock_that_jumps_frees_nobodys_permits(
+    database: Away, later: Callable[[float], None]
+) -> None:
+    one, other = Trader(database, "one"), Trader(database, "other")
+    assert one.exchange([wants(0, 5)])[0].permits == 5
+    all_were_silent(database)  # as an hour's jump makes it look
+    later(FREE_EVERY_S + 1)
+    assert other.exchange([wants(0, 5)])[0].permits == 0
+    one.exchange([])
+    later(FREE_EVERY_S + 1)
+    assert other.exchange([wants(0, 5)])[0].permits == 0
+    for trader in (one, other):
         trader.close()
 
 
@@ -94,9 +115,8 @@ def test_permits_of_a_machine_that_is_gone_are_free_again(
 ) -> None:
     gone, here = Trader(database, "gone"), Trader(database, "here")
     assert gone.exchange([wants(0, 5)])[0].permits == 5
-    all_were_silent(database)
     assert here.exchange([wants(0, 5)])[0].permits == 0
-    later(HEARD_S)
+    watched(here, later, SILENT_S)
     assert here.exchange([wants(0, 5)])[0].permits == 5
     for trader in (gone, here):
         trader.close()

@@ -144,6 +144,16 @@ def test_requests_count_for_a_minute_and_the_second_in_which_they_may_be_made(op
     assert ask(9).requests == 3
 
 
+def test_a_clock_that_is_set_back_does_not_stop_a_key_for_hours(open_one: Open) -> None:
+    database = open_one()
+    now = time.time_ns() // 1_000_000_000
+    database.write(lambda t: t.change("INSERT INTO rate_slots VALUES ('k', ?, 5)", (now + 7200,)))
+    one = Trade(key="k", limits=Limits(requests_per_minute=5), rate_wanted=1)
+    got = database.write(lambda t: trade(t, "w", [one]))[0]
+    assert got.requests == 0  # they may have been made just now
+    assert got.rate_retry_s <= 62
+
+
 def test_money_given_out_and_money_spent_stay_within_the_cap(open_one: Open) -> None:
     async def work() -> int:
         spent = 0

@@ -109,3 +109,54 @@ def test_a_refusal_has_the_vendors_shape(tmp_path: Path) -> None:
             assert parsed(answer)[1]["request-id"]
 
     run(work)
+
+
+def test_a_cap_holds_also_after_the_key_had_none_for_a_while(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            door: KeyAdmin = s.application.parts.callers.admin(s.application.settings)
+            actor = Actor("cli:tester")
+            made = door.add(actor, NewKey(name="ci", limits=Limits(total_nanousd=5_000_000_000)))
+            mine = VERSION + b"x-api-key: " + made.secret.reveal().encode() + b"\r\n"
+            await ask(s, mine, (503, 429))
+            door.set_limits(actor, made.key.id, Limits())
+            await asyncio.sleep(0.8)
+            for _ in range(20):
+                await ask(s, mine)
+            await asyncio.sleep(0.3)
+            spent = s.application.parts.ground.database.read(
+                lambda t: t.rows("SELECT spent_nanousd FROM key_spend")
+            )
+            cap = int(spent[0][0]) + 4_000_000  # room for two calls of at most 0.0015 dollars
+            door.set_limits(actor, made.key.id, Limits(total_nanousd=cap))
+            await asyncio.sleep(0.8)
+            await asyncio.gather(*(s.post(SIMULATED, headers=mine) for _ in range(40)))
+            await asyncio.sleep(0.3)
+            after = s.application.parts.ground.database.read(
+                lambda t: t.rows("SELECT spent_nanousd FROM key_spend")
+            )
+            assert int(after[0][0]) <= cap
+
+    run(work)
+
+
+def test_simulated_money_behind_http_has_its_cap_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_KEY", "k")
+
+    async def work() -> None:
+        async with site(tmp_path / "far") as far:
+            entry = f'[platforms.claude]\nkind = "anthropic"\napi_key = "env:TEST_KEY"\nbase_url = "http://127.0.0.1:{far.port}"\n'
+            async with site(tmp_path / "near", entry) as s:
+                mine = key(s, total_nanousd=5_000_000)
+                spent = 0.0
+                for _ in range(30):
+                    status, named, _ = await ask(s, mine, (503, 429))
+                    if status == 200:
+                        assert named["x-trimtab-simulated"] == "true"
+                        spent += float(named["x-trimtab-cost-usd"])
+                assert 0 < spent <= 0.005
+                assert status == 402
+
+    (tmp_path / "far").mkdir()
+    (tmp_path / "near").mkdir()
+    run(work)

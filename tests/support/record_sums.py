@@ -53,6 +53,7 @@ def outcome(n: int, draw: random.Random) -> Outcome:
         team=f"team of {key}" if key else "",
         organisation="o" if key else "",
         simulated=draw.random() < 0.2,
+        leased=bool(key),
         total_ms=10 ** draw.uniform(-1, 6),
     )
 

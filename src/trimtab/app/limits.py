@@ -1,7 +1,8 @@
 """Runs exchanges of limit slices in a thread of their own, for one serving process.
 
-Invariant: a process takes permits away from silent ones only after the database has answered it long enough for all
-that live to have spoken: after an outage everybody has been silent, and their calls may still be under way.
+Invariant: a process takes permits away only from processes that it has itself seen silent for long enough, by its own
+clock that never jumps, while the database answered: after an outage all have been silent, and the wall clock may be
+set; the calls of those who live may still be under way.
 """
 
 import asyncio
@@ -13,16 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 from trimtab.errors import StoreError
 from trimtab.store import Database, Transaction
-from trimtab.store.limits import Slice, Trade, free_lost_permits, join, trade
+from trimtab.store.limits import PERMIT_LOST_MS, Slice, Trade, free_permits, join, last_words, trade
 
 JOIN_EVERY_S = 1.0
 """At most this often a transaction also says that the process is alive."""
 
 FREE_EVERY_S = 5.0
 
-HEARD_S = 15.0
-"""After its start and after each failure a process waits so long before it takes permits from silent ones: longer than
-the others need to notice that the database answers again (2 s, and 5 s for a try that has to wait for a lock)."""
+SILENT_S = PERMIT_LOST_MS / 1000
+"""A process that says nothing for so long has lost its permits; it stops using them earlier itself."""
 
 
 class Trader:
@@ -33,7 +33,9 @@ class Trader:
         self._worker = worker
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="trimtab-limits")
         self._joined = 0.0
-        self._free_next = time.monotonic() + HEARD_S
+        self._free_next = time.monotonic() + FREE_EVERY_S
+        self._heard: dict[str, tuple[int, float]] = {}
+        """Of each process: its last word, and since when we know of no later one."""
 
     async def __call__(self, trades: Sequence[Trade]) -> list[Slice]:
         """One transaction for all of them. Raises `StoreError`."""
@@ -50,17 +52,31 @@ class Trader:
             if joins:
                 join(transaction, self._worker, socket.gethostname(), os.getpid())
             if frees:
-                free_lost_permits(transaction)
+                free_permits(transaction, self._silent(last_words(transaction), now))
             return trade(transaction, self._worker, trades)
 
         try:
             got = self._database.write(work, durable=money)
         except StoreError:
-            self._free_next = time.monotonic() + HEARD_S
+            self._heard.clear()
             raise
         self._joined = now if joins else self._joined
         self._free_next = now + FREE_EVERY_S if frees else self._free_next
         return got
+
+    def _silent(self, words: dict[str, int], now: float) -> list[str]:
+        """Processes that have said nothing new for `SILENT_S` of ours."""
+        self._heard = {
+            worker: known
+            if (known := self._heard.get(worker)) is not None and known[0] == word
+            else (word, now)
+            for worker, word in words.items()
+        }
+        return [
+            worker
+            for worker, (_, since) in self._heard.items()
+            if worker != self._worker and now - since >= SILENT_S
+        ]
 
     def close(self) -> None:
         """Wait for what is under way, then end the thread."""

@@ -62,15 +62,16 @@ class Ledger:
         self._held[simulated] += worst_case
         return Hold(worst_case, simulated=simulated, of_key=of_key, takes_money=takes_money)
 
-    def mark_simulated(self, hold: Hold) -> None:
-        """Move a hold to the simulated side: only the answer showed that no real platform was called."""
-        if hold.open and not hold.simulated:
-            self._held[False] -= hold.amount
-            self._held[True] += hold.amount
-            hold.simulated = True
-            if hold.of_key is not None and hold.takes_money:
-                hold.of_key.refund(hold.amount, False)
-                hold.of_key.refund(-hold.amount, True)
+    def move(self, hold: Hold, *, simulated: bool) -> None:
+        """Move a hold to the other side if it is on the wrong one: only the answer shows whether a model was real."""
+        if not hold.open or hold.simulated == simulated:
+            return
+        self._held[hold.simulated] -= hold.amount
+        self._held[simulated] += hold.amount
+        if hold.of_key is not None and hold.takes_money:
+            hold.of_key.refund(hold.amount, hold.simulated)
+            hold.of_key.refund(-hold.amount, simulated)
+        hold.simulated = simulated
 
     def settle(self, hold: Hold, cost: NanoUSD) -> None:
         """Replace a hold by the actual cost (0 where nothing was billed). A second settlement is a bug."""

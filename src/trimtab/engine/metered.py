@@ -50,6 +50,8 @@ MAX_TOOL_PROMPT_TOKENS = 6000
 """Tokens that the vendor's own tools add, at most. Source: vendor pricing page (2026-11): tool use up to 804, computer
 toolset about 4,500."""
 
+HTTP_OK = 200
+
 T = TypeVar("T")
 _log = logging.getLogger("trimtab.engine")
 
@@ -149,6 +151,9 @@ class Metered:
         self.recorder = recorder
         self.runtime = runtime
         self.watch = PlatformWatch()
+        self.simulated: set[str] = set()
+        """Platforms behind HTTP that said in their last answer that they are simulated: their money is held on that
+        side from the start."""
 
     async def reserve(self, job: Job) -> Hold:
         """Leave for a job within its caller's limits, with its intent written down. `call` it next, without waiting.
@@ -157,9 +162,9 @@ class Metered:
         `Unavailable` when the limits cannot be checked or the journal cannot be written.
         """
         at = datetime.datetime.fromtimestamp(job.arrived_ms / 1000, datetime.UTC)
-        hold = await self.ledger.reserve(
-            self.worst_case(job, at), simulated=job.provider.simulated, caller=job.caller
-        )
+        provider = job.provider
+        simulated = provider.simulated or provider.name in self.simulated
+        hold = await self.ledger.reserve(self.worst_case(job, at), simulated=simulated, caller=job.caller)
         if hold.amount and not self.recorder.intend(self._intent(job, hold)) and hold.takes_money:
             self.ledger.settle(hold, NanoUSD(0))
             raise Unavailable("calls of a key with limited money cannot be journalled now; try again", 1)
@@ -193,6 +198,7 @@ class Metered:
             reserved_nanousd=hold.amount,
             stream=job.call.stream,
             simulated=hold.simulated,
+            leased=hold.takes_money,
             request_bytes=job.request_bytes,
             tags=job.tags,
             parent=job.parent,
@@ -243,7 +249,7 @@ class MeteredReply:
         self.status = 0
         self.headers: Headers = []
         self.is_event_stream = False
-        self.simulated = job.provider.simulated
+        self.simulated = hold.simulated
         """Whether no real model answers. Known for certain once the head has arrived."""
 
     @property
@@ -267,16 +273,26 @@ class MeteredReply:
         self.status = reply.status
         self.headers = reply.headers
         encoding = self.header(b"content-encoding")
-        if self.header(b"x-trimtab-simulated") == b"true":
-            # A simulated platform behind an HTTP address stays simulated.
-            self.simulated = True
-            self._metered.ledger.mark_simulated(self._hold)
+        self._find_out_if_simulated()
         content_type = self.header(b"content-type").lower()
-        self.is_event_stream = self.status == 200 and content_type.startswith(b"text/event-stream")
+        self.is_event_stream = self.status == HTTP_OK and content_type.startswith(b"text/event-stream")
         if self.is_event_stream:
             self._meter = StreamMeter(encoding)
             if self._metered.runtime.validate_streams and not encoding:
                 self._validator = StreamValidator()
+
+    def _find_out_if_simulated(self) -> None:
+        """A simulated platform behind an HTTP address says so itself, in every answer."""
+        job, metered = self._job, self._metered
+        if job.provider.simulated:
+            return
+        if self.header(b"x-trimtab-simulated") == b"true":
+            self.simulated = True
+            metered.simulated.add(job.provider.name)
+        elif self.status == HTTP_OK:
+            self.simulated = False
+            metered.simulated.discard(job.provider.name)
+        metered.ledger.move(self._hold, simulated=self.simulated)
 
     def header(self, name: bytes) -> bytes:
         """The first response header of this (lower-case) name, or empty."""
@@ -484,6 +500,7 @@ class MeteredReply:
             team=job.caller.team,
             user=job.caller.user,
             simulated=self.simulated,
+            leased=self._hold.takes_money,
             request_bytes=job.request_bytes,
             response_bytes=self._bytes,
             total_ms=round((runtime.monotonic() - job.arrived) * 1000, 3),

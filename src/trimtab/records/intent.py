@@ -27,6 +27,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The most that the call can cost, unbounded server tools aside."""
     stream: bool = False
     simulated: bool = False
+    leased: bool = False
     request_bytes: int = 0
     tags: tuple[str, ...] = ()
     parent: RequestId | None = None
@@ -70,6 +71,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             team=self.team,
             user=self.user,
             simulated=self.simulated,
+            leased=self.leased,
             request_bytes=self.request_bytes,
             config_version=self.config_version,
             catalogue_version=self.catalogue_version,

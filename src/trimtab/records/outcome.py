@@ -95,6 +95,8 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     team: str = ""
     user: str = ""
     simulated: bool = False
+    leased: bool = False
+    """Whether the cost came out of a slice of the key's limit on money."""
     request_bytes: int = 0
     response_bytes: int = 0
     total_ms: float = 0.0

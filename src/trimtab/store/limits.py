@@ -78,12 +78,17 @@ def join(transaction: Transaction, worker: str, host: str, pid: int) -> None:
     )
 
 
-def free_lost_permits(transaction: Transaction) -> int:
-    """Take permits back from processes that are gone; how many rows that were."""
-    return transaction.change(
-        "DELETE FROM key_permits WHERE worker NOT IN (SELECT id FROM workers WHERE seen_ms > ?)",
-        (transaction.now_ms() - PERMIT_LOST_MS,),
-    )
+def last_words(transaction: Transaction) -> dict[str, int]:
+    """When each known process was last heard of, by a clock that may jump: compare for change only."""
+    return {str(worker): int(seen) for worker, seen in transaction.rows("SELECT id, seen_ms FROM workers")}
+
+
+def free_permits(transaction: Transaction, silent: Sequence[str]) -> int:
+    """Take permits back from these processes, and from those that nobody knows; how many rows that were."""
+    freed = transaction.change("DELETE FROM key_permits WHERE worker NOT IN (SELECT id FROM workers)")
+    for worker in silent:
+        freed += transaction.change("DELETE FROM key_permits WHERE worker = ?", (worker,))
+    return freed
 
 
 def forget_worker(transaction: Transaction, worker: str, *, spent: bool) -> None:
@@ -157,6 +162,7 @@ def _rate(transaction: Transaction, one: Trade) -> tuple[int, int, int]:
     transaction.change(
         "DELETE FROM rate_slots WHERE key_id = ? AND slot_s < ?", (one.key, slot - _RATE_SLOTS)
     )
+    _pull_back(transaction, one.key, slot)
     slots = transaction.rows(
         "SELECT slot_s, granted FROM rate_slots WHERE key_id = ? AND granted > 0 ORDER BY slot_s", (one.key,)
     )
@@ -170,6 +176,21 @@ def _rate(transaction: Transaction, one: Trade) -> tuple[int, int, int]:
         (one.key, slot, granted),
     )
     return granted, slot, 1
+
+
+def _pull_back(transaction: Transaction, key: str, slot: int) -> None:
+    """Slots of the future are from before the clock was set back: they count as granted now, not until then."""
+    ahead = transaction.row(
+        "SELECT coalesce(sum(granted), 0) FROM rate_slots WHERE key_id = ? AND slot_s > ?", (key, slot + 1)
+    )
+    if ahead is None or not int(ahead[0]):
+        return
+    transaction.change("DELETE FROM rate_slots WHERE key_id = ? AND slot_s > ?", (key, slot + 1))
+    transaction.change(
+        "INSERT INTO rate_slots (key_id, slot_s, granted) VALUES (?, ?, ?) "
+        "ON CONFLICT (key_id, slot_s) DO UPDATE SET granted = rate_slots.granted + excluded.granted",
+        (key, slot, int(ahead[0])),
+    )
 
 
 def _money(transaction: Transaction, worker: str, one: Trade) -> tuple[int, int | None]:

@@ -169,16 +169,19 @@ def test_a_lease_is_lowered_by_what_its_own_process_spent_and_by_nothing_else(
     grant(database, "w", 1000)
     grant(database, "other", 1000)
     store = open_at(url, worker="w")
-    store.put(make_outcome(1, key="k1", cost_nanousd=100))
-    store.put(make_outcome(1, key="k1", cost_nanousd=100))  # again
-    store.put(make_outcome(2, key="k1", cost_nanousd=20), recovered=True)
-    store.put(make_outcome(3, key="k1", cost_nanousd=3, purpose="eval"))
-    store.put(make_outcome(4, key="k1", cost_nanousd=7, simulated=True))
-    store.put(make_outcome(5, key="k2", cost_nanousd=5, status=None))  # refused, so its money is in a gap
-    store.put(make_outcome(6, key="without a lease", cost_nanousd=5))
+    store.put(make_outcome(1, leased=True, key="k1", cost_nanousd=100))
+    store.put(make_outcome(1, leased=True, key="k1", cost_nanousd=100))  # again
+    store.put(make_outcome(2, leased=True, key="k1", cost_nanousd=20), recovered=True)
+    store.put(make_outcome(3, leased=True, key="k1", cost_nanousd=3, purpose="eval"))
+    store.put(make_outcome(4, leased=True, key="k1", cost_nanousd=7, simulated=True))
+    store.put(
+        make_outcome(5, leased=True, key="k2", cost_nanousd=5, status=None)
+    )  # refused, so its money is in a gap
+    store.put(make_outcome(6, leased=True, key="without a lease", cost_nanousd=5))
+    store.put(make_outcome(7, key="k1", cost_nanousd=11))  # while the key had no limit
     assert store.close(10) == 0
     again = open_at(url, worker="w")
-    again.put(make_outcome(1, key="k1", cost_nanousd=100))
+    again.put(make_outcome(1, leased=True, key="k1", cost_nanousd=100))
     assert again.close(10) == 0
     assert sorted(leases(database)) == [
         ("k1", 0, 900),
@@ -190,7 +193,7 @@ def test_a_lease_is_lowered_by_what_its_own_process_spent_and_by_nothing_else(
     ]
     assert {row[2] for row in leases(database, "other")} == {1000}
     assert table(database, KEY_SPEND) == [
-        ("k1", 0, 120),
+        ("k1", 0, 131),
         ("k1", 1, 7),
         ("k2", 0, 5),
         ("without a lease", 0, 5),

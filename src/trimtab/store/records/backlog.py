@@ -373,7 +373,7 @@ def _gap_of(outcome: Outcome, own: bool) -> Gap:
             from_ms=at_ms,
             to_ms=at_ms,
             counts=figures,
-            own_nanousd=figures[2] if own and purpose in BILLED else 0,
+            own_nanousd=figures[2] if own and outcome.leased and purpose in BILLED else 0,
         )
     except Exception:  # a record without sense still counts as one
         return Gap("live", False, "", "", "", 0, 0, (1, *NO_COUNTS[1:]), 0)

@@ -114,7 +114,7 @@ class Adding:
         self._times[key] = self._times.get(key, 0.0) + _plain_ms(outcome.total_ms)
         if outcome.result in ANSWERED and outcome.endpoint != "count_tokens":
             self._time(key, outcome)
-        if own and outcome.purpose in BILLED:
+        if own and outcome.leased and outcome.purpose in BILLED:
             self._lower(plain_name(outcome.key), int(outcome.simulated), usage[2])
 
     def gap(self, gap: Gap) -> None:
