@@ -230,7 +230,7 @@ def test_a_trade_whose_answer_was_lost_is_put_right_by_the_next(open_one: Open) 
         await dealer.start()
         who = caller(concurrency=3, total_nanousd=100)
         lose = True
-        with pytest.raises(Unavailable, match="cannot be checked now"):
+        with pytest.raises(Unavailable, match="did not give another in time"):
             await ledger.reserve(NanoUSD(60), simulated=False, caller=who)
         lose = False
         await asyncio.sleep(0.4)
@@ -471,3 +471,33 @@ def test_a_burst_that_fits_the_limit_is_never_refused(open_one: Open, limits: di
             await asyncio.gather(*(one(n * 0.0007) for n in range(10)), *(one(0.0) for _ in range(10)))
 
     asyncio.run(work())
+
+
+def test_many_keys_that_begin_at_once_are_all_served_soon(open_one: Open) -> None:
+    async def work() -> int:
+        place = Place(open_one(), "w1")
+        place.dealer = Dealer(place.trader, time.monotonic, deadline_s=0.5)
+        place.ledger = Ledger(place.dealer, time.monotonic)
+        await place.dealer.start()
+        limits = Limits(concurrency=5, requests_per_minute=60, total_nanousd=10_000)
+
+        async def one(n: int) -> int:
+            tries = 1
+            while True:
+                try:
+                    hold = await place.ledger.reserve(
+                        NanoUSD(10), simulated=False, caller=Caller(key=f"k{n}", limits=limits)
+                    )
+                except Unavailable:
+                    tries += 1
+                    await asyncio.sleep(1)
+                    continue
+                place.ledger.settle(hold, NanoUSD(0))
+                return tries
+
+        most = max(await asyncio.gather(*(one(n) for n in range(300))))
+        await place.dealer.aclose()
+        place.trader.close()
+        return most
+
+    assert asyncio.run(work()) <= 3

@@ -36,6 +36,12 @@ PERMITS_USABLE_S = PERMIT_LOST_MS / 1000 - 10.0
 
 RETRY_S = 1
 
+KEYS_AT_ONCE = 64
+"""Keys in one exchange, about 10 ms on SQLite; a thousand at once would keep all of them past their deadline."""
+
+COME_BACK_S = 2.0
+"""What was fetched too late for a request is kept for so long: its caller was told to come back in `RETRY_S`."""
+
 Exchange = Callable[[Sequence[Trade]], Awaitable[list[Slice]]]
 """Runs trades in one transaction and says that the process is alive. Raises `StoreError`."""
 
@@ -104,6 +110,7 @@ class Dealer:
         if short is not None:
             return short
         takes_money = of_key.take(worst_case, simulated, self._monotonic())
+        self._slices.use(of_key)
         if takes_money and of_key.runs_low(simulated):
             self._low.add((of_key.key, simulated))
             self._wanted.set()
@@ -185,7 +192,9 @@ class Dealer:
                 pass
             self._wanted.clear()
             now = self._monotonic()
-            waiting, self._waiting = self._waiting, []
+            waiting, self._waiting = _first_keys(self._waiting)
+            if self._waiting:
+                self._wanted.set()
             low, self._low = self._low, set()
             trades = [] if now < self._away_until else self._beside(now, waiting, low)
             if waiting or trades or now - self._seen_at > SEEN_EVERY_S:
@@ -199,7 +208,7 @@ class Dealer:
         """What nobody waits for: slices that lie idle go back, those that run low are refilled."""
         busy = {waiter.of_key.key for waiter in waiting}
         trades = []
-        for one in self._slices.all():
+        for one in self._slices.in_use():
             if one.key in busy:
                 continue
             sides = [side for side in (False, True) if (one.key, side) in low and one.runs_low(side)]
@@ -208,19 +217,22 @@ class Dealer:
 
     async def _trade(self, back: list[Trade], waiting: list[_Waiter], now: float) -> None:
         asks = self._asks(waiting, now)
-        by_key = {one.key: one for one in self._slices.all()}
         trades = [*back, *asks]
         try:
             got = await self._exchange(trades)
         except Exception as problem:
             for trade in trades:
-                by_key[trade.key].unsure = True
+                of_key = self._slices.find(trade.key)
+                of_key.unsure = True
+                self._slices.use(of_key)
             self._failed(problem, waiting)
             return
         none_until = self._monotonic() + REFUSED_S
         for trade, slice_ in zip(trades, got, strict=True):
-            by_key[trade.key].add(trade, slice_, now, none_until)
-            by_key[trade.key].unsure = False
+            of_key = self._slices.find(trade.key)
+            of_key.add(trade, slice_, now, none_until)
+            of_key.unsure = False
+            self._slices.use(of_key)
         self._seen_at = now
         if self.problem is not None:
             self.problem = None
@@ -228,6 +240,7 @@ class Dealer:
         # Taken here, not when the waiter runs again: by then others are counted who came meanwhile.
         for waiter in waiting:
             if waiter.answered.done():
+                waiter.of_key.keep(self._monotonic() + COME_BACK_S)
                 continue
             result = self._at_once(waiter.of_key, waiter.worst_case, waiter.simulated)
             if isinstance(result, Shortage) and not waiter.of_key.knows_of_none(
@@ -273,7 +286,7 @@ class Dealer:
         await asyncio.wait([self._task])
         self._task = None
         now = self._monotonic()
-        back = [trade for one in self._slices.all() for trade in one.surplus(now, at_once=True)]
+        back = [trade for one in self._slices.in_use() for trade in one.surplus(now, at_once=True)]
         if back:
             try:
                 await self._exchange(back)
@@ -281,9 +294,22 @@ class Dealer:
                 _log.warning("slices of limits could not be given back: %s", problem)
 
 
+def _first_keys(waiting: list[_Waiter]) -> tuple[list[_Waiter], list[_Waiter]]:
+    """Those who wait for one of the first keys, and the rest, who wait for the next exchange."""
+    if len(waiting) <= KEYS_AT_ONCE:
+        return waiting, []
+    keys: set[str] = set()
+    for waiter in waiting:
+        if len(keys) == KEYS_AT_ONCE:
+            break
+        keys.add(waiter.of_key.key)
+    first = [waiter for waiter in waiting if waiter.of_key.key in keys]
+    return first, [waiter for waiter in waiting if waiter.of_key.key not in keys]
+
+
 def _away(of_key: KeySlice) -> Unavailable:
     return Unavailable(
-        f"the limits of key {of_key.key!r} cannot be checked now: its slice is used up and the store does not answer",
+        f"the slice of key {of_key.key!r}'s limits is used up, and the store did not give another in time; try again",
         RETRY_S,
     )
 

@@ -99,6 +99,16 @@ class KeySlice:
         self.money[simulated] -= worst_case
         return True
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held here that could be given back."""
+        held = self.in_flight or self.permits or self.requests or self.unsure
+        return not held and self.money[False] <= 0 and self.money[True] <= 0
+
+    def keep(self, until: float) -> None:
+        """Hold on to what is here: somebody was sent away to come back for it."""
+        self._used_at = max(self._used_at, until - IDLE_S)
+
     def runs_low(self, simulated: bool) -> bool:
         """Whether it is time to fetch more money, so that nobody has to wait for it."""
         return self.money[simulated] < self._last_grant[simulated] // LOW_PART
@@ -225,6 +235,8 @@ class Slices:
 
     def __init__(self) -> None:
         self._keys: dict[str, KeySlice] = {}
+        """All that were ever used here; some hundred bytes each."""
+        self._in_use: dict[str, KeySlice] = {}
 
     def of(self, caller: Caller) -> KeySlice:
         """The slices of a caller's key, with its limits as they are now."""
@@ -235,6 +247,16 @@ class Slices:
             found.limits = caller.limits
         return found
 
-    def all(self) -> list[KeySlice]:
-        """Every key that was ever used here; some hundred bytes each."""
-        return list(self._keys.values())
+    def find(self, key: str) -> KeySlice:
+        """The slices of a key that was used here before."""
+        return self._keys[key]
+
+    def use(self, of_key: KeySlice) -> None:
+        """Something of it is held from now on."""
+        self._in_use[of_key.key] = of_key
+
+    def in_use(self) -> list[KeySlice]:
+        """Every key of which something is held. Cost: by these, not by all that were ever used."""
+        for key in [key for key, one in self._in_use.items() if one.idle]:
+            del self._in_use[key]
+        return list(self._in_use.values())

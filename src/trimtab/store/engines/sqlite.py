@@ -6,6 +6,7 @@ becomes a `StoreError` of one line that names the file and the remedy.
 """
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from trimtab.store.schema import PAGE_BYTES, migrate, version_of
 
 OPEN_BUSY_MS = 5_000
 """How long opening waits for another process, which may be migrating."""
+
+BUSY_STEP_S = 0.01
 
 READ_BUSY_MS = 2_000
 """In WAL a reader waits only while another process recovers or takes the file exclusively."""
@@ -76,7 +79,7 @@ def connect(path: Path, *, busy_ms: int, clock_ms: Callable[[], int]) -> apsw.Co
         raise explain(path, problem) from None
     try:
         connection.set_busy_timeout(busy_ms)
-        _prepare(connection)
+        _begun(connection, busy_ms)
         migrate(connection, clock_ms)
     except (apsw.Error, StoreError) as problem:
         connection.close(force=True)
@@ -84,6 +87,20 @@ def connect(path: Path, *, busy_ms: int, clock_ms: Callable[[], int]) -> apsw.Co
             raise type(problem)(f"store {path}: {problem}") from None
         raise explain(path, problem) from None
     return connection
+
+
+def _begun(connection: apsw.Connection, busy_ms: int) -> None:
+    """Prepare a connection. The change to WAL does not wait for others by itself, so it is tried until the time is up."""
+    until = time.monotonic() + busy_ms / 1000
+    while True:
+        try:
+            _prepare(connection)
+        except apsw.BusyError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(BUSY_STEP_S)
+        else:
+            return
 
 
 def connect_to_read(path: Path) -> apsw.Connection:
