@@ -1,13 +1,15 @@
 """Which requests with an `Idempotency-Key` are being answered, or were, so that no process answers one twice.
 
 What it is not: the answering, or the joining of a call in flight (`gateway`).
-Invariant: of all who claim a scope, one is told that it is free, until that one ends it or a day has passed.
+Invariant: of all who claim a scope, one is told that it is free, until that one ends it, its record says that it
+failed, or a day has passed.
 """
 
 from typing import Literal
 
 import msgspec
 
+from trimtab.errors import StoreError
 from trimtab.store.database import Transaction
 from trimtab.store.limits import PERMIT_LOST_MS
 
@@ -15,6 +17,11 @@ KEEP_MS = 24 * 3_600_000
 """Source: DESIGN, invariant 5; vendors keep such keys for 24 hours."""
 
 PURGE_ROWS = 500
+
+HTTP_OK = 200
+
+CLAIM_TRIES = 5
+"""A claim is tried again when another process ended or took over the one in its way between two statements."""
 
 State = Literal["running", "done", "lost"]
 
@@ -28,6 +35,8 @@ class Earlier(msgspec.Struct, frozen=True):
     """The process that answers it."""
     state: State
     """`lost`: its process died, and what came of it is in its record."""
+    settled: bool
+    """Whether its process has said so itself; else a `done` is from its record, and its answer may still come."""
     answer: bytes | None
     """The whole answer, where answers are kept."""
 
@@ -35,39 +44,69 @@ class Earlier(msgspec.Struct, frozen=True):
 def claim(
     transaction: Transaction, scope: str, body_hash: str, request_id: str, worker: str
 ) -> Earlier | None:
-    """Begin a request, or hear of the one that began before it."""
-    now = transaction.now_ms()
-    claimed = transaction.change(
-        "INSERT INTO idempotency_keys (scope, body_hash, request_id, worker, at_ms, done) VALUES (?, ?, ?, ?, ?, 0) "
-        "ON CONFLICT (scope) DO UPDATE SET body_hash = excluded.body_hash, request_id = excluded.request_id, "
-        "worker = excluded.worker, at_ms = excluded.at_ms, done = 0, answer = NULL "
-        "WHERE idempotency_keys.at_ms < ?",
-        (scope, body_hash, request_id, worker, now, now - KEEP_MS),
-    )
-    if claimed:
+    """Begin a request, or hear of the one that began before it. Raises `StoreError`.
+
+    A process asks for one scope at a time, and only while it answers none with that scope: a claim of its own that it
+    finds is one that it could not take back, and is taken over.
+    """
+    for _ in range(CLAIM_TRIES):
+        now = transaction.now_ms()
+        claimed = transaction.change(
+            "INSERT INTO idempotency_keys (scope, body_hash, request_id, worker, at_ms, done) "
+            "VALUES (?, ?, ?, ?, ?, 0) "
+            "ON CONFLICT (scope) DO UPDATE SET body_hash = excluded.body_hash, request_id = excluded.request_id, "
+            "worker = excluded.worker, at_ms = excluded.at_ms, done = 0, answer = NULL "
+            "WHERE idempotency_keys.at_ms < ?",
+            (scope, body_hash, request_id, worker, now, now - KEEP_MS),
+        )
+        if claimed:
+            return None
+        found = transaction.row(
+            "SELECT request_id, body_hash, worker, done, answer FROM idempotency_keys WHERE scope = ?",
+            (scope,),
+        )
+        if found is None:
+            continue  # released between the two statements
+        earlier_id, earlier_hash, owner, done, answer = found
+        state = "done" if done else _state(transaction, str(earlier_id), str(owner), worker)
+        if state is not None:
+            return Earlier(
+                request_id=str(earlier_id),
+                body_hash=str(earlier_hash),
+                worker=str(owner),
+                state=state,
+                settled=bool(done),
+                answer=None if answer is None else bytes(answer),
+            )
+        taken = transaction.change(
+            "UPDATE idempotency_keys SET body_hash = ?, request_id = ?, worker = ?, at_ms = ?, done = 0, answer = NULL "
+            "WHERE scope = ? AND request_id = ? AND done = 0",
+            (body_hash, request_id, worker, now, scope, earlier_id),
+        )
+        if taken:
+            return None
+    raise StoreError("an idempotency key changes hands faster than it can be claimed; try again")
+
+
+def _state(transaction: Transaction, request_id: str, owner: str, asking: str) -> State | None:
+    """How it is with a claim that nobody has ended; `None`: it stands for nothing and may be taken over."""
+    recorded = transaction.row("SELECT result, status FROM requests WHERE id = ?", (request_id,))
+    if recorded is not None:
+        result, status = recorded
+        if result == "unknown":
+            return "lost"
+        return "done" if result == "ok" and status == HTTP_OK else None
+    if owner == asking:
         return None
+    return "running" if is_seen(transaction, owner) else "lost"
+
+
+def is_seen(transaction: Transaction, worker: str) -> bool:
+    """Whether a process has shown itself of late, as every serving process does every few seconds."""
     found = transaction.row(
-        "SELECT request_id, body_hash, worker, done, answer FROM idempotency_keys WHERE scope = ?", (scope,)
+        "SELECT 1 FROM workers WHERE id = ? AND seen_ms > ?", (worker, transaction.now_ms() - PERMIT_LOST_MS)
     )
-    if found is None:
-        return None  # released between the two statements; the next try finds it free
-    earlier_id, earlier_hash, owner, done, answer = found
-    return Earlier(
-        request_id=str(earlier_id),
-        body_hash=str(earlier_hash),
-        worker=str(owner),
-        state=_state(transaction, str(earlier_id), str(owner), bool(done)),
-        answer=None if answer is None else bytes(answer),
-    )
-
-
-def _state(transaction: Transaction, request_id: str, owner: str, done: bool) -> State:
-    if done or transaction.row("SELECT 1 FROM requests WHERE id = ?", (request_id,)) is not None:
-        return "done"
-    seen = transaction.row(
-        "SELECT 1 FROM workers WHERE id = ? AND seen_ms > ?", (owner, transaction.now_ms() - PERMIT_LOST_MS)
-    )
-    return "running" if seen is not None else "lost"
+    return found is not None
 
 
 def finish(transaction: Transaction, scope: str, request_id: str, answer: bytes | None) -> None:
