@@ -8,6 +8,7 @@
     │   ├── NotFound             caller, 404: a model or path we do not have
     │   ├── MethodNotAllowed     caller, 405: the path exists, the method does not
     │   ├── Conflict             caller, 409: it contradicts what there is already
+    │   │   └── InFlight         an earlier request is still being answered (`retry_after_s`)
     │   ├── RequestTooLarge      caller, 413 (a body), HeadersTooLarge 431
     │   ├── RequestTimeout       caller, 408: the request did not arrive in time
     │   ├── PermissionDenied     caller, 403
@@ -132,6 +133,16 @@ class Conflict(RequestError):
 
     status = 409
     anthropic_type = "conflict_error"
+
+
+class InFlight(Conflict):
+    """The same request came before and is still being answered; what came of it can be heard when it has ended."""
+
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class RequestTimeout(RequestError):

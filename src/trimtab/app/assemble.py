@@ -184,7 +184,7 @@ def assemble(
     _watch(metrics, ground, callers, state)
     parts = Parts(
         ground=ground,
-        once=Once(ground.claims, keep_answers=settings.server.keep_answers),
+        once=Once(ground.claims, state, keep_answers=settings.server.keep_answers),
         callers=callers,
         store=ground.store,
         ledger=ground.ledger,

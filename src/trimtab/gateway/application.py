@@ -247,10 +247,12 @@ class Gateway:
             reply.close()
             if not reply.at_boundary:
                 raise
+            http.failed = True
             await http.finish(error_event(problem.anthropic_type, str(problem), http.id))
             return
         except asyncio.CancelledError:
             reply.close()
+            http.failed = True
             if self._state.draining and reply.at_boundary:  # the server stops; the client is still there
                 await http.finish(error_event("api_error", STOPPING, http.id))
             raise
@@ -317,7 +319,7 @@ class Gateway:
         except StoreError as problem:
             _log.warning("request %s: reading a record: %s", http.id, problem)
             raise Unavailable("the store cannot be read now; try again", DRAIN_RETRY_S) from None
-        if found is None and name in self._state.answering:
+        if found is None and (name in self._state.answering or name in self._state.calls):
             raise NotFound(f"request {name!r} is still being answered; its record comes when it ends")
         unknown = NotFound(
             f"no request {shortened(name)!r} is recorded here; use the id of an x-trimtab-request header"

@@ -5,6 +5,8 @@ from typing import Any
 
 from trimtab.errors import (
     AuthenticationFailed,
+    Conflict,
+    InFlight,
     MethodNotAllowed,
     PermissionDenied,
     RateLimited,
@@ -83,6 +85,8 @@ class Exchange:
         self.caller: Caller = NOBODY
         """Who sends it, once that has been found out."""
         self.started = False
+        self.failed = False
+        """An answer that has begun ends in an error."""
         self.last = False
         """The connection is closed after this answer."""
         self._receive = receive
@@ -182,8 +186,10 @@ class Exchange:
     async def fail(self, error: TrimtabError) -> None:
         """Send an error in the vendor's shape."""
         extra: Headers = [(b"request-id", self.id.encode())]
-        if isinstance(error, Unavailable | RateLimited):
+        if isinstance(error, Unavailable | RateLimited | InFlight):
             extra.append((b"retry-after", b"%d" % error.retry_after_s))
+        elif isinstance(error, Conflict):
+            extra.append((b"x-should-retry", b"false"))  # the vendor's SDKs try a 409 again
         if isinstance(error, Stopping):
             extra.append((b"connection", b"close"))
         elif isinstance(error, UpstreamError):

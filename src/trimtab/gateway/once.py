@@ -2,23 +2,26 @@
 
 What it is not: the answering; the gateway passes that in. Invariants: among all processes that share the store, one
 makes the call; who comes while it runs hears the same bytes from their beginning, also from another process of this
-machine; who comes after it hears the kept answer, or which request it was; the platform is cut off when all have gone.
+machine; who comes after it hears the kept answer, or which request it was; the platform is cut off when all have gone;
+who listens to another process listens to the one that makes the call, so that none can wait for itself.
 """
 
 import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Protocol
 
 import msgspec
 
-from trimtab.errors import Conflict, RequestError, StoreError, TrimtabError, Unavailable
+from trimtab.errors import Conflict, InFlight, RequestError, StoreError, TrimtabError, Unavailable
 from trimtab.gateway.http import Exchange
+from trimtab.gateway.state import ServingState
 from trimtab.gateway.tape import Message, Tape
 from trimtab.providers import Headers
-from trimtab.store.idempotency import Earlier
+from trimtab.records import RequestId
+from trimtab.store.idempotency import KEEP_MS, Earlier
 
 HEADER = b"idempotency-key"
 TOLD = b"x-trimtab-idempotency"
@@ -32,6 +35,9 @@ HTTP_OK = 200
 
 CUT_S = 1.0
 """How long a call that nobody hears any more may take to be settled."""
+
+MAX_UNSAID = 10_000
+"""Whole answers that the store could not be told of."""
 
 _log = logging.getLogger("trimtab.gateway")
 
@@ -69,12 +75,17 @@ class Claims(Protocol):
 class _Call:
     """One request in flight and all who wait for it."""
 
-    def __init__(self, body_hash: str) -> None:
+    def __init__(self, request_id: RequestId, body_hash: str) -> None:
+        self.request_id = request_id
         self.body_hash = body_hash
         self.tape = Tape(self._give_up)
         self.task: asyncio.Task[None] | None = None
         self.given_up = False
         """Nobody hears it any more."""
+        self.mine = False
+        """It is made here."""
+        self.decided = asyncio.Event()
+        """Whether it is made here has been found out."""
 
     @property
     def over(self) -> bool:
@@ -90,11 +101,15 @@ class _Call:
 class Once:
     """The requests with idempotency keys of one process."""
 
-    def __init__(self, claims: Claims, *, keep_answers: bool) -> None:
+    def __init__(self, claims: Claims, state: ServingState, *, keep_answers: bool) -> None:
         self._claims = claims
+        self._state = state
         self.keep_answers = keep_answers
         """Whether whole answers are kept; a reload may change it."""
         self._calls: dict[str, _Call] = {}
+        self._unsaid: dict[str, tuple[RequestId, str, float]] = {}
+        """Request, body hash and moment of calls answered whole that the store could not be told of: until their
+        records are written, only this process knows that they must not be made again."""
 
     async def answer(self, http: Exchange, body: bytes, make: Answer) -> None:
         """Answer through `make`, or with what an earlier request with this key is or was answered.
@@ -106,10 +121,11 @@ class Once:
             await asyncio.wait([call.task])
         joins = call is not None
         if call is None:
-            call = self._calls[scope] = _Call(body_hash)
-            call.task = asyncio.create_task(self._run(scope, call, http, make))
+            call = self._start(scope, _Call(http.id, body_hash), http, make)
         elif call.body_hash != body_hash:
             raise _other_body()
+        elif not call.tape.joinable:
+            raise InFlight(_TOO_LONG.format(call.request_id), 1)
         try:
             async with contextlib.aclosing(call.tape.play()) as messages:
                 async for message in messages:
@@ -121,71 +137,117 @@ class Once:
         if not http.started:
             raise Unavailable("the request that this one joined was given up; try again", 1)
 
+    def _start(self, scope: str, call: _Call, http: Exchange, make: Answer) -> _Call:
+        """Start a call, which counts as in flight until it has ended and the store has been told how."""
+        self._calls[scope] = call
+        task = call.task = asyncio.create_task(self._run(scope, call, http, make))
+        self._state.calls[call.request_id] = task
+        task.add_done_callback(lambda _: self._state.calls.pop(call.request_id, None))
+        return call
+
     async def _run(self, scope: str, call: _Call, http: Exchange, make: Answer) -> None:
         """Make the call, whoever hears it, and tell the others how it ended."""
         tape = call.tape
         inner = http.onto(tape.send)
-        mine = False
         try:
-            mine = await self._begin(scope, call.body_hash, inner)
-            if mine:
+            earlier = await self._claim(scope, call)
+            call.mine = earlier is None
+            call.decided.set()
+            if earlier is None:
                 await make(inner)
+            else:
+                await self._repeat(scope, call, earlier, inner)
         except TrimtabError as problem:
             if not inner.started:
                 await inner.fail(problem)
         finally:
+            call.decided.set()
             tape.cut()
-            if mine:
-                await self._end(scope, tape, inner)
-            if self._calls.get(scope) is call:
-                del self._calls[scope]
+            try:
+                if call.mine:
+                    await self._end(scope, call, inner)
+            finally:
+                if self._calls.get(scope) is call:
+                    del self._calls[scope]
 
-    async def _begin(self, scope: str, body_hash: str, inner: Exchange) -> bool:
-        """Whether the call is ours to make; if not, it is answered here. Raises `TrimtabError`."""
+    async def _claim(self, scope: str, call: _Call) -> Earlier | None:
+        """`None`: the call is ours to make. Raises `TrimtabError`."""
+        if (unsaid := self._unsaid.get(scope)) is not None:
+            request_id, body_hash, at = unsaid
+            if asyncio.get_running_loop().time() - at < KEEP_MS / 1000:
+                if body_hash != call.body_hash:
+                    raise _other_body()
+                raise Conflict(_TOLD_OF["done"].format(request_id))
         try:
-            earlier = await self._claims.claim(scope, body_hash, inner.id)
+            return await self._claims.claim(scope, call.body_hash, call.request_id)
         except StoreError:
             raise Unavailable(
                 "Idempotency-Key: whether this request came before cannot be looked up now; try again", 1
             ) from None
-        if earlier is None:
-            return True
-        if earlier.body_hash != body_hash:
+
+    async def _repeat(self, scope: str, call: _Call, earlier: Earlier, inner: Exchange) -> None:
+        """Answer as an earlier request is, or was, answered. Raises `TrimtabError`."""
+        if earlier.body_hash != call.body_hash:
             raise _other_body()
         if earlier.answer is not None:
             await _replay(inner, msgspec.msgpack.decode(earlier.answer, type=Kept))
-            return False
-        if earlier.state == "running":
+            return
+        if earlier.state != "lost" and not earlier.settled:
             async with contextlib.aclosing(self._claims.listen(earlier.worker, scope)) as messages:
                 async for message in messages:
                     inner.started = True
                     await inner.send(_joined(message))
             if inner.started:
-                return False
-        raise Conflict(_TOLD_OF[earlier.state].format(earlier.request_id))
+                return
+        problem = _TOLD_OF[earlier.state].format(earlier.request_id)
+        if earlier.state == "running" or (
+            earlier.state == "done" and not earlier.settled and self.keep_answers
+        ):
+            raise InFlight(problem, 1)
+        raise Conflict(problem)
 
-    async def _end(self, scope: str, tape: Tape, inner: Exchange) -> None:
+    async def _end(self, scope: str, call: _Call, inner: Exchange) -> None:
         """Only a whole answer stands; after anything else the request may be tried again."""
+        tape = call.tape
+        whole = tape.whole and tape.status == HTTP_OK and not inner.failed
         try:
-            if tape.whole and tape.status == HTTP_OK:
-                await self._claims.finish(scope, inner.id, self._kept(tape))
+            if whole:
+                await self._claims.finish(scope, call.request_id, self._kept(tape))
             else:
-                await self._claims.release(scope, inner.id)
+                await self._claims.release(scope, call.request_id)
         except StoreError as problem:
-            _log.warning("request %s: its idempotency key is not up to date: %s", inner.id, problem)
+            _log.warning("request %s: its idempotency key is not up to date: %s", call.request_id, problem)
+            if whole:
+                while len(self._unsaid) >= MAX_UNSAID:
+                    del self._unsaid[next(iter(self._unsaid))]
+                self._unsaid[scope] = (call.request_id, call.body_hash, asyncio.get_running_loop().time())
 
     def _kept(self, tape: Tape) -> bytes | None:
-        if not self.keep_answers:
-            return None
-        body = tape.body()
-        if len(body) > MAX_KEPT_BYTES:
-            return None
-        return msgspec.msgpack.encode(Kept(tape.status, tape.head(), body))
+        body = tape.body(MAX_KEPT_BYTES) if self.keep_answers else None
+        return None if body is None else msgspec.msgpack.encode(Kept(tape.status, tape.head(), body))
 
-    def tape(self, scope: str) -> Tape | None:
-        """The call of this scope that is in flight here, for other processes of this machine."""
+    @contextlib.contextmanager
+    def relaying(self) -> Iterator[None]:
+        """While in it, this task hands an answer to another process; stopping waits for it."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._state.relays.add(task)
+        try:
+            yield
+        finally:
+            self._state.relays.discard(task)
+
+    async def tape(self, scope: str) -> Tape | None:
+        """The call of this scope that is made here, for other processes of this machine.
+
+        `None` for one that is itself heard from another process: each listens to the one that makes the call. Waits
+        until that is known, at most as long as a claim may take.
+        """
         call = self._calls.get(scope)
-        return None if call is None else call.tape
+        if call is None:
+            return None
+        await call.decided.wait()
+        return call.tape if call.mine and not call.given_up and call.tape.joinable else None
 
 
 _TOLD_OF = {
@@ -196,6 +258,12 @@ _TOLD_OF = {
         "it is unknown; look at its record, or use another key to try again"
     ),
 }
+
+
+_TOO_LONG = (
+    "Idempotency-Key: request {} came before with this key, and too much of its answer has gone by for another to join "
+    "it; wait for its end"
+)
 
 
 def _other_body() -> RequestError:

@@ -61,6 +61,9 @@ def _listening(listen: Listen) -> socket.socket:
 CUT_S = 5.0
 """How long answers that are cut at the end may take to say so to their clients."""
 
+TELL_S = 0.2
+"""How long those who hear a call that several may hear have for its last words, before they are cut too."""
+
 
 LINGER_S = 2.0
 """How long a process that leaves waits, after its last answer, for the next request on open connections: closing one at
@@ -131,7 +134,8 @@ class GatewayServer(uvicorn.Server):
     async def _cut(self) -> int:
         """End what outlived the draining, and wait until it has settled."""
         cut = self._state.in_flight
-        tasks = list(self.server_state.tasks)
+        await self._cut_calls()
+        tasks = [*self.server_state.tasks, *self._state.relays]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -140,6 +144,17 @@ class GatewayServer(uvicorn.Server):
             if isinstance(connection, LimitedProtocol):
                 connection.transport.close()
         return cut
+
+    async def _cut_calls(self) -> None:
+        """End the calls that several may hear, while those are still there to be told."""
+        calls = list(self._state.calls.values())
+        for call in calls:
+            call.cancel()
+        if not calls:
+            return
+        await asyncio.wait(calls, timeout=CUT_S)
+        if hearing := [*self.server_state.tasks, *self._state.relays]:
+            await asyncio.wait(hearing, timeout=TELL_S)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -192,14 +207,17 @@ class GatewayServer(uvicorn.Server):
                     connection.sweep(now)
         state = self._state
         if not state.draining:
-            if state.in_flight:
+            if state.busy:
                 self._linger_until = now + LINGER_S
             lingering = self.server_state.connections and now < self._linger_until
             if not state.leaving or lingering:
                 return False
         if self._drain_until is None:
             self._drain_until = now + state.limits.drain_s
-        return state.in_flight == 0 or now > self._drain_until
+        if state.busy and now > self._drain_until:
+            await self._cut_calls()
+            return True
+        return not state.busy
 
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
