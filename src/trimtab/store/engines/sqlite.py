@@ -90,7 +90,7 @@ def connect(path: Path, *, busy_ms: int, clock_ms: Callable[[], int]) -> apsw.Co
 
 
 def _begun(connection: apsw.Connection, busy_ms: int) -> None:
-    """Prepare a connection. The change to WAL does not wait for others by itself, so it is tried until the time is up."""
+    """Prepare a connection. The change to WAL does not wait for others by itself: it is tried until time is up."""
     until = time.monotonic() + busy_ms / 1000
     while True:
         try:
