@@ -171,6 +171,7 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
         },
     ),
     (9, "chores", {"name": "retention", "holder": None, "until_ms": 0, "done_ms": T}),
+    (10, "store_identity", {"name": "store", "id": "5" * 32}),
 )
 """The step from which a database can hold the row, its table, and its columns."""
 

@@ -27,6 +27,7 @@ COPIED = frozenset(
         "organisations",
         "record_gaps",
         "requests",
+        "store_identity",
         "teams",
         "usage_by_hour",
         "usage_by_key",
