@@ -21,6 +21,7 @@ from trimtab.store import (
     journal_root,
     open_database,
     open_store,
+    store_identity,
 )
 from trimtab.store.limits import forget_worker
 
@@ -40,7 +41,8 @@ class Ground:
         root = journal_root(settings)
         self.database: Database = open_database(settings, clock_ms=unix_ms)
         try:
-            self.journal = Journal(root, worker_id, spill_bytes=settings.spill_mb * MIB)
+            identity = store_identity(self.database)
+            self.journal = Journal(root, worker_id, store=identity, spill_bytes=settings.spill_mb * MIB)
             try:
                 store = open_store(
                     settings, clock_ms=unix_ms, on_problem=on_problem, worker=worker_id, journal=self.journal
@@ -54,7 +56,13 @@ class Ground:
         self.store: Store = store
         self.claims = StoreClaims(self.database, worker_id, root)
         self._upkeep = Upkeep(
-            self.journal, root, self.database, store.replay, worker=worker_id, tell=on_problem
+            self.journal,
+            root,
+            self.database,
+            store.replay,
+            worker=worker_id,
+            tell=on_problem,
+            store=identity,
         )
         self.retention = RecordsRetention(self.database, settings)
         self.housekeeping = Housekeeping(

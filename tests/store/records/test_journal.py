@@ -17,8 +17,9 @@ from trimtab.catalogue import Arm, NanoUSD
 from trimtab.errors import StoreError
 from trimtab.records import Intent, Outcome, Plan, RequestId
 from trimtab.store.records import Journal
-from trimtab.store.records.journal import abandoned
+from trimtab.store.records.abandoned import abandoned, is_journal
 
+W1, W2 = "1" * 32, "2" * 32
 PLAN = Plan(arm=Arm("claude-sonnet-4-6"), platform="claude")
 
 
@@ -48,8 +49,8 @@ def test_a_call_whose_process_died_stands_at_its_worst_case_and_one_that_ended_a
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "sys.path.insert(0, sys.argv[2])\n"
-        "from test_journal import Journal, ended, intent, msgspec\n"
-        "journal = Journal(Path(sys.argv[1]), 'w1')\n"
+        "from test_journal import W1, Journal, ended, intent, msgspec\n"
+        "journal = Journal(Path(sys.argv[1]), W1)\n"
         "for n in range(50): assert journal.intend(intent(n))\n"
         "for n in range(30): assert journal.settle(intent(n).id, msgspec.json.encode(ended(n))) is not None\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -67,7 +68,7 @@ def test_a_call_whose_process_died_stands_at_its_worst_case_and_one_that_ended_a
 
 
 def test_the_journal_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, "w1")
+    journal = Journal(tmp_path, W1)
     journal.intend(intent(1))
     assert list(abandoned(tmp_path)) == []
     assert journal.close() is False
@@ -80,28 +81,28 @@ def test_the_journal_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_files_go_when_the_store_has_what_they_hold(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, "w1", segment_bytes=4096)
+    journal = Journal(tmp_path, W1, segment_bytes=4096)
     for n in range(200):
         journal.intend(intent(n))
     late = intent(3)
     segments = {n: journal.settle(intent(n).id, msgspec.json.encode(ended(n))) for n in range(200) if n != 3}
     journal.sync()
-    files = len(list((tmp_path / "w1").glob("*.log")))
+    files = len(list((tmp_path / W1).glob("*.log")))
     assert files > 10
     for segment in segments.values():
         assert segment is not None
         journal.saved(segment, 1)
     journal.sync()
-    names = [path.name for path in sorted((tmp_path / "w1").glob("*.log"))]
+    names = [path.name for path in sorted((tmp_path / W1).glob("*.log"))]
     assert len(names) == 2  # where the late one was begun, and the present one
     assert left(tmp_path) == []
     journal.saved(journal.settle(late.id, msgspec.json.encode(ended(3))) or 0, 1)
     assert journal.close() is True
-    assert not (tmp_path / "w1").exists()
+    assert not (tmp_path / W1).exists()
 
 
 def test_requests_without_a_call_outlive_the_process_too_but_get_half_of_the_room(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, "w1", segment_bytes=4096, spill_bytes=40_000)
+    journal = Journal(tmp_path, W1, segment_bytes=4096, spill_bytes=40_000)
     refusals = [journal.settle(f"{n:032x}", msgspec.json.encode(ended(n))) for n in range(200)]
     assert refusals[0] is not None
     assert refusals[-1] is None
@@ -113,7 +114,7 @@ def test_requests_without_a_call_outlive_the_process_too_but_get_half_of_the_roo
 
 
 def test_beyond_its_bound_outcomes_are_left_to_memory(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, "w1", segment_bytes=4096, spill_bytes=20_000)
+    journal = Journal(tmp_path, W1, segment_bytes=4096, spill_bytes=20_000)
     told = []
     for n in range(100):
         assert journal.intend(intent(n))
@@ -126,7 +127,7 @@ def test_beyond_its_bound_outcomes_are_left_to_memory(tmp_path: Path) -> None:
 
 
 def test_spilled_outcomes_are_read_back(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, "w1")
+    journal = Journal(tmp_path, W1)
     for n in range(20):
         journal.intend(intent(n))
     numbers = {journal.settle(intent(n).id, msgspec.json.encode(ended(n))) for n in range(10)}
@@ -147,19 +148,19 @@ def test_on_a_full_disk_calls_go_on_in_the_room_that_was_set_aside_and_are_refus
     ).returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        journal = Journal(small, "w1", segment_bytes=128 * 1024)
+        journal = Journal(small, W1, segment_bytes=128 * 1024)
         fill(small / "filler")
         told = [journal.intend(intent(n)) for n in range(1000)]
         assert told[:150] == [True] * 150
         assert not told[-1]
         assert "No space left on device" in str(journal.problem)
         with pytest.raises(StoreError, match="free the disk"):
-            Journal(small, "w2", segment_bytes=128 * 1024)
+            Journal(small, W2, segment_bytes=128 * 1024)
         (small / "filler").unlink()
         assert journal.intend(intent(2000))
         assert journal.problem is None
         journal.close()
-        (lost,) = (one for one in abandoned(small) if one.worker == "w1")
+        (lost,) = (one for one in abandoned(small) if one.worker == W1)
         assert len(list(lost.outcomes())) == sum(told) + 1
         assert lost.complete
         lost.let_go()
@@ -179,13 +180,13 @@ def fill(path: Path) -> None:
 def test_a_directory_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        StoreError, match=r"^journal .*file/w1: Not a directory; .* or change store\.journal$"
+        StoreError, match=r"^journal .*file/1{32}: Not a directory; .* or change store\.journal$"
     ):
-        Journal(tmp_path / "file", "w1")
+        Journal(tmp_path / "file", W1)
 
 
 def test_many_threads_write_whole_lines(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, "w1", segment_bytes=8192)
+    journal = Journal(tmp_path, W1, segment_bytes=8192)
 
     def one(start: int) -> None:
         for n in range(start, start + 200):
@@ -209,11 +210,11 @@ def test_damaged_files_never_stop_a_recovery_and_are_called_incomplete(
     tmp_path_factory: pytest.TempPathFactory, damage: bytes, seed: int
 ) -> None:
     root = tmp_path_factory.mktemp("journal")
-    journal = Journal(root, "w1", segment_bytes=8192)
+    journal = Journal(root, W1, segment_bytes=8192)
     for n in range(12):
         journal.intend(intent(n))
     journal.close()
-    (path,) = (root / "w1").glob("*.log")
+    (path,) = (root / W1).glob("*.log")
     content = path.read_bytes()
     used = len(content.rstrip(b"\0"))
     at = random.Random(seed).randrange(used)
@@ -225,3 +226,95 @@ def test_damaged_files_never_stop_a_recovery_and_are_called_incomplete(
     torn = b"\n" not in content[at + len(damage) : used]  # looks as if the process had died while it wrote
     assert not lost.complete or len(found) == 12 or b"\0" in damage or torn
     lost.remove()
+
+
+def test_nothing_but_a_journal_is_opened_or_removed(tmp_path: Path) -> None:
+    root, outside = tmp_path / "j", tmp_path / "outside"
+    Journal(outside, W1).intend(intent(1))
+    for name in ("photos", W1 + ".bak", W1.replace("1", "A"), W2[:-1], "." + W2):
+        (root / name).mkdir(parents=True)
+        (root / name / "lock").touch()
+        (root / name / "00000001.log").touch()
+    (root / W1).symlink_to(outside / W1)
+    for number, name in enumerate(("notes.txt", "1.log", "00000001.log.bak")):
+        home = root / f"{number:032x}"
+        home.mkdir()
+        (home / "lock").touch()
+        (home / name).touch()
+    (root / ("3" * 32)).mkdir()  # just made, perhaps
+    (root / ("4" * 32)).mkdir()
+    (root / ("4" * 32) / "lock").symlink_to(outside / W1 / "lock")
+    (root / ("5" * 32)).touch()
+    (root / ("6" * 32)).mkdir()
+    (root / ("6" * 32) / "lock").write_text("theirs")
+    before = sorted(root.rglob("*"))
+    assert list(abandoned(root)) == []
+    assert not any(is_journal(home) for home in root.iterdir() if home.name[0] not in "46")
+    assert sorted(root.rglob("*")) == before
+
+
+def test_what_somebody_puts_into_a_journal_is_not_removed_with_it(tmp_path: Path) -> None:
+    Journal(tmp_path, W1).close()
+    journal = Journal(tmp_path, W2)
+    journal.intend(intent(1))
+    journal.close()
+    (lost,) = abandoned(tmp_path)
+    (lost.home / "notes.txt").write_text("mine")
+    list(lost.outcomes())
+    assert lost.remove() is False
+    assert os.listdir(tmp_path / W2) == ["notes.txt"]
+    journal = Journal(tmp_path, W1)
+    (tmp_path / W1 / "notes.txt").write_text("mine")
+    assert journal.close() is True
+    assert os.listdir(tmp_path / W1) == ["notes.txt"]
+
+
+def test_processes_that_start_are_never_disturbed_by_those_who_look(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from trimtab.store.records.abandoned import abandoned, is_journal\n"
+        "print('looking', flush=True)\n"
+        "while True:\n"
+        "    for lost in abandoned(Path(sys.argv[1])):\n"
+        "        list(lost.outcomes())\n"
+        "        lost.remove()\n"
+    )
+    looking = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    try:
+        for process in looking:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"looking\n"
+        for n in range(1500):
+            journal = Journal(tmp_path, f"{n:032x}", segment_bytes=4096)
+            assert journal.intend(intent(n))
+            assert (tmp_path / f"{n:032x}" / "00000001.log").exists()
+            journal.close()
+    finally:
+        for process in looking:
+            process.kill()
+            process.communicate()
+
+
+def test_too_many_open_files_do_not_end_the_forcing_to_disk(tmp_path: Path) -> None:
+    program = (
+        "import os, resource, sys\n"
+        "from pathlib import Path\n"
+        "sys.path.insert(0, sys.argv[2])\n"
+        "from test_journal import W1, Journal, intent\n"
+        "journal = Journal(Path(sys.argv[1]), W1)\n"
+        "journal.intend(intent(1))\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "held = []\n"
+        "try:\n"
+        "    while True: held.append(os.open('/dev/null', os.O_RDONLY))\n"
+        "except OSError: pass\n"
+        "journal.sync()\n"
+        "os.close(held.pop())\n"
+        "journal.sync()\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path), str(Path(__file__).parent)], check=True)
+    assert len(left(tmp_path)) == 1

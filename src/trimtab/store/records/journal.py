@@ -1,22 +1,23 @@
 """The local journal: what is about to be spent, and what was, in files that outlive the process.
 
-What it is not: the store. It holds a record only until the store has it, and then drops it by the file.
+What it is not: the store. It holds a record only until the store has it, and then drops it by the file. What a dead
+process left is read by `abandoned`.
 Invariants: an intent is in the file (given to the system, so it survives the death of the process) before `intend`
 returns; an intent without an outcome is a call whose process died; a file is removed only when each of its intents has
 its outcome in a journal file or the store, and each of its outcomes is in the store.
 
 A journal is a directory of its own below a root, one for each process, locked (`flock`) while the process lives: a lock
-that can be had means that the process is dead. Files ("segments") have their room set aside when they are made, so
-that a disk that fills up later does not stop the next calls. A line is `kind crc32 json`; what follows a zero byte
-or a line that does not check is not there.
+that can be had means that the process is dead. It gets its name only when it is locked. Files ("segments") have their
+room set aside when they are made, so that a disk that fills up later does not stop the next calls. A line is
+`kind crc32 json`; what follows a zero byte or a line that does not check is not there.
 """
 
 import fcntl
 import os
-import shutil
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -32,8 +33,11 @@ SPILL_BYTES = 1024 * 1024 * 1024
 
 SYNC_EVERY_S = 1.0
 
-_INTENT, _OUTCOME, _HEAD = b"I", b"O", b"H"
-_LOCK = "lock"
+INTENT, OUTCOME, HEAD = b"I", b"O", b"H"
+LOCK = "lock"
+SOCKET = "join"
+"""Where other workers listen to calls in flight; `app.once` makes it."""
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -43,6 +47,8 @@ class Head(msgspec.Struct, frozen=True):
     worker: str
     boot: str
     """Which start of the machine this was; after another one the end of a file may be missing."""
+    store: str = ""
+    """Which store its records belong to; empty from a program that did not say so."""
 
 
 class _Segment:
@@ -71,18 +77,30 @@ class _Segment:
     def remove(self) -> None:
         """Close and delete the file."""
         os.close(self.file)
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):  # it is recovered then, which adds nothing
+            self.path.unlink()
 
 
 class Journal:
     """One process's journal. Safe to use from any thread; no call waits for more than the system's page cache."""
 
     def __init__(
-        self, root: Path, worker: str, *, segment_bytes: int = SEGMENT_BYTES, spill_bytes: int = SPILL_BYTES
+        self,
+        root: Path,
+        worker: str,
+        *,
+        store: str = "",
+        segment_bytes: int = SEGMENT_BYTES,
+        spill_bytes: int = SPILL_BYTES,
     ) -> None:
-        """Make the directory and the first file. Raises `StoreError`."""
+        """Make the directory and the first file. Raises `StoreError`.
+
+        `worker` is 32 lower-case hexadecimal characters: a directory of another name is never recovered. `store` is
+        the name of the store (`store_identity`): nobody else recovers it.
+        """
         self.home = root / worker
         self._worker = worker
+        self._store = store
         self._segment_bytes = segment_bytes
         self._spill_bytes = spill_bytes
         self._boot = boot_id()
@@ -93,17 +111,21 @@ class Journal:
         self._done: list[_Segment] = []
         """Not needed any more, to be removed off the path of requests."""
         self._next = 1
+        self._closed = False
         self.problem: str | None = None
         """Why the last write failed, until one succeeds."""
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.home.mkdir(mode=0o700)
-            self._lock = _locked(self.home)
-            self._current = self._open_segment()
+            self._lock = _made(root / f".new-{worker}", self.home)
+            try:
+                self._current = self._open_segment()
+            except OSError:
+                _removed(self.home)
+                os.close(self._lock)
+                raise
         except OSError as problem:
-            reason = (
-                "Not a directory" if isinstance(problem, FileExistsError) else problem.strerror or problem
-            )
+            exists = isinstance(problem, FileExistsError) and not root.is_dir()
+            reason = "Not a directory" if exists else problem.strerror or problem
             raise StoreError(
                 f"journal {self.home}: {reason}; free the disk, correct its permissions, or "
                 "change store.journal"
@@ -111,7 +133,7 @@ class Journal:
 
     def intend(self, intent: Intent) -> bool:
         """Write down a call; whether that worked. Never raises."""
-        line = _line(_INTENT, self._encode(intent))
+        line = _line(INTENT, self._encode(intent))
         with self._mutex:
             segment = self._append(line)
             if segment is None:
@@ -132,7 +154,7 @@ class Journal:
             room = self._spill_bytes if intended is not None else self._spill_bytes // 2
             segment = None
             if len(self._segments) * self._segment_bytes <= room:
-                segment = self._append(_line(_OUTCOME, detail))
+                segment = self._append(_line(OUTCOME, detail))
             if segment is not None:
                 segment.unsaved += 1
             if intended is not None:
@@ -155,15 +177,22 @@ class Journal:
             if segment is None:
                 return []
             content = os.pread(segment.file, segment.position, 0)
-        return [_decode_outcome(line) for kind, line in _lines(content) if kind == _OUTCOME]
+        return [_decode_outcome(line) for kind, line in lines_of(content) if kind == OUTCOME]
 
     def sync(self) -> None:
         """Force what was written to disk, and remove files that are done with. Blocks; call it about once a second."""
         with self._mutex:
-            file = os.dup(self._current.file)
+            if self._closed:
+                return
             done, self._done = self._done, []
+            try:
+                file = os.dup(self._current.file)
+            except OSError:  # too many files are open; the next round tries again
+                file = -1
         for segment in done:
             segment.remove()
+        if file < 0:
+            return
         try:
             os.fdatasync(file)
         except OSError:
@@ -179,6 +208,7 @@ class Journal:
     def close(self) -> bool:
         """Let go; whether nothing was left, so that the directory is gone. What is left is recovered by the next."""
         with self._mutex:
+            self._closed = True
             left = any(segment.calls or segment.unsaved for segment in self._segments.values())
             for segment in self._segments.values():
                 os.close(segment.file)
@@ -186,7 +216,7 @@ class Journal:
             while self._done:
                 self._done.pop().remove()
             if not left:
-                shutil.rmtree(self.home, ignore_errors=True)
+                _removed(self.home)
             os.close(self._lock)
             return not left
 
@@ -206,7 +236,7 @@ class Journal:
         return segment
 
     def _open_segment(self, least: int = 0) -> _Segment:
-        head = _line(_HEAD, self._encode(Head(self._worker, self._boot)))
+        head = _line(HEAD, self._encode(Head(self._worker, self._boot, self._store)))
         size = max(self._segment_bytes, least + len(head))
         segment = _Segment(self.home / f"{self._next:08d}.log", self._next, size)
         try:
@@ -225,67 +255,6 @@ class Journal:
         self._done.append(segment)
 
 
-class Abandoned:
-    """The journal of a process that is dead; held so that nobody else recovers it too."""
-
-    def __init__(self, home: Path, lock: int) -> None:
-        self.home = home
-        self.worker = home.name
-        self._lock = lock
-        self.complete = True
-        """Whether all that was written can be read: false when the machine was started anew since, or a line does not
-        check."""
-
-    def outcomes(self) -> Iterator[Outcome]:
-        """Every call of it: its outcome, or for a call that was under way one at its worst case. Blocks on disk."""
-        intents: dict[str, Intent] = {}
-        now = boot_id()
-        for path in sorted(self.home / name for name in os.listdir(self.home) if name.endswith(".log")):
-            lines = _lines(path.read_bytes())
-            kind, first = next(lines, (b"", b""))
-            if kind != _HEAD or msgspec.json.decode(first, type=Head).boot != now:
-                self.complete = False
-            for kind, line in lines:
-                try:
-                    if kind == _INTENT:
-                        intent = msgspec.json.decode(line, type=Intent)
-                        intents[intent.id] = intent
-                    elif kind == _OUTCOME:
-                        outcome = _decode_outcome(line)
-                        intents.pop(outcome.id, None)
-                        yield outcome
-                    else:
-                        self.complete = False
-                except (msgspec.DecodeError, UnicodeDecodeError):
-                    self.complete = False
-        for intent in intents.values():
-            yield intent.outcome()
-
-    def remove(self) -> None:
-        """Forget it: all of it is in the store."""
-        shutil.rmtree(self.home, ignore_errors=True)
-        self.let_go()
-
-    def let_go(self) -> None:
-        """Leave it for another try."""
-        os.close(self._lock)
-
-
-def abandoned(root: Path) -> Iterator[Abandoned]:
-    """The journals whose processes are dead. Each must be removed or let go. Blocks on disk."""
-    for home in sorted(root.iterdir()) if root.is_dir() else ():
-        if not home.is_dir():
-            continue
-        try:
-            lock = _locked(home)
-        except OSError:
-            continue  # its process lives, or somebody else recovers it
-        if not home.is_dir():  # removed while we waited for our turn
-            os.close(lock)
-            continue
-        yield Abandoned(home, lock)
-
-
 def boot_id() -> str:
     """Names this start of the machine; empty where that cannot be known."""
     try:
@@ -294,22 +263,35 @@ def boot_id() -> str:
         return ""
 
 
-def _locked(home: Path) -> int:
-    """Take the lock of a journal. Raises `OSError` when somebody has it."""
-    lock = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _made(making: Path, home: Path) -> int:
+    """Make a directory that is locked when it gets its name; the lock. Raises `OSError`."""
+    making.mkdir(mode=0o700)
+    lock = -1
     try:
+        lock = os.open(making / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        making.rename(home)
     except OSError:
-        os.close(lock)
+        if lock >= 0:
+            os.close(lock)
+        _removed(making)
         raise
     return lock
+
+
+def _removed(home: Path) -> None:
+    """Remove our own journal: its files by name, then the directory, unless somebody put something in it."""
+    with suppress(OSError):
+        for path in (*sorted(home.glob("[0-9]*.log")), home / SOCKET, home / LOCK):
+            path.unlink(missing_ok=True)
+        home.rmdir()
 
 
 def _line(kind: bytes, content: bytes) -> bytes:
     return b"%b%08x %b\n" % (kind, zlib.crc32(content), content)
 
 
-def _lines(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+def lines_of(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """(kind, JSON) of each whole line; ends after the first that does not check, whose kind is empty."""
     start = 0
     while (end := content.find(b"\n", start)) > 0:
