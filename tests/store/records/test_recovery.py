@@ -24,7 +24,6 @@ from trimtab.store import (
     Upkeep,
     open_database,
     open_store,
-    store_identity,
 )
 from trimtab.store.limits import Trade, join, trade
 from trimtab.store.records.abandoned import FILE_BYTES_MAX
@@ -217,14 +216,6 @@ def dies(root: Path, worker: str, first: int, name: str = "", calls: int = 3) ->
     return root / worker
 
 
-def test_a_store_has_one_name_for_good(settings: Settings, database: Database) -> None:
-    name = store_identity(database)
-    assert len(name) == 32
-    again = open_database(settings(), clock_ms=now_ms)
-    assert store_identity(again) == store_identity(database) == name
-    again.close()
-
-
 def test_two_stores_that_share_a_directory_recover_only_their_own_journals(
     serving: Serve, tmp_path: Path
 ) -> None:
@@ -331,6 +322,34 @@ def test_trouble_of_any_kind_is_said_once_and_its_end_once_and_recovery_goes_on(
     assert lines[1].startswith("a process ended without closing: 3 of its calls")
     assert lines[2] == f"recovering {home}: works again"
     assert len(tries) == 3
+
+
+def test_what_a_store_that_is_there_refuses_is_said(database: Database, tmp_path: Path) -> None:
+    """Sums that do not fit, say: without a line, money would stay held and nobody would know why."""
+    lines: list[str] = []
+    database.write(lambda t: join(t, DEAD, "h", 1))
+    for table, columns in (
+        ("key_leases", "worker, outstanding_nanousd, granted_nanousd"),
+        ("key_spend", "spent_nanousd"),
+    ):
+        values = f"'{DEAD}', 1, 1" if table == "key_leases" else str(2**63 - 1)
+        database.write(
+            lambda t, table=table, columns=columns, values=values: t.change(  # type: ignore[misc]
+                f"INSERT INTO {table} (key_id, simulated, {columns}) VALUES ('k', 0, {values})"
+            )
+        )
+    journal = Journal(tmp_path / "j", ALIVE)
+    home = dies(tmp_path / "j", DEAD, 0, calls=1)
+    (home / "00000001.log").write_bytes((home / "00000001.log").read_bytes().replace(b"key_1", b"key_2"))
+    whole = dies(tmp_path / "j", "f" * 32, 10, calls=1)
+    upkeep = Upkeep(
+        journal, tmp_path / "j", database, lambda replay: replay.done(), worker=ALIVE, tell=lines.append
+    )
+    until(lambda: not whole.exists() and len(lines) > 1)
+    upkeep.close()
+    journal.close()
+    assert home.is_dir()
+    assert [line for line in lines if line.startswith(f"recovering {home}: StoreError: store ")] == [lines[0]]
 
 
 def test_a_store_that_is_away_is_not_told_of_by_those_who_recover(tmp_path: Path) -> None:

@@ -87,9 +87,9 @@ class Upkeep:
         """Take a step; one line when it begins to fail, and one when it works again. Never raises."""
         try:
             step()
-        except StoreError:
-            return  # the store is away: it says so itself, and the step is taken again
         except Exception as problem:  # nothing may end this thread
+            if isinstance(problem, StoreError) and self._store_is_away():
+                return  # it says so itself, and the step is taken again
             if what not in self._troubles:
                 self._troubles.add(what)
                 self._say(f"{what}: {type(problem).__name__}: {problem}; it is tried again every few seconds")
@@ -97,6 +97,13 @@ class Upkeep:
         if what in self._troubles:
             self._troubles.discard(what)
             self._say(f"{what}: works again")
+
+    def _store_is_away(self) -> bool:
+        try:
+            self._database.read(lambda t: t.row("SELECT 1"))
+        except StoreError:
+            return True
+        return False
 
     def _say(self, line: str) -> None:
         with suppress(Exception):  # a log that cannot be written must not end the thread
