@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from serving_harness import (
     VERSION,
     Site,
     chunk,
+    event,
     head,
     parsed,
     run,
@@ -21,6 +23,8 @@ from serving_harness import (
     take_request,
     upstream,
 )
+
+from trimtab.store.limits import join
 
 KEY = VERSION + b"idempotency-key: order-1\r\n"
 STREAM = json.dumps({**ASK, "stream": True}).encode()
@@ -79,6 +83,14 @@ async def ask(s: Site, headers: bytes = KEY, body: bytes = STREAM) -> tuple[int,
 async def until_called(platform: Platform, calls: int) -> None:
     async with platform.called:
         await platform.called.wait_for(lambda: platform.calls >= calls)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to that")
 
 
 def test_a_request_that_comes_again_while_it_is_answered_hears_the_same_bytes(tmp_path: Path) -> None:
@@ -271,5 +283,239 @@ def test_two_keys_are_refused(tmp_path: Path) -> None:
     async def work() -> None:
         async with place(tmp_path) as (_, s):
             assert (await ask(s, KEY + b"idempotency-key: order-2\r\n"))[0] == 400
+
+    run(work)
+
+
+def test_a_claim_that_comes_late_stands_in_nobodys_way(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with place(tmp_path) as (platform, s):
+            platform.go_on.set()
+            database = s.application.parts.ground.database
+            loop = asyncio.get_running_loop()
+            for _ in range(5):
+                held, free = asyncio.Event(), asyncio.Event()
+
+                def hold(transaction: object, held: asyncio.Event = held, free: asyncio.Event = free) -> None:
+                    loop.call_soon_threadsafe(held.set)
+                    asyncio.run_coroutine_threadsafe(free.wait(), loop).result(10)
+
+                holding = asyncio.create_task(asyncio.to_thread(database.write, hold))
+                await held.wait()
+                key = VERSION + b"idempotency-key: late-%d\r\n" % platform.calls
+                for late in await asyncio.gather(*(ask(s, key) for _ in range(4))):
+                    assert late[0] == 503
+                free.set()
+                while (status := (await ask(s, key))[0]) == 503:
+                    pass
+                assert status == 200
+                await holding
+            assert platform.calls == 5
+            await until(lambda: not s.application.parts.state.busy)
+
+    run(work)
+
+
+def test_what_this_process_left_claimed_does_not_make_it_wait_for_itself(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with place(tmp_path) as (platform, s):
+            platform.go_on.set()
+            await ask(s)
+            s.application.parts.ground.database.write(
+                lambda t: t.change("UPDATE idempotency_keys SET done = 0, request_id = 'r-late'")
+            )
+            assert (await ask(s))[0] == 200
+            assert platform.calls == 2
+
+    run(work)
+
+
+def never(s: Site, change: str) -> None:
+    """Make the store refuse such a change of keys."""
+    s.application.parts.ground.database.write(
+        lambda t: t.change(
+            f"CREATE TRIGGER never BEFORE {change} ON idempotency_keys BEGIN SELECT raise(ABORT, 'no'); END"
+        )
+    )
+
+
+def test_a_whole_answer_that_the_store_was_not_told_of_is_not_made_again(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with place(tmp_path) as (platform, s):
+            platform.go_on.set()
+            never(s, "UPDATE OF done")
+            first = (await ask(s))[1]["x-trimtab-request"]
+            status, headers, body = await ask(s)
+            assert (status, headers["x-should-retry"]) == (409, "false")
+            assert first in body.decode()
+            other = json.dumps({**ASK, "stream": True, "max_tokens": 65}).encode()
+            assert (await ask(s, KEY, other))[0] == 400
+            assert platform.calls == 1
+
+    run(work)
+
+
+def test_a_failure_that_the_store_was_not_told_of_may_be_tried_again(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with place(tmp_path) as (platform, s):
+            never(s, "DELETE")
+            platform.status = b"529 Overloaded"
+            assert (await ask(s))[0] == 529
+            platform.status = b"200 OK"
+            platform.go_on.set()
+            assert (await ask(s))[0] == 200
+            assert platform.calls == 2
+
+    run(work)
+
+
+def test_an_answer_that_broke_off_may_be_tried_again(tmp_path: Path) -> None:
+    calls = 0
+
+    async def breaking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        await take_request(reader)
+        calls += 1
+        events = EVENTS if calls > 1 else EVENTS[:3]
+        writer.write(SSE_HEAD + b"".join(chunk(event) for event in events))
+        writer.write(b"0\r\n\r\n" if calls > 1 else b"")
+        await writer.drain()
+
+    async def work() -> None:
+        async with upstream(breaking) as entry, site(tmp_path, entry) as s:
+            assert b"event: error" in (await ask(s))[2]
+            assert b"event: error" not in (await ask(s))[2]
+            assert calls == 2
+
+    run(work)
+
+
+def test_clients_are_told_when_asking_again_can_bring_nothing_else(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with place(tmp_path) as (platform, s):
+            platform.go_on.set()
+            await ask(s)
+            assert (await ask(s))[1]["x-should-retry"] == "false"
+            database = s.application.parts.ground.database
+            database.write(
+                lambda t: t.change(
+                    "UPDATE idempotency_keys SET done = 0, worker = 'w', request_id = 'r-there'"
+                )
+            )
+            assert (await ask(s))[1]["x-should-retry"] == "false"  # nobody has seen that process
+            database.write(lambda t: join(t, "w", "another machine", 1))
+            status, headers, body = await ask(s)
+            assert (status, headers["retry-after"]) == (409, "1")
+            assert "x-should-retry" not in headers
+            assert "r-there" in body.decode()
+
+    run(work)
+
+
+def test_stopping_waits_for_an_answer_that_only_clients_of_another_process_hear(tmp_path: Path) -> None:
+    async def work() -> None:
+        platform = Platform()
+        async with upstream(platform) as entry, site(tmp_path, entry) as two:
+            async with site(tmp_path, entry) as one:
+                reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+                writer.write(head("POST", "/v1/messages", KEY, len(STREAM)) + STREAM)
+                await reader.readuntil(b"\r\n\r\n")
+                other = asyncio.create_task(ask(two))
+                state = one.application.parts.state
+                await until(lambda: bool(state.relays))
+                writer.close()
+                await until(lambda: not state.answering)
+                one.application.server.drain()
+                await asyncio.sleep(0.5)  # a few ticks of the server: it must not end by any of them
+                assert not platform.gone.is_set()
+                assert state.in_flight == 1
+                platform.go_on.set()
+                status, _, body = await other
+                assert status == 200
+                assert b"message_stop" in body
+            assert (await ask(two))[0] == 409
+            assert platform.calls == 1
+
+    run(work)
+
+
+def test_a_stop_at_once_tells_all_who_hear_and_leaves_the_key_free(tmp_path: Path) -> None:
+    async def work() -> None:
+        platform = Platform()
+        async with upstream(platform) as entry, site(tmp_path, entry) as two:
+            async with site(tmp_path, entry) as one:
+                here = [asyncio.create_task(ask(one)) for _ in range(2)]
+                await until_called(platform, 1)
+                there = asyncio.create_task(ask(two))
+                await until(lambda: bool(one.application.parts.state.relays))
+                one.application.server.drain()
+                one.application.server.cut_off()
+                for one_of_them in [*here, there]:
+                    status, headers, body = await one_of_them
+                    assert status == 200
+                    assert b"the server is stopping" in body
+            assert (await two.record(headers["x-trimtab-request"]))["result"] == "cancelled"
+            platform.go_on.set()
+            assert b"message_stop" in (await ask(two))[2]
+            assert platform.calls == 2
+
+    run(work)
+
+
+def test_nobody_waits_for_a_process_that_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trimtab.app.once.LOOK_S", 0.1)
+
+    async def work() -> None:
+        async with place(tmp_path) as (_, s):
+            ground = s.application.parts.ground
+            home = ground.journal.home.parent / "stopped"
+            home.mkdir()
+            silent = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            silent.bind(str(home / "join"))
+            silent.listen()
+            ground.database.write(lambda t: join(t, "stopped", "h", 1))
+
+            async def hear() -> list[object]:
+                return [message async for message in ground.claims.listen("stopped", "s" * 64)]
+
+            hearing = asyncio.create_task(hear())
+            await asyncio.wait([hearing], timeout=0.5)
+            assert not hearing.done()  # it has been seen: its model may only be slow
+            ground.database.write(lambda t: t.change("UPDATE workers SET seen_ms = 0 WHERE id = 'stopped'"))
+            assert await hearing == []
+            silent.close()
+
+    run(work)
+
+
+def test_a_client_that_reads_nothing_stops_neither_memory_nor_the_others(tmp_path: Path) -> None:
+    delta = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "x" * 60_000})
+    ended = asyncio.Event()
+
+    async def flooding(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await take_request(reader)
+        writer.write(SSE_HEAD + b"".join(chunk(one) for one in EVENTS[:2]))
+        for _ in range(800):  # 48 MB
+            writer.write(chunk(delta))
+            await writer.drain()
+        writer.write(b"".join(chunk(one) for one in EVENTS[3:]) + b"0\r\n\r\n")
+        await writer.drain()
+        ended.set()
+
+    async def work() -> None:
+        async with (
+            upstream(flooding) as entry,
+            site(tmp_path, "[server]\nwrite_timeout_s = 60\n" + entry) as s,
+        ):
+            _, stuck = await asyncio.open_connection("127.0.0.1", s.port, limit=1024)
+            stuck.write(head("POST", "/v1/messages", KEY, len(STREAM)) + STREAM)
+            await until(lambda: bool(s.application.parts.state.calls))
+            await asyncio.sleep(0.3)
+            assert not ended.is_set()  # the platform waits
+            status, _, body = await ask(s)
+            assert status == 200
+            assert len(body) > 48_000_000
+            assert b"message_stop" in body
+            stuck.close()
 
     run(work)
