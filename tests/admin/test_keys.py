@@ -2,6 +2,8 @@
 
 import json
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -273,3 +275,56 @@ def test_the_door_shows_no_secret_of_any_key(database: Database) -> None:
         assert secret[:9] in shown
         assert secret[9:] not in shown
         assert digest_of(secret).hex() not in shown
+
+
+def test_limits_change_one_at_a_time_and_the_trail_holds_no_money(database: Database) -> None:
+    admin = admin_of(database)
+    key_id, _ = make(admin, limits=Limits(concurrency=2, requests_per_minute=10))
+    changed = admin.change_limits(CLI, key_id, {"requests_per_minute": None, "total_nanousd": 5})
+    assert changed.was == Limits(concurrency=2, requests_per_minute=10)
+    assert changed.key.limits == Limits(concurrency=2, total_nanousd=5)
+    assert admin.change_limits(CLI, key_id, {"total_nanousd": 5}).was == changed.key.limits
+    entries = admin.audit(CLI, key=key_id)
+    assert [entry.action for entry in entries] == ["keys.limits", "keys.add"]
+    assert "money" not in json.loads(bytes(entries[0].after or b"{}"))
+    with pytest.raises(RequestError, match=r"limits\.concurrency: 0"):
+        admin.change_limits(CLI, key_id, {"concurrency": 0})
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0b", "\ud800", "\n"])
+def test_names_that_no_key_can_have_are_not_known_on_any_engine(database: Database, text: str) -> None:
+    admin = admin_of(database)
+    make(admin)
+    with pytest.raises(NotFound, match="is known"):
+        admin.show(CLI, text)
+    with pytest.raises(RequestError, match=r"after: .* must be the id of a key"):
+        admin.keys(CLI, after=text)
+    with pytest.raises(RequestError, match=r"key: .* must be the id of a key"):
+        admin.audit(CLI, key=text)
+    with pytest.raises(NotFound, match="there is no organisation"):
+        admin.keys(Actor("cli:x", text))
+
+
+def test_a_list_of_keys_asks_for_their_money_once(database: Database) -> None:
+    admin = admin_of(database)
+    ids = [make(admin, f"k{n}")[0] for n in range(5)]
+    database.write(
+        lambda tx: tx.change_many("INSERT INTO key_spend VALUES (?, 0, ?)", [(key, 7) for key in ids])
+    )
+    asked: list[str] = []
+    read = database.read
+
+    def counting(work: Callable[[Transaction], Any]) -> Any:
+        def counted(tx: Transaction) -> Any:
+            rows = tx.rows
+            tx.rows = lambda sql, values=(): asked.append(sql) or rows(sql, values)  # type: ignore[func-returns-value, method-assign]
+            try:
+                return work(tx)
+            finally:
+                del tx.rows
+
+        return read(counted)
+
+    database.read = counting  # type: ignore[method-assign]
+    assert {key.money.spent_nanousd for key in admin.keys(CLI)} == {7}  # type: ignore[union-attr]
+    assert len([sql for sql in asked if "key_spend" in sql]) == 1

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from trimtab.cli.keys import _moment, _nanousd, command
 from trimtab.errors import ConfigError, TrimtabError
 from trimtab.identity.secret import check_form
+from trimtab.store import StoreSettings, open_database
 
 HAIKU = "claude-haiku-4-5-20251001"
 
@@ -21,7 +22,8 @@ HAIKU = "claude-haiku-4-5-20251001"
 class Shell:
     """A folder in which the command is run."""
 
-    def __init__(self, store: str) -> None:
+    def __init__(self, store: str, url: str = "") -> None:
+        self.store = url or store
         Path("trimtab.toml").write_text(
             f'version = 1\n[store]\nurl = "{store}"\n'
             '[platforms.claude]\nkind = "anthropic"\napi_key = "env:NOT_SET_IN_THIS_SHELL"\n'
@@ -55,6 +57,7 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     if request.param == "postgresql":
         monkeypatch.setenv("STORE_URL", request.getfixturevalue("postgres_url"))
         url = "env:STORE_URL"
+        return Shell(url, os.environ["STORE_URL"])
     return Shell(url)
 
 
@@ -92,8 +95,9 @@ def test_a_key_is_made_shown_limited_rotated_and_revoked_without_any_server_or_p
         ):
             assert words in shown
 
-    assert shell.run("limits", "ci", "--rpm", "5") == f"{key['id']} (ci): 5 a minute\n"
-    assert shell.run("limits", "ci", "--none") == f"{key['id']} (ci): no limits\n"
+    was, now = "10 at a time, 60 a minute, $25.5 in all", "10 at a time, 5 a minute, $25.5 in all"
+    assert shell.run("limits", "ci", "--rpm", "5") == f"{key['id']} (ci): was {was}; now {now}\n"
+    assert shell.run("limits", "ci", "--none") == f"{key['id']} (ci): was {now}; now no limits\n"
     new = shell.run("rotate", "ci", "--grace", "2h", "-q").strip()
     check_form(new)
     ends = [one["ends_ms"] for one in shell.json("show", "ci")["secrets"]]
@@ -160,17 +164,28 @@ def test_a_broken_trail_is_an_error_that_scripts_see(shell: Shell) -> None:
     [
         (["--usd", "x"], "--usd: 'x': must be an amount of dollars above 0"),
         (["--usd", "0"], "--usd: '0': must be"),
+        (["--usd", "1e1000000"], "above 0 and at most 1000000000"),
+        (["--usd", "1e-1000000"], "above 0 and at most 1000000000"),
+        (["--usd", "99999999999999"], "above 0 and at most 1000000000"),
+        (["--usd", "9" * 5000], "..."),
+        (["--usd", "inf"], "--usd: 'inf': must be"),
         (["--usd", "nan"], "--usd: 'nan': must be"),
         (["--usd", "1e-10"], "--usd: '1e-10': must be"),
         (["--expires", "soon"], "--expires: 'soon': must be a number and a unit: 90m, 12h, 30d or 4w"),
         (["--expires", "2027-13-01"], "--expires: '2027-13-01': must be a date such as 2027-01-31"),
-        (["--expires", "2020-01-01"], "must be Unix milliseconds in the future"),
+        (["--expires", "2020-01-01"], "--expires: '2020-01-01': is past (today is 20"),
+        (["--expires", "0d"], "--expires: '0d': is past"),
+        (["--expires", "9999-12-31"], "--expires: '9999-12-31': is too far away"),
+        (["--expires", "999999w"], "--expires: '999999w': is too far away"),
         (["--label", "x"], "--label: 'x': must be key=value"),
         (["--models", "claude-opus-4-77"], "did you mean 'claude-opus-4-7'?"),
         (["--models", "trimtab/fast"], "is a tier, not a model"),
         (["--tiers", "fsat"], "did you mean 'fast'?"),
         (["--platforms", "cluade"], "did you mean 'claude'?"),
-        (["--rpm", "0"], "limits.requests_per_minute: 0: must be 1 to"),
+        (["--models", "trimtab/auto"], "neither a model nor a tier: it means the default_tier of the key"),
+        (["--tiers", "auto"], "neither a model nor a tier: it means the default_tier of the key"),
+        (["--rpm", "0"], "--rpm: '0': must be a whole number from 1 to 10000000"),
+        (["--concurrency", "-3"], "--concurrency: '-3': must be a whole number from 1 to 1000000"),
     ],
 )
 def test_each_mistake_is_one_line_with_a_remedy(
@@ -184,8 +199,86 @@ def test_each_mistake_is_one_line_with_a_remedy(
 
 def test_limits_need_to_be_named(shell: Shell) -> None:
     shell.run("add", "x")
-    assert "or --none" in shell.refused("limits", "x")
-    assert "or --none" in shell.refused("limits", "x", "--none", "--rpm", "5")
+    assert "or give --none for all" in shell.refused("limits", "x")
+    assert "--none: takes all limits away, so no other goes with it" in shell.refused(
+        "limits", "x", "--none", "--rpm", "5"
+    )
+
+
+def test_limits_that_are_not_named_stay(shell: Shell) -> None:
+    shell.run("add", "x", "--usd", "25", "--concurrency", "3")
+    assert shell.run("limits", "x", "--rpm", "60").endswith(
+        "(x): was 3 at a time, $25 in all; now 3 at a time, 60 a minute, $25 in all\n"
+    )
+    assert shell.json("limits", "x", "--usd", "none")["limits"] == {
+        "concurrency": 3,
+        "requests_per_minute": 60,
+    }
+    assert shell.run("limits", "x", "--rpm", "none", "--concurrency", "none").endswith("; now no limits\n")
+
+
+def test_what_a_key_spent_and_has_left_is_shown(shell: Shell) -> None:
+    spent = shell.json("add", "x", "--usd", "25")
+    assert spent["money"] == {"spent_nanousd": 0, "held_nanousd": 0, "left_nanousd": 25_000_000_000}
+    shell.run("add", "unlimited")
+    settings = StoreSettings(url=shell.store)
+    database = open_database(settings, clock_ms=lambda: 0)
+    database.write(
+        lambda tx: tx.change(
+            "INSERT INTO key_spend (key_id, simulated, spent_nanousd) VALUES (?, 0, ?), (?, 1, ?)",
+            (spent["id"], 1_250_000_000, spent["id"], 70),
+        )
+    )
+    database.write(
+        lambda tx: tx.change(
+            "INSERT INTO key_leases (key_id, simulated, worker, outstanding_nanousd, granted_nanousd) "
+            "VALUES (?, 0, 'a', ?, 0), (?, 0, 'b', ?, 0)",
+            (spent["id"], 100_000_000, spent["id"], 200_000_000),
+        )
+    )
+    database.close()
+    card = shell.run("show", "x")
+    assert "$1.25, $23.75 left; $0.3 held by processes" in card
+    assert "$0.00000007" in card
+    assert "$1.25 spent, $23.75 left, $0.00000007 simulated" in shell.run("list")
+    shown = shell.json("show", "x")
+    assert shown["money"] == {
+        "spent_nanousd": 1_250_000_000,
+        "held_nanousd": 300_000_000,
+        "left_nanousd": 23_750_000_000,
+    }
+    assert shown["simulated_money"]["spent_nanousd"] == 70
+    other = next(key for key in shell.json("list") if key["name"] == "unlimited")
+    assert other["money"] == {"spent_nanousd": 0, "held_nanousd": 0, "left_nanousd": None}
+    assert "simulated_money" not in other
+
+
+def test_an_organisation_that_there_is_not_is_named(shell: Shell) -> None:
+    assert "there is no organisation 'nope'" in shell.refused("list", "--org", "nope")
+
+
+def test_an_empty_trail_is_one_line(shell: Shell) -> None:
+    assert shell.run("audit") == "no changes yet\n"
+
+
+def test_a_narrow_terminal_shows_whole_ids(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shell.run("add", "a-name-of-a-key", "--usd", "25", "--models", "claude-haiku-4-5,claude-opus-4-7")
+    key = shell.json("show", "a-name-of-a-key")["id"]
+    listed = shell.run("list").splitlines()
+    assert listed[0].rstrip() == f"{key}  a-name-of-a-key  active"
+    assert all(len(line) <= 80 for line in listed)
+    trail = shell.run("audit").splitlines()
+    assert trail[0].rstrip().endswith(f"keys.add  {key}")
+    assert all(len(line) <= 80 for line in trail)
+
+
+def test_piped_output_has_one_line_for_each_thing(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS")
+    shell.run("add", "n" * 64, "--org", "o" * 64, "--team", "t" * 64, "--models", "claude-haiku-4-5")
+    (line,) = (line for line in shell.run("list").splitlines() if "key_" in line)
+    assert HAIKU in line
+    assert len([line for line in shell.run("audit").splitlines() if "cli:" in line]) == 3
 
 
 def test_every_command_of_the_documentation_works_in_its_order(shell: Shell) -> None:

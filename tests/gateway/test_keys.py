@@ -436,3 +436,40 @@ def test_no_secret_reaches_logs_records_metrics_or_the_platform(
         with_keys(tmp_path, work, REQUIRED)
     files = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
     assert secrets[0][9:].encode() not in files
+
+
+def test_an_admin_reads_what_a_key_spent_and_is_told_what_may_be_said(tmp_path: Path) -> None:
+    async def work(k: Keyed) -> None:
+        _, boss = k.make("boss", admin=True)
+        key_id, _ = k.make("x", limits=Limits(total_nanousd=9))
+        _, _, shown = await k.send("GET", f"/trimtab/v1/keys/{key_id}", boss)
+        assert shown["money"] == {"spent_nanousd": 0, "held_nanousd": 0, "left_nanousd": 9}
+        _, _, listed = await k.send("GET", "/trimtab/v1/keys", boss)
+        assert all("money" in key for key in listed["data"])
+        status, _, refused = await k.send(
+            "POST", "/trimtab/v1/keys", boss, {"name": "y", "limits": {"usd": 5}}
+        )
+        assert status == 400
+        assert "permitted are concurrency, requests_per_minute, total_nanousd" in refused["error"]["message"]
+        status, _, refused = await k.send("POST", "/trimtab/v1/keys/x/limits", boss, {"rpm": 5})
+        assert (status, "permitted are concurrency" in refused["error"]["message"]) == (400, True)
+        status, _, refused = await k.send("POST", "/trimtab/v1/keys", boss, {"nam": "y"})
+        assert "permitted are name, organisation, team" in refused["error"]["message"]
+
+    with_keys(tmp_path, work, REQUIRED)
+
+
+def test_a_name_with_nul_is_the_callers_mistake(tmp_path: Path) -> None:
+    """Of PostgreSQL, which takes no such text, the tests of `admin` tell."""
+
+    async def work(k: Keyed) -> None:
+        _, boss = k.make("boss", admin=True)
+        for path, expected in (
+            ("/trimtab/v1/keys?after=%00", 400),
+            ("/trimtab/v1/keys/%00", 404),
+            ("/trimtab/v1/audit?key=%00", 400),
+        ):
+            assert (await k.send("GET", path, boss))[0] == expected, path
+        assert (await k.send("POST", "/trimtab/v1/keys/%00/revoke", boss))[0] == 404
+
+    with_keys(tmp_path, work, REQUIRED)

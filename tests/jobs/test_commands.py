@@ -143,6 +143,8 @@ def test_limits_are_set_shown_and_removed(shell: Shell, bench: Bench) -> None:
         (("cancel", "x"), "there is no job 'x'"),
         (("list", "--state", "lost"), "write one of ready"),
         (("add", "k", "{"), "is not JSON"),
+        (("add", "k", "[" * 50_000), "INPUT: is nested too deeply"),
+        (("retry", "x", "--outcome", "a=" + "[" * 50_000), "--outcome a: is nested too deeply"),
         (("add", ""), "a name has 1 to 200"),
         (("limit", "team", "x", "1"), "write queue, kind or owner"),
         (("limit", "queue", "x", "-"), "write a number"),
@@ -157,6 +159,47 @@ def test_what_cannot_be_done_is_said_in_one_line(
     problem = shell.run("jobs", *arguments, status=1)
     assert said in problem
     assert problem.count("\n") == 1
+
+
+def test_nothing_that_a_job_says_is_obeyed_by_the_terminal(shell: Shell, bench: Bench) -> None:
+    hand = Hand(bench.database)
+    job = bench.enqueue("[/x] [bold]kind")
+    deep = bench.enqueue("deep")
+    bench.database.write(
+        lambda tx: tx.change("UPDATE jobs SET input = ? WHERE id = ?", (b"[" * 50_000 + b"]" * 50_000, deep))
+    )
+    holder = held(hand.claim(1, kinds=("[/x] [bold]kind",))[0])
+    hand.record(holder, "[/step]\x1b[31m")
+    hand.say(Ended(holder, "failed", error="[/red] \x1b]0;title\x07 \x9b2J\nsecond"))
+    for said in (shell.run("jobs", "list"), shell.run("jobs", "show", job), shell.run("jobs", "show", deep)):
+        assert all(line.isprintable() for line in said.splitlines())
+    listed, shown = shell.run("jobs", "list"), shell.run("jobs", "show", job)
+    assert "[/x] [bold]kind" in listed
+    assert "[/red] ?]0;title? ?2J second" in listed
+    assert "[/step]?[31m" in shown
+    assert json.loads(shell.run("jobs", "show", deep, "--json"))["input"].startswith("[[[")
+
+
+def test_a_job_that_no_worker_here_knows_is_pointed_out(tmp_path: Path) -> None:
+    shell = Shell(tmp_path, f"sqlite:///{tmp_path}/jobs.db")
+    for kind, told in (("publish", "does not know the kind 'publish' (it knows jobs.sweep)"), (SWEEP, "")):
+        done = subprocess.run(
+            [sys.executable, "-m", "trimtab", "jobs", "add", kind],
+            cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+        assert told in done.stderr
+        assert bool(done.stderr) == bool(told)
+    assert shell.run("jobs", "list").splitlines()[-1] == "queue default: 2 ready"
+    assert shell.run("jobs", "list", "--kind", "x") == "no job is like that\nqueue default: 2 ready\n"
+
+
+def test_a_narrow_terminal_shows_whole_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = Shell(tmp_path, f"sqlite:///{tmp_path}/jobs.db")
+    monkeypatch.setenv("COLUMNS", "60")
+    job = shell.run("jobs", "add", "publish").strip()
+    listed = shell.run("jobs", "list").splitlines()
+    assert listed[0].rstrip() == f"{job}  publish  ready"
+    assert all(len(line) <= 60 for line in listed)
 
 
 def test_a_worker_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> None:

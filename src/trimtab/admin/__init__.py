@@ -6,7 +6,17 @@ Invariant: there is no change without its audit row, and no audit row without it
 
 from trimtab.admin.keys import KeyAdmin
 from trimtab.admin.rules import KeyRules
-from trimtab.admin.words import Actor, AuditEntry, KeyView, NewKey, SecretMade, SecretView, Verified
+from trimtab.admin.words import (
+    Actor,
+    AuditEntry,
+    KeyView,
+    LimitsChanged,
+    Money,
+    NewKey,
+    SecretMade,
+    SecretView,
+    Verified,
+)
 
 __all__ = [
     "Actor",
@@ -14,6 +24,8 @@ __all__ = [
     "KeyAdmin",
     "KeyRules",
     "KeyView",
+    "LimitsChanged",
+    "Money",
     "NewKey",
     "SecretMade",
     "SecretView",

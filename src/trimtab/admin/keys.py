@@ -4,7 +4,7 @@ Every method blocks on the store and raises `StoreError`; `RequestError` (400), 
 `Conflict` are the caller's. Invariant: a secret leaves `add` and `rotate` once and is stored as its SHA-256 only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -14,10 +14,12 @@ from trimtab.admin.words import (
     Actor,
     AuditEntry,
     KeyView,
+    LimitsChanged,
     NewKey,
     SecretMade,
     Verified,
     view,
+    with_money,
 )
 from trimtab.config import Secret
 from trimtab.errors import Conflict, NotFound, PermissionDenied, RequestError, shortened
@@ -26,6 +28,7 @@ from trimtab.records import Limits
 from trimtab.store import Database, Transaction
 from trimtab.store.keys import Key, KeySecret, tables
 from trimtab.store.keys import audit as chain
+from trimtab.store.keys.spend import spent_by
 
 DEFAULT_GRACE_MS = 86_400_000
 """After a rotation the old secret still works for a day, time enough to bring the new one to where it is used."""
@@ -92,7 +95,7 @@ class KeyAdmin:
             version = _note(tx, actor, "keys.add", shown, before=None)
             tables.insert_key(tx, key, version)
             tables.insert_secret(tx, secret, version)
-            return shown
+            return _with_money(tx, shown)
 
         return SecretMade(self._database.write(work), Secret(made, f"the secret of {key_id}"))
 
@@ -123,13 +126,22 @@ class KeyAdmin:
         return KeySecret(digest=digest_of(made), key_id=key_id, prefix=prefix_of(made), created_ms=now_ms)
 
     def keys(self, actor: Actor, *, after: str = "", most: int = 1000) -> list[KeyView]:
-        """Keys in the order of their ids, from behind `after`, those that have ended included."""
+        """Keys in the order of their ids, from behind `after`, those that have ended included.
+
+        Raises `NotFound` for an organisation that there is not.
+        """
+        _check_asked("after", after)
+        if actor.organisation is not None and not actor.organisation.isprintable():
+            raise _no_organisation(actor.organisation)
 
         def work(tx: Transaction) -> list[KeyView]:
+            if actor.organisation is not None and not tables.has_organisation(tx, actor.organisation):
+                raise _no_organisation(actor.organisation)
             found = tables.list_keys(tx, actor.organisation, after=after, most=most)
             secrets = tables.secrets_of(tx, [key.id for key in found])
             now_ms = tx.now_ms()
-            return [view(key, secrets.get(key.id, []), now_ms) for key in found]
+            spent = spent_by(tx, [key.id for key in found])
+            return [with_money(view(key, secrets.get(key.id, []), now_ms), spent) for key in found]
 
         return self._database.read(work)
 
@@ -137,7 +149,7 @@ class KeyAdmin:
         """One key by id, or by name where only one key has it that is not revoked. Raises `NotFound`, `Conflict`."""
 
         def work(tx: Transaction) -> KeyView:
-            return self._seen(tx, _find(tx, actor, name))
+            return _with_money(tx, self._seen(tx, _find(tx, actor, name)))
 
         return self._database.read(work)
 
@@ -152,28 +164,36 @@ class KeyAdmin:
             key = _find(tx, actor, name)
             before = self._seen(tx, key)
             if key.revoked_ms is not None:
-                return before
+                return _with_money(tx, before)
             ended = msgspec.structs.replace(key, revoked_ms=tx.now_ms())
             after = self._seen(tx, ended)
             tables.update_key(tx, ended, _note(tx, actor, "keys.revoke", after, before))
-            return after
+            return _with_money(tx, after)
 
         return self._database.write(work)
 
     def set_limits(self, actor: Actor, name: str, limits: Limits) -> KeyView:
         """Put these limits in place of those that the key has, all of them. Idempotent."""
         check_limits(limits)
+        return self._limit(actor, name, lambda was: limits).key
 
-        def work(tx: Transaction) -> KeyView:
+    def change_limits(self, actor: Actor, name: str, changes: Mapping[str, int | None]) -> LimitsChanged:
+        """Change the limits that are named, by the fields of `Limits`; `None` removes one, others stay. Idempotent."""
+        check_limits(Limits(**changes))
+        return self._limit(actor, name, lambda was: msgspec.structs.replace(was, **changes))
+
+    def _limit(self, actor: Actor, name: str, change: Callable[[Limits], Limits]) -> LimitsChanged:
+        def work(tx: Transaction) -> LimitsChanged:
             _begin(tx, actor)
             key = _live(_find(tx, actor, name))
             before = self._seen(tx, key)
+            limits = change(key.limits)
             if key.limits == limits:
-                return before
+                return LimitsChanged(_with_money(tx, before), key.limits)
             changed = msgspec.structs.replace(key, limits=limits)
             after = self._seen(tx, changed)
             tables.update_key(tx, changed, _note(tx, actor, "keys.limits", after, before))
-            return after
+            return LimitsChanged(_with_money(tx, after), key.limits)
 
         return self._database.write(work)
 
@@ -205,7 +225,7 @@ class KeyAdmin:
             tables.insert_secret(tx, self._secret(made, key.id, now_ms), version)
             after = self._seen(tx, key)
             _note(tx, actor, "keys.rotate", after, before)
-            return after
+            return _with_money(tx, after)
 
         shown = self._database.write(work)
         return SecretMade(shown, Secret(made, f"the secret of {shown.id}"))
@@ -214,6 +234,7 @@ class KeyAdmin:
         self, actor: Actor, *, key: str | None = None, before: int | None = None, most: int = 50
     ) -> list[AuditEntry]:
         """The latest changes, newest first, below row `before`, of one key (by id) or of all that the actor may see."""
+        _check_asked("key", key or "")
 
         def work(tx: Transaction) -> list[AuditEntry]:
             rows = chain.latest_rows(
@@ -272,7 +293,25 @@ def _begin(tx: Transaction, actor: Actor) -> None:
         raise PermissionDenied(f"the key shown ({actor.key}) may no longer change keys")
 
 
+def _with_money(tx: Transaction, shown: KeyView) -> KeyView:
+    return with_money(shown, spent_by(tx, [shown.id]))
+
+
+def _no_organisation(name: str) -> NotFound:
+    return NotFound(
+        f"there is no organisation {shortened(name, 80)!r}; `trimtab keys list --all` shows those there are"
+    )
+
+
+def _check_asked(field: str, text: str) -> None:
+    """No id has such characters, and not every database takes them. Raises `RequestError`."""
+    if not text.isprintable():
+        raise RequestError(f"{field}: {shortened(text, 80)!r}: must be the id of a key")
+
+
 def _find(tx: Transaction, actor: Actor, name: str) -> Key:
+    if not name.isprintable():
+        raise NotFound(f"no key {shortened(name, 80)!r} is known; names are printable")
     key = tables.key_by_id(tx, name)
     if key is not None and actor.organisation in (None, key.organisation):
         return key

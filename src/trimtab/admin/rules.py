@@ -21,7 +21,7 @@ MAX_LABEL_CHARS = 256
 LATEST_MS = 253_402_300_799_000
 """The end of the year 9999."""
 
-_MOST = {"concurrency": 1_000_000, "requests_per_minute": 10_000_000, "total_nanousd": 10**18}
+MOST = {"concurrency": 1_000_000, "requests_per_minute": 10_000_000, "total_nanousd": 10**18}
 """More is a slip of the pen: a thousand million dollars."""
 
 
@@ -62,17 +62,28 @@ class KeyRules(msgspec.Struct, frozen=True):
         if model is not None:
             return model.id
         tier = name.removeprefix("trimtab/")
-        if tier in (*TIER_NAMES, "auto"):
+        if tier == "auto":
+            raise _auto(field, name)
+        if tier in TIER_NAMES:
             raise RequestError(f"{field}: {name!r} is a tier, not a model; name it under tiers, as {tier!r}")
         close = self.catalogue.suggest(name[:80])
         hint = f"did you mean {close!r}?" if close else "`trimtab models` lists those there are"
         raise RequestError(f"{field}: {shortened(name, 80)!r}: no such model in the catalogue; {hint}")
 
     def _tier(self, field: str, name: str) -> str:
+        if name.removeprefix("trimtab/") == "auto":
+            raise _auto(field, name)
         return _one_of(field, name, TIER_NAMES, "tier")
 
     def _platform(self, field: str, name: str) -> str:
         return _one_of(field, name, self.platforms, "platform entry in the configuration")
+
+
+def _auto(field: str, name: str) -> RequestError:
+    return RequestError(
+        f"{field}: {name!r} is neither a model nor a tier: it means the default_tier of the key, or else the tier "
+        "'default'; name that tier under tiers, and its model under models"
+    )
 
 
 def check_name(field: str, name: str) -> None:
@@ -88,7 +99,7 @@ def check_name(field: str, name: str) -> None:
 
 def check_limits(limits: Limits) -> None:
     """Raises `RequestError` for a limit that is none."""
-    for field, most in _MOST.items():
+    for field, most in MOST.items():
         value = getattr(limits, field)
         if value is not None and not 0 < value <= most:
             raise RequestError(

@@ -8,6 +8,7 @@ import msgspec
 from trimtab.config import Secret
 from trimtab.records import Limits
 from trimtab.store.keys import Key, KeySecret
+from trimtab.store.keys.spend import Spent
 
 DEFAULT_ORGANISATION = "default"
 
@@ -50,6 +51,16 @@ class SecretView(msgspec.Struct, frozen=True, kw_only=True):
     ends_ms: int | None
 
 
+class Money(msgspec.Struct, frozen=True, kw_only=True):
+    """What a key spent, in nano-dollars."""
+
+    spent_nanousd: int
+    held_nanousd: int
+    """What processes hold for its calls. A part may be spent already and not yet recorded."""
+    left_nanousd: int | None
+    """Its limit less what it spent; what is held is a part of it. `None` without a limit."""
+
+
 class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     """A key as people may see it. Times in Unix milliseconds."""
 
@@ -71,6 +82,17 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str]
     secrets: tuple[SecretView, ...]
     """Those that open it or did, the newest last."""
+    money: Money | msgspec.UnsetType = msgspec.UNSET
+    """Real money. Unset in the audit trail, which tells of changes that people make."""
+    simulated_money: Money | msgspec.UnsetType = msgspec.UNSET
+    """Unset where the key never spent any."""
+
+
+class LimitsChanged(msgspec.Struct, frozen=True):
+    """A key with new limits, and those it had before."""
+
+    key: KeyView
+    was: Limits
 
 
 class SecretMade(msgspec.Struct, frozen=True):
@@ -104,6 +126,22 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """The hash of the last of them."""
     problem: str | None
     """Where the chain breaks; `None` for a whole one."""
+
+
+def with_money(shown: KeyView, spent: Mapping[tuple[str, bool], Spent]) -> KeyView:
+    """The same key with what it spent."""
+    most = shown.limits.total_nanousd
+
+    def money(one: Spent) -> Money:
+        left = None if most is None else max(0, most - one.spent)
+        return Money(spent_nanousd=one.spent, held_nanousd=one.held, left_nanousd=left)
+
+    simulated = spent.get((shown.id, True), Spent())
+    return msgspec.structs.replace(
+        shown,
+        money=money(spent.get((shown.id, False), Spent())),
+        simulated_money=money(simulated) if simulated.spent or simulated.held else msgspec.UNSET,
+    )
 
 
 def view(key: Key, secrets: list[KeySecret], now_ms: int) -> KeyView:

@@ -94,7 +94,7 @@ def opened_key_door(config: Path | None) -> Iterator[KeyDoor]:
     platforms = tuple(document.section("platforms", dict[str, Any])) or UNCONFIGURED_PLATFORMS
     with contextlib.closing(_open(store, document)) as database:
         yield KeyDoor(
-            KeyAdmin(database, KeyRules(catalogue, platforms), secrets.token_bytes), store.url, listen.url
+            KeyAdmin(database, KeyRules(catalogue, platforms), secrets.token_bytes), store.url, listen.advice
         )
 
 

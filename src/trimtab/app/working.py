@@ -36,6 +36,9 @@ from trimtab.store import Database, open_database
 SWEEP = "jobs.sweep"
 """The kind, and the schedule, of the job that deletes finished jobs when their time has come."""
 
+KINDS = (SWEEP,)
+"""What `trimtab worker` can do; other kinds need a worker of their owner's."""
+
 SWEEP_RULE = "17 * * * *"
 SWEEP_REST_S = 0.05
 """Between two transactions, so that others get in between."""

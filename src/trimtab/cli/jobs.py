@@ -4,7 +4,7 @@ What it is not: the rules, which the store keeps. Works beside running workers a
 """
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,17 +12,20 @@ from typing import Annotated, Any, Literal
 import msgspec
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from trimtab.app import config_path, load_settings
-from trimtab.app.working import opened_board
-from trimtab.cli.term import say
-from trimtab.errors import NotFound, RequestError, shortened
-from trimtab.jobs import Job, JobBoard, NewJob, Step
+from trimtab.app.working import KINDS, opened_board
+from trimtab.cli.tables import print_fitting
+from trimtab.cli.term import say, warn
+from trimtab.errors import NotFound, RequestError, printable, shortened
+from trimtab.jobs import Job, JobBoard, JobState, NewJob, Step
 
-WIDE = 160
-"""Piped output has no width of its own."""
+STATES = ("ready", "waiting", "running", "paused", "done", "failed", "cancelled")
+
+MAX_TEXT = 500
+"""Characters of an input, a result or an error that are shown; `--json` has all of it."""
 
 command = typer.Typer(
     add_completion=False,
@@ -60,15 +63,11 @@ def list_jobs(
     if as_json:
         _print_json([_job_json(job) for job in jobs])
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("job", "kind", "owner", "queue", "state", "created", "note"):
-        table.add_column(column, no_wrap=column != "note")
-    for job in jobs:
-        table.add_row(
-            job.id, job.kind, job.owner, job.queue, _state_text(job), _time(job.created_ms), _note(job)
-        )
-    _show(table)
-    say(", ".join(f"{queue}: {n:,} {state}" for (queue, state), n in sorted(counts.items())) or "no jobs")
+    if jobs:
+        _print_jobs(jobs)
+    elif counts:
+        say("no job is like that")
+    say(_counts_text(counts))
 
 
 @command.command()
@@ -82,7 +81,7 @@ def show(job: Id, as_json: Json = False, config: Config = None) -> None:
     if as_json:
         _print_json({**_job_json(found), "steps": [_step_json(step) for step in steps]})
         return
-    say(f"{found.id}  {found.kind}  {_state_text(found)}")
+    say(f"{found.id}  {printable(found.kind)}  {_state_text(found)}")
     for name, value in (
         ("owner", found.owner or "-"),
         ("queue", f"{found.queue}, priority {found.priority}"),
@@ -95,17 +94,12 @@ def show(job: Id, as_json: Json = False, config: Config = None) -> None:
         ("unique key", found.unique_key),
         ("input", _text(found.input)),
         ("result", _text(found.result)),
-        ("error", found.error),
+        ("error", None if found.error is None else " ".join(found.error.split())),
     ):
         if value is not None:
-            say(f"  {name:<10} {value}")
+            say(f"  {name:<10} {printable(value, MAX_TEXT)}")
     if steps:
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for column in ("step", "state", "at", "result"):
-            table.add_column(column, no_wrap=column != "result")
-        for step in steps:
-            table.add_row(step.name, _STEP_WORDS[step.state], _time(step.at_ms), _text(step.result) or "")
-        _show(table)
+        _print_steps(steps)
 
 
 @command.command()
@@ -131,6 +125,11 @@ def add(
     )
     with _board(config) as board:
         say(board.enqueue(new))
+    if kind not in KINDS:
+        warn(
+            f"'trimtab worker' does not know the kind {printable(kind, 80)!r} (it knows {', '.join(KINDS)}); the job "
+            "waits for a worker of your own that does, see docs/jobs.md"
+        )
 
 
 @command.command()
@@ -222,7 +221,7 @@ def limits(as_json: Json = False, config: Config = None) -> None:
         _print_json(msgspec.to_builtins(found))
         return
     for limit in found:
-        say(f"{limit.scope} {limit.name}: {limit.max_running:,}")
+        say(f"{limit.scope} {printable(limit.name)}: {limit.max_running:,}")
     if not found:
         say("no limits; set one with 'trimtab jobs limit queue default 10'")
 
@@ -273,7 +272,7 @@ def schedules(
         return
     for one in found:
         when = "paused" if one.paused else f"next {_time(one.next_ms)}"
-        say(f"{one.name}: {one.rule}, {one.job.kind}, {when}, missed: {one.missed}")
+        say(f"{printable(one.name)}: {one.rule}, {printable(one.job.kind)}, {when}, missed: {one.missed}")
     if not found:
         say("no schedules")
 
@@ -293,15 +292,16 @@ _STEP_WORDS = {
 
 
 def _state(text: str | None) -> Any:
-    states = ("ready", "waiting", "running", "paused", "done", "failed", "cancelled")
-    if text is not None and text not in states:
-        raise RequestError(f"--state {text!r}: write one of {', '.join(states)}")
+    if text is not None and text not in STATES:
+        raise RequestError(f"--state {text!r}: write one of {', '.join(STATES)}")
     return text
 
 
 def _json(what: str, text: str) -> Any:
     try:
         return msgspec.json.decode(text.encode("utf-8", "surrogateescape"))
+    except RecursionError:
+        raise RequestError(f"{what}: is nested too deeply; write it flatter") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise RequestError(
             f"{what}: {shortened(text, 60)!r} is not JSON; a text needs quotes: '\"yes\"'"
@@ -316,8 +316,8 @@ def _state_text(job: Job) -> str:
 
 def _note(job: Job) -> str:
     if job.waiting_for is not None:
-        return f"waits for {job.waiting_for}"
-    return shortened(job.error or "", 100)
+        return f"waits for {printable(job.waiting_for)}"
+    return printable(" ".join((job.error or "").split()), 100)
 
 
 def _time(unix_ms: int) -> str:
@@ -325,7 +325,7 @@ def _time(unix_ms: int) -> str:
 
 
 def _text(content: bytes | None) -> str | None:
-    return None if content is None else shortened(content.decode("utf-8", "backslashreplace"), 500)
+    return None if content is None else printable(content.decode("utf-8", "backslashreplace"), MAX_TEXT)
 
 
 def _raw(content: bytes | None) -> object:
@@ -334,7 +334,7 @@ def _raw(content: bytes | None) -> object:
         return None
     try:
         return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return content.decode("utf-8", "backslashreplace")
 
 
@@ -354,9 +354,54 @@ def _print_json(value: object) -> None:
     say(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
-def _show(*parts: Any) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDE)
-    for part in parts:
-        console.print(part)
+def _print_jobs(jobs: Sequence[Job]) -> None:
+    rows = [
+        (
+            job.id,
+            printable(job.kind),
+            printable(job.owner),
+            printable(job.queue),
+            _state_text(job),
+            _time(job.created_ms),
+            _note(job),
+        )
+        for job in jobs
+    ]
+    table = _table(("job", "kind", "owner", "queue", "state", "created", "note"), rows)
+    print_fitting(table, (_job_lines(*row) for row in rows))
+
+
+def _job_lines(
+    job: str, kind: str, owner: str, queue: str, state: str, created: str, note: str
+) -> tuple[str, str]:
+    parts = (f"owner {owner}" if owner else "", f"queue {queue}", f"created {created}", note)
+    return f"{job}  {kind}  {state}", "; ".join(part for part in parts if part)
+
+
+def _print_steps(steps: Sequence[Step]) -> None:
+    rows = [
+        (printable(step.name), _STEP_WORDS[step.state], _time(step.at_ms), _text(step.result) or "")
+        for step in steps
+    ]
+    table = _table(("step", "state", "at", "result"), rows)
+    print_fitting(table, ((f"{name}  {state}  {at}", result) for name, state, at, result in rows))
+
+
+def _table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _counts_text(counts: Mapping[tuple[str, JobState], int]) -> str:
+    """`default: 2 ready, 1 done`, a line for each queue."""
+    queues: dict[str, list[str]] = {}
+    for (queue, state), count in sorted(
+        counts.items(), key=lambda item: (item[0][0], STATES.index(item[0][1]))
+    ):
+        queues.setdefault(queue, []).append(f"{count:,} {state}")
+    lines = [f"queue {printable(queue)}: {', '.join(words)}" for queue, words in queues.items()]
+    return "\n".join(lines) or "no jobs"

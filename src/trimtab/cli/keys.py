@@ -7,30 +7,24 @@ Invariant: a secret is printed once, by `add` and `rotate`, on standard output o
 import datetime
 import os
 import pwd
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, DecimalException
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
-from trimtab.admin import Actor, AuditEntry, KeyAdmin, KeyView, NewKey, SecretMade
+from trimtab.admin import Actor, KeyAdmin, KeyView, NewKey, SecretMade
+from trimtab.admin.rules import LATEST_MS, MOST
 from trimtab.app import KeyDoor, config_path, opened_key_door
+from trimtab.cli.keys_shown import limits_words, print_audit, print_key, print_keys, shown, whose
 from trimtab.cli.term import say, warn
-from trimtab.errors import ConfigError
+from trimtab.errors import ConfigError, shortened
 from trimtab.records import Limits
 
 PAGE = 1000
-WIDE = 160
-"""Piped output has no width of its own."""
-
 _UNITS_S = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 command = typer.Typer(
@@ -45,10 +39,15 @@ Config = Annotated[Path | None, typer.Option("--config", "-c", help="Configurati
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Name = Annotated[str, typer.Argument(metavar="KEY", help="Its id, or its name where only one key has it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the secret and nothing else.")]
-Concurrency = Annotated[int | None, typer.Option("--concurrency", help="Requests in flight at a time.")]
-Rpm = Annotated[int | None, typer.Option("--rpm", help="Requests in any 60 seconds.")]
+Concurrency = Annotated[
+    str | None, typer.Option("--concurrency", metavar="N", help="Requests in flight at a time, or none.")
+]
+Rpm = Annotated[str | None, typer.Option("--rpm", metavar="N", help="Requests in any 60 seconds, or none.")]
 Usd = Annotated[
-    str | None, typer.Option("--usd", help="What it may ever spend, in US dollars, as 25 or 0.50.")
+    str | None,
+    typer.Option(
+        "--usd", metavar="DOLLARS", help="What it may ever spend, in US dollars, as 25 or 0.50, or none."
+    ),
 ]
 
 
@@ -97,7 +96,7 @@ def add(
         platforms=_list(platforms),
         default_tier=default_tier,
         admin=admin,
-        limits=_limits(concurrency, rpm, usd),
+        limits=Limits(**_limits(concurrency, rpm, usd)),
         labels=_labels(label or []),
     )
     with _door(config) as door:
@@ -125,7 +124,7 @@ def list_keys(
     elif not found:
         say(f"No keys in {door.store_url}. Make one: trimtab keys add NAME")
     else:
-        _console().print(_keys_table(found))
+        print_keys(found)
 
 
 @command.command()
@@ -136,7 +135,7 @@ def show(name: Name, as_json: Json = False, config: Config = None) -> None:
     if as_json:
         _print_json(found)
     else:
-        _console().print(_key_card(found))
+        print_key(found)
 
 
 @command.command()
@@ -147,7 +146,7 @@ def revoke(name: Name, as_json: Json = False, config: Config = None) -> None:
     if as_json:
         _print_json(found)
     else:
-        say(f"{found.id} ({found.name}) was revoked at {_shown(found.revoked_ms)}")
+        say(f"{found.id} ({found.name}) was revoked at {shown(found.revoked_ms)}")
 
 
 @command.command()
@@ -177,16 +176,25 @@ def limits(
     as_json: Json = False,
     config: Config = None,
 ) -> None:
-    """Put these limits in place of those that a key has, all of them."""
+    """Change the limits that are named; the others stay. `none` removes one, as in --rpm none."""
     wanted = _limits(concurrency, rpm, usd)
-    if wanted.any == none:
-        raise ConfigError("trimtab keys limits", "name the limits that shall hold from now on, or --none")
+    if none and wanted:
+        raise ConfigError(
+            "--none", "takes all limits away, so no other goes with it; write --rpm none to take one away"
+        )
+    if not none and not wanted:
+        raise ConfigError(
+            "trimtab keys limits",
+            "name the limits to change, as --rpm 60 or --rpm none, or give --none for all",
+        )
     with _door(config) as door:
-        found = door.admin.set_limits(_actor(), name, wanted)
+        changed = door.admin.change_limits(_actor(), name, dict.fromkeys(MOST) if none else wanted)
+    key = changed.key
     if as_json:
-        _print_json(found)
+        _print_json(key)
     else:
-        say(f"{found.id} ({found.name}): {_limits_words(found.limits) or 'no limits'}")
+        was, now = limits_words(changed.was), limits_words(key.limits)
+        say(f"{key.id} ({key.name}): was {was or 'no limits'}; now {now or 'no limits'}")
 
 
 @command.command()
@@ -219,8 +227,10 @@ def audit(
             raise typer.Exit(1)
     elif as_json:
         _print_json(entries)
+    elif not entries:
+        say("no changes of this key" if key is not None else "no changes yet")
     else:
-        _console().print(_audit_table(entries))
+        print_audit(entries)
 
 
 def _door(config: Path | None) -> AbstractContextManager[KeyDoor]:
@@ -267,24 +277,41 @@ def _labels(given: Sequence[str]) -> dict[str, str]:
     return labels
 
 
-def _limits(concurrency: int | None, rpm: int | None, usd: str | None) -> Limits:
-    return Limits(
-        concurrency=concurrency,
-        requests_per_minute=rpm,
-        total_nanousd=None if usd is None else _nanousd(usd),
-    )
+def _limits(concurrency: str | None, rpm: str | None, usd: str | None) -> dict[str, int | None]:
+    """Those that are named, by the fields of `Limits`."""
+    found: dict[str, int | None] = {}
+    for field, option, text in (
+        ("concurrency", "--concurrency", concurrency),
+        ("requests_per_minute", "--rpm", rpm),
+    ):
+        if text is not None:
+            found[field] = None if text == "none" else _whole(option, text, MOST[field])
+    if usd is not None:
+        found["total_nanousd"] = None if usd == "none" else _nanousd(usd)
+    return found
+
+
+def _whole(option: str, text: str, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 12 and 1 <= int(text) <= most):
+        raise ConfigError(
+            option, f"{shortened(text, 40)!r}: must be a whole number from 1 to {most}, or none for no limit"
+        )
+    return int(text)
 
 
 def _nanousd(text: str) -> int:
+    most = MOST["total_nanousd"]
     try:
-        amount = Decimal(text.removeprefix("$"))
-        exact = amount.scaleb(9)
-        if not exact.is_finite() or exact != exact.to_integral_value() or not 0 < exact <= 10**18:
-            raise InvalidOperation
-    except InvalidOperation:
+        exact = Decimal(text.removeprefix("$")).scaleb(9, Context(prec=60)) if len(text) <= 40 else None
+        fits = exact is not None and exact.is_finite() and 0 < exact <= most and exact == int(exact)
+    except DecimalException:
+        exact, fits = None, False
+    if exact is None or not fits:
         raise ConfigError(
-            "--usd", f"{text!r}: must be an amount of dollars above 0, such as 25 or 0.50"
-        ) from None
+            "--usd",
+            f"{shortened(text, 40)!r}: must be an amount of dollars above 0 and at most {most // 10**9}, such as 25 "
+            "or 0.50, to the ninth place; none for no limit",
+        )
     return int(exact)
 
 
@@ -297,17 +324,25 @@ def _duration_ms(text: str, where: str) -> int:
 
 def _moment(text: str, where: str) -> int:
     """The first millisecond at which a key has expired."""
+    now_ms = int(datetime.datetime.now(datetime.UTC).timestamp() * 1000)
     try:
         day = datetime.date.fromisoformat(text)
     except ValueError:
         if len(text) > 8:
             raise ConfigError(
-                where, f"{text!r}: must be a date such as 2027-01-31, or 30d, 12h, 4w"
+                where, f"{shortened(text, 40)!r}: must be a date such as 2027-01-31, or 30d, 12h, 4w"
             ) from None
-        now_ms = int(datetime.datetime.now(datetime.UTC).timestamp() * 1000)
-        return now_ms + _duration_ms(text, where)
-    midnight = datetime.datetime.combine(day, datetime.time(), datetime.UTC)
-    return int(midnight.timestamp() * 1000) + 86_400_000
+        at_ms = now_ms + _duration_ms(text, where)
+    else:
+        midnight = datetime.datetime.combine(day, datetime.time(), datetime.UTC)
+        at_ms = int(midnight.timestamp() * 1000) + 86_400_000
+    if at_ms <= now_ms:
+        raise ConfigError(
+            where, f"{text!r}: is past (today is {shown(now_ms)[:10]}); give a day to come, or 30d, 12h, 4w"
+        )
+    if at_ms > LATEST_MS:
+        raise ConfigError(where, f"{text!r}: is too far away; leave it out for a key that never expires")
+    return at_ms
 
 
 # What people see
@@ -319,9 +354,9 @@ def _print_secret(made: SecretMade, door: KeyDoor, *, quiet: bool, as_json: bool
         say(secret)
         return
     if as_json:
-        _print_json({**msgspec.structs.asdict(key), "secret": secret})
+        _print_json({**msgspec.to_builtins(key), "secret": secret})
         return
-    say(f"{key.id} ({key.name}) of {_whose(key)}, kept in {door.store_url}")
+    say(f"{key.id} ({key.name}) of {whose(key)}, kept in {door.store_url}")
     say()
     say(f"  {secret}")
     say()
@@ -331,103 +366,3 @@ def _print_secret(made: SecretMade, door: KeyDoor, *, quiet: bool, as_json: bool
 
 def _print_json(content: Any) -> None:
     say(msgspec.json.format(msgspec.json.encode(content)).decode())
-
-
-def _console() -> Console:
-    return Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=WIDE)
-
-
-def _keys_table(keys: Sequence[KeyView]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in ("id", "name", "of", "secret", "state", "made", "expires", "may use", "limits"):
-        table.add_column(column, no_wrap=column in ("id", "secret", "state"), overflow="fold")
-    for key in keys:
-        table.add_row(
-            key.id,
-            Text(key.name),
-            Text(_whose(key)),
-            Text(f"{key.secrets[-1].prefix}..." if key.secrets else ""),
-            f"{key.state}, admin" if key.admin else key.state,
-            _shown(key.created_ms),
-            _shown(key.expires_ms),
-            Text(_may_use(key)),
-            _limits_words(key.limits),
-        )
-    return table
-
-
-def _key_card(key: KeyView) -> RenderableType:
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    rows = {
-        "id": key.id,
-        "name": key.name,
-        "of": _whose(key),
-        "state": key.state,
-        "made": _shown(key.created_ms),
-        "expires": _shown(key.expires_ms) or "never",
-        "revoked": _shown(key.revoked_ms),
-        "may use": _may_use(key) or "everything",
-        "auto means": key.default_tier or "",
-        "limits": _limits_words(key.limits) or "none",
-        "admin": "may change keys of its organisation over HTTP" if key.admin else "",
-        "labels": ", ".join(f"{name}={value}" for name, value in key.labels.items()),
-    }
-    for name, value in rows.items():
-        if value:
-            table.add_row(name, Text(value))
-    secrets = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in ("secret", "made", "ends"):
-        secrets.add_column(column, no_wrap=True)
-    for secret in key.secrets:
-        secrets.add_row(Text(f"{secret.prefix}..."), _shown(secret.created_ms), _shown(secret.ends_ms))
-    return Group(table, secrets)
-
-
-def _audit_table(entries: Sequence[AuditEntry]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in ("row", "at (UTC)", "who", "did", "to", "of"):
-        table.add_column(column, overflow="fold")
-    for entry in entries:
-        table.add_row(
-            str(entry.n),
-            _shown(entry.at_ms),
-            Text(entry.actor),
-            entry.action,
-            Text(entry.subject),
-            Text(entry.organisation),
-        )
-    return table
-
-
-def _whose(key: KeyView) -> str:
-    return " / ".join(part for part in (key.organisation, key.team, key.user) if part)
-
-
-def _may_use(key: KeyView) -> str:
-    parts = [
-        f"{what} {', '.join(names) or 'none'}"
-        for what, names in (("models", key.models), ("tiers", key.tiers), ("platforms", key.platforms))
-        if names is not None
-    ]
-    return "; ".join(parts)
-
-
-def _limits_words(limits: Limits) -> str:
-    parts = []
-    if limits.concurrency is not None:
-        parts.append(f"{limits.concurrency:,} at a time")
-    if limits.requests_per_minute is not None:
-        parts.append(f"{limits.requests_per_minute:,} a minute")
-    if limits.total_nanousd is not None:
-        dollars = Decimal(limits.total_nanousd).scaleb(-9).normalize()
-        parts.append(f"${dollars:,f} in all")
-    return ", ".join(parts)
-
-
-def _shown(at_ms: int | None) -> str:
-    if at_ms is None:
-        return ""
-    moment = datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC)
-    return moment.strftime("%Y-%m-%d %H:%M")

@@ -71,6 +71,12 @@ def run(
     say("stopped")
 
 
+_KEYS_HINT = {
+    True: "trimtab keys list shows them, trimtab keys add NAME makes one",
+    False: "trimtab keys list shows them",  # there is one, or this would not have started
+}
+
+
 def _ready(settings: Settings, providers: Mapping[str, Provider], listen: Listen) -> None:
     tiers = settings.tiers
     url = listen.url
@@ -86,10 +92,12 @@ def _ready(settings: Settings, providers: Mapping[str, Provider], listen: Listen
     say(f"  records   {settings.store.url}")
     needs_key = settings.server.require_keys or not listen.is_local
     if needs_key:
-        say("  keys      every caller must show one; make one with: trimtab keys add NAME")
+        say(f"  keys      every caller must show one; {_KEYS_HINT[listen.is_local]}")
     if settings.server.workers > 1:
         say(f"  workers   {settings.server.workers}")
+    say(f"  reload    kill -HUP {os.getpid()}")
     say()
+    url = listen.advice
     say("Try it, in a second terminal:")
     say(
         f"  curl -si {url}/v1/messages -H 'anthropic-version: 2023-06-01' -H 'content-type: application/json' \\"

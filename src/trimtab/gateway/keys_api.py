@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from trimtab.admin import Actor, KeyAdmin, NewKey, SecretMade
-from trimtab.errors import PermissionDenied, RequestError, StoreError, Unavailable, shortened
+from trimtab.errors import PermissionDenied, RequestError, StoreError, Unavailable, printable, shortened
 from trimtab.gateway.http import Exchange
 from trimtab.records import Limits
 
@@ -135,7 +135,16 @@ async def _body(http: Exchange, kind: type[S], *, required: bool) -> S:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         # The decoder names the place and what was expected there, never a value.
-        raise RequestError(f"body: {problem}") from None
+        raise RequestError(f"body: {printable(str(problem), 300)}{_permitted(problem, kind)}") from None
+
+
+def _permitted(problem: Exception, kind: type[msgspec.Struct]) -> str:
+    """Which fields there are, after the name of one that there is not."""
+    text = str(problem)
+    if "unknown field" not in text:
+        return ""
+    inner = Limits if text.endswith("`$.limits`") else kind
+    return f"; permitted are {', '.join(inner.__struct_encode_fields__)}"
 
 
 def _query(http: Exchange, *known: str) -> dict[str, str]:
@@ -157,7 +166,7 @@ def _number(asked: dict[str, str], name: str, default: int, most: int) -> int:
 
 def _made(made: SecretMade) -> bytes:
     """The only answer that ever holds a secret."""
-    return _json({**msgspec.structs.asdict(made.key), "secret": made.secret.reveal()})
+    return _json({**msgspec.to_builtins(made.key), "secret": made.secret.reveal()})
 
 
 def _json(content: Any) -> bytes:

@@ -74,6 +74,14 @@ class Listen(msgspec.Struct, frozen=True):
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
     @property
+    def advice(self) -> str:
+        """The same for a program that is to call it: no program can call "all addresses" or port 0."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        if self.host in ("0.0.0.0", "::"):  # noqa: S104 - compared
+            host = "HOST"
+        return f"http://{host}:{self.port or 'PORT'}"
+
+    @property
     def is_local(self) -> bool:
         """Whether only this machine can reach it. Everywhere else callers must show keys."""
         return self.host in _LOOPBACK

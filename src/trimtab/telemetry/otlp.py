@@ -55,7 +55,8 @@ def open_otlp(endpoint: str, where: str, metrics: Metrics, *, version: str, work
         raise ConfigError(
             where,
             f"{endpoint!r}: traces need an optional part ({problem.name} is missing); install it with "
-            "pip install 'trimtab[otel]', or remove this setting",
+            "pip install 'trimtab[otel]', in a clone .venv/bin/pip install --require-hashes -r "
+            "requirements/extras.txt, or remove this setting",
         ) from None
     return OtlpTracer(endpoint.rstrip("/"), metrics, _resource(version, worker))
 

@@ -357,7 +357,7 @@ def test_no_other_name_of_the_store_is_written_over(filled: StoreSettings, tmp_p
             back_up(filled, tmp_path / name, force=True)
     # The other way round: the configuration names the link.
     for name in ("filled.db", "filled.db-wal", "symbolic"):
-        with pytest.raises(StoreError, match="is the store itself|is a part of the store"):
+        with pytest.raises(StoreError, match=r"is the store itself|is a part of the store"):
             back_up(sqlite(tmp_path / "symbolic"), tmp_path / name, force=True)
     assert rows(store) == before
 
@@ -375,7 +375,7 @@ def test_a_store_is_not_restored_from_itself(filled: StoreSettings, tmp_path: Pa
         back_up(filled, tmp_path / f"made-{name}")
         os.rename(tmp_path / f"made-{name}", tmp_path / name)
         before = (tmp_path / name).read_bytes()
-        with pytest.raises(StoreError, match="is the store itself|is a part of the store"):
+        with pytest.raises(StoreError, match=r"is the store itself|is a part of the store"):
             restore(sqlite(tmp_path / "b"), tmp_path / name, force=True)
         assert (tmp_path / name).read_bytes() == before
 

@@ -33,7 +33,9 @@ def driver() -> Any:
         import psycopg  # noqa: PLC0415 - an optional extra
     except ImportError:
         raise ConfigError(
-            "store.url", "PostgreSQL needs the extra 'postgres': pip install 'trimtab[postgres]'"
+            "store.url",
+            "PostgreSQL needs the extra 'postgres': pip install 'trimtab[postgres]', or in a clone "
+            ".venv/bin/pip install --require-hashes -r requirements/extras.txt",
         ) from None
     return psycopg
 

@@ -121,6 +121,11 @@ def insert_organisation(tx: Transaction, name: str, now_ms: int) -> bool:
     )
 
 
+def has_organisation(tx: Transaction, name: str) -> bool:
+    """Whether anything was ever made in it."""
+    return tx.row("SELECT 1 FROM organisations WHERE name = ?", (name,)) is not None
+
+
 def insert_team(tx: Transaction, organisation: str, name: str, now_ms: int) -> bool:
     """Whether it is new."""
     return (

@@ -1,0 +1,190 @@
+"""How `trimtab keys` shows keys, their money and the audit trail.
+
+Invariant: an id is never cut or wrapped, however narrow the terminal: where a table does not fit, each thing gets
+lines of its own instead.
+"""
+
+import datetime
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from trimtab.admin import AuditEntry, KeyView, Money
+from trimtab.cli.tables import console, print_fitting
+from trimtab.records import Limits
+
+
+def print_keys(keys: Sequence[KeyView]) -> None:
+    """One line each, or two where that is too wide."""
+    print_fitting(_keys_table(keys), (_key_lines(key) for key in keys))
+
+
+def print_key(key: KeyView) -> None:
+    """Everything about one."""
+    console().print(_key_card(key))
+
+
+def print_audit(entries: Sequence[AuditEntry]) -> None:
+    """One line each, or two where that is too wide."""
+    print_fitting(_audit_table(entries), (_audit_lines(entry) for entry in entries))
+
+
+def _key_lines(key: KeyView) -> tuple[str, str]:
+    parts = (
+        f"of {whose(key)}",
+        _may_use(key),
+        limits_words(key.limits),
+        spent_words(key),
+        f"made {shown(key.created_ms)}",
+        f"expires {shown(key.expires_ms)}" if key.expires_ms is not None else "",
+        _secret(key),
+    )
+    return f"{key.id}  {key.name}  {_state(key)}", "; ".join(part for part in parts if part)
+
+
+def _audit_lines(entry: AuditEntry) -> tuple[str, str]:
+    first = f"{entry.n}  {shown(entry.at_ms)}  {entry.action}  {entry.subject}"
+    return first, f"by {entry.actor}, of {entry.organisation}"
+
+
+def _keys_table(keys: Sequence[KeyView]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in ("id", "name", "of", "secret", "state", "made", "expires", "may use", "limits", "spent"):
+        table.add_column(column, no_wrap=True)
+    for key in keys:
+        table.add_row(
+            key.id,
+            Text(key.name),
+            Text(whose(key)),
+            Text(_secret(key)),
+            _state(key),
+            shown(key.created_ms),
+            shown(key.expires_ms),
+            Text(_may_use(key)),
+            limits_words(key.limits),
+            spent_words(key),
+        )
+    return table
+
+
+def _key_card(key: KeyView) -> RenderableType:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    rows = {
+        "id": key.id,
+        "name": key.name,
+        "of": whose(key),
+        "state": key.state,
+        "made": shown(key.created_ms),
+        "expires": shown(key.expires_ms) or "never",
+        "revoked": shown(key.revoked_ms),
+        "may use": _may_use(key) or "everything",
+        "auto means": key.default_tier or "",
+        "limits": limits_words(key.limits) or "none",
+        "spent": _money_words(key.money),
+        "simulated": _money_words(key.simulated_money),
+        "admin": "may change keys of its organisation over HTTP" if key.admin else "",
+        "labels": ", ".join(f"{name}={value}" for name, value in key.labels.items()),
+    }
+    for name, value in rows.items():
+        if value:
+            table.add_row(name, Text(value))
+    secrets = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in ("secret", "made", "ends"):
+        secrets.add_column(column, no_wrap=True)
+    for secret in key.secrets:
+        secrets.add_row(Text(f"{secret.prefix}..."), shown(secret.created_ms), shown(secret.ends_ms))
+    return Group(table, secrets)
+
+
+def _audit_table(entries: Sequence[AuditEntry]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in ("row", "at (UTC)", "who", "did", "to", "of"):
+        table.add_column(column, no_wrap=True)
+    for entry in entries:
+        table.add_row(
+            str(entry.n),
+            shown(entry.at_ms),
+            Text(entry.actor),
+            entry.action,
+            Text(entry.subject),
+            Text(entry.organisation),
+        )
+    return table
+
+
+def whose(key: KeyView) -> str:
+    """Organisation, team and user."""
+    return " / ".join(part for part in (key.organisation, key.team, key.user) if part)
+
+
+def _may_use(key: KeyView) -> str:
+    parts = [
+        f"{what} {', '.join(names) or 'none'}"
+        for what, names in (("models", key.models), ("tiers", key.tiers), ("platforms", key.platforms))
+        if names is not None
+    ]
+    return "; ".join(parts)
+
+
+def _state(key: KeyView) -> str:
+    return f"{key.state}, admin" if key.admin else key.state
+
+
+def _secret(key: KeyView) -> str:
+    return f"{key.secrets[-1].prefix}..." if key.secrets else ""
+
+
+def spent_words(key: KeyView) -> str:
+    """What it spent, in a few words."""
+    parts = []
+    if isinstance(key.money, Money) and (key.money.spent_nanousd or key.limits.total_nanousd is not None):
+        left = key.money.left_nanousd
+        parts.append(f"{_dollars(key.money.spent_nanousd)} spent")
+        if left is not None:
+            parts.append(f"{_dollars(left)} left")
+    if isinstance(key.simulated_money, Money):
+        parts.append(f"{_dollars(key.simulated_money.spent_nanousd)} simulated")
+    return ", ".join(parts)
+
+
+def _money_words(money: Money | msgspec.UnsetType) -> str:
+    if not isinstance(money, Money):
+        return ""
+    words = _dollars(money.spent_nanousd)
+    if money.left_nanousd is not None:
+        words += f", {_dollars(money.left_nanousd)} left"
+    if money.held_nanousd:
+        words += f"; {_dollars(money.held_nanousd)} held by processes, which may have spent a part of it"
+    return words
+
+
+def _dollars(nanousd: int) -> str:
+    dollars = Decimal(nanousd).scaleb(-9).normalize()
+    return f"${dollars:,f}"
+
+
+def limits_words(limits: Limits) -> str:
+    """Limits in a few words; empty for none."""
+    parts = []
+    if limits.concurrency is not None:
+        parts.append(f"{limits.concurrency:,} at a time")
+    if limits.requests_per_minute is not None:
+        parts.append(f"{limits.requests_per_minute:,} a minute")
+    if limits.total_nanousd is not None:
+        parts.append(f"{_dollars(limits.total_nanousd)} in all")
+    return ", ".join(parts)
+
+
+def shown(at_ms: int | None) -> str:
+    """A moment for people, UTC; empty for none."""
+    if at_ms is None:
+        return ""
+    moment = datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC)
+    return moment.strftime("%Y-%m-%d %H:%M")
