@@ -56,6 +56,8 @@ def settings(text: str, folder: Path, **more: str):  # type: ignore[no-untyped-d
         ("[catalogue]\noverlay = 'none.yaml'", "none.yaml: cannot read the file: No such file or directory; correct the path of the overlay"),
         ("[catalogue]\noverlay = '/dev/zero'", "trimtab.toml: catalogue.overlay: /dev/zero: cannot read the file: not a regular file"),
         ("[store]\nqueue_max = 0", "trimtab.toml: store.queue_max: 0"),
+        ("[store]\nkeep_days = 90\nkeep_rollups_days = 30", "store.keep_rollups_days: 30: must not be shorter than records are kept, 90 days"),
+        ("[store]\nkeep_rollups_days = 30", "must not be shorter than records are kept, for ever (store.keep_days = 0)"),
     ],
 )  # fmt: skip
 def test_each_mistake_is_named(text: str, message: str, tmp_path: Path) -> None:

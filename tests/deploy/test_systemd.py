@@ -30,7 +30,11 @@ def test_the_unit_reloads_by_the_signal_that_reloads() -> None:
 
 def test_the_unit_runs_as_nobody_in_particular_and_writes_only_its_data() -> None:
     for name, value in {
-        "DynamicUser": "yes",
+        "User": "trimtab",
+        "Group": "trimtab",
+        "RemoveIPC": "yes",
+        "PrivateTmp": "yes",
+        "RestrictSUIDSGID": "yes",
         "StateDirectory": "trimtab",
         "WorkingDirectory": "/var/lib/trimtab",
         "ProtectSystem": "strict",
@@ -41,6 +45,24 @@ def test_the_unit_runs_as_nobody_in_particular_and_writes_only_its_data() -> Non
         assert SETTINGS[name] == value
     assert "SystemCallFilter=@system-service" in LINES
     assert "SystemCallFilter=~@privileged" in LINES
+
+
+def test_the_unit_starts_without_a_platforms_key() -> None:
+    """systemd starts nothing whose LoadCredential= names a file that is not there; the page has a drop-in for it."""
+    assert not any(name.startswith("LoadCredential") for name in SETTINGS)
+    page = (UNIT.parents[2] / "docs" / "operations.md").read_text()
+    assert "LoadCredential=anthropic-key:/etc/trimtab/credentials/anthropic-key" in page
+
+
+def test_the_page_makes_the_user_and_the_folders_that_the_unit_names() -> None:
+    page = (UNIT.parents[2] / "docs" / "operations.md").read_text()
+    assert f"--shell /usr/sbin/nologin {SETTINGS['User']}\n" in page
+    assert f"-m 0700 {SETTINGS['WorkingDirectory']}\n" in page
+    program, _, *options = SETTINGS["ExecStart"].split()
+    assert (
+        f"cd {SETTINGS['WorkingDirectory']} && runuser -u {SETTINGS['User']} -- {program} keys add ci "
+        f"{' '.join(options)}\n" in page
+    )
 
 
 def test_the_command_of_the_unit_exists() -> None:

@@ -84,6 +84,7 @@ def load_settings(
     if workers is not None:
         server = msgspec.structs.replace(server, workers=workers)
     store = document.section("store", StoreSettings)
+    _check_kept(store, document)
     telemetry = document.section("telemetry", TelemetrySettings)
     check_telemetry(telemetry, lambda key: document.where(f"telemetry.{key}"))
     jobs = document.section("jobs", JobSettings)
@@ -112,6 +113,17 @@ def load_settings(
         platforms=platforms,
         platforms_from=origin,
     )
+
+
+def _check_kept(store: StoreSettings, document: Document) -> None:
+    """Sums that end before the records they are sums of would give totals that are wrong."""
+    days, sums = store.keep_days, store.keep_rollups_days
+    if sums and (not days or sums < days):
+        records = f"{days} days" if days else "for ever (store.keep_days = 0)"
+        raise ConfigError(
+            document.where("store.keep_rollups_days"),
+            f"{sums}: must not be shorter than records are kept, {records}; 0 keeps sums for ever",
+        )
 
 
 def reload_settings(settings: Settings) -> Settings:
