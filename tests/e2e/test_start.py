@@ -140,6 +140,33 @@ def test_listening_where_others_can_reach_it_needs_a_key(tmp_path: Path) -> None
     assert line.endswith(f"trimtab keys add NAME --config {path}")
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_banner_says_what_can_be_used(tmp_path: Path, workers: str) -> None:
+    (tmp_path / "trimtab.toml").write_text('version = 1\n[server]\nlisten = "0.0.0.0:0"\n')
+    made = run(["keys", "add", "first"], tmp_path)
+    assert "ANTHROPIC_BASE_URL=http://HOST:PORT ANTHROPIC_API_KEY=tt-" in made.stdout
+    process = subprocess.Popen(
+        [*TRIMTAB, "serve", "--workers", workers],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        banner = [process.stdout.readline()]
+        while banner[-1] and "what a request cost" not in banner[-1]:
+            banner.append(process.stdout.readline())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    text = "".join(banner)
+    port = banner[0].strip().rpartition(":")[2]
+    assert f"ANTHROPIC_BASE_URL=http://HOST:{port} " in text
+    assert f"  reload    kill -HUP {process.pid}\n" in text
+    assert "keys add NAME" not in text, "there is a key"
+
+
 def test_a_stream_in_flight_outlives_sigterm_and_new_requests_are_told_to_come_back(
     serve: Callable[..., Any], upstream: Any
 ) -> None:
