@@ -190,6 +190,7 @@ def test_a_lease_is_lowered_by_what_its_own_process_spent_and_by_nothing_else(
         ("k2", 1, 1000),
         ("k3", 0, 1000),
         ("k3", 1, 1000),
+        ("without a lease", 0, -5),  # spent before anything was granted on this side
     ]
     assert {row[2] for row in leases(database, "other")} == {1000}
     assert table(database, KEY_SPEND) == [

@@ -43,9 +43,11 @@ _KEEP_ATTEMPTS = (
 
 
 _LOWER_LEASES = (
-    b"UPDATE key_leases SET outstanding_nanousd = outstanding_nanousd - spent.cost "
+    b"INSERT INTO key_leases (key_id, simulated, worker, outstanding_nanousd, granted_nanousd) "
+    b"SELECT spent.key_id, spent.simulated, %s, -spent.cost, 0 "
     b"FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS spent (key_id, simulated, cost) "
-    b"WHERE key_leases.key_id = spent.key_id AND key_leases.simulated = spent.simulated AND worker = %s"
+    b"ON CONFLICT (key_id, simulated, worker) "
+    b"DO UPDATE SET outstanding_nanousd = key_leases.outstanding_nanousd + excluded.outstanding_nanousd"
 )
 _ARRAYS = {"INTEGER": "%s::bigint[]", "REAL": "%s::double precision[]", "TEXT": "%s::text[]"}
 
@@ -131,7 +133,7 @@ class PostgresRecords:
         """See `RecordEngine.lower_leases`."""
         keys, simulated, costs = zip(*spent, strict=True)
         with self._cursor() as cursor:
-            cursor.execute(_LOWER_LEASES, (list(keys), list(simulated), list(costs), worker))
+            cursor.execute(_LOWER_LEASES, (worker, list(keys), list(simulated), list(costs)))
 
     def commit(self) -> None:
         """See `RecordEngine.commit`."""

@@ -42,9 +42,11 @@ recording. Long ones win against a saturated loop when a full batch says that th
 _KNOWN_IDS = "SELECT id FROM requests WHERE id IN (SELECT value FROM json_each(?))"
 
 _LOWER_LEASE = (
-    "UPDATE key_leases SET outstanding_nanousd = outstanding_nanousd - ? "
-    "WHERE key_id = ? AND simulated = ? AND worker = ?"
+    "INSERT INTO key_leases (key_id, simulated, worker, outstanding_nanousd, granted_nanousd) VALUES (?, ?, ?, ?, 0) "
+    "ON CONFLICT (key_id, simulated, worker) "
+    "DO UPDATE SET outstanding_nanousd = key_leases.outstanding_nanousd + excluded.outstanding_nanousd"
 )
+"""A call may be recorded on a side on which nothing was granted yet: only its answer showed that it was simulated."""
 
 _BLAMED = (
     apsw.ConstraintError,
@@ -181,7 +183,7 @@ class SQLiteRecords:
 
     def lower_leases(self, worker: str, spent: Sequence[tuple[str, int, int]]) -> None:
         """See `RecordEngine.lower_leases`."""
-        values = [(cost, key, simulated, worker) for key, simulated, cost in spent]
+        values = [(key, simulated, worker, -cost) for key, simulated, cost in spent]
         self._open_connection().executemany(_LOWER_LEASE, values)
 
     def commit(self) -> None:
