@@ -77,6 +77,16 @@ async def place(folder: Path, config: str = "") -> AsyncIterator[tuple[Platform,
 
 
 async def ask(s: Site, headers: bytes = KEY, body: bytes = STREAM) -> tuple[int, dict[str, str], bytes]:
+    """One request; again where the store could not be asked in time, as on a busy machine."""
+    for _ in range(20):
+        answer = await ask_once(s, headers, body)
+        if answer[0] != 503:
+            break
+        await asyncio.sleep(0.05)
+    return answer
+
+
+async def ask_once(s: Site, headers: bytes = KEY, body: bytes = STREAM) -> tuple[int, dict[str, str], bytes]:
     return await s.post(body, headers=headers)
 
 
@@ -256,7 +266,7 @@ def test_while_the_store_is_away_such_requests_wait_outside_and_others_go_on(tmp
 
             holding = asyncio.create_task(asyncio.to_thread(database.write, hold))
             await held.wait()
-            status, headers, _ = await ask(s)
+            status, headers, _ = await ask_once(s)
             assert status == 503
             assert headers["retry-after"] == "1"
             assert (await ask(s, VERSION))[0] == 200
