@@ -501,3 +501,28 @@ def test_many_keys_that_begin_at_once_are_all_served_soon(open_one: Open) -> Non
         return most
 
     assert asyncio.run(work()) <= 3
+
+
+def test_a_process_that_starts_while_the_store_is_held_serves_and_leases_later(open_one: Open) -> None:
+    database = open_one()
+    away = True
+
+    async def exchange(trades: "list[Trade]") -> list[Slice]:
+        if away:
+            raise StoreError("held by a frozen process")
+        return database.write(lambda t: trade(t, "w", trades))
+
+    async def work() -> None:
+        nonlocal away
+        dealer = Dealer(exchange, time.monotonic, deadline_s=2)  # type: ignore[arg-type]
+        ledger = Ledger(dealer, time.monotonic)
+        await dealer.start()
+        await ledger.reserve(NanoUSD(10), simulated=False)
+        with pytest.raises(Unavailable):
+            await ledger.reserve(NanoUSD(10), simulated=False, caller=caller(total_nanousd=5000))
+        away = False
+        await asyncio.sleep(0.4)
+        await ledger.reserve(NanoUSD(10), simulated=False, caller=caller(total_nanousd=5000))
+        await dealer.aclose()
+
+    asyncio.run(work())

@@ -86,9 +86,12 @@ class Dealer:
         """Why limits cannot be asked for, while that is so."""
 
     async def start(self) -> None:
-        """Make the process known and begin. Raises `StoreError`."""
+        """Make the process known and begin. A store that is away, or held by a frozen process, is asked again later."""
         self._seen_at = self._monotonic()
-        await self._exchange(())
+        try:
+            await self._exchange(())
+        except StoreError as problem:
+            self._failed(problem, ())
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def take(self, caller: Caller, worst_case: int, simulated: bool) -> tuple[KeySlice, bool]:
