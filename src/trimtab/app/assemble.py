@@ -17,7 +17,6 @@ from trimtab.app.telemetry import open_observer, open_tracer
 from trimtab.budgets import Ledger
 from trimtab.config import secrets_in
 from trimtab.engine import Metered, Observer, Pipeline, Recorder, Runtime
-from trimtab.errors import ConfigError
 from trimtab.gateway import (
     Gateway,
     GatewayServer,
@@ -133,7 +132,7 @@ class Application:
         self.config_metrics.in_force(document.version, settings.catalogue.version)
 
     async def start(self) -> None:
-        """Begin what goes on beside the requests. Raises `StoreError`."""
+        """Begin what goes on beside the requests."""
         await self.parts.ground.start(self.parts.once)
 
     async def aclose(self) -> int:
@@ -267,18 +266,14 @@ def open_provider(name: str, platform: AnthropicSettings | SimulatorSettings, se
 
 def open_ground(settings: Settings, worker_id: str, on_problem: Callable[[str], None]) -> Ground:
     """Store, journal and limits of one process. Raises `ConfigError`, `StoreError`."""
-    try:
+    with settings.document.placing():
         return Ground(settings.store, worker_id, on_problem)
-    except ConfigError as problem:
-        raise ConfigError(settings.document.where(problem.where), problem.problem) from None
 
 
 def open_records(settings: Settings, on_problem: Callable[[str], None] | None) -> Store:
     """The record store that the configuration names. Raises `ConfigError`, `StoreError`."""
-    try:
+    with settings.document.placing():
         return open_store(settings.store, clock_ms=unix_ms, on_problem=on_problem)
-    except ConfigError as problem:
-        raise ConfigError(settings.document.where(problem.where), problem.problem) from None
 
 
 def _watch(metrics: Metrics, ground: Ground, callers: Callers, state: ServingState) -> None:

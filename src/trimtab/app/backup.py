@@ -13,7 +13,6 @@ import msgspec
 
 from trimtab.app.clock import unix_ms
 from trimtab.config import Document, load_document
-from trimtab.errors import ConfigError
 from trimtab.store import StoreSettings
 from trimtab.store.backup import Manifest, Progress, Restored, make_backup, restore_backup
 
@@ -58,7 +57,5 @@ def put_back(config: Path | None, source: Path, *, force: bool, progress: Progre
 def _with_store(config: Path | None, work: Callable[[StoreSettings], T]) -> T:
     document: Document = load_document(config)
     settings = document.section("store", StoreSettings)
-    try:
+    with document.placing():
         return work(settings)
-    except ConfigError as problem:
-        raise ConfigError(document.where(problem.where), problem.problem) from None

@@ -99,10 +99,8 @@ def opened_key_door(config: Path | None) -> Iterator[KeyDoor]:
 
 
 def _open(store: StoreSettings, document: Document) -> Database:
-    try:
+    with document.placing():
         return open_database(store, clock_ms=unix_ms)
-    except ConfigError as problem:
-        raise ConfigError(document.where(problem.where), problem.problem) from None
 
 
 def _no_key(settings: Settings) -> ConfigError:

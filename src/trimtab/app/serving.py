@@ -17,7 +17,6 @@ from trimtab.app.reloading import Reloads
 from trimtab.app.settings import Settings
 from trimtab.app.supervisor import Ending, Supervisor
 from trimtab.catalogue import Catalogue
-from trimtab.errors import ConfigError
 from trimtab.gateway import Listen, bind, held_signals
 from trimtab.providers import Provider
 from trimtab.providers.simulator import Simulator, SimulatorSettings, simulator_asgi
@@ -46,10 +45,8 @@ def serve(
     `ready` is called once connections are taken, everywhere. `draining` is told how many answers are still in flight
     when a stop begins, if there are any. `logs` is the log of this process. Raises `ConfigError`, `StoreError`.
     """
-    try:
+    with settings.document.placing():
         lock = hold_instance(settings.store)
-    except ConfigError as problem:
-        raise ConfigError(settings.document.where(problem.where), problem.problem) from None
     try:
         allow_files(settings.server)
         bound = bind(

@@ -17,7 +17,6 @@ import msgspec
 from trimtab.app.clock import unix_ms
 from trimtab.app.process import run_loop
 from trimtab.app.settings import Settings
-from trimtab.errors import ConfigError
 from trimtab.jobs import (
     Handler,
     JobBoard,
@@ -130,10 +129,8 @@ def _board(database: Database) -> JobBoard:
 
 
 def _open(settings: Settings) -> Database:
-    try:
+    with settings.document.placing():
         return open_database(settings.store, clock_ms=unix_ms)
-    except ConfigError as problem:
-        raise ConfigError(settings.document.where(problem.where), problem.problem) from None
 
 
 def _overridden(settings: JobSettings, concurrency: int | None, queues: Sequence[str]) -> JobSettings:

@@ -1,8 +1,10 @@
 """A configuration file as sections that its readers claim one by one."""
 
+import contextlib
 import difflib
 import hashlib
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_type_hints
 
@@ -45,6 +47,14 @@ class Document:
     def where(self, key: str) -> str:
         """How an error names a key of this file."""
         return masked(f"{self.name}: {key}")
+
+    @contextlib.contextmanager
+    def placing(self) -> Iterator[None]:
+        """A `ConfigError` that names only its key is raised again with this file before it."""
+        try:
+            yield
+        except ConfigError as problem:
+            raise ConfigError(self.where(problem.where), problem.problem) from None
 
     def has(self, section: str) -> bool:
         """Whether the operator wrote this section. Asking makes the name a known one."""
