@@ -10,12 +10,11 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from trimtab.config import Secret, fail
 from trimtab.errors import ConfigError
 from trimtab.store.database import Database
-from trimtab.store.engines import PostgresDatabase, SQLiteDatabase
+from trimtab.store.engines import PostgresDatabase, Readers, SQLiteDatabase
 from trimtab.store.records import (
     Journal,
     PostgresRecords,
     Reader,
-    Readers,
     RecordEngine,
     RecordStore,
     SQLiteRecords,

@@ -18,11 +18,11 @@ from trimtab.catalogue import Arm
 from trimtab.errors import StoreError
 from trimtab.records import Outcome, Plan
 from trimtab.store import Database, Row, StoreSettings, open_database
-from trimtab.store.engines import PostgresDatabase
+from trimtab.store.engines import PostgresDatabase, Readers
 from trimtab.store.engines.postgres import connect as connect_postgres
 from trimtab.store.engines.postgres import migrate as migrate_postgres
 from trimtab.store.opening import postgres_url, sqlite_path
-from trimtab.store.records import PostgresRecords, Readers, RecordEngine, RecordStore, SQLiteRecords, rows
+from trimtab.store.records import PostgresRecords, RecordEngine, RecordStore, SQLiteRecords, rows
 from trimtab.store.records.backlog import Backlog, ConfigVersion, Entry, Gap, Replay
 from trimtab.store.records.rollups import (
     BILLED,

@@ -6,6 +6,6 @@ one line that names the store.
 """
 
 from trimtab.store.engines.postgres_database import PostgresDatabase
-from trimtab.store.engines.sqlite_database import SQLiteDatabase
+from trimtab.store.engines.sqlite_database import Readers, SQLiteDatabase
 
-__all__ = ["PostgresDatabase", "SQLiteDatabase"]
+__all__ = ["PostgresDatabase", "Readers", "SQLiteDatabase"]

@@ -23,7 +23,7 @@ WRITE_WAIT_MS = 5_000
 BUSY_STEP_S = 0.002
 
 READERS_MAX = 4
-"""Idle reading connections that are kept."""
+"""Idle reading connections that are kept; more may exist while many read at once."""
 
 
 class SQLiteTransaction:
@@ -58,6 +58,58 @@ class SQLiteTransaction:
         self._connection.executemany(sql, rows)
 
 
+class Readers:
+    """Lends each reader a connection of its own. One for each file and user of it."""
+
+    def __init__(self, path: Path, clock_ms: Callable[[], int]) -> None:
+        self._path = path
+        self._clock_ms = clock_ms
+        self._idle: deque[apsw.Connection] = deque()
+        self._lock = threading.Lock()
+        self._generation = 0
+        self._closed = False
+
+    def read(self, work: Callable[[SQLiteTransaction], T]) -> T:
+        """Run `work` on one unchanging view of the file. Blocks. Raises `StoreError`."""
+        with self._lock:
+            if self._closed:
+                raise StoreError(f"store {self._path}: is closed")
+            generation = self._generation
+            connection = self._idle.pop() if self._idle else None
+        try:
+            if connection is None:
+                connection = connect_to_read(self._path)
+            connection.execute("BEGIN")
+            result = work(SQLiteTransaction(connection, self._clock_ms))
+            connection.execute("COMMIT")
+        except BaseException as problem:  # whatever state it is in, nobody shall use it again
+            if connection is not None:
+                connection.close(force=True)
+            if isinstance(problem, apsw.Error):
+                raise explain(self._path, problem) from None
+            raise
+        with self._lock:
+            if generation == self._generation and not self._closed and len(self._idle) < READERS_MAX:
+                self._idle.append(connection)
+                return result
+        connection.close(force=True)
+        return result
+
+    def renew(self) -> None:
+        """Forget connections to a file that may be another one now."""
+        with self._lock:
+            self._generation += 1
+            old, self._idle = self._idle, deque()
+        for connection in old:
+            connection.close(force=True)
+
+    def close(self) -> None:
+        """Close what is idle; what is lent closes when it comes back."""
+        with self._lock:
+            self._closed = True
+        self.renew()
+
+
 class SQLiteDatabase:
     """Implements `Database`."""
 
@@ -70,7 +122,7 @@ class SQLiteDatabase:
         self._wait_ms = wait_ms
         self._writing = threading.Lock()
         self._writer: apsw.Connection | None = None
-        self._readers: deque[apsw.Connection] = deque()
+        self._readers = Readers(path, clock_ms)
         self._closed = False
         with self._writing:
             self._writer = self._connect()
@@ -105,28 +157,7 @@ class SQLiteDatabase:
 
     def read(self, work: Callable[[SQLiteTransaction], T]) -> T:
         """See `Database.read`."""
-        if self._closed:
-            raise StoreError(f"store {self._path}: is closed")
-        connection: apsw.Connection | None = None
-        try:
-            connection = self._readers.pop() if self._readers else connect_to_read(self._path)
-            connection.execute("BEGIN")
-            try:
-                result = work(SQLiteTransaction(connection, self._clock_ms))
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-        except BaseException as problem:
-            if connection is not None:
-                connection.close(force=True)
-            if isinstance(problem, apsw.Error):
-                raise explain(self._path, problem) from None
-            raise
-        if self._closed or len(self._readers) >= READERS_MAX:
-            connection.close(force=True)
-        else:
-            self._readers.append(connection)
-        return result
+        return self._readers.read(work)
 
     def close(self) -> None:
         """See `Database.close`."""
@@ -135,8 +166,7 @@ class SQLiteDatabase:
             if self._writer is not None:
                 self._writer.close(force=True)
                 self._writer = None
-        while self._readers:
-            self._readers.pop().close(force=True)
+        self._readers.close()
 
     def _connect(self) -> apsw.Connection:
         connection = connect(self._path, busy_ms=self._wait_ms, clock_ms=self._clock_ms)

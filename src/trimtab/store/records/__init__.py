@@ -10,14 +10,13 @@ from trimtab.store.records.journal import Journal
 from trimtab.store.records.postgres_records import PostgresRecords
 from trimtab.store.records.record_store import Reader, RecordStore
 from trimtab.store.records.recovery import Upkeep
-from trimtab.store.records.sqlite_records import Readers, SQLiteRecords
+from trimtab.store.records.sqlite_records import SQLiteRecords
 from trimtab.store.records.writer import RecordEngine
 
 __all__ = [
     "Journal",
     "PostgresRecords",
     "Reader",
-    "Readers",
     "RecordEngine",
     "RecordStore",
     "SQLiteRecords",

@@ -1,32 +1,26 @@
-"""Records in a SQLite file: the writer's connection, and the connections that read.
+"""Records in a SQLite file: the writer's connection.
 
-What it is not: the thread (`writer`), or the tables beside the records (`engines`).
-Invariant: writing and reading never share a connection, and no connection is used by two threads at once.
+What it is not: the thread (`writer`), or the connections that read and the tables beside the records (`engines`).
+Invariant: only the writer's thread uses this connection.
 """
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import apsw
 import msgspec
 
+import trimtab.store.records.rows as rows
 from trimtab.errors import StoreError, StoreLocked
-from trimtab.store.database import T, Transaction
-from trimtab.store.engines.sqlite import OPEN_BUSY_MS, FileId, connect, connect_to_read, explain, identify
-from trimtab.store.engines.sqlite_database import SQLiteTransaction
-from trimtab.store.records import rows
+from trimtab.store.engines.sqlite import OPEN_BUSY_MS, FileId, connect, explain, identify
 from trimtab.store.records.backlog import ConfigVersion, Entry, Gap
 from trimtab.store.records.rollups import Adding, RollUp
 from trimtab.store.records.writer import BUSY_STEP_S
 
 BUSY_MS = 2_000
 """How long one try waits for another process's transaction before it counts as a problem."""
-
-READERS_MAX = 4
-"""Idle reading connections that are kept; more may exist while many read at once."""
 
 ROWS_PER_STATEMENT = 64
 """Rows that one INSERT carries. Each statement lets go of the interpreter lock and must win it back, up to 5 ms
@@ -55,58 +49,6 @@ _BLAMED = (
     apsw.RangeError,
     *rows.NONSENSE,
 )
-
-
-class Readers:
-    """Lends each reader a connection of its own. Implements `Reader`."""
-
-    def __init__(self, path: Path, clock_ms: Callable[[], int]) -> None:
-        self._path = path
-        self._clock_ms = clock_ms
-        self._idle: deque[apsw.Connection] = deque()
-        self._lock = threading.Lock()
-        self._generation = 0
-        self._closed = False
-
-    def read(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` on one unchanging view of the file. Blocks. Raises `StoreError`."""
-        with self._lock:
-            if self._closed:
-                raise StoreError(f"store {self._path}: is closed")
-            generation = self._generation
-            connection = self._idle.pop() if self._idle else None
-        try:
-            if connection is None:
-                connection = connect_to_read(self._path)
-            connection.execute("BEGIN")
-            result = work(SQLiteTransaction(connection, self._clock_ms))
-            connection.execute("COMMIT")
-        except BaseException as problem:  # whatever state it is in, nobody shall use it again
-            if connection is not None:
-                connection.close(force=True)
-            if isinstance(problem, apsw.Error):
-                raise explain(self._path, problem) from None
-            raise
-        with self._lock:
-            if generation == self._generation and not self._closed and len(self._idle) < READERS_MAX:
-                self._idle.append(connection)
-                return result
-        connection.close(force=True)
-        return result
-
-    def renew(self) -> None:
-        """Forget connections to a file that may be another one now."""
-        with self._lock:
-            self._generation += 1
-            old, self._idle = self._idle, deque()
-        for connection in old:
-            connection.close(force=True)
-
-    def close(self) -> None:
-        """Close what is idle; what is lent closes when it comes back."""
-        with self._lock:
-            self._closed = True
-        self.renew()
 
 
 class SQLiteRecords:
