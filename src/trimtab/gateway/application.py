@@ -41,7 +41,7 @@ from trimtab.gateway.state import ServingState
 from trimtab.gateway.surroundings import InForce, Surroundings
 from trimtab.messages import error_event
 from trimtab.providers import Call, Headers
-from trimtab.telemetry import REQUEST
+from trimtab.telemetry import EXPOSITION, REQUEST
 
 DRAIN_RETRY_S = 5
 STOPPING = "the server is stopping; try again"
@@ -58,7 +58,6 @@ PATH_HINTS = (
 )
 """What people who meet a 404 most likely meant."""
 
-_PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 _log = logging.getLogger("trimtab.gateway")
 
 
@@ -361,7 +360,7 @@ class Gateway:
 
     async def _metrics(self, http: Exchange) -> None:
         http.require("GET")
-        await http.reply(200, await http.around.exposition(), _PROMETHEUS)
+        await http.reply(200, await http.around.exposition(), EXPOSITION)
 
     async def _openapi(self, http: Exchange) -> None:
         http.require("GET")

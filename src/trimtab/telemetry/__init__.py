@@ -5,10 +5,11 @@ What it is not: the record of money; that is the store. It fails open: nothing h
 
 from trimtab.telemetry import names
 from trimtab.telemetry.logs import REQUEST, LogOutput, configure_logging
-from trimtab.telemetry.metrics import Metrics
+from trimtab.telemetry.metrics import EXPOSITION, Metrics
 from trimtab.telemetry.settings import TelemetrySettings, check_telemetry
 
 __all__ = [
+    "EXPOSITION",
     "REQUEST",
     "LogOutput",
     "Metrics",

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from trimtab.telemetry import names
+import trimtab.telemetry.names as names
 
 _Key = tuple[str, tuple[tuple[str, str], ...]]
 

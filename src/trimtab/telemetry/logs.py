@@ -18,8 +18,8 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, TextIO
 
+import trimtab.telemetry.names as names
 from trimtab.config import Secret
-from trimtab.telemetry import names
 from trimtab.telemetry.redaction import Redactor
 from trimtab.telemetry.settings import TelemetrySettings
 

@@ -8,10 +8,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
-from trimtab.telemetry import names
+import trimtab.telemetry.names as names
 from trimtab.telemetry.names import Instrument
 
-CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+EXPOSITION = b"text/plain; version=0.0.4; charset=utf-8"
+"""The content type of what `render` gives."""
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 

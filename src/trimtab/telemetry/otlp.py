@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client.core import Metric as Family
 
+import trimtab.telemetry.names as names
 from trimtab.errors import ConfigError
-from trimtab.telemetry import names
 from trimtab.telemetry.metrics import Metrics
 from trimtab.telemetry.tracing import Span, TraceParent
 

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from trimtab.telemetry import names
+import trimtab.telemetry.names as names
 from trimtab.telemetry.names import Instrument
 
 Readings = Mapping[tuple[str, ...], float]

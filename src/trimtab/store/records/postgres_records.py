@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import trimtab.store.records.rows as rows
 from trimtab.errors import StoreError
 from trimtab.store.engines.postgres import connect, driver, explain, migrate, place_of
-from trimtab.store.records import rows
 from trimtab.store.records.backlog import ConfigVersion, Entry, Gap
 from trimtab.store.records.rollups import Adding, RollUp
 

@@ -6,9 +6,9 @@ What it is not: an engine (`sqlite_records`, `postgres_records`), or a place whe
 from collections.abc import Callable
 from typing import Protocol
 
+import trimtab.store.records.rows as rows
 from trimtab.records import Intent
 from trimtab.store.database import T, Transaction
-from trimtab.store.records import rows
 from trimtab.store.records.backlog import Backlog, ConfigVersion, Waiting
 from trimtab.store.records.journal import Journal
 from trimtab.store.records.writer import RecordEngine, Writer
