@@ -5,6 +5,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from frozen_rows import SCHEMA_1_FILE
 
 from trimtab.errors import StoreError
 from trimtab.records import Outcome
@@ -13,43 +14,6 @@ from trimtab.store.schema import migrate, version_of
 from trimtab.store.steps import load_steps
 
 LATEST = len(load_steps("sqlite"))
-
-# A file of schema 1 as the first Trimtab wrote it. Frozen: never change this text.
-SCHEMA_1 = """
-PRAGMA page_size = 8192;
-PRAGMA journal_mode = WAL;
-PRAGMA application_id = 1414679892;
-CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT;
-CREATE TABLE requests (
-    id TEXT NOT NULL PRIMARY KEY, at_ms INTEGER NOT NULL, purpose TEXT NOT NULL, surface TEXT NOT NULL,
-    endpoint TEXT NOT NULL, requested_model TEXT NOT NULL, model TEXT, effort TEXT, tier TEXT, platform TEXT,
-    session TEXT NOT NULL, result TEXT NOT NULL, status INTEGER NOT NULL, error TEXT, stream INTEGER NOT NULL,
-    simulated INTEGER NOT NULL, attempt_count INTEGER NOT NULL, cost_nanousd INTEGER NOT NULL,
-    input_tokens INTEGER NOT NULL, cache_write_5m_tokens INTEGER NOT NULL, cache_write_1h_tokens INTEGER NOT NULL,
-    cache_read_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, thinking_tokens INTEGER NOT NULL,
-    total_ms REAL NOT NULL, first_content_ms REAL, request_bytes INTEGER NOT NULL, response_bytes INTEGER NOT NULL,
-    config_version TEXT NOT NULL, catalogue_version TEXT NOT NULL, parent TEXT, detail TEXT NOT NULL) STRICT;
-CREATE INDEX requests_by_time ON requests (at_ms);
-CREATE INDEX requests_by_session ON requests (session);
-CREATE INDEX requests_by_parent ON requests (parent) WHERE parent IS NOT NULL;
-CREATE TABLE attempts (
-    request_id TEXT NOT NULL, n INTEGER NOT NULL, platform TEXT NOT NULL, model TEXT NOT NULL, status INTEGER,
-    result TEXT NOT NULL, error TEXT, stop_reason TEXT, provider_request_id TEXT, cost_nanousd INTEGER NOT NULL,
-    cost_source TEXT NOT NULL, input_tokens INTEGER NOT NULL, cache_write_5m_tokens INTEGER NOT NULL,
-    cache_write_1h_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
-    thinking_tokens INTEGER NOT NULL, head_ms REAL, first_content_ms REAL, total_ms REAL NOT NULL,
-    PRIMARY KEY (request_id, n)) STRICT, WITHOUT ROWID;
-CREATE TABLE config_versions (
-    version TEXT NOT NULL PRIMARY KEY, at_ms INTEGER NOT NULL, content BLOB NOT NULL) STRICT;
-INSERT INTO schema_version VALUES (1, 1790000000000);
-INSERT INTO requests VALUES (
-    '01a0c2f0aa0070008000000000000001', 1790000000000, 'live', 'messages', 'messages', 'claude-sonnet-4-6',
-    'claude-sonnet-4-6', NULL, NULL, 'claude', 's', 'ok', 200, NULL, 0, 0, 1, 1050000, 100, 0, 0, 0, 50, 0, 812.5,
-    NULL, 300, 900, 'c', '2026-11', NULL, '{"id":"01a0c2f0aa0070008000000000000001"}');
-INSERT INTO attempts VALUES (
-    '01a0c2f0aa0070008000000000000001', 0, 'claude', 'claude-sonnet-4-6', 200, 'ok', NULL, 'end_turn', 'req_1',
-    1050000, 'reported', 100, 0, 0, 0, 50, 0, 400.0, NULL, 810.0);
-"""
 
 
 def shape(path: Path) -> set[tuple[str, str, str]]:
@@ -73,7 +37,7 @@ def test_a_file_of_the_first_schema_opens_with_its_records_and_takes_new_ones(
 ) -> None:
     old = tmp_path / "old.db"
     connection = apsw.Connection(str(old))
-    connection.execute(SCHEMA_1).fetchall()  # a statement after one with rows waits for them to be read
+    connection.execute(SCHEMA_1_FILE).fetchall()  # a statement after one with rows waits for them to be read
     connection.close()
     store = open_at(old)
     assert store.find("01a0c2f0aa0070008000000000000001") == b'{"id":"01a0c2f0aa0070008000000000000001"}'

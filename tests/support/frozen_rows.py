@@ -186,8 +186,8 @@ def rows_at(step: int) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-# A file of schema 2 as the Trimtab of that time wrote it.
-SCHEMA_2_FILE = """
+# A file of schema 1 as the first Trimtab wrote it. Frozen: never change this text.
+SCHEMA_1_FILE = """
 PRAGMA page_size = 8192;
 PRAGMA journal_mode = WAL;
 PRAGMA application_id = 1414679892;
@@ -221,6 +221,12 @@ INSERT INTO requests VALUES (
 INSERT INTO attempts VALUES (
     '01a0c2f0aa0070008000000000000001', 0, 'claude', 'claude-sonnet-4-6', 200, 'ok', NULL, 'end_turn', 'req_1',
     1050000, 'reported', 100, 0, 0, 0, 50, 0, 400.0, NULL, 810.0);
+"""
+
+# A file of schema 2 as the Trimtab of that time wrote it: one of schema 1 that was brought forward. Frozen too.
+SCHEMA_2_FILE = (
+    SCHEMA_1_FILE
+    + """
 CREATE TABLE record_gaps (
     writer TEXT NOT NULL, serial INTEGER NOT NULL, purpose TEXT NOT NULL, simulated INTEGER NOT NULL,
     from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL, requests INTEGER NOT NULL, attempts INTEGER NOT NULL,
@@ -230,3 +236,4 @@ CREATE TABLE record_gaps (
 INSERT INTO schema_version VALUES (2, 1790000000001);
 INSERT INTO record_gaps VALUES ('w', 1, 'live', 0, 1790000000000, 1790000000100, 3, 3, 21, 3, 3, 3, 3, 3, 3);
 """
+)
