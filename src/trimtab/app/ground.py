@@ -86,7 +86,7 @@ class Ground:
         }
 
     async def start(self, once: Once) -> None:
-        """Begin to lease limits and to share calls in flight. Raises `StoreError`."""
+        """Begin to lease limits and to share calls in flight."""
         await self._dealer.start()
         self._sharing = await share(once, self.journal.home)
         self.housekeeping.start()

@@ -18,11 +18,10 @@ from trimtab.errors import StoreError
 from trimtab.gateway import Message, Once
 from trimtab.store import Database, Transaction
 from trimtab.store.idempotency import PURGE_ROWS, Earlier, claim, finish, is_seen, purge, release
+from trimtab.store.records.journal import SOCKET
 
 CLAIM_DEADLINE_S = 0.05
 """Source: DESIGN, invariant 3: what a request waits for the store, it waits for so long at the most."""
-
-SOCKET = "join"
 
 _LENGTH = struct.Struct(">I")
 _SCOPE_CHARS = 64

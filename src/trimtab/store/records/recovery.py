@@ -182,9 +182,8 @@ class Upkeep:
         while not done.wait(_CLOSING_STEP_S):
             if self._closing.is_set():
                 return False
-            if (
-                time.monotonic() > kept + SYNC_EVERY_S
-            ):  # our own journal does not wait for a store that is away
+            if time.monotonic() > kept + SYNC_EVERY_S:
+                # Our own journal does not wait for a store that is away.
                 self._try("forcing the journal to disk", self._keep)
                 kept = time.monotonic()
         return True
