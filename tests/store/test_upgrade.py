@@ -112,7 +112,8 @@ def test_a_database_of_every_earlier_schema_comes_forward_with_all_its_rows(
     database.close()
     assert not missing
     assert version(settings) == LATEST
-    assert {first for first, _, _ in ROWS} >= {1, 2, *range(4, LATEST + 1)}, "a new step needs frozen rows"
+    keeping = {step.number for step in load_steps("sqlite") if "TABLE" in step.sql}
+    assert {first for first, _, _ in ROWS} >= keeping - {3}, "a new step with a table needs frozen rows"
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])

@@ -10,6 +10,15 @@ OPEN_PATHS = ("/healthz", "/readyz")
 """What load balancers and service managers ask without a key."""
 
 
+PAGES = "/console"
+"""Pages for people lie here and below; who may see them is decided there, by a login."""
+
+
+def is_page(path: str) -> bool:
+    """Whether a path is one of the pages for people."""
+    return path == PAGES or path.startswith(PAGES + "/")
+
+
 class Recognise(Protocol):
     """What the gateway needs of `identity`."""
 

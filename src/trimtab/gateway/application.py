@@ -22,6 +22,7 @@ from trimtab.errors import (
     UpstreamError,
     shortened,
 )
+from trimtab.gateway.access import is_page
 from trimtab.gateway.callers import admit, may_read
 from trimtab.gateway.http import (
     GONE,
@@ -44,6 +45,8 @@ from trimtab.providers import Call, Headers
 from trimtab.telemetry import EXPOSITION, REQUEST
 
 DRAIN_RETRY_S = 5
+MAX_FORM_BYTES = 64 * 1024
+"""What a page of the console sends, at most."""
 STOPPING = "the server is stopping; try again"
 SEGMENT = frozenset(string.ascii_letters + string.digits + "._-~")
 PASSED_THROUGH = ("files", "skills")
@@ -158,6 +161,8 @@ class Gateway:
         path = http.path
         if path.startswith("/v1/models/"):
             return self._model
+        if is_page(path) and http.around.pages is not None:
+            return self._page
         if path.startswith("/trimtab/v1/requests/"):
             return self._request
         if (handler := keys_handler(path)) is not None:
@@ -332,6 +337,16 @@ class Gateway:
         arrived = datetime.datetime.fromtimestamp(record["at_ms"] / 1000, datetime.UTC)
         record["at"] = arrived.isoformat(timespec="milliseconds")
         await http.reply(200, msgspec.json.format(msgspec.json.encode(record), indent=2))
+
+    async def _page(self, http: Exchange) -> None:
+        pages = http.around.pages
+        assert pages is not None
+        body = await http.body(MAX_FORM_BYTES)
+        status, headers, page = await pages.answer(
+            http.method, http.path, http.scope["query_string"], http.headers, body
+        )
+        await http.start(status, [*headers, (b"content-length", b"%d" % len(page))])
+        await http.finish(b"" if http.method == "HEAD" else page)
 
     async def _alive(self, http: Exchange) -> None:
         http.require("GET", "HEAD")

@@ -5,7 +5,7 @@ else; no message repeats any of it; reading a known key waits for nothing.
 """
 
 from trimtab.errors import AuthenticationFailed, PermissionDenied, shortened
-from trimtab.gateway.access import OPEN_PATHS, Access
+from trimtab.gateway.access import OPEN_PATHS, Access, is_page
 from trimtab.gateway.http import check_local
 from trimtab.identity import MARK
 from trimtab.providers import Headers
@@ -30,7 +30,7 @@ async def admit(headers: Headers, path: str, access: Access) -> Caller:
                     f"Origin {shortened(value.decode('latin-1'))!r} may not call this server; server.allowed_origins "
                     "lists those that may"
                 )
-    if path in OPEN_PATHS:
+    if path in OPEN_PATHS or is_page(path):
         return NOBODY
     shown, scheme = _credentials(headers)
     if not access.required:

@@ -6,6 +6,7 @@ its first byte to its last, whatever is put in force meanwhile.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 import msgspec
 
@@ -13,8 +14,18 @@ from trimtab.admin import KeyAdmin
 from trimtab.engine import Pipeline
 from trimtab.gateway.access import Access
 from trimtab.gateway.models import ModelList
-from trimtab.providers import Provider
+from trimtab.providers import Headers, Provider
 from trimtab.records import RequestId
+
+
+class Pages(Protocol):
+    """Pages for people, at /console and below. They know who looks at them by a login of their own, not by a key."""
+
+    async def answer(
+        self, method: str, path: str, query: bytes, headers: Headers, body: bytes
+    ) -> tuple[int, Headers, bytes]:
+        """Status, headers (content-type among them, no content-length) and body. Raises nothing but defects."""
+        ...
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +52,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     max_body_bytes: int
     openapi: bytes
     """The description of this surface, JSON."""
+    pages: Pages | None = None
 
 
 class InForce:

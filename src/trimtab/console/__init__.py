@@ -1,0 +1,6 @@
+"""Pages for people: what was asked, what it cost, how long it took, and the whole story of one request.
+
+What it is not: a way into the engine, or a place where anything is changed without `admin`.
+Invariants: every page needs a visitor that the doorkeeper knows; nothing recorded is ever written into a page
+unescaped; what is shown as a page is also there as JSON; no page asks the store on the event loop.
+"""

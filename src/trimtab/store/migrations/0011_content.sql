@@ -1,0 +1,2 @@
+-- Prompts and answers, where a policy keeps them.
+-- works with: 10

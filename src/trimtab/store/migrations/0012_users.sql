@@ -1,0 +1,2 @@
+-- People who use the console, and where they are logged in.
+-- works with: 11

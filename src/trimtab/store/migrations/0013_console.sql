@@ -1,0 +1,2 @@
+-- What the console's questions need to stay quick.
+-- works with: 12
