@@ -124,3 +124,14 @@ def test_records_without_an_owner_are_nobodys_but_this_machines() -> None:
     record: dict[str, object] = {"id": "r"}
     assert may_read(record, NOBODY)
     assert not may_read(record, Caller(key="k", organisation="acme", admin=True))
+
+
+@pytest.mark.parametrize("scheme", [b"http", b"https"])
+def test_a_form_of_the_console_is_let_in_on_any_address_and_only_there(gate: Gate, scheme: bytes) -> None:
+    own = (b"origin", scheme + b"://127.0.0.1:8787")
+    assert gate.admit(own, local=False, path="/console/login") is NOBODY
+    for origin, path in ((own, "/v1/messages"), ((b"origin", b"https://evil.example"), "/console/login")):
+        with pytest.raises(PermissionDenied, match="may not call this server"):
+            gate.admit(origin, local=False, path=path)
+    with pytest.raises(PermissionDenied, match="Origin 'null'"):
+        gate.admit((b"origin", b"null"), local=False, path="/console/login")

@@ -3,16 +3,14 @@
 What it is not: the login itself, or a check of what a key may do.
 """
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
+from trimtab.identity.roles import ROLES, Role, includes
 from trimtab.providers import Headers
 
-Role = Literal["viewer", "operator", "admin"]
-
-ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
-"""From least to most; each may do what those before it may."""
+__all__ = ["ROLES", "Doorkeeper", "Role", "Visitor"]
 
 
 class Visitor(msgspec.Struct, frozen=True):
@@ -23,10 +21,12 @@ class Visitor(msgspec.Struct, frozen=True):
     role: Role
     csrf: str
     """Every form that changes something carries it; bound to the session."""
+    organisation: str | None = None
+    """May see what belongs to this one only: a program with an admin key. `None`: everything, as every user may."""
 
     def may(self, role: Role) -> bool:
         """Whether the visitor has this role or a higher one."""
-        return ROLES.index(self.role) >= ROLES.index(role)
+        return includes(self.role, role)
 
 
 class Doorkeeper(Protocol):
@@ -36,10 +36,36 @@ class Doorkeeper(Protocol):
         """Who sends these headers; `None` is somebody who must log in first. Raises `Unavailable`."""
         ...
 
-    async def log_in(self, name: str, password: str, headers: Headers) -> bytes | None:
+    async def program(self, headers: Headers) -> Visitor | None:
+        """Who shows an admin key (x-api-key, or authorization: Bearer): for JSON only, and never for a change.
+
+        `None` where no key is shown. Raises `AuthenticationFailed`, `PermissionDenied` (not an admin key),
+        `Unavailable`.
+        """
+        ...
+
+    async def needs_user(self) -> bool:
+        """Whether nobody can come in: there is no user, and the console is not open either. Say how to make one.
+
+        Raises `Unavailable`.
+        """
+        ...
+
+    def check_post(
+        self, headers: Headers, visitor: Visitor | None, token: str, role: Role = "viewer"
+    ) -> None:
+        """Whether a form may act: sent by a page of ours, with this visitor's token, by somebody of that role.
+
+        To be called before anything else for every request that is not GET or HEAD; `visitor` is `None` for the form
+        that logs in only, which has no token yet. Raises `PermissionDenied`.
+        """
+        ...
+
+    async def log_in(self, name: str, password: str, headers: Headers, client: str) -> bytes | None:
         """A `set-cookie` value for a new session, `None` where name and password do not fit or no user may log in.
 
-        Takes about the same time either way. Raises `RateLimited` after too many tries, `Unavailable`.
+        Takes about the same time either way. `client` is the address that it comes from. Raises `RateLimited` after too
+        many tries, `Unavailable`.
         """
         ...
 

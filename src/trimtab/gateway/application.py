@@ -342,8 +342,14 @@ class Gateway:
         pages = http.around.pages
         assert pages is not None
         body = await http.body(MAX_FORM_BYTES)
+        client = http.scope.get("client")
         status, headers, page = await pages.answer(
-            http.method, http.path, http.scope["query_string"], http.headers, body
+            http.method,
+            http.path,
+            http.scope["query_string"],
+            http.headers,
+            body,
+            client[0] if client else "",
         )
         await http.start(status, [*headers, (b"content-length", b"%d" % len(page))])
         await http.finish(b"" if http.method == "HEAD" else page)

@@ -25,7 +25,11 @@ async def admit(headers: Headers, path: str, access: Access) -> Caller:
         check_local(headers, access.origins)
     else:
         for name, value in headers:
-            if name == b"origin" and value not in access.origins:
+            if (
+                name == b"origin"
+                and value not in access.origins
+                and not (is_page(path) and _own(value, headers))
+            ):
                 raise PermissionDenied(
                     f"Origin {shortened(value.decode('latin-1'))!r} may not call this server; server.allowed_origins "
                     "lists those that may"
@@ -47,6 +51,12 @@ async def admit(headers: Headers, path: str, access: Access) -> Caller:
             raise AuthenticationFailed(f"authorization: this server reads the Bearer scheme only; {_HOW}")
         raise AuthenticationFailed(f"no key is shown and this server needs one; {_HOW}")
     return await access.keys.caller(shown[0].decode("latin-1"))
+
+
+def _own(origin: bytes, headers: Headers) -> bool:
+    """Whether a browser says that the page which sends this came from here: a form of the pages for people."""
+    host = next((value for name, value in headers if name == b"host"), b"")
+    return bool(host) and origin.partition(b"://")[2] == host
 
 
 def _credentials(headers: Headers) -> tuple[list[bytes], bool]:

@@ -22,9 +22,12 @@ class Pages(Protocol):
     """Pages for people, at /console and below. They know who looks at them by a login of their own, not by a key."""
 
     async def answer(
-        self, method: str, path: str, query: bytes, headers: Headers, body: bytes
+        self, method: str, path: str, query: bytes, headers: Headers, body: bytes, client: str
     ) -> tuple[int, Headers, bytes]:
-        """Status, headers (content-type among them, no content-length) and body. Raises nothing but defects."""
+        """Status, headers (content-type among them, no content-length) and body. Raises nothing but defects.
+
+        `client` is the address at the other end of the connection, of a proxy where there is one.
+        """
         ...
 
 
