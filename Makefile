@@ -11,7 +11,7 @@ STAGE := scripts/stage
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test set-up lint test-fast test-e2e test-chaos test-packaging bench-smoke bench lock clean
+.PHONY: help run test set-up lint test-fast test-e2e test-chaos test-packaging bench-smoke bench release lock clean
 # Recipes of one make run share .venv: never in parallel.
 .NOTPARALLEL:
 
@@ -27,7 +27,7 @@ test: ## Set up, then lint and every test (about 12 minutes)
 	@$(MAKE) --no-print-directory lint test-fast test-e2e test-chaos test-packaging bench-smoke
 	@$(STAGE) --total
 
-set-up: .venv/.dev $(SDK_STAMPS) ## Set up all that the tests need
+set-up: .venv/.dev .venv-release/.ready $(SDK_STAMPS) ## Set up all that the tests need
 	@scripts/system-packages optional
 
 # --- set-up: each step is stamped, says one line when it works, and is silent when done ---
@@ -73,7 +73,7 @@ test-e2e: .venv/.dev $(SDK_STAMPS) ## Official SDKs against a running server
 test-chaos: .venv/.dev ## Processes killed and stores taken away under load, in short (about 3 minutes)
 	@$(STAGE) "tests: chaos" $(BIN)/python -m pytest -n 2 tests/chaos
 
-test-packaging: .venv/.dev ## The built wheel in a clean environment
+test-packaging: .venv/.dev .venv-release/.ready ## The built wheel in a clean environment
 	@$(STAGE) "tests: packaging" $(BIN)/python -m pytest tests/packaging
 
 bench-smoke: .venv/.dev
@@ -84,6 +84,16 @@ bench: .venv/.dev ## Every benchmark, in full
 
 # --- upkeep ---
 
+.venv-release/.ready: requirements/release.txt
+	@scripts/system-packages required
+	@echo "set-up: making an environment for releases"
+	@$(PYTHON) -m venv .venv-release
+	@.venv-release/bin/python $(PIP) install --require-hashes -r $<
+	@touch $@
+
+release: .venv-release/.ready ## Build sdist, wheel, SBOM and checksums of the tag at HEAD, twice (ARGS=--rehearse without a tag)
+	@scripts/release $(ARGS)
+
 LOCK = ../$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links $(if $(UPGRADE),--upgrade)
 
@@ -93,8 +103,9 @@ lock: .venv/.dev ## Write the locks again (UPGRADE=1 takes newer releases)
 	@echo "lock: bench-dbos" && cd requirements && $(LOCK) -o bench-dbos.txt bench-dbos.in
 	@echo "lock: build" && cd requirements && $(LOCK) -o build.txt build.in
 	@echo "lock: dev" && cd requirements && $(LOCK) -o dev.txt dev.in
+	@echo "lock: release" && cd requirements && $(LOCK) -o release.txt release.in
 	@for v in $(SDKS); do echo "lock: sdk-$$v" && (cd requirements && $(LOCK) -o sdk-$$v.txt sdk-$$v.in) || exit 1; done
 
 clean: ## Remove environments, caches and build outputs (not your data)
-	@rm -rf .venv .venv-sdk-* .setup dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-release .venv-sdk-* .setup dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
