@@ -66,7 +66,8 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert expected - held == set()
-    assert any(name.endswith(".yaml") for name in held)
+    for ending in (".yaml", ".sql", ".html", ".css", ".js", ".LICENSE.txt"):
+        assert any(name.endswith(ending) for name in held), ending
     assert "trimtab/py.typed" in held
 
 

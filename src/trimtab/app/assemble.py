@@ -11,6 +11,7 @@ from prometheus_client import disable_created_metrics
 
 from trimtab.app.callers import Callers
 from trimtab.app.clock import unix_ms
+from trimtab.app.console import ConsoleParts
 from trimtab.app.ground import Ground
 from trimtab.app.settings import Settings
 from trimtab.app.telemetry import open_observer, open_tracer
@@ -72,6 +73,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     new_id: Callable[[], RequestId]
     exposition: Callable[[], Awaitable[bytes]]
     openapi: bytes
+    console: ConsoleParts
     observer: Observer | None = None
     """Tells of finished requests in the access log and the traces, where the settings ask for one of them."""
     outgoing: Callable[[RequestId, Headers], Headers] | None = None
@@ -142,6 +144,7 @@ class Application:
         await self._edition.aclose()
         if self.parts.observer is not None:
             self.parts.observer.close(timeout_s=2)
+        await asyncio.to_thread(self.parts.console.close)
         await asyncio.to_thread(self.parts.callers.close)
         return await self.parts.ground.aclose()
 
@@ -192,6 +195,7 @@ def assemble(
         new_id=id_source(),
         exposition=exposition if exposition is not None else own,
         openapi=openapi_document(),
+        console=ConsoleParts(ground),
         observer=open_observer(settings, metrics, tracer),
         outgoing=Propagation(tracer) if tracer is not None and settings.telemetry.propagate else None,
         logs=logs,
@@ -244,6 +248,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         monotonic=time.monotonic,
         max_body_bytes=settings.server.max_body_bytes,
         openapi=parts.openapi,
+        pages=parts.console.pages(settings, providers),
     )
     return Edition(settings, providers, surroundings)
 

@@ -4,3 +4,23 @@ What it is not: a way into the engine, or a place where anything is changed with
 Invariants: every page needs a visitor that the doorkeeper knows; nothing recorded is ever written into a page
 unescaped; what is shown as a page is also there as JSON; no page asks the store on the event loop.
 """
+
+from trimtab.console.application import Console
+from trimtab.console.files import Files
+from trimtab.console.overview import OverviewPage
+from trimtab.console.rendering import Templates
+from trimtab.console.situation import ContentPolicy, PlatformShown, Situation
+from trimtab.console.visitors import Doorkeeper, Role, Visitor
+
+__all__ = [
+    "Console",
+    "ContentPolicy",
+    "Doorkeeper",
+    "Files",
+    "OverviewPage",
+    "PlatformShown",
+    "Role",
+    "Situation",
+    "Templates",
+    "Visitor",
+]

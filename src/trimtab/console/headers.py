@@ -56,7 +56,8 @@ GUARDS: Headers = [
     (b"permissions-policy", ", ".join(f"{name}=()" for name in _UNUSED).encode()),
 ]
 
-STATIC_S = 3600
+FILE_S = 365 * 86_400
+"""A file's name changes with its content, so that browsers need never ask again."""
 
 
 def page_headers(content_type: str, *more: tuple[bytes, bytes]) -> Headers:
@@ -68,7 +69,7 @@ def file_headers(content_type: str, etag: str) -> Headers:
     """Headers of a script, a style or an icon of ours, which holds nothing that was recorded."""
     return [
         (b"content-type", content_type.encode()),
-        (b"cache-control", b"public, max-age=%d" % STATIC_S),
+        (b"cache-control", b"public, max-age=%d, immutable" % FILE_S),
         (b"etag", f'"{etag}"'.encode()),
         *GUARDS,
     ]

@@ -12,6 +12,7 @@ import msgspec
 
 from trimtab.engine import Inbound, MeteredReply
 from trimtab.errors import (
+    AuthenticationFailed,
     NotFound,
     PermissionDenied,
     RequestError,
@@ -22,7 +23,7 @@ from trimtab.errors import (
     UpstreamError,
     shortened,
 )
-from trimtab.gateway.access import is_page
+from trimtab.gateway.access import PAGES, is_page
 from trimtab.gateway.callers import admit, may_read
 from trimtab.gateway.http import (
     GONE,
@@ -121,7 +122,11 @@ class Gateway:
 
     async def _answer(self, http: Exchange) -> None:
         async def work() -> None:
-            http.caller = await admit(http.headers, http.path, http.around.access)
+            try:
+                http.caller = await admit(http.headers, http.path, http.around.access)
+            except AuthenticationFailed:
+                if not _is_browser_at_front(http):
+                    raise
             await self._route(http)
 
         await self._guarded(http, work)
@@ -389,12 +394,19 @@ class Gateway:
 
     async def _front(self, http: Exchange) -> None:
         http.require("GET", "HEAD")
+        if _is_browser_at_front(http):
+            await http.start(
+                303, [(b"location", PAGES.encode()), (b"content-length", b"0"), (b"vary", b"accept")]
+            )
+            await http.finish()
+            return
         await http.reply(
             200,
             msgspec.json.encode(
                 {
                     "name": "trimtab",
                     "try": "POST /v1/messages with any Anthropic client",
+                    "console": PAGES,
                     "models": "/v1/models",
                     "description": "/openapi.json",
                     "health": "/readyz",
@@ -403,6 +415,13 @@ class Gateway:
                 }
             ),
         )
+
+
+def _is_browser_at_front(http: Exchange) -> bool:
+    """Whether a person opens the server's address: the pages are meant, and they ask for no key."""
+    return (
+        http.path == "/" and http.around.pages is not None and b"text/html" in (http.header(b"accept") or b"")
+    )
 
 
 def _plain_path(raw_path: bytes) -> str:

@@ -1,0 +1,120 @@
+"""How pages write figures: money, tokens, times, shares. Every figure leaves with its unit.
+
+What it is not: rounding of what is kept; the JSON of each page has the exact values.
+"""
+
+import datetime
+from collections.abc import Callable, Mapping
+
+NANO = 1_000_000_000
+DAY_S = 86_400
+
+
+def usd(nanousd: int) -> str:
+    """Dollars with the digits that say something: four significant ones below a dollar, two or four above."""
+    sign, amount = ("−", -nanousd) if nanousd < 0 else ("", nanousd)
+    if amount == 0:
+        return "$0"
+    if amount >= 100 * NANO:
+        return f"{sign}${amount / NANO:,.2f}"
+    if amount >= NANO:
+        return f"{sign}${amount / NANO:,.4f}"
+    whole = f"{amount:09d}"
+    first = next(place for place, digit in enumerate(whole) if digit != "0")
+    digits = min(9, max(first + 4, 2))
+    return f"{sign}${round(amount / NANO, digits):.{digits}f}"
+
+
+def usd_exact(nanousd: int) -> str:
+    """Dollars to the nano-dollar."""
+    sign, amount = ("−", -nanousd) if nanousd < 0 else ("", nanousd)
+    return f"{sign}${amount // NANO:,}.{amount % NANO:09d}"
+
+
+def number(value: float) -> str:
+    """A count with its thousands apart."""
+    return f"{value:,.0f}"
+
+
+def short(value: float) -> str:
+    """A count in four characters or so: 1.2k, 34M."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size * 0.9995:
+            scaled = value / size
+            return f"{scaled:.1f}{unit}" if scaled < 99.95 else f"{scaled:,.0f}{unit}"
+    return f"{value:,.0f}"
+
+
+def duration(ms: float | None) -> str:
+    """Milliseconds as people read them."""
+    if ms is None:
+        return "–"
+    if ms < 0.995:
+        return f"{ms:.2f} ms"
+    if ms < 99.95:
+        return f"{ms:.1f} ms"
+    if ms < 999.5:
+        return f"{ms:.0f} ms"
+    seconds = ms / 1000
+    if seconds < 59.95:
+        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def size(value: int) -> str:
+    """Bytes."""
+    if value < 1000:
+        return f"{value} B"
+    return f"{value / 1000:,.1f} kB" if value < 1e6 else f"{value / 1e6:,.1f} MB"
+
+
+def share(part: float, whole: float) -> str:
+    """A part of a whole in per cent; a dash where there is no whole."""
+    if not whole:
+        return "–"
+    rate = 100 * part / whole
+    if 0 < rate < 0.1:
+        return "< 0.1 %"
+    return f"{rate:.0f} %" if rate in (0, 100) else f"{rate:.1f} %"
+
+
+def moment(ms: int) -> str:
+    """Unix milliseconds as date and time of day, UTC."""
+    return _at(ms).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def exact_moment(ms: int) -> str:
+    """The same to the millisecond."""
+    return _at(ms).strftime("%Y-%m-%d %H:%M:%S.") + f"{ms % 1000:03d}"
+
+
+def machine_time(ms: int) -> str:
+    """For `datetime` attributes."""
+    return _at(ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """`1 attempt`, `2 attempts`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def _at(ms: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC)
+
+
+FILTERS: Mapping[str, Callable[..., object]] = {
+    "usd": usd,
+    "usd_exact": usd_exact,
+    "number": number,
+    "short": short,
+    "duration": duration,
+    "size": size,
+    "moment": moment,
+    "exact_moment": exact_moment,
+    "machine_time": machine_time,
+    "plural": plural,
+}
