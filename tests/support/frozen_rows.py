@@ -172,6 +172,23 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
     ),
     (9, "chores", {"name": "retention", "holder": None, "until_ms": 0, "done_ms": T}),
     (10, "store_identity", {"name": "store", "id": "5" * 32}),
+    (
+        12,
+        "console_users",
+        {
+            "name": "ann",
+            "role": "operator",
+            "password": "$argon2id$v=19$m=32768,t=3,p=1$c2FsdHNhbHRzYWx0$aGFzaA",
+            "password_ms": T,
+            "created_ms": T,
+            "disabled_ms": None,
+        },
+    ),
+    (
+        12,
+        "console_sessions",
+        {"digest": bytes(range(32, 64)), "user_name": "ann", "created_ms": T, "seen_ms": T + 1},
+    ),
 )
 """The step from which a database can hold the row, its table, and its columns."""
 

@@ -6,6 +6,7 @@ Invariant: there is no change without its audit row, and no audit row without it
 
 from trimtab.admin.keys import KeyAdmin
 from trimtab.admin.rules import KeyRules
+from trimtab.admin.users import UserAdmin, UserView
 from trimtab.admin.words import (
     Actor,
     AuditEntry,
@@ -29,5 +30,7 @@ __all__ = [
     "NewKey",
     "SecretMade",
     "SecretView",
+    "UserAdmin",
+    "UserView",
     "Verified",
 ]

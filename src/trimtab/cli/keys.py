@@ -5,8 +5,6 @@ Invariant: a secret is printed once, by `add` and `rotate`, on standard output o
 """
 
 import datetime
-import os
-import pwd
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from decimal import Context, Decimal, DecimalException
@@ -19,6 +17,7 @@ import typer
 from trimtab.admin import Actor, KeyAdmin, KeyView, NewKey, SecretMade
 from trimtab.admin.rules import LATEST_MS, MOST
 from trimtab.app import KeyDoor, config_path, opened_key_door
+from trimtab.cli.account import account
 from trimtab.cli.keys_shown import limits_words, print_audit, print_key, print_keys, shown, whose
 from trimtab.cli.term import say, warn
 from trimtab.errors import ConfigError, shortened
@@ -238,15 +237,7 @@ def _door(config: Path | None) -> AbstractContextManager[KeyDoor]:
 
 
 def _actor(organisation: str | None = None) -> Actor:
-    return Actor(f"cli:{_account()}", organisation)
-
-
-def _account() -> str:
-    """The account that runs this, by the system's word, not by a variable that anybody may set."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid-{os.getuid()}"
+    return Actor(f"cli:{account()}", organisation)
 
 
 def _all(door: KeyAdmin, actor: Actor) -> list[KeyView]:

@@ -12,6 +12,7 @@ COPIED = frozenset(
         "audit",
         "audit_head",
         "config_versions",
+        "console_users",
         "idempotency_keys",
         "job_events",
         "job_limits",
@@ -52,6 +53,8 @@ ON_LOAN: dict[str, tuple[str, ...]] = {
     "workers": ("DELETE FROM workers",),
     # Whoever comes first takes the job over, as from a worker that died: finished steps stay finished.
     "jobs": ("UPDATE jobs SET due_ms = 0 WHERE state = 'running'",),
+    # A session that has ended since the backup must not come back.
+    "console_sessions": ("DELETE FROM console_sessions",),
     "chores": ("UPDATE chores SET holder = NULL, until_ms = 0",),
 }
 """Tables that say what running processes hold, and the statements, for both engines, after which nobody holds it."""

@@ -1,0 +1,105 @@
+"""How often somebody may try to log in: by address, by name, and by both together.
+
+What it is not: a lock on an account, with which anybody who knows a name could keep its owner out for good.
+Invariants: memory is bounded whatever comes; a try counts when it begins, so many at once gain nothing; a success gives
+back what its name and address spent together, and nothing else, so that nobody with a password of his own can try out
+others' without end.
+
+Each process counts for itself: with N workers there may be N times as many tries. With 12 characters or more and these
+rates, trying out passwords leads nowhere either way.
+"""
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Callable
+
+from trimtab.errors import RateLimited
+
+PAIR_AT_ONCE, PAIR_EVERY_S = 5, 30.0
+"""One name from one address: 5 mistakes, then one try in 30 seconds."""
+
+ADDRESS_AT_ONCE, ADDRESS_EVERY_S = 20, 10.0
+"""All names from one address. A proxy in front makes everybody one address: 20 people may mistype at a time."""
+
+NAME_AT_ONCE, NAME_EVERY_S = 50, 10.0
+"""One name from everywhere. Its owner shares this with an attacker who has many addresses, hence wider."""
+
+MOST_REMEMBERED = 10_000
+"""Of each kind: about 2 MB in all. Whoever tried longest ago is forgotten first."""
+
+NAME_CHARS = 64
+
+
+class _Buckets:
+    """For each key, how many tries are left, and since when."""
+
+    def __init__(self, at_once: int, every_s: float) -> None:
+        self._at_once, self._every_s = at_once, every_s
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def left(self, key: str, now: float) -> float:
+        left, since = self._left.get(key, (float(self._at_once), now))
+        return min(float(self._at_once), left + (now - since) / self._every_s)
+
+    def wait_s(self, key: str, now: float) -> float:
+        return max(0.0, 1 - self.left(key, now)) * self._every_s
+
+    def take(self, key: str, now: float) -> None:
+        self._left[key] = (self.left(key, now) - 1, now)
+        self._left.move_to_end(key)
+        if len(self._left) > MOST_REMEMBERED:
+            self._left.popitem(last=False)
+
+    def forget(self, key: str) -> None:
+        self._left.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._left)
+
+
+class Tries:
+    """Used from one event loop."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._pairs = _Buckets(PAIR_AT_ONCE, PAIR_EVERY_S)
+        self._addresses = _Buckets(ADDRESS_AT_ONCE, ADDRESS_EVERY_S)
+        self._names = _Buckets(NAME_AT_ONCE, NAME_EVERY_S)
+
+    def __len__(self) -> int:
+        """Things remembered."""
+        return len(self._pairs) + len(self._addresses) + len(self._names)
+
+    def take(self, name: str, client: str) -> None:
+        """Count a try that begins. Raises `RateLimited`, and counts nothing then."""
+        now = self._monotonic()
+        name, address = name[:NAME_CHARS], network_of(client)
+        pair = f"{address} {name}"
+        wait_s = max(
+            self._pairs.wait_s(pair, now),
+            self._addresses.wait_s(address, now),
+            self._names.wait_s(name, now),
+        )
+        if wait_s > 0:
+            seconds = int(wait_s) + 1
+            raise RateLimited(f"too many tries to log in; try again in {seconds} seconds", seconds)
+        self._pairs.take(pair, now)
+        self._addresses.take(address, now)
+        self._names.take(name, now)
+
+    def succeeded(self, name: str, client: str) -> None:
+        """The name's owner is there: mistakes from this address are forgiven."""
+        self._pairs.forget(f"{network_of(client)} {name[:NAME_CHARS]}")
+
+
+def network_of(client: str) -> str:
+    """The address, or of IPv6 its /64, which is what one customer has at the least."""
+    try:
+        address = ipaddress.ip_address(client.partition("%")[0])
+    except ValueError:
+        return client[:NAME_CHARS]
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
