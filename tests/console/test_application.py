@@ -35,7 +35,7 @@ def test_where_keys_are_needed_a_browser_still_reaches_the_console_and_a_program
         async with site(tmp_path, "[server]\nrequire_keys = true\n") as s:
             assert (await ask(s, "GET", "/", b"accept: text/html\r\n"))[0] == 303
             assert (await ask(s, "GET", "/"))[0] == 401
-            assert (await ask(s, "GET", "/console"))[0] == 200
+            assert (await ask(s, "GET", "/console/login"))[0] == 200
 
     run(work)
 

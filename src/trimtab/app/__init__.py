@@ -6,7 +6,6 @@ What it is not: logic. It connects, checks the pieces against one another, start
 from trimtab.app.assemble import Application, assemble
 from trimtab.app.callers import KeyDoor, opened_key_door
 from trimtab.app.check import Finding, diagnose
-from trimtab.app.doorkeeping import UserDoor, opened_user_door
 from trimtab.app.live import live_models, today
 from trimtab.app.serving import serve, serve_simulator, simulator_settings
 from trimtab.app.settings import Settings, config_path, load_settings
@@ -16,14 +15,12 @@ __all__ = [
     "Finding",
     "KeyDoor",
     "Settings",
-    "UserDoor",
     "assemble",
     "config_path",
     "diagnose",
     "live_models",
     "load_settings",
     "opened_key_door",
-    "opened_user_door",
     "serve",
     "serve_simulator",
     "simulator_settings",

@@ -195,7 +195,7 @@ def assemble(
         new_id=id_source(),
         exposition=exposition if exposition is not None else own,
         openapi=openapi_document(),
-        console=ConsoleParts(ground),
+        console=ConsoleParts(ground, callers.keys),
         observer=open_observer(settings, metrics, tracer),
         outgoing=Propagation(tracer) if tracer is not None and settings.telemetry.propagate else None,
         logs=logs,

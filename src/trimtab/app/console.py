@@ -3,10 +3,9 @@
 What it is not: the pages (`console`), or who may see them beyond the choice of the doorkeeper.
 """
 
-import hmac
-import secrets
 from concurrent.futures import ThreadPoolExecutor
 
+from trimtab.app.doorkeeping import open_doorkeeper
 from trimtab.app.ground import Ground
 from trimtab.app.settings import Settings
 from trimtab.console import (
@@ -15,13 +14,11 @@ from trimtab.console import (
     Files,
     OverviewPage,
     PlatformShown,
-    Role,
     Situation,
     Templates,
-    Visitor,
 )
-from trimtab.errors import PermissionDenied
-from trimtab.providers import Headers, Provider
+from trimtab.identity import Keys
+from trimtab.providers import Provider
 
 THREADS = 2
 """Pages made at a time, in each process. More would only share the same cores with requests to models."""
@@ -30,19 +27,19 @@ THREADS = 2
 class ConsoleParts:
     """What is there once, whatever configuration is in force."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, keys: Keys) -> None:
         self._ground = ground
+        self._keys = keys
         self._files = Files()
         self._templates = Templates(self._files)
         self._threads = ThreadPoolExecutor(THREADS, "pages")
-        self._csrf = secrets.token_urlsafe(32)
 
     def pages(self, settings: Settings, providers: dict[str, Provider]) -> Console:
         """The pages under one configuration."""
         situation = _situation(settings, providers, self._ground)
         return Console(
             {"overview": OverviewPage(situation)},
-            OpenDoorkeeper(settings.listen.is_local, self._csrf),
+            open_doorkeeper(settings, self._ground.database, self._keys),
             situation,
             self._files,
             self._templates,
@@ -52,40 +49,6 @@ class ConsoleParts:
     def close(self) -> None:
         """Let the pages that are being made be finished. Blocks."""
         self._threads.shutdown()
-
-
-class OpenDoorkeeper:
-    """Lets everybody in on a loopback address and nobody elsewhere."""
-
-    def __init__(self, local: bool, csrf: str) -> None:
-        self._visitor = Visitor(user="", role="admin", csrf=csrf) if local else None
-
-    async def visitor(self, headers: Headers) -> Visitor | None:
-        """See `Doorkeeper.visitor`."""
-        return self._visitor
-
-    async def program(self, headers: Headers) -> Visitor | None:
-        """See `Doorkeeper.program`."""
-        return None
-
-    async def needs_user(self) -> bool:
-        """See `Doorkeeper.needs_user`."""
-        return self._visitor is None
-
-    def check_post(
-        self, headers: Headers, visitor: Visitor | None, token: str, role: Role = "viewer"
-    ) -> None:
-        """See `Doorkeeper.check_post`."""
-        if visitor is None or not hmac.compare_digest(token.encode(), visitor.csrf.encode()):
-            raise PermissionDenied("this form is not from a page of yours; open the page again")
-
-    async def log_in(self, name: str, password: str, headers: Headers, client: str) -> bytes | None:
-        """See `Doorkeeper.log_in`."""
-        return None
-
-    async def log_out(self, headers: Headers) -> bytes:
-        """See `Doorkeeper.log_out`."""
-        return b"trimtab_session=; Max-Age=0; Path=/console"
 
 
 def _situation(settings: Settings, providers: dict[str, Provider], ground: Ground) -> Situation:

@@ -18,7 +18,8 @@ from rich.text import Text
 
 from trimtab.admin import Actor, UserView
 from trimtab.admin.users import check_role
-from trimtab.app import UserDoor, config_path, opened_user_door
+from trimtab.app import config_path
+from trimtab.app.doorkeeping import UserDoor, opened_user_door
 from trimtab.cli.account import account
 from trimtab.cli.keys_shown import shown
 from trimtab.cli.tables import print_fitting
