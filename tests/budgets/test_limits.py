@@ -4,9 +4,10 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
+import uvloop
 
 from trimtab.app.limits import Trader
 from trimtab.budgets import Dealer, Ledger
@@ -526,3 +527,47 @@ def test_a_process_that_starts_while_the_store_is_held_serves_and_leases_later(o
         await dealer.aclose()
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["the deadline passes", "the client goes away"])
+def test_a_request_of_the_minute_that_comes_late_is_not_lost_for_the_minute(
+    open_one: Open, gone: bool
+) -> None:
+    """On a loop that lags (which runs timers first) a grant and the deadline, or the client's end, come in one turn."""
+
+    async def work() -> list[str]:
+        trader = Trader(open_one(), "w1")
+        callers: list[asyncio.Task[str]] = []
+        lag = True
+
+        async def exchange(trades: Sequence[Trade]) -> list[Slice]:
+            nonlocal lag
+            got = await trader(trades)
+            if lag and any(one.requests for one in got):
+                lag = False
+                time.sleep(0.2)  # past the deadline  # noqa: ASYNC251
+                if gone:
+                    for task in callers:
+                        asyncio.get_running_loop().call_soon(task.cancel)
+            return got
+
+        dealer = Dealer(exchange, time.monotonic, deadline_s=5 if gone else 0.1)
+        await dealer.start()
+        ledger = Ledger(dealer, time.monotonic)
+
+        async def call() -> str:
+            try:
+                await ledger.reserve(NanoUSD(5), simulated=False, caller=caller(requests_per_minute=3))
+            except TrimtabError as problem:
+                return type(problem).__name__
+            return "served"
+
+        callers = [asyncio.create_task(call()) for _ in range(3)]
+        first = await asyncio.gather(*callers, return_exceptions=True)
+        after = [await call() for _ in range(3)]
+        await dealer.aclose()
+        trader.close()
+        return [str(each) for each in first] + after
+
+    said = uvloop.run(work())
+    assert said.count("served") == 3, said

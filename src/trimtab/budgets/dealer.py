@@ -53,6 +53,8 @@ class Taken(msgspec.Struct, frozen=True):
 
     money: bool
     """Whether the key's money is limited."""
+    slot: int
+    """Of the grant that the request is from; see `KeySlice.untake`."""
 
 
 class _Waiter(msgspec.Struct, eq=False):
@@ -117,7 +119,7 @@ class Dealer:
         if takes_money and of_key.runs_low(simulated):
             self._low.add((of_key.key, simulated))
             self._wanted.set()
-        return Taken(takes_money)
+        return Taken(takes_money, of_key.slot)
 
     def _shortage(self, of_key: KeySlice, worst_case: int, simulated: bool) -> Shortage | None:
         now = self._monotonic()
@@ -141,8 +143,13 @@ class Dealer:
         try:
             async with asyncio.timeout(self._deadline_s):
                 return await waiter.answered
-        except (TimeoutError, StoreError):
-            self._give_back(waiter)
+        except TimeoutError:
+            # A loop that lags may find the answer and the deadline in one turn. What came is used: a request of a
+            # minute that is let go is lost to everybody for that minute.
+            if (got := _answer(waiter)) is not None:
+                return got
+            raise _away(of_key) from None
+        except StoreError:
             raise _away(of_key) from None
         except asyncio.CancelledError:
             self._give_back(waiter)
@@ -153,11 +160,9 @@ class Dealer:
 
     def _give_back(self, waiter: _Waiter) -> None:
         """What came in the moment in which it was given up."""
-        answered = waiter.answered
-        if not answered.done() or answered.cancelled() or answered.exception() is not None:
-            return
-        if isinstance(got := answered.result(), Taken):
-            waiter.of_key.end(self._monotonic())
+        got = _answer(waiter)
+        if isinstance(got, Taken):
+            waiter.of_key.untake(got.slot, self._monotonic())
             if got.money:
                 waiter.of_key.refund(waiter.worst_case, waiter.simulated)
 
@@ -295,6 +300,14 @@ class Dealer:
                 await self._exchange(back)
             except StoreError as problem:
                 _log.warning("slices of limits could not be given back: %s", problem)
+
+
+def _answer(waiter: _Waiter) -> Shortage | Taken | None:
+    """What an exchange has found for it, if one has."""
+    answered = waiter.answered
+    if not answered.done() or answered.cancelled() or answered.exception() is not None:
+        return None
+    return answered.result()
 
 
 def _first_keys(waiting: list[_Waiter]) -> tuple[list[_Waiter], list[_Waiter]]:

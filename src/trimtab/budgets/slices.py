@@ -44,7 +44,8 @@ class KeySlice:
         self.in_flight = 0
         self.permits = 0
         self.requests = 0
-        self._slot = 0
+        self.slot = 0
+        """The second that `requests` were granted in, by the database's clock."""
         self._requests_until = 0.0
         self.money = {False: 0, True: 0}
         self._granted = {False: 0, True: 0}
@@ -98,6 +99,12 @@ class KeySlice:
             return False
         self.money[simulated] -= worst_case
         return True
+
+    def untake(self, slot: int, now: float) -> None:
+        """A request that was taken is not made after all. The money is `refund`ed apart from this."""
+        self.end(now)
+        if self.limits.requests_per_minute is not None and slot == self.slot:
+            self.requests += 1  # of another grant it is forfeited: it would count in the wrong second
 
     @property
     def idle(self) -> bool:
@@ -164,7 +171,7 @@ class KeySlice:
             permits_kept=self.permits if permits or (self.unsure and not only_money) else None,
             permits_wanted=permits,
             rate_back=back,
-            rate_back_slot=self._slot,
+            rate_back_slot=self.slot,
             rate_wanted=requests,
             simulated=simulated,
             money_kept=self._granted[simulated] if needed or self.unsure else None,
@@ -195,7 +202,7 @@ class KeySlice:
                         limits=self.limits,
                         permits_kept=kept if gives_permits or self.unsure else None,
                         rate_back=back,
-                        rate_back_slot=self._slot,
+                        rate_back_slot=self.slot,
                         simulated=simulated,
                         money_kept=self._granted[simulated] if money or self.unsure else None,
                     )
@@ -212,7 +219,7 @@ class KeySlice:
             self._last_grant[trade.simulated] = got.money
         if got.requests:
             self.requests = got.requests
-            self._slot = got.slot
+            self.slot = got.slot
             self._requests_until = asked_at + RATE_GRANT_S
             self.rate_retry_s = 1
         elif trade.rate_wanted:
