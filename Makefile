@@ -101,6 +101,7 @@ lock: .venv/.dev ## Write the locks again (UPGRADE=1 takes newer releases)
 	@echo "lock: runtime" && cd requirements && $(LOCK) -o runtime.txt ../pyproject.toml
 	@echo "lock: extras" && cd requirements && $(LOCK) --extra postgres --extra otel -o extras.txt ../pyproject.toml
 	@echo "lock: bench-dbos" && cd requirements && $(LOCK) -o bench-dbos.txt bench-dbos.in
+	@echo "lock: bench-litellm" && cd requirements && $(LOCK) -o bench-litellm.txt bench-litellm.in
 	@echo "lock: build" && cd requirements && $(LOCK) -o build.txt build.in
 	@echo "lock: dev" && cd requirements && $(LOCK) -o dev.txt dev.in
 	@echo "lock: release" && cd requirements && $(LOCK) -o release.txt release.in

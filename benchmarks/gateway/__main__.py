@@ -23,6 +23,7 @@ from building import Programs, Unavailable, build
 from cases import CASES, Case, Visitor
 from measuring import on_core, pss_mib
 from report import Results, judged, table
+from rivals import litellm, portkey
 from targets import Target, Upstream, direct, nginx, trimtab
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -63,6 +64,10 @@ def make(name: str, folder: Path, upstreams: dict[str, Upstream], stack: ExitSta
         return nginx(folder, upstreams)
     if name in ("trimtab", "trimtab-open"):
         return trimtab(name, folder, upstreams, lambda: "", keys=name == "trimtab")
+    if name == "litellm":
+        return litellm(folder, upstreams)
+    if name == "portkey":
+        return portkey(folder, upstreams)
     if name == "trimtab-postgres":
         if not available():
             raise Unavailable("PostgreSQL is not installed here")
