@@ -189,6 +189,20 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
         "console_sessions",
         {"digest": bytes(range(32, 64)), "user_name": "ann", "created_ms": T, "seen_ms": T + 1},
     ),
+    (
+        13,
+        "figures",
+        {
+            "width_ms": HOUR,
+            "from_ms": T - T % HOUR,
+            "scope": '["acme","red"]',
+            "dimension": "tier",
+            "simulated": 0,
+            "purpose": "live",
+            "content": '[["default",[2,0,3050000,203,2,4,6,103,8],"77:2","65:1"]]',
+        },
+    ),
+    (13, "figure_spans", {"width_ms": HOUR, "from_ms": T - T % HOUR, "requests": 2}),
 )
 """The step from which a database can hold the row, its table, and its columns."""
 

@@ -92,8 +92,8 @@ class Overview(msgspec.Struct, frozen=True):
     by: Dimension | None
     groups: tuple[Group, ...]
     """The largest first, by requests; at the end the others together, if there are any."""
-    before: Sums
-    """The same span of time before the window."""
+    before: Sums | None
+    """The same length of time before the window; `None`: not known whole."""
     other_side: int
     """Requests in the window on the other side: simulated where real ones are shown, real where simulated ones are."""
     freshness: Freshness

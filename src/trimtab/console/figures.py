@@ -5,12 +5,88 @@ Invariants: every method blocks and is to be called in a thread (`Asking` keeps 
 scope and tells nothing outside of it; real and simulated traffic are never added.
 """
 
-from collections.abc import Callable
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from trimtab.console.answers import Live, Overview, RequestPage, Story
-from trimtab.console.questions import BILLED, EVERYTHING, LIMIT, TOP, Dimension, Filter, Scope, Window
-from trimtab.records import Purpose
-from trimtab.store import Database, Store
+import msgspec
+
+from trimtab.console.answers import (
+    Bar,
+    Freshness,
+    Group,
+    Live,
+    LiveMinute,
+    Overview,
+    Relative,
+    RequestPage,
+    RequestRow,
+    Series,
+    Story,
+    Sums,
+    TokenSeries,
+)
+from trimtab.console.questions import (
+    BILLED,
+    DAY_MS,
+    EVERYTHING,
+    HOUR_MS,
+    LIMIT,
+    MINUTE_MS,
+    TOP,
+    Dimension,
+    Filter,
+    Scope,
+    Window,
+)
+from trimtab.console.remembered import Remembered
+from trimtab.errors import RequestError, shortened
+from trimtab.records import Attempt, Outcome, Purpose
+from trimtab.store import Database, Row, Store, TokenCounts
+from trimtab.store.figures import (
+    ALL,
+    Coverage,
+    Relatives,
+    Tally,
+    Wanted,
+    Wish,
+    Within,
+    arm_text,
+    config_text,
+    key_names,
+    listing,
+    live_figures,
+    quantile,
+    read_figures,
+    relatives,
+)
+from trimtab.store.records.rows import tokens
+
+BUCKETS_MS = (MINUTE_MS, 15 * MINUTE_MS, HOUR_MS, 2 * HOUR_MS, DAY_MS)
+"""An hour has 60 bars, a day 96, a week 84, a month 30."""
+
+POINTS_MOST = 100
+
+MINUTES_KEPT_MS = 3 * HOUR_MS
+QUARTERS_KEPT_MS = 3 * DAY_MS
+HOURS_KEPT_MS = 40 * DAY_MS
+"""How far back there are bars of a minute, a quarter of an hour and an hour; see `store.figures.spans.LEVELS`."""
+
+NAMES_KEPT_S = 30.0
+LIVE_KEPT_S = 1.0
+OVERVIEW_KEPT_S = 2.0
+"""For so long an answer is given again to all who ask the same, so that many open pages cost as much as one."""
+
+LIVE_ROWS = 30
+LIVE_BUCKET_MS = 5_000
+LIVE_RECORDS_MOST = 20_000
+"""At more than 330 requests/s the last minute is shown from a shorter stretch."""
+
+NONE = "(none)"
+OTHERS = "(others)"
+
+T = TypeVar("T")
 
 
 class Figures:
@@ -22,13 +98,78 @@ class Figures:
         self._database = database
         self._store = store
         self._clock_ms = clock_ms
+        self._lives: Remembered[Live] = Remembered(monotonic, LIVE_KEPT_S)
+        self._overviews: Remembered[Overview] = Remembered(monotonic, OVERVIEW_KEPT_S)
         self._monotonic = monotonic
+        self._names: dict[str, tuple[float, str, str]] = {}
+        self._naming = threading.Lock()
 
     def overview(
         self, window: Window, by: Dimension | None = None, *, top: int = TOP, scope: Scope = EVERYTHING
     ) -> Overview:
         """Figures over time, split by one dimension. Blocks. Raises `StoreError`, `RequestError`."""
-        raise NotImplementedError
+        now_ms = self._clock_ms()
+        if scope.key is not None and by not in (None, "purpose"):
+            raise RequestError(f"by: {by!r}: one key's requests are told apart by purpose only")
+        asked = self._in_buckets(window, now_ms)
+        return self._overviews.get((asked, by, top, scope), lambda: self._overview(asked, by, top, scope))
+
+    def _in_buckets(self, window: Window, now_ms: int) -> Window:
+        """Whole buckets."""
+        bucket = bucket_ms(window, now_ms)
+        end = min(window.to_ms, now_ms + 1)
+        end = max(-(-end // bucket) * bucket, bucket)
+        if window.name is not None:
+            begin = end - -(-(window.to_ms - window.from_ms) // bucket) * bucket
+        else:
+            begin = min(window.from_ms // bucket * bucket, end - bucket)
+        return msgspec.structs.replace(window, from_ms=begin, to_ms=end)
+
+    def _overview(self, window: Window, by: Dimension | None, top: int, scope: Scope) -> Overview:
+        now_ms = self._clock_ms()
+        bucket = bucket_ms(window, now_ms)
+        found = read_figures(
+            self._database,
+            Wish(
+                window.from_ms,
+                window.to_ms,
+                bucket,
+                by or ALL,
+                window.simulated,
+                window.purposes,
+                scope.organisation,
+                scope.team,
+                scope.key,
+                top,
+            ),
+        )
+        starts = tuple(range(window.from_ms, window.to_ms, bucket))
+        return Overview(
+            window=window,
+            bucket_ms=bucket,
+            starts_ms=starts,
+            whole=_group("", "", None, found.whole, starts),
+            by=by,
+            groups=self._groups(by, found, starts),
+            before=None if found.before is None else sums(found.before),
+            other_side=found.other_side,
+            freshness=self._freshness(found.missing),
+        )
+
+    def _groups(self, by: Dimension | None, found: Coverage, starts: Sequence[int]) -> tuple[Group, ...]:
+        names = self._key_names([name for name, _ in found.groups]) if by == "key" else {}
+        groups = []
+        for name, buckets in found.groups:
+            label, organisation = name or NONE, None
+            if by == "key" and name in names:
+                label, organisation = names[name]
+            elif by == "team" and name:
+                organisation, name = msgspec.json.decode(name, type=tuple[str, str])
+                label = name
+            groups.append(_group(name, label, organisation, buckets, starts))
+        if found.others is not None:
+            groups.append(_group("", OTHERS, None, found.others, starts, other=True))
+        return tuple(groups)
 
     def requests(
         self, wanted: Filter, cursor: str | None = None, limit: int = LIMIT, *, scope: Scope = EVERYTHING
@@ -37,15 +178,61 @@ class Figures:
 
         Blocks. Raises `StoreError`, `RequestError` for a cursor that is none.
         """
-        raise NotImplementedError
+        below = None if cursor is None else _read_cursor(cursor)
+        chosen = _wanted(wanted, scope)
+        if chosen is None:
+            return RequestPage(wanted, (), None, None, self._freshness())
+        found = listing(self._database, chosen, below, limit)
+        return RequestPage(
+            wanted,
+            self._rows(found.rows),
+            None if found.more is None else f"{found.more[0]}-{found.more[1]}",
+            found.searched_to_ms,
+            self._freshness(),
+        )
 
     def story(self, request_id: str, *, scope: Scope = EVERYTHING) -> Story | None:
         """One request; `None` where there is no such record in this scope. Blocks. Raises `StoreError`."""
-        raise NotImplementedError
+        detail = self._store.find(request_id)
+        if detail is None:
+            return None
+        record = msgspec.json.decode(detail, type=Outcome)
+        if not _within(record, scope):
+            return None
+        beside = relatives(
+            self._database,
+            record.id,
+            record.at_ms,
+            record.session,
+            record.parent,
+            record.config_version,
+            Within(scope.organisation, scope.team, scope.key),
+        )
+        return self._story(record, beside)
+
+    def _story(self, record: Outcome, beside: Relatives) -> Story:
+        by_attempt = tuple(TokenCounts(*tokens(attempt.usage)) for attempt in record.attempts)
+        names = self._key_names([record.key]) if record.key else {}
+        return Story(
+            record=record,
+            tokens=TokenCounts(
+                *(sum(kinds) for kinds in zip(*map(msgspec.structs.astuple, by_attempt), strict=True))
+            ),
+            attempt_tokens=by_attempt,
+            bars=bars(record.total_ms, record.attempts),
+            key_name=names.get(record.key, ("", ""))[0],
+            config_at_ms=beside.config_at_ms,
+            parent=_relative(beside.parent),
+            children=tuple(_related(row) for row in beside.children),
+            previous=_relative(beside.previous),
+            following=_relative(beside.following),
+            freshness=self._freshness(),
+        )
 
     def config(self, version: str) -> str | None:
         """What a configuration version said, secrets as references; `None`: not kept. Blocks. Raises `StoreError`."""
-        raise NotImplementedError
+        found = config_text(self._database, version)
+        return None if found is None else found.decode(errors="replace")
 
     def live(
         self, *, simulated: bool = False, purposes: tuple[Purpose, ...] = BILLED, scope: Scope = EVERYTHING
@@ -54,4 +241,213 @@ class Figures:
 
         Blocks. Raises `StoreError`.
         """
-        raise NotImplementedError
+        return self._lives.get((simulated, purposes, scope), lambda: self._live(simulated, purposes, scope))
+
+    def _live(self, simulated: bool, purposes: tuple[Purpose, ...], scope: Scope) -> Live:
+        to_ms = (self._clock_ms() // LIVE_BUCKET_MS + 1) * LIVE_BUCKET_MS
+        from_ms = to_ms - MINUTE_MS
+        within = Within(scope.organisation, scope.team, scope.key)
+        found, since_ms = live_figures(
+            self._database, from_ms, LIVE_BUCKET_MS, simulated, purposes, within, LIVE_RECORDS_MOST
+        )
+        wanted = _wanted(Filter(simulated=simulated, purposes=purposes), scope)
+        rows = () if wanted is None else self._rows(listing(self._database, wanted, None, LIVE_ROWS).rows)
+        starts = tuple(range(from_ms, to_ms, LIVE_BUCKET_MS))
+        group = _group("", "", None, found, starts)
+        state = hashlib.sha256(msgspec.json.encode([group.sums, [row.id for row in rows]])).hexdigest()[:16]
+        return Live(
+            state,
+            LiveMinute(LIVE_BUCKET_MS, starts, group.sums, group.series),
+            rows,
+            self._freshness(None if since_ms == from_ms else (from_ms, since_ms)),
+        )
+
+    def _freshness(self, missing: tuple[int, int] | None = None) -> Freshness:
+        return Freshness(self._clock_ms(), self._store.status().queued, *(missing or (None, None)))
+
+    def _rows(self, found: Sequence[Row]) -> tuple[RequestRow, ...]:
+        names = self._key_names([row[21] for row in found])
+        return tuple(_row(row, names) for row in found)
+
+    def _key_names(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Names and organisations of keys, remembered for a while."""
+        now = self._monotonic()
+        with self._naming:
+            known = {
+                key: self._names[key][1:]
+                for key in ids
+                if key in self._names and self._names[key][0] > now - NAMES_KEPT_S
+            }
+        wanted = sorted({key for key in ids if key and key not in known})
+        if wanted:
+            found = key_names(self._database, wanted)
+            with self._naming:
+                if len(self._names) > 10_000:
+                    self._names.clear()
+                for key in wanted:
+                    name, organisation = found.get(key, ("", ""))
+                    self._names[key] = (now, name, organisation)
+            known.update({key: found.get(key, ("", "")) for key in wanted})
+        return {key: named for key, named in known.items() if named[0]}
+
+
+def bucket_ms(window: Window, now_ms: int) -> int:
+    """How wide a bar is: as fine as is kept for this window, and not more bars than can be told apart."""
+    least = MINUTE_MS
+    for kept_ms, coarser in (
+        (MINUTES_KEPT_MS, 15 * MINUTE_MS),
+        (QUARTERS_KEPT_MS, HOUR_MS),
+        (HOURS_KEPT_MS, DAY_MS),
+    ):
+        if window.from_ms < now_ms - kept_ms + HOUR_MS / 2:
+            least = coarser
+    span = window.to_ms - window.from_ms
+    return next((width for width in BUCKETS_MS if width >= least and span <= POINTS_MOST * width), DAY_MS)
+
+
+def sums(tally: Tally) -> Sums:
+    """As figures."""
+    requests, errors, cost, *kinds = tally.counts
+    return Sums(
+        requests,
+        errors,
+        cost,
+        TokenCounts(*kinds),
+        quantile(tally.total, 50),
+        quantile(tally.total, 95),
+        quantile(tally.first, 50),
+        quantile(tally.first, 95),
+    )
+
+
+def _group(
+    name: str,
+    label: str,
+    organisation: str | None,
+    buckets: dict[int, Tally],
+    starts: Sequence[int],
+    *,
+    other: bool = False,
+) -> Group:
+    whole, nothing = Tally(), Tally()
+    for tally in buckets.values():
+        whole.add_tally(tally)
+    found = [buckets.get(start, nothing) for start in starts]
+    counts = [tuple(column) for column in zip(*(tally.counts for tally in found), strict=True)]
+    series = Series(
+        counts[0],
+        counts[1],
+        counts[2],
+        TokenSeries(*counts[3:]),
+        tuple(quantile(tally.total, 50) for tally in found),
+        tuple(quantile(tally.total, 95) for tally in found),
+        tuple(quantile(tally.first, 50) for tally in found),
+        tuple(quantile(tally.first, 95) for tally in found),
+    )
+    return Group(name, label, organisation, other, sums(whole), series)
+
+
+def bars(total_ms: float, attempts: Sequence[Attempt]) -> tuple[Bar, ...]:
+    """The timing bar. Attempts end where the request ends or the next begins; what is left before them is our work."""
+    own = max(total_ms - sum(attempt.total_ms for attempt in attempts), 0.0)
+    found = []
+    at = own
+    if own > 0:
+        found.append(Bar(None, "gateway", 0.0, round(own, 3)))
+    for n, attempt in enumerate(attempts):
+        begin, end = at, at + attempt.total_ms
+        last = begin
+        for kind, ms in (("head", attempt.head_ms), ("content", attempt.first_content_ms)):
+            if ms is not None:
+                until = min(max(begin + ms, last), end)
+                found.append(Bar(n, kind, round(last, 3), round(until, 3)))
+                last = until
+        found.append(Bar(n, "rest", round(last, 3), round(end, 3)))
+        at = end
+    return tuple(found)
+
+
+def _wanted(wanted: Filter, scope: Scope) -> Wanted | None:
+    """With the scope; `None` where the two have nothing in common."""
+    owner: dict[str, str | None] = {}
+    for name in ("organisation", "team", "key"):
+        allowed, asked = getattr(scope, name), getattr(wanted, name)
+        if allowed is not None and asked is not None and allowed != asked:
+            return None
+        owner[name] = asked if allowed is None else allowed
+    model, at, effort = (wanted.arm or "").partition("@")
+    results: tuple[str, ...] | None = None
+    if wanted.result is not None:
+        results = ("error", "truncated", "unknown") if wanted.result == "failed" else (wanted.result,)
+    return Wanted(
+        simulated=wanted.simulated,
+        from_ms=wanted.from_ms,
+        to_ms=wanted.to_ms,
+        purposes=wanted.purposes,
+        model=model if wanted.arm is not None else None,
+        effort=effort if at else None,
+        tier=wanted.tier,
+        platform=wanted.platform,
+        session=wanted.session,
+        results=results,
+        status=wanted.status,
+        error=wanted.error,
+        slower_ms=wanted.slower_ms,
+        cost_nanousd=wanted.cost_nanousd,
+        **owner,
+    )
+
+
+def _within(record: Outcome, scope: Scope) -> bool:
+    return all(
+        allowed is None or allowed == owner
+        for allowed, owner in (
+            (scope.organisation, record.organisation),
+            (scope.team, record.team),
+            (scope.key, record.key),
+        )
+    )
+
+
+def _read_cursor(text: str) -> tuple[int, str]:
+    at_ms, dash, request_id = text.partition("-")
+    if not dash or not at_ms.isascii() or not at_ms.isdigit() or len(at_ms) > 16 or len(request_id) > 64:
+        raise RequestError(f"cursor: {shortened(text, 80)!r}: must be the `next` of an answer")
+    return int(at_ms), request_id
+
+
+def _row(row: Row, names: dict[str, tuple[str, str]]) -> RequestRow:
+    """In the order of `listing.COLUMNS`."""
+    before, model, effort, between, stream, simulated, counted, key, after = (
+        row[:5],
+        row[5],
+        row[6],
+        row[7:13],
+        row[13],
+        row[14],
+        row[15:21],
+        row[21],
+        row[22:],
+    )
+    values = (
+        *before,
+        arm_text(model, effort),
+        *between,
+        bool(stream),
+        bool(simulated),
+        *counted,
+        key,
+        names.get(key, ("", ""))[0],
+        *after,
+    )
+    return RequestRow(*values)
+
+
+def _related(row: Row) -> Relative:
+    """In the order of `listing.RELATIVE`."""
+    request_id, at_ms, purpose, model, effort, result, cost_nanousd = row
+    return Relative(request_id, at_ms, purpose, arm_text(model, effort), result, cost_nanousd)
+
+
+def _relative(row: Row | None) -> Relative | None:
+    return None if row is None else _related(row)

@@ -1,0 +1,253 @@
+"""Lists of requests, and what lies beside one: its relatives, the names of its key, the configuration it ran under.
+
+What it is not: the record itself (`Store.find`). Invariants: a page looks at no more than `EXAMINED_MOST` records,
+whatever is asked, and says how far it came; pages follow one another by time and id, so that nothing is shown twice
+or left out however many requests come in meanwhile.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from trimtab.store.database import Database, Row, Transaction, Value
+
+EXAMINED_MOST = 40_000
+"""Records that one page looks at: under 0.1 s on either engine, see docs/benchmarks.md."""
+
+CHILDREN_MOST = 100
+
+COLUMNS = (
+    "id",
+    "at_ms",
+    "purpose",
+    "endpoint",
+    "requested_model",
+    "coalesce(model, '')",
+    "coalesce(effort, '')",
+    "coalesce(tier, '')",
+    "coalesce(platform, '')",
+    "session",
+    "result",
+    "status",
+    "error",
+    "stream",
+    "simulated",
+    "attempt_count",
+    "cost_nanousd",
+    "input_tokens + cache_write_5m_tokens + cache_write_1h_tokens + cache_read_tokens",
+    "output_tokens",
+    "total_ms",
+    "first_content_ms",
+    "key_id",
+    "team_id",
+    "organisation",
+    "parent",
+)
+"""The order of rows of a list."""
+
+RELATIVE = "id, at_ms, purpose, coalesce(model, ''), coalesce(effort, ''), result, cost_nanousd"
+
+FAILED = ("error", "truncated", "unknown")
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Filters; `None` is none."""
+
+    simulated: bool
+    from_ms: int | None = None
+    to_ms: int | None = None
+    purposes: tuple[str, ...] | None = None
+    model: str | None = None
+    effort: str | None = None
+    tier: str | None = None
+    platform: str | None = None
+    key: str | None = None
+    team: str | None = None
+    organisation: str | None = None
+    session: str | None = None
+    results: tuple[str, ...] | None = None
+    status: int | None = None
+    error: str | None = None
+    """A part of the text."""
+    slower_ms: float | None = None
+    cost_nanousd: int | None = None
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """One page."""
+
+    rows: list[Row]
+    """In the order of `COLUMNS`, the newest first."""
+    more: tuple[int, str] | None
+    """Time and id below which the next page begins; `None`: there is no more."""
+    searched_to_ms: int | None
+    """Where the search stopped because it had looked at enough."""
+
+
+def listing(database: Database, wanted: Wanted, below: tuple[int, str] | None, limit: int) -> Listing:
+    """A page of the requests below a time and id. Blocks. Raises `StoreError`."""
+    return database.read(lambda view: _page(view, wanted, below, limit))
+
+
+def _page(view: Transaction, wanted: Wanted, below: tuple[int, str] | None, limit: int) -> Listing:
+    narrow, narrow_values = _indexed(wanted)
+    if below is not None and (wanted.to_ms is None or below[0] < wanted.to_ms):
+        # The row comparison alone would be right, but SQLite only looks up the first part in the index.
+        narrow += " AND at_ms <= ?"
+        narrow_values.append(below[0])
+    elif wanted.to_ms is not None:
+        narrow += " AND at_ms < ?"
+        narrow_values.append(wanted.to_ms)
+    if wanted.from_ms is not None:
+        narrow += " AND at_ms >= ?"
+        narrow_values.append(wanted.from_ms)
+    last = view.row(
+        f"SELECT at_ms FROM requests WHERE true{narrow} ORDER BY at_ms DESC LIMIT 1 OFFSET ?",  # noqa: S608
+        (*narrow_values, EXAMINED_MOST),
+    )
+    floor_ms = None if last is None else int(last[0])
+    conditions, values = _conditions(wanted)
+    if floor_ms is not None:
+        conditions += " AND at_ms >= ?"
+        values.append(floor_ms)
+    if below is not None:
+        conditions += " AND (at_ms < ? OR (at_ms = ? AND id < ?))"
+        values += [below[0], *below]
+    rows = view.rows(
+        f"SELECT {', '.join(COLUMNS)} FROM requests WHERE true{narrow}{conditions} "  # noqa: S608
+        "ORDER BY at_ms DESC, id DESC LIMIT ?",
+        (*narrow_values, *values, limit + 1),
+    )
+    if len(rows) > limit:
+        rows = rows[:limit]
+        return Listing(rows, (rows[-1][1], rows[-1][0]), None)
+    if floor_ms is None:
+        return Listing(rows, None, None)
+    return Listing(rows, (floor_ms, ""), floor_ms)
+
+
+def _indexed(wanted: Wanted) -> tuple[str, list[Value]]:
+    """The one condition that an index with the time has, so that only what fits it is looked at."""
+    if wanted.session is not None:
+        return " AND session = ?", [wanted.session]
+    if wanted.key:
+        return " AND key_id = ? AND key_id <> ''", [wanted.key]
+    if wanted.error is not None or (wanted.results is not None and "ok" not in wanted.results):
+        return " AND result <> 'ok'", []
+    return "", []
+
+
+def _conditions(wanted: Wanted) -> tuple[str, list[Value]]:
+    text = " AND simulated = ?"
+    values: list[Value] = [int(wanted.simulated)]
+    for column, value in (
+        ("model", wanted.model),
+        ("effort", wanted.effort),
+        ("tier", wanted.tier),
+        ("platform", wanted.platform),
+        ("key_id", wanted.key),
+        ("team_id", wanted.team),
+        ("organisation", wanted.organisation),
+        ("session", wanted.session),
+        ("status", wanted.status),
+    ):
+        if value is not None:
+            named = f"coalesce({column}, '')" if value == "" else column
+            text += f" AND {named} = ?"
+            values.append(value)
+    for column, several in (("purpose", wanted.purposes), ("result", wanted.results)):
+        if several is not None:
+            text += f" AND {column} IN ({', '.join('?' * len(several))})"
+            values += several
+    if wanted.slower_ms is not None:
+        text += " AND total_ms >= ?"
+        values.append(wanted.slower_ms)
+    if wanted.cost_nanousd is not None:
+        text += " AND cost_nanousd >= ?"
+        values.append(wanted.cost_nanousd)
+    if wanted.error is not None:
+        text += " AND lower(error) LIKE ? ESCAPE '!'"
+        part = wanted.error.lower()
+        for special in "!%_":
+            part = part.replace(special, "!" + special)
+        values.append(f"%{part}%")
+    return text, values
+
+
+class Relatives(msgspec.Struct, frozen=True):
+    """What lies beside a request; rows in the order of `RELATIVE`."""
+
+    parent: Row | None
+    children: list[Row]
+    previous: Row | None
+    following: Row | None
+    config_at_ms: int | None
+
+
+class Within(msgspec.Struct, frozen=True):
+    """Whose requests may be told of; `None` is anybody's."""
+
+    organisation: str | None = None
+    team: str | None = None
+    key: str | None = None
+
+
+def relatives(
+    database: Database,
+    request_id: str,
+    at_ms: int,
+    session: str,
+    parent: str | None,
+    config: str,
+    within: Within,
+) -> Relatives:
+    """The parent, the children, and the neighbours in the session. Blocks. Raises `StoreError`."""
+    owned = [
+        (column, value)
+        for column, value in (
+            ("organisation", within.organisation),
+            ("team_id", within.team),
+            ("key_id", within.key),
+        )
+        if value is not None
+    ]
+    head = f"SELECT {RELATIVE} FROM requests WHERE true{''.join(f' AND {column} = ?' for column, _ in owned)}"  # noqa: S608
+    own = [value for _, value in owned]
+
+    def work(view: Transaction) -> Relatives:
+        above = view.row(f"{head} AND id = ?", (*own, parent)) if parent is not None else None
+        children = view.rows(
+            f"{head} AND parent = ? ORDER BY at_ms, id LIMIT ?", (*own, request_id, CHILDREN_MOST)
+        )
+        previous = view.row(
+            f"{head} AND session = ? AND at_ms <= ? AND (at_ms < ? OR id < ?) ORDER BY at_ms DESC, id DESC LIMIT 1",
+            (*own, session, at_ms, at_ms, request_id),
+        )
+        following = view.row(
+            f"{head} AND session = ? AND at_ms >= ? AND (at_ms > ? OR id > ?) ORDER BY at_ms, id LIMIT 1",
+            (*own, session, at_ms, at_ms, request_id),
+        )
+        noted = view.row("SELECT at_ms FROM config_versions WHERE version = ?", (config,))
+        return Relatives(above, children, previous, following, None if noted is None else int(noted[0]))
+
+    return database.read(work)
+
+
+def key_names(database: Database, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Name and organisation of these keys, revoked ones too. Blocks. Raises `StoreError`."""
+    listed = msgspec.json.encode(ids).decode()
+    rows = database.read(
+        lambda view: view.rows(
+            f"SELECT id, name, organisation FROM keys WHERE id IN {view.words.texts}",  # noqa: S608 (our own words)
+            (listed,),
+        )
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def config_text(database: Database, version: str) -> bytes | None:
+    """What a configuration version said. Blocks. Raises `StoreError`."""
+    row = database.read(
+        lambda view: view.row("SELECT content FROM config_versions WHERE version = ?", (version,))
+    )
+    return None if row is None else bytes(row[0])

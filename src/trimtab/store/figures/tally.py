@@ -1,0 +1,79 @@
+"""Sums and times of some requests, as they are added up and kept.
+
+What it is not: SQL. Invariant: adding and taking away are exact, so what is left of a whole after some parts are taken
+from it is the sum of the other parts, times included.
+"""
+
+from collections.abc import Iterable
+
+from trimtab.store.records.rollups import middle_ms
+
+COUNTS = 9
+"""requests, errors, cost_nanousd, then tokens in the order of `rows.TOKENS`."""
+
+Kept = tuple[str, list[int], str, str]
+"""A name with its tally, as it is stored."""
+
+
+class Tally:
+    """Mutable; belongs to one thread."""
+
+    __slots__ = ("counts", "first", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * COUNTS
+        self.total: dict[int, int] = {}
+        """How many answers took a time of this bucket (`rollups.bucket_of`) from arrival to end."""
+        self.first: dict[int, int] = {}
+        """The same from sending to the first content."""
+
+    def add(
+        self, counts: Iterable[int], total: Iterable[tuple[int, int]], first: Iterable[tuple[int, int]]
+    ) -> None:
+        """Add figures and times."""
+        self.counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
+        for own, more in ((self.total, total), (self.first, first)):
+            for bucket, count in more:
+                own[bucket] = own.get(bucket, 0) + count
+
+    def add_tally(self, other: "Tally") -> None:
+        """Add another."""
+        self.add(other.counts, other.total.items(), other.first.items())
+
+    def take_away(self, other: "Tally") -> None:
+        """Take away a part of it."""
+        self.counts = [a - b for a, b in zip(self.counts, other.counts, strict=True)]
+        for own, less in ((self.total, other.total), (self.first, other.first)):
+            for bucket, count in less.items():
+                own[bucket] = own.get(bucket, 0) - count
+
+    def add_kept(self, kept: Kept) -> None:
+        """Add one that was stored."""
+        self.add(kept[1], _read(kept[2]), _read(kept[3]))
+
+    def kept(self, name: str) -> Kept:
+        """As it is stored."""
+        return name, self.counts, _written(self.total), _written(self.first)
+
+
+def quantile(times: dict[int, int], percent: int) -> float | None:
+    """The time that so many percent of the answers did not take longer than, within 4.5 %; `None`: no answers."""
+    requests = sum(times.values())
+    rank = -(-requests * percent // 100)
+    passed = 0
+    for bucket in sorted(times):
+        passed += times[bucket]
+        if passed >= rank > 0:
+            return round(middle_ms(bucket), 1)
+    return None
+
+
+def _written(times: dict[int, int]) -> str:
+    return ",".join(f"{bucket}:{count}" for bucket, count in sorted(times.items()) if count)
+
+
+def _read(text: str) -> list[tuple[int, int]]:
+    if not text:
+        return []
+    pairs = [pair.split(":") for pair in text.split(",")]
+    return [(int(bucket), int(count)) for bucket, count in pairs]
