@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from trimtab.admin import Actor, NewKey
 from trimtab.app import opened_key_door
@@ -73,16 +73,25 @@ class Platform:
         return found
 
 
+class Addressed(Protocol):
+    """What a site needs to know of a platform."""
+
+    url: str
+
+
 @dataclass
 class Site:
     """One server, which may be started again on the same address and store."""
 
     folder: Path
-    platform: Platform | None
+    platform: "Addressed | None"
     """`None`: the simulator."""
     store_url: str
     workers: int
     store_options: str = ""
+    server_options: str = ""
+    options: str = ""
+    """Further sections."""
     port: int = 0
     journals: Path = Path("journal")
     """Under the folder."""
@@ -97,13 +106,18 @@ class Site:
         secret.write_text("sk-1")
         self.config.write_text(
             f'version = 1\n[store]\nurl = "{self.store_url}"\njournal = "{self.journals}"\n{self.store_options}'
-            f"[server]\nworkers = {self.workers}\ndrain_s = 10\n"
+            f"[server]\nworkers = {self.workers}\ndrain_s = 10\n{self.server_options}"
             + (
                 '[platforms.sim]\nkind = "simulator"\nlatency_scale = 0.0\n'
                 if self.platform is None
                 else f'[platforms.counted]\nkind = "anthropic"\napi_key = "file:{secret}"\nbase_url = "{self.platform.url}"\n'
             )
+            + self.options
         )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def settings(self) -> StoreSettings:

@@ -6,16 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted_upstream import Upstream
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY_S = 20.0
@@ -140,92 +139,6 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
         server.stop()
     for server in servers:
         assert "Traceback" not in server.log.read_text()
-
-
-@dataclass
-class Received:
-    """One request as it came over the wire."""
-
-    target: bytes
-    headers: list[tuple[bytes, bytes]]
-    """Names in lower case, in order."""
-    body: bytes
-
-    def values(self, name: bytes) -> list[bytes]:
-        return [value for key, value in self.headers if key == name]
-
-    def names(self) -> set[bytes]:
-        return {key for key, _ in self.headers}
-
-
-Answer = Callable[[Received], Iterable[bytes]]
-
-
-@dataclass
-class Upstream:
-    """A platform made of a bare socket: it keeps what it gets, and sends exactly the pieces it is told to.
-
-    An answer's pieces are whole HTTP, head included. Each piece is sent by itself. A `hold` in between lets a test
-    decide when the next one goes.
-    """
-
-    answer: Answer
-    received: list[Received] = field(default_factory=list)
-    closed_at: list[float] = field(default_factory=list)
-    """When the other side closed a connection before the answer was out, by `time.monotonic`."""
-    pause_s: float = 0.0005
-    """Between pieces, so that they arrive apart."""
-
-    def __post_init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
-
-    def _converse(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as reader:
-            try:
-                while (request := self._read(reader)) is not None:
-                    self.received.append(request)
-                    for piece in self.answer(request):
-                        if not piece:
-                            return  # an empty piece: cut the connection here
-                        connection.sendall(piece)
-                        time.sleep(self.pause_s)
-            except (ConnectionError, OSError):
-                self.closed_at.append(time.monotonic())
-
-    @staticmethod
-    def _read(reader: Any) -> Received | None:
-        line = reader.readline()
-        if not line:
-            return None
-        target = line.split(b" ")[1]
-        headers: list[tuple[bytes, bytes]] = []
-        while (line := reader.readline()) not in (b"\r\n", b""):
-            name, _, value = line.partition(b":")
-            headers.append((name.lower(), value.strip()))
-        named = dict(headers)
-        if b"chunked" in named.get(b"transfer-encoding", b""):
-            body = b""
-            while size := int(reader.readline().split(b";")[0], 16):
-                body += reader.read(size)
-                reader.readline()
-            reader.readline()
-        else:
-            body = reader.read(int(named.get(b"content-length", b"0")))
-        return Received(target, headers, body)
 
 
 @pytest.fixture(scope="module")

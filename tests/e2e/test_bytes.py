@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from raw_client import Client
+from scripted_upstream import CUT, streamed, whole
 
 OPERATOR_KEY = "sk-ant-operators-own-key"
 CLIENT_KEY = "sk-ant-clients-own-key"
@@ -74,56 +76,9 @@ def gateway(serve: Callable[..., Any], upstream: Any) -> Any:
     )
 
 
-def whole(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> list[bytes]:
-    """An answer with a length, in one piece."""
-    lines = [
-        b"HTTP/1.1 " + status,
-        b"content-type: application/json",
-        *headers,
-        b"content-length: %d" % len(body),
-    ]
-    return [b"\r\n".join(lines) + b"\r\n\r\n" + body]
-
-
-def streamed(pieces: Iterable[bytes], *headers: bytes) -> list[bytes]:
-    """An event stream; each piece is an HTTP chunk and a packet of its own."""
-    lines = [b"HTTP/1.1 200 OK", b"content-type: text/event-stream", b"transfer-encoding: chunked", *headers]
-    chunks = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece]
-    return [b"\r\n".join(lines) + b"\r\n\r\n", *chunks, b"0\r\n\r\n"]
-
-
-USUAL_HEADERS = {"x-api-key": CLIENT_KEY, "anthropic-version": "2023-06-01"}
-
-
-class Client:
-    """A client that sends exactly the bytes it is given, over one connection."""
-
-    def __init__(self, gateway: Any) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
-
-    def post(
-        self, body: bytes, headers: Iterable[tuple[str, str]] = (), path: str = "/v1/messages"
-    ) -> tuple[int, list[tuple[str, str]], bytes]:
-        self.connection.putrequest("POST", path, skip_accept_encoding=True)
-        given = {name.lower() for name, _ in headers}
-        for name, value in USUAL_HEADERS.items():
-            if name not in given:
-                self.connection.putheader(name, value)
-        self.connection.putheader("content-type", "application/json")
-        self.connection.putheader("content-length", str(len(body)))
-        for name, value in headers:
-            self.connection.putheader(name, value)
-        self.connection.endheaders(body)
-        answer = self.connection.getresponse()
-        return answer.status, [(name.lower(), value) for name, value in answer.getheaders()], answer.read()
-
-    def close(self) -> None:
-        self.connection.close()
-
-
 @pytest.fixture
 def client(gateway: Any) -> Iterable[Client]:
-    client = Client(gateway)
+    client = Client(gateway.port, CLIENT_KEY)
     yield client
     client.close()
 
@@ -238,7 +193,7 @@ def test_whatever_else_a_body_holds_arrives_unchanged(
     fields = [*extra.items(), ("max_tokens", 64), ("messages", [{"role": "user", "content": prompt}])]
     fields.insert(min(position, len(fields)), ("model", MODEL))
     body = json.dumps(dict(fields), ensure_ascii=ascii_only, indent=indent).encode()
-    client = Client(gateway)
+    client = Client(gateway.port, CLIENT_KEY)
     try:
         for model in (MODEL, "trimtab/default"):
             status, _, answer = client.post(body.replace(b'"%b"' % MODEL.encode(), b'"%b"' % model.encode()))
@@ -335,7 +290,7 @@ def test_a_chunked_request_is_read_whole(gateway: Any, upstream: Any) -> None:
         "POST",
         "/v1/messages",
         pieces,
-        {**USUAL_HEADERS, "transfer-encoding": "chunked"},
+        {**Client(gateway.port, CLIENT_KEY).usual, "transfer-encoding": "chunked"},
         encode_chunked=True,
     )
     answer = connection.getresponse()
@@ -389,7 +344,7 @@ def test_an_answer_arrives_as_it_was_however_it_is_framed(client: Client, upstre
     until_close = [
         b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n",
         MESSAGE,
-        b"",
+        CUT,
     ]
     byte_by_byte = [head + b"\r\n\r\n", *(MESSAGE[at : at + 1] for at in range(len(MESSAGE)))]
     for pieces in ([one], chunked, until_close, byte_by_byte):
@@ -451,7 +406,7 @@ def test_a_stream_that_breaks_keeps_what_came_and_ends_with_an_error_event(
     client: Client, upstream: Any, gateway: Any
 ) -> None:
     cut = TRANSCRIPT.index(b"event: content_block_stop")
-    upstream.answer = lambda _: [*streamed([TRANSCRIPT[:cut]])[:-1], b""]
+    upstream.answer = lambda _: [*streamed([TRANSCRIPT[:cut]])[:-1], CUT]
     status, headers, answer = client.post(body_of(MODEL, stream=True))
     assert status == 200
     assert answer.startswith(TRANSCRIPT[:cut])
@@ -477,7 +432,9 @@ def test_a_client_that_leaves_frees_the_platform_within_100_ms(gateway: Any, ups
     upstream.closed_at.clear()
     upstream.answer = endless
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
-    connection.request("POST", "/v1/messages", body_of(MODEL, stream=True), USUAL_HEADERS)
+    connection.request(
+        "POST", "/v1/messages", body_of(MODEL, stream=True), Client(gateway.port, CLIENT_KEY).usual
+    )
     answer = connection.getresponse()
     assert answer.read(20)
     request_id = answer.headers["x-trimtab-request"]

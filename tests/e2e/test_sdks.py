@@ -3,17 +3,13 @@
 Each program of `programs/` runs once per version, in that version's own environment, and prints what it saw.
 """
 
-import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sdk_programs import E2E, VERSIONS, python_of, run_program
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-PROGRAMS = Path(__file__).resolve().parent / "programs"
-VERSIONS = ("0.125", "1.17", "2.11")
 SONNET = "claude-sonnet-4-6"
 OPUS = "claude-opus-4-7"
 
@@ -27,30 +23,16 @@ def simulator(serve: Callable[..., Any]) -> Any:
 
 @pytest.fixture(params=VERSIONS)
 def python(request: pytest.FixtureRequest) -> Path:
-    python = ROOT / f".venv-sdk-{request.param}" / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"no environment for anthropic {request.param}: make .venv-sdk-{request.param}/.ready")
-    return python
+    return python_of(request.param)
 
 
-def run_program(python: Path, name: str, server: Any) -> dict[str, Any]:
-    done = subprocess.run(
-        [str(python), "-W", "error::ResourceWarning", str(PROGRAMS / f"{name}.py"), server.url],
-        env={"PATH": "/usr/bin:/bin", "HOME": str(server.folder), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stderr}\n--- server ---\n{server.log.read_text()[-4000:]}"
-    result: dict[str, Any] = json.loads(done.stdout)
-    assert python.parent.parent.name == f".venv-sdk-{'.'.join(result['anthropic'].split('.')[:2])}"
-    return result
+def run_on(python: Path, name: str, server: Any) -> dict[str, Any]:
+    return run_program(python, E2E / f"{name}.py", server.url, server.folder, server.log)
 
 
 @pytest.fixture
 def run(python: Path, simulator: Any) -> Run:
-    return lambda name: run_program(python, name, simulator)
+    return lambda name: run_on(python, name, simulator)
 
 
 def assert_message(message: dict[str, Any], model: str = SONNET, stop_reason: str = "end_turn") -> None:
@@ -299,7 +281,7 @@ def faulty(serve: Callable[..., Any]) -> Any:
 
 def test_the_sdks_retries_work_through_the_gateway(python: Path, serve: Callable[..., Any]) -> None:
     server = faulty(serve)
-    seen = run_program(python, "retries", server)
+    seen = run_on(python, "retries", server)
     assert_message(seen["overloaded"])
     assert seen["overloaded"]["retries"] == 1
     assert_message(seen["limited"])
@@ -326,7 +308,7 @@ def test_the_sdks_retries_work_through_the_gateway(python: Path, serve: Callable
 
 
 def test_stalls_and_cuts_are_errors_that_a_program_can_see(python: Path, serve: Callable[..., Any]) -> None:
-    seen = run_program(python, "timeouts", faulty(serve))
+    seen = run_on(python, "timeouts", faulty(serve))
     assert seen["impatient"]["problem"] == "APITimeoutError"
     assert seen["impatient"]["took_s"] < 3
     assert_message(seen["impatient"]["after"])
