@@ -1,9 +1,10 @@
 """As many requests as a server takes, from a process of its own that costs little: ready-made bytes, few connections.
 
-    python flood.py PORT REQUESTS STEP SECRET
+    python flood.py PORT REQUESTS STEP SECRET [BYTES]
 
 Prints the number of answers so far after each STEP of them, and at the end how many had each status. Connections take
-turns: a JSON answer, a stream, a key with limits (SECRET), and now and then a request that is refused.
+turns: a JSON answer, a stream, a key with limits (SECRET), and now and then a request that is refused. BYTES is how long
+the system prompt is, 0 if it is left out. The platform may be the simulator or `upstream.py`.
 """
 
 import asyncio
@@ -19,13 +20,16 @@ CONNECTIONS = 24
 BAD_EVERY = 100
 
 
-def request(stream: bool, secret: str, *, bad: bool = False) -> bytes:
+def request(stream: bool, secret: str, size: int, *, bad: bool = False) -> bytes:
     content = {"model": "no-such-model" if bad else "trimtab/default", "max_tokens": 16, "stream": stream}
-    body = json.dumps({**content, "messages": [{"role": "user", "content": "What is 17 * 23?"}]}).encode()
+    if size:
+        content["system"] = "Steer. " * (size // 7)
+    content["messages"] = [{"role": "user", "content": "What is 17 * 23?"}]
+    body = json.dumps(content, separators=(",", ":")).encode()
     key = f"x-api-key: {secret}\r\n" if secret else ""
     head = (
         "POST /v1/messages HTTP/1.1\r\nhost: localhost\r\nanthropic-version: 2023-06-01\r\n"
-        f"content-type: application/json\r\n{key}content-length: {len(body)}\r\n\r\n"
+        f"content-type: application/json\r\nx-chaos: flood flood 0\r\n{key}content-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -55,9 +59,9 @@ class Flood:
 class Connection(asyncio.Protocol):
     """Asks again as soon as it has its answer."""
 
-    def __init__(self, flood: Flood, stream: bool, secret: str) -> None:
+    def __init__(self, flood: Flood, stream: bool, secret: str, size: int) -> None:
         self._flood = flood
-        self._good, self._bad = request(stream, secret), request(stream, secret, bad=True)
+        self._good, self._bad = request(stream, secret, size), request(stream, secret, size, bad=True)
         self._asked = 0
         self._received = b""
 
@@ -95,10 +99,11 @@ class Connection(asyncio.Protocol):
 
 async def main() -> None:
     port, total, step, secret = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    size = int(sys.argv[5]) if len(sys.argv) > 5 else 0
     flood = Flood(total, step)
     loop = asyncio.get_running_loop()
     for n in range(CONNECTIONS):
-        kind = (n % 2 == 1, secret if n % 4 >= 2 else "")
+        kind = (n % 2 == 1, secret if n % 4 >= 2 else "", size)
         await loop.create_connection(lambda kind=kind: Connection(flood, *kind), "127.0.0.1", port)
     await flood.finished
     print(json.dumps({status.decode(): n for status, n in flood.statuses.items()}), flush=True)
