@@ -11,7 +11,7 @@ STAGE := scripts/stage
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test set-up lint test-fast test-e2e test-chaos test-packaging bench-smoke bench release lock clean
+.PHONY: help run test set-up lint test-fast test-e2e test-complaints test-chaos test-packaging bench-smoke bench release lock clean
 # Recipes of one make run share .venv: never in parallel.
 .NOTPARALLEL:
 
@@ -21,10 +21,10 @@ help: ## Say what can be made
 run: .venv/.runtime ## Set up, then serve on 127.0.0.1:8787
 	@exec $(BIN)/trimtab serve $(ARGS)
 
-test: ## Set up, then lint and every test (about 12 minutes)
+test: ## Set up, then lint and every test (about 15 minutes)
 	@rm -rf .setup/stages
 	@$(MAKE) --no-print-directory set-up
-	@$(MAKE) --no-print-directory lint test-fast test-e2e test-chaos test-packaging bench-smoke
+	@$(MAKE) --no-print-directory lint test-fast test-e2e test-complaints test-chaos test-packaging bench-smoke
 	@$(STAGE) --total
 
 set-up: .venv/.dev .venv-release/.ready $(SDK_STAMPS) ## Set up all that the tests need
@@ -65,10 +65,13 @@ lint: .venv/.dev ## ruff, mypy --strict, import layers
 	@$(STAGE) "lint: import layers" $(BIN)/lint-imports --no-logo
 
 test-fast: .venv/.dev ## Tests of one process
-	@$(STAGE) "tests" $(BIN)/python -m pytest -n 2 --ignore=tests/e2e --ignore=tests/chaos --ignore=tests/packaging tests
+	@$(STAGE) "tests" $(BIN)/python -m pytest -n 2 --ignore=tests/e2e --ignore=tests/complaints --ignore=tests/chaos --ignore=tests/packaging tests
 
 test-e2e: .venv/.dev $(SDK_STAMPS) ## Official SDKs against a running server
 	@$(STAGE) "tests: end to end" $(BIN)/python -m pytest -n 2 tests/e2e
+
+test-complaints: .venv/.dev $(SDK_STAMPS) ## What users of other gateways complain about, on both stores, 1 and 4 workers
+	@$(STAGE) "tests: complaints" $(BIN)/python -m pytest -n 2 tests/complaints
 
 test-chaos: .venv/.dev ## Processes killed and stores taken away under load, in short (about 3 minutes)
 	@$(STAGE) "tests: chaos" $(BIN)/python -m pytest -n 2 tests/chaos
