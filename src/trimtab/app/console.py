@@ -3,18 +3,24 @@
 What it is not: the pages (`console`), or who may see them beyond the choice of the doorkeeper.
 """
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
+from trimtab.app.clock import unix_ms
 from trimtab.app.doorkeeping import open_doorkeeper
 from trimtab.app.ground import Ground
 from trimtab.app.settings import Settings
 from trimtab.console import (
     Console,
     ContentPolicy,
+    Figures,
     Files,
+    InForce,
+    ListPage,
     OverviewPage,
     PlatformShown,
     Situation,
+    StoryPage,
     Templates,
 )
 from trimtab.identity import Keys
@@ -30,6 +36,7 @@ class ConsoleParts:
     def __init__(self, ground: Ground, keys: Keys) -> None:
         self._ground = ground
         self._keys = keys
+        self._figures = Figures(ground.database, ground.store, clock_ms=unix_ms, monotonic=time.monotonic)
         self._files = Files()
         self._templates = Templates(self._files)
         self._threads = ThreadPoolExecutor(THREADS, "pages")
@@ -38,7 +45,11 @@ class ConsoleParts:
         """The pages under one configuration."""
         situation = _situation(settings, providers, self._ground)
         return Console(
-            {"overview": OverviewPage(situation)},
+            {
+                "overview": OverviewPage(self._figures, situation, unix_ms),
+                "requests": ListPage(self._figures, situation, unix_ms),
+                "requests/": StoryPage(self._figures, situation),
+            },
             open_doorkeeper(settings, self._ground.database, self._keys),
             situation,
             self._files,
@@ -53,7 +64,7 @@ class ConsoleParts:
 
 def _situation(settings: Settings, providers: dict[str, Provider], ground: Ground) -> Situation:
     tiers = settings.tiers
-    return Situation(
+    settled = InForce(
         config_name=settings.document.name,
         config_version=settings.document.version,
         catalogue_version=settings.catalogue.version,
@@ -76,5 +87,5 @@ def _situation(settings: Settings, providers: dict[str, Provider], ground: Groun
         url=settings.listen.advice,
         keys_required=settings.server.require_keys or not settings.listen.is_local,
         content=ContentPolicy(),
-        conditions=ground.conditions,
     )
+    return Situation(settled, ground.conditions)

@@ -57,14 +57,17 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     simulated: bool | None = None
     """Whether what is shown is simulated; `None` where it is neither."""
     state: str | None = None
-    """Changes when what is shown changes; a page that is open and shows this state already is told that it is so."""
+    """Changes when what is shown changes; `None` where a page that is open does not ask again."""
 
 
 class Page(Protocol):
     """One page: reads what it shows. Blocks; runs in a thread."""
 
-    def __call__(self, visit: Visit, visitor: Visitor, rest: str) -> Shown:
-        """`rest` is what follows the page's path. Raises `RequestError`, `StoreError`."""
+    def __call__(self, visit: Visit, visitor: Visitor, rest: str) -> Shown | None:
+        """`rest` is what follows the page's path; `None`: the open page that asks shows all this already.
+
+        Raises `RequestError`, `StoreError`.
+        """
         ...
 
 
@@ -142,6 +145,8 @@ class Console:
 
         def work() -> Answer:
             shown = find(visit, visitor, rest)
+            if shown is None:
+                return page(b"", 204)
             if visit.as_json:
                 return data(shown.data)
             return self._render(visit, visitor, shown)
@@ -164,8 +169,6 @@ class Console:
         status: int = 200,
         *more: tuple[bytes, bytes],
     ) -> Answer:
-        if visit.in_part and shown.state is not None and visit.header(b"x-state") == shown.state.encode():
-            return page(b"", 204)
         values = {
             **shown.values,
             "data": shown.data,

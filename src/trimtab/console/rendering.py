@@ -6,12 +6,21 @@ markup that was made here; a name that a template misspells is an error, not an 
 
 import importlib.resources
 from collections.abc import Callable, Mapping
+from urllib.parse import urlencode
 
 import jinja2
 
 import trimtab.console.words as words
 from trimtab import __version__
 from trimtab.console.files import Files
+from trimtab.console.visit import Visit
+
+
+def with_query(visit: Visit, path: str | None = None, **changes: str | None) -> str:
+    """The address of this page, or of another, with the same query but for some fields; `None` leaves one out."""
+    asked = {**visit.asked, **changes}
+    query = urlencode({name: value for name, value in asked.items() if value})
+    return (path or visit.path) + (f"?{query}" if query else "")
 
 
 class Templates:
@@ -27,6 +36,7 @@ class Templates:
             auto_reload=False,
             loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
         )
+        self._environment.filters["with_query"] = with_query
         filters: Mapping[str, Callable[..., object]] = words.FILTERS
         self._environment.filters.update(filters)
         self._environment.globals.update(static=files.url, version=__version__)

@@ -26,8 +26,8 @@ class ContentPolicy(msgspec.Struct, frozen=True):
     """How long; 0 where nothing is kept."""
 
 
-class Situation(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of the configuration, in force."""
+class InForce(msgspec.Struct, frozen=True, kw_only=True):
+    """Which configuration answers, and whether all is well, as it is now."""
 
     config_name: str
     """The file, or `defaults`."""
@@ -46,10 +46,31 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """Where programs reach this server."""
     keys_required: bool
     content: ContentPolicy
-    conditions: Callable[[], Mapping[str, str | None]]
-    """Each part that can be in trouble while requests are answered, with its trouble or `None`. Does not block."""
+    conditions: Mapping[str, str | None] = {}
+    """Each part that can be in trouble while requests are answered, with its trouble or `None`."""
 
     @property
-    def simulated(self) -> bool:
-        """Whether nothing but simulated answers can come of this configuration."""
-        return all(platform.simulated for platform in self.platforms)
+    def troubles(self) -> str:
+        """All troubles in one line; empty where there is none."""
+        return "; ".join(f"{part}: {trouble}" for part, trouble in self.conditions.items() if trouble)
+
+
+class Situation:
+    """One version of the configuration, in force."""
+
+    def __init__(self, settled: InForce, conditions: Callable[[], Mapping[str, str | None]]) -> None:
+        """`conditions` does not block."""
+        self.settled = settled
+        self._conditions = conditions
+        self.simulated = all(platform.simulated for platform in settled.platforms)
+        """Whether nothing but simulated answers can come of this configuration; then they are what is shown first."""
+
+    def in_force(self) -> InForce:
+        """As it is now."""
+        return msgspec.structs.replace(self.settled, conditions=self._conditions())
+
+    def completed(self, query: bytes) -> bytes:
+        """A query that says whether real or simulated traffic is meant: its own word, or what fits."""
+        if not self.simulated or any(part.startswith(b"simulated=") for part in query.split(b"&")):
+            return query
+        return query + (b"&" if query else b"") + b"simulated=true"

@@ -38,6 +38,10 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a page that is open asks for its changing part only."""
         return self.header(b"hx-request") == b"true"
 
+    def shows(self, state: str) -> bool:
+        """Whether a page that is open asks for its changing part, and shows this state already."""
+        return self.in_part and self.header(b"x-state") == state.encode()
+
     @property
     def as_json(self) -> bool:
         """Whether the data of a page is meant, not the page."""

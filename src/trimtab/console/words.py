@@ -4,6 +4,7 @@ What it is not: rounding of what is kept; the JSON of each page has the exact va
 """
 
 import datetime
+import math
 from collections.abc import Callable, Mapping
 
 NANO = 1_000_000_000
@@ -41,14 +42,16 @@ def short(value: float) -> str:
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= size * 0.9995:
             scaled = value / size
-            return f"{scaled:.1f}{unit}" if scaled < 99.95 else f"{scaled:,.0f}{unit}"
-    return f"{value:,.0f}"
+            return f"{scaled:.1f}".removesuffix(".0") + unit if scaled < 99.95 else f"{scaled:,.0f}{unit}"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def duration(ms: float | None) -> str:
     """Milliseconds as people read them."""
     if ms is None:
         return "–"
+    if ms == 0:
+        return "0 ms"
     if ms < 0.995:
         return f"{ms:.2f} ms"
     if ms < 99.95:
@@ -82,9 +85,37 @@ def share(part: float, whole: float) -> str:
     return f"{rate:.0f} %" if rate in (0, 100) else f"{rate:.1f} %"
 
 
+def interval(part: int, whole: int) -> str:
+    """The 95 % confidence interval of a share, in per cent. **Source:** Wilson (1927), the score interval."""
+    if not whole:
+        return "–"
+    z = 1.96
+    rate = part / whole
+    middle = rate + z * z / (2 * whole)
+    reach = z * math.sqrt(rate * (1 - rate) / whole + z * z / (4 * whole * whole))
+    low, high = (100 * (middle + sign * reach) / (1 + z * z / whole) for sign in (-1, 1))
+    digits = 1 if high >= 1 else 2
+    return f"{max(0.0, low):.{digits}f} to {high:.{digits}f} %"
+
+
+def change(now: float | None, before: float | None) -> str:
+    """How much more or less than before; empty where that says nothing."""
+    if not now or not before:
+        return ""
+    ratio = now / before
+    if ratio >= 10:
+        return f"{ratio:,.0f} times"
+    return "±0 %" if round(100 * (ratio - 1)) == 0 else f"{100 * (ratio - 1):+.0f} %".replace("-", "−")
+
+
 def moment(ms: int) -> str:
     """Unix milliseconds as date and time of day, UTC."""
     return _at(ms).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def time_of_day(ms: int) -> str:
+    """The time of day alone, UTC."""
+    return _at(ms).strftime("%H:%M:%S")
 
 
 def exact_moment(ms: int) -> str:
@@ -114,6 +145,10 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "duration": duration,
     "size": size,
     "moment": moment,
+    "time_of_day": time_of_day,
+    "share": share,
+    "interval": interval,
+    "change": change,
     "exact_moment": exact_moment,
     "machine_time": machine_time,
     "plural": plural,

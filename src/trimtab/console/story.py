@@ -1,0 +1,96 @@
+"""One request's whole story: the decision and its reasons, every attempt, what was changed, tokens, money and time.
+
+What it is not: a way to ask again, or to change what is recorded.
+"""
+
+import msgspec
+
+from trimtab.console.answers import Bar, Story
+from trimtab.console.application import Shown
+from trimtab.console.figures import Figures
+from trimtab.console.questions import Scope
+from trimtab.console.situation import ContentPolicy, Situation
+from trimtab.console.visit import Visit
+from trimtab.console.visitors import Visitor
+from trimtab.errors import NotFound, shortened
+
+BAR_WORDS = {
+    "gateway": "reading, deciding, between attempts",
+    "head": "until the platform's head",
+    "content": "until the first content",
+    "rest": "until the end",
+}
+
+WIDE_PERCENT = 0.4
+"""What is there can be seen, however short it was."""
+
+
+class StoryData(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page shows."""
+
+    story: Story
+    content: ContentPolicy
+    """The policy now in force; what was kept of this request was kept under that of its time."""
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """One piece of the timing bar, placed."""
+
+    kind: str
+    says: str
+    lane: int
+    """0 is our own work, 1 the first attempt."""
+    from_ms: float
+    took_ms: float
+    left: float
+    """Per cent of the whole."""
+    wide: float
+
+
+class StoryPage:
+    """Reads one record and what surrounds it."""
+
+    def __init__(self, figures: Figures, situation: Situation) -> None:
+        self._figures = figures
+        self._situation = situation
+
+    def __call__(self, visit: Visit, visitor: Visitor, rest: str) -> Shown | None:
+        """See `Page`; `rest` is the request's id."""
+        story = self._figures.story(rest, scope=Scope(organisation=visitor.organisation))
+        if story is None:
+            raise NotFound(
+                f"no request {shortened(rest)!r} is recorded here. One that is still being answered is recorded "
+                "when it ends; the id is in the x-trimtab-request header of every answer"
+            )
+        record = story.record
+        return Shown(
+            template="request.html",
+            title=f"Request {record.id}",
+            data=StoryData(story=story, content=self._situation.settled.content),
+            values={
+                "stretches": _stretches(story.bars, record.total_ms),
+                "lanes": ["Trimtab", *(f"Attempt {number + 1}" for number in range(len(record.attempts)))],
+            },
+            simulated=record.simulated,
+        )
+
+
+def _stretches(bars: tuple[Bar, ...], total_ms: float) -> list[Stretch]:
+    whole = max([total_ms, *(bar.to_ms for bar in bars)], default=0.0)
+    if whole <= 0:
+        return []
+    return [_stretch(bar, whole) for bar in bars]
+
+
+def _stretch(bar: Bar, whole: float) -> Stretch:
+    wide = max(100 * (bar.to_ms - bar.from_ms) / whole, WIDE_PERCENT)
+    left = min(100 * bar.from_ms / whole, 100 - wide)
+    return Stretch(
+        bar.kind,
+        BAR_WORDS.get(bar.kind, bar.kind),
+        0 if bar.attempt is None else bar.attempt + 1,
+        bar.from_ms,
+        max(0.0, bar.to_ms - bar.from_ms),
+        round(left, 2),
+        round(wide, 2),
+    )
