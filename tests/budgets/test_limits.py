@@ -571,3 +571,60 @@ def test_a_request_of_the_minute_that_comes_late_is_not_lost_for_the_minute(
 
     said = uvloop.run(work())
     assert said.count("served") == 3, said
+
+
+class Hurried:
+    """A dealer whose key is asked much of, by a clock that the test moves."""
+
+    def __init__(self, database: Database, rpm: int) -> None:
+        self.now, self.exchanges, self.waited, self.taken = 0.0, 0, 0, 0
+        self._database = database
+        self.dealer = Dealer(self._exchange, lambda: self.now, deadline_s=5)
+        self._ledger = Ledger(self.dealer, lambda: self.now)
+        self._who = caller(requests_per_minute=rpm)
+
+    async def _exchange(self, trades: Sequence[Trade]) -> list[Slice]:
+        self.exchanges += bool(trades)
+        await asyncio.sleep(0)
+        return self._database.write(lambda t: trade(t, "w", trades))
+
+    async def one(self) -> None:
+        """One request, half a millisecond after the last."""
+        self.now += 0.0005
+        asked = asyncio.create_task(self._ledger.reserve(NanoUSD(1), simulated=False, caller=self._who))
+        await asyncio.sleep(0)
+        self.waited += not asked.done()
+        self._ledger.settle(await asked, NanoUSD(1))
+        self.taken += 1
+
+    def granted(self) -> int:
+        """Requests of the last minute, as the database has them."""
+        rows = self._database.read(lambda t: t.rows("SELECT coalesce(sum(granted), 0) FROM rate_slots"))
+        return int(rows[0][0])
+
+
+def test_a_key_that_makes_many_requests_seldom_waits_for_them_and_gives_the_rest_back(open_one: Open) -> None:
+    async def work() -> None:
+        hurried = Hurried(open_one(), 1_000_000)
+        await hurried.dealer.start()
+        for _ in range(4000):
+            await hurried.one()
+        await hurried.dealer.aclose()
+        assert hurried.waited <= 4  # by slices of 64 it would be 62 times
+        assert hurried.exchanges <= 16
+        assert hurried.granted() == 4000
+
+    asyncio.run(work())
+
+
+def test_requests_fetched_early_are_neither_lost_nor_made_twice(open_one: Open) -> None:
+    async def work() -> None:
+        hurried = Hurried(open_one(), 5000)
+        await hurried.dealer.start()
+        with pytest.raises(RateLimited):
+            while True:
+                await hurried.one()
+        assert hurried.taken == hurried.granted() == 5000
+        await hurried.dealer.aclose()
+
+    asyncio.run(work())

@@ -80,6 +80,7 @@ class Dealer:
         self._waiting: list[_Waiter] = []
         self._low: set[tuple[str, bool]] = set()
         """Keys whose money runs low, on which side."""
+        self._low_requests: set[str] = set()
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._seen_at = 0.0
@@ -118,6 +119,9 @@ class Dealer:
         self._slices.use(of_key)
         if takes_money and of_key.runs_low(simulated):
             self._low.add((of_key.key, simulated))
+            self._wanted.set()
+        if of_key.runs_low_on_requests():
+            self._low_requests.add(of_key.key)
             self._wanted.set()
         return Taken(takes_money, of_key.slot)
 
@@ -215,12 +219,16 @@ class Dealer:
     def _beside(self, now: float, waiting: Sequence[_Waiter], low: set[tuple[str, bool]]) -> list[Trade]:
         """What nobody waits for: slices that lie idle go back, those that run low are refilled."""
         busy = {waiter.of_key.key for waiter in waiting}
+        low_requests, self._low_requests = self._low_requests, set()
         trades = []
         for one in self._slices.in_use():
             if one.key in busy:
                 continue
             sides = [side for side in (False, True) if (one.key, side) in low and one.runs_low(side)]
-            trades += [one.more(side) for side in sides] or one.surplus(now)
+            refills = [one.more(side) for side in sides]
+            if one.key in low_requests and one.runs_low_on_requests():
+                refills.append(one.more_requests(now))
+            trades += refills or one.surplus(now)
         return trades
 
     async def _trade(self, back: list[Trade], waiting: list[_Waiter], now: float) -> None:
