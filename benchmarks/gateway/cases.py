@@ -1,7 +1,7 @@
 """What is asked of every target, and how one visit becomes one figure.
 
 Invariant: a figure stands only for answers that were whole, 200 and, but for targets that re-write answers, byte for
-byte the upstream's. A visit with other answers has no figure; one in a hundred may be refused, which the table shows.
+byte the upstream's. A visit with other answers has no figure; one in twenty may be refused, which the table shows.
 """
 
 from collections.abc import Callable
@@ -108,15 +108,14 @@ class Visitor:
         self._bodies = {"0.6 KB": short_request(), "53 KB": long_request()}
 
     def warm_up(self, target: Target, seconds: float, note: Callable[[str], None]) -> bool:
-        """Ask a little in both ways; whether that worked."""
+        """Ask a little in both ways; whether it answers at all."""
         for kind in target.doors:
             for stream in (False, True):
                 case = Case("warm-up", "", "", kind=kind, stream=stream, amount=4, seconds=seconds)
                 seen = self._visit(target, case, 1)
-                fault = seen.faults(may_differ=not target.exact)
-                if fault:
+                if fault := seen.faults(may_differ=not target.exact):
                     note(f"{target.name} ({kind}, {'stream' if stream else 'JSON'}): {fault}")
-                if fault and not stream:
+                if not seen.completed and not stream:
                     return False
         return True
 

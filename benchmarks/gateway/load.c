@@ -4,7 +4,8 @@
  *     load PORT REQUEST json|stream DELTAS open REQUESTS_A_SECOND SECONDS LIMIT_S [SEED]
  *
  * REQUEST is a file with the head and body of an HTTP request. Closed: each connection sends its next request when it
- * has its answer. Open: requests begin at random times (Poisson) whatever became of the earlier ones, on a kept
+ * has its answer, or, as official clients do, a little later when that was not 200; they begin one after another within
+ * the first fifth of a second, so that streams are not in step. Open: requests begin at random times (Poisson) whatever became of the earlier ones, on a kept
  * connection where one is free, and their times count from when they should have begun. After SECONDS no request
  * begins; LIMIT_S later those without an answer are given up.
  *
@@ -30,6 +31,8 @@
 
 #define MAX_CONNECTIONS 2048
 #define MAX_ANSWER (1u << 20)
+#define RAMP_NS 200000000
+#define PAUSE_NS 100000000
 
 enum state { CLOSED, CONNECTING, IDLE, SENDING, HEAD, BODY };
 /* Within a chunked body. */
@@ -39,6 +42,7 @@ struct connection {
     int fd;
     enum state state;
     int64_t began;
+    int64_t due; /* when a closed loop's connection goes on; 0: now */
     size_t sent;
     char *raw; /* the head, then what is not yet taken apart */
     size_t raw_used;
@@ -65,7 +69,7 @@ static int used_connections;
 static int idle[MAX_CONNECTIONS], idle_used;
 static struct times whole, first_byte, transit;
 static uint64_t completed, refused, different, broken, begun, not_begun;
-static int in_flight;
+static int in_flight, paused;
 static int64_t stop_at;
 static char first_refusal[400];
 
@@ -145,6 +149,16 @@ static void begin(struct connection *c, int64_t when) {
         send_request(c);
 }
 
+static void equip(struct connection *c) {
+    if (c->raw)
+        return;
+    c->raw = malloc(MAX_ANSWER);
+    c->content = malloc(MAX_ANSWER);
+    if (!c->raw || !c->content)
+        fail("malloc");
+    used_connections++;
+}
+
 static void begin_on_any(int64_t when) {
     while (idle_used) {
         struct connection *c = &all[idle[--idle_used]];
@@ -156,13 +170,7 @@ static void begin_on_any(int64_t when) {
     for (int i = 0; i < MAX_CONNECTIONS; i++) {
         struct connection *c = &all[i];
         if (c->state == CLOSED) {
-            if (!c->raw) {
-                c->raw = malloc(MAX_ANSWER);
-                c->content = malloc(MAX_ANSWER);
-                if (!c->raw || !c->content)
-                    fail("malloc");
-                used_connections++;
-            }
+            equip(c);
             begin(c, when);
             return;
         }
@@ -172,14 +180,38 @@ static void begin_on_any(int64_t when) {
 
 /* --- answers --- */
 
-static void next(struct connection *c, int64_t now) {
+static void next(struct connection *c, int64_t now, int pause) {
     in_flight--;
     if (open_loop) {
         if (c->state == IDLE)
             idle[idle_used++] = (int)(c - all);
     } else if (now < stop_at) {
-        begin(c, now);
+        if (pause) {
+            c->due = now + PAUSE_NS;
+            paused++;
+        } else {
+            begin(c, now);
+        }
     }
+}
+
+/* Let those go on whose pause is over; when the next one's will be, 0 if there is none. */
+static int64_t after_pauses(int64_t now) {
+    int64_t first = 0;
+    for (int i = 0; paused && i < used_connections; i++) {
+        struct connection *c = &all[i];
+        if (!c->due)
+            continue;
+        if (now >= stop_at || c->due <= now) {
+            c->due = 0;
+            paused--;
+            if (now < stop_at)
+                begin(c, now);
+        } else if (!first || c->due < first) {
+            first = c->due;
+        }
+    }
+    return first;
 }
 
 static void gave_up(struct connection *c) {
@@ -188,7 +220,7 @@ static void gave_up(struct connection *c) {
     if (!busy)
         return;
     broken++;
-    next(c, now_ns());
+    next(c, now_ns(), 1);
 }
 
 static void finished(struct connection *c) {
@@ -207,7 +239,7 @@ static void finished(struct connection *c) {
     c->state = IDLE;
     if (c->close_after || c->until_close)
         hang_up(c);
-    next(c, now);
+    next(c, now, c->status != 200);
 }
 
 /* Note when deltas arrived; a clock that is not there whole is looked at again with the next bytes. */
@@ -393,8 +425,11 @@ int main(int count, char **words) {
     if (open_loop)
         arrival += (int64_t)(-log(1 - drand48()) / amount * 1e9);
     else
-        for (int i = 0; i < (int)amount; i++)
-            begin_on_any(started);
+        for (int i = 0; i < (int)amount && i < MAX_CONNECTIONS; i++) {
+            equip(&all[i]);
+            all[i].due = started + (int64_t)(RAMP_NS * (i / amount));
+            paused++;
+        }
     struct epoll_event events[256];
     for (;;) {
         int64_t now = now_ns();
@@ -404,11 +439,14 @@ int main(int count, char **words) {
                 arrival += (int64_t)(-log(1 - drand48()) / amount * 1e9);
             }
         }
-        if (now >= limit || (!in_flight && (now >= stop_at || (open_loop && arrival >= stop_at))))
+        int64_t goes_on = after_pauses(now);
+        if (now >= limit || (!in_flight && !paused && (now >= stop_at || (open_loop && arrival >= stop_at))))
             break;
         int64_t wake = limit;
         if (open_loop && arrival < stop_at)
             wake = arrival;
+        else if (goes_on)
+            wake = goes_on;
         else if (!in_flight)
             wake = stop_at;
         arm(timer, wake);

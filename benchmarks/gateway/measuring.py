@@ -22,9 +22,10 @@ _REST_PART = 0.03
 """A tree that uses less of a core than this is at rest."""
 _AT_REST_S = 0.3
 _PROBE_S = 0.1
-REFUSED_PART = 0.01
-"""A visit in which more answers are not 200 has no figure. Fewer are told and counted: on a machine that has other work
-Trimtab's store does not always answer within the 50 ms that a request with limits waits for it."""
+REFUSED_PART = 0.05
+"""A visit in which more answers are not 200 has no figure. Fewer are told, and what they took is charged to the rest:
+on a machine that has other work Trimtab's store does not always answer within the 50 ms that a request with limits
+waits for it."""
 LIMIT_S = 25.0
 """So long after the end of a visit answers may come; what has none then is counted as unfinished."""
 
@@ -67,7 +68,7 @@ class Seen(msgspec.Struct, frozen=True):
             "not begun": self.not_begun,
         }
         words = ", ".join(f"{count} {name}" for name, count in found.items() if count)
-        return f"{words} {self.first_refusal}".strip()
+        return f"{words} {self.first_refusal}".strip() if words else ""
 
 
 @dataclass(frozen=True)
