@@ -17,7 +17,7 @@ from trimtab.app.settings import Settings
 from trimtab.app.telemetry import open_observer, open_tracer
 from trimtab.budgets import Ledger
 from trimtab.config import secrets_in
-from trimtab.engine import Metered, Observer, Pipeline, Recorder, Runtime
+from trimtab.engine import Conversations, Metered, Observer, Pipeline, Recorder, Runtime
 from trimtab.gateway import (
     Gateway,
     GatewayServer,
@@ -27,6 +27,7 @@ from trimtab.gateway import (
     Surroundings,
     openapi_document,
 )
+from trimtab.normaliser import Normaliser
 from trimtab.providers import Headers, Provider
 from trimtab.providers.anthropic import AnthropicSettings, open_anthropic
 from trimtab.providers.simulator import Simulator, SimulatorProvider, SimulatorSettings
@@ -70,6 +71,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     ledger: Ledger
     metrics: Metrics
     state: ServingState
+    conversations: Conversations
     new_id: Callable[[], RequestId]
     exposition: Callable[[], Awaitable[bytes]]
     openapi: bytes
@@ -192,6 +194,7 @@ def assemble(
         ledger=ground.ledger,
         metrics=metrics,
         state=state,
+        conversations=Conversations(),
         new_id=id_source(),
         exposition=exposition if exposition is not None else own,
         openapi=openapi_document(),
@@ -230,7 +233,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
     metered = Metered(settings.catalogue, parts.ledger, recorder, runtime)
     surroundings = Surroundings(
         config_version=settings.document.version,
-        pipeline=Pipeline(metered, router, providers),
+        pipeline=Pipeline(metered, router, providers, Normaliser(settings.normaliser), parts.conversations),
         models=ModelList(
             settings.catalogue,
             settings.tiers,

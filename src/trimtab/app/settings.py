@@ -11,6 +11,7 @@ from trimtab.config import Document, Secret, fail, load_document, read_file
 from trimtab.errors import ConfigError
 from trimtab.gateway import Listen, ServerSettings, check_server
 from trimtab.jobs import JobSettings, check_jobs
+from trimtab.normaliser import NormaliserSettings
 from trimtab.providers.anthropic import AnthropicSettings
 from trimtab.providers.simulator import SimulatorSettings
 from trimtab.store import StoreSettings
@@ -50,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreSettings
     telemetry: TelemetrySettings
     jobs: JobSettings
+    normaliser: NormaliserSettings
     catalogue: Catalogue
     tiers: Tiers
     platforms: dict[str, PlatformSettings]
@@ -89,6 +91,7 @@ def load_settings(
     check_telemetry(telemetry, lambda key: document.where(f"telemetry.{key}"))
     jobs = document.section("jobs", JobSettings)
     check_jobs(jobs, lambda key: document.where(f"jobs.{key}"))
+    normaliser = document.section("normaliser", NormaliserSettings)
     named = document.section("catalogue", CatalogueSettings).overlay
     overlay = _beside(path, named, document.where("catalogue.overlay"))
     catalogue, content = _catalogue(overlay, document, held)
@@ -108,6 +111,7 @@ def load_settings(
         store=store,
         telemetry=telemetry,
         jobs=jobs,
+        normaliser=normaliser,
         catalogue=catalogue,
         tiers=tiers,
         platforms=platforms,

@@ -171,6 +171,8 @@ class Features(_Row, frozen=True):
     """`silently_standard`: accepted, but runs and bills at the standard speed."""
     mid_conversation_system: Literal["accepted", "ignored", "rejected"] | None = None
     computer_tool: tuple[str, ...] = ()
+    text_editor: tuple[str, ...] = ()
+    """Versions of the text editor tool, newest first."""
     structured_outputs: bool | None = None
     inference_geo: bool | None = None
     batch_max_output: Tokens | None = None

@@ -4,9 +4,20 @@
 Only the engine calls models, spends and records. Policy comes in as pure decisions.
 """
 
+from trimtab.engine.conversations import Conversations
 from trimtab.engine.metered import Job, Metered, MeteredReply, Runtime
 from trimtab.engine.observing import Observer
 from trimtab.engine.pipeline import Inbound, Pipeline
 from trimtab.engine.recording import Recorder
 
-__all__ = ["Inbound", "Job", "Metered", "MeteredReply", "Observer", "Pipeline", "Recorder", "Runtime"]
+__all__ = [
+    "Conversations",
+    "Inbound",
+    "Job",
+    "Metered",
+    "MeteredReply",
+    "Observer",
+    "Pipeline",
+    "Recorder",
+    "Runtime",
+]

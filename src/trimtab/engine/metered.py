@@ -96,6 +96,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     arrived: float
     request_bytes: int
     adaptations: tuple[str, ...] = ()
+    observations: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     parent: RequestId | None = None
     deadline: float | None = None
@@ -493,6 +494,7 @@ class MeteredReply:
             error=error,
             cost_nanousd=cost,
             adaptations=job.adaptations,
+            observations=job.observations,
             tags=job.tags,
             parent=job.parent,
             key=job.caller.key,

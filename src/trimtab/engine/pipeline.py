@@ -8,18 +8,22 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from trimtab.catalogue import EFFORTS, Arm
+from trimtab.engine.conversations import Conversations
 from trimtab.engine.metered import Job, Metered, MeteredReply, input_bound
-from trimtab.engine.session import session_of
+from trimtab.engine.session import conversation_of, session_of
 from trimtab.errors import RequestError, Unavailable, shortened
 from trimtab.messages import MessagesBody, named_model
+from trimtab.normaliser import Asked, Mode, Normalised, Normaliser
 from trimtab.providers import Call, Headers, Provider
-from trimtab.records import MAX_ERROR_CHARS, NOBODY, Caller, Outcome, RequestId
-from trimtab.routing import Ask, Decision
+from trimtab.records import MAX_ERROR_CHARS, NOBODY, Caller, Outcome, Plan, RequestId
+from trimtab.routing import VIRTUAL_PREFIX, Ask, Decision
 
 API_VERSIONS = ("2023-06-01", "2026-10-21")
 """Source: vendor versioning page (2026-11)."""
 
 OWN_HEADERS = ("x-trimtab-session", "x-trimtab-effort", "x-trimtab-tags")
+UNCHANGED = Normalised()
 MAX_TAGS = 20
 MAX_TAG_CHARS = 64
 
@@ -57,10 +61,15 @@ class Pipeline:
         metered: Metered,
         router: Decide,
         providers: Mapping[str, Provider],
+        normaliser: Normaliser | None = None,
+        conversations: Conversations | None = None,
     ) -> None:
+        """Without a normaliser requests go out as they come; without conversations no model change is noticed."""
         self._metered = metered
         self._router = router
         self._providers = providers
+        self._normaliser = normaliser
+        self._conversations = conversations
 
     async def answer(self, inbound: Inbound) -> MeteredReply:
         """The platform's reply, head arrived. The caller must `close` it. Spends money.
@@ -82,11 +91,13 @@ class Pipeline:
         answers = inbound.endpoint == "messages"
         thinking = body.thinking_type
         caller = inbound.caller
+        mode = self._mode(body)
         decision = self._router.decide(
             Ask(
                 model=body.model,
                 effort=body.effort,
                 wanted_effort=inbound.own.get("x-trimtab-effort"),
+                lower_effort=mode == "adapt",
                 thinking=thinking,
                 accepts_effort=answers and (body.effort is not None or not body.has_effort),
                 models=caller.models,
@@ -96,16 +107,32 @@ class Pipeline:
             )
         )
         provider = self._providers[decision.plan.platform]
-        headers, version_change = _versioned(inbound.headers, provider.api_versions)
-        model = decision.model
+        headers, version, version_change = _versioned(inbound.headers, provider.api_versions)
+        model, plan, adaptations = decision.model, decision.plan, (*decision.plan.changes, *version_change)
+        session = session_of(body, inbound.own.get("x-trimtab-session"), caller.key)
+        normal = self._normalised(inbound, body, decision, provider, headers, version, session, mode)
+        if normal.body is None or normal.headers is None or normal.changed is None:
+            sent, asked = inbound.body, body
+            outgoing = body.spliced(
+                model=decision.send_model,
+                effort=decision.set_effort,
+                adaptive_thinking=decision.set_adaptive,
+            )
+            may_think = _may_think(thinking, model.thinking.default, decision.set_adaptive)
+        else:
+            sent, asked = normal.body, normal.changed
+            outgoing, headers = normal.body, normal.headers
+            may_think = _may_think(asked.thinking_type, model.thinking.default, False)
+            plan = _as_sent(plan, asked)
+            adaptations = _latest(adaptations, normal.adaptations)
         return Job(
             id=inbound.id,
             caller=caller,
             purpose="live",
             endpoint=inbound.endpoint,
             requested_model=body.model,
-            session=session_of(body, inbound.own.get("x-trimtab-session"), inbound.caller.key),
-            plan=decision.plan,
+            session=session,
+            plan=plan,
             model=model,
             send_model=decision.send_model,
             provider=provider,
@@ -114,23 +141,66 @@ class Pipeline:
                 path=inbound.path,
                 query=inbound.query,
                 headers=headers,
-                body=body.spliced(
-                    model=decision.send_model,
-                    effort=decision.set_effort,
-                    adaptive_thinking=decision.set_adaptive,
-                ),
+                body=outgoing,
                 stream=body.stream and answers,
             ),
-            max_tokens=body.max_tokens,
-            input_bound=input_bound(inbound.body, model),
-            fast=body.text_field("speed") == "fast",
-            us_only=body.text_field("inference_geo") == "us",
-            may_think=_may_think(thinking, model.thinking.default, decision.set_adaptive),
+            max_tokens=asked.max_tokens,
+            input_bound=input_bound(sent, model),
+            fast=asked.text_field("speed") == "fast",
+            us_only=asked.text_field("inference_geo") == "us",
+            may_think=may_think,
             arrived_ms=inbound.arrived_ms,
             arrived=inbound.arrived,
             request_bytes=len(inbound.body),
-            adaptations=(*decision.plan.changes, *version_change),
+            adaptations=adaptations,
+            observations=normal.observations,
             tags=_tags(inbound.own.get("x-trimtab-tags")),
+        )
+
+    def _mode(self, body: MessagesBody) -> Mode:
+        if self._normaliser is None:
+            return "off"
+        return self._normaliser.mode(tier=body.model.startswith(VIRTUAL_PREFIX))
+
+    def _normalised(
+        self,
+        inbound: Inbound,
+        body: MessagesBody,
+        decision: Decision,
+        provider: Provider,
+        headers: Headers,
+        version: str,
+        session: str,
+        mode: Mode,
+    ) -> Normalised:
+        """What the rules make of the request. Raises `RequestError` in mode `strict`."""
+        if self._normaliser is None or mode == "off":
+            return UNCHANGED
+        foreign = 0
+        if mode == "adapt" and self._conversations is not None and decision.plan.tier is not None:
+            thinking = decision.model.thinking
+            if (
+                "thinking" in body.fields
+                or decision.set_adaptive
+                or thinking.default in ("adaptive", "always")
+            ):
+                # Callers give one session to many conversations at once: here they must be told apart.
+                conversation = conversation_of(body, session, inbound.caller.key)
+                foreign = self._conversations.goes_to(conversation, body, decision.model.id)
+        return self._normaliser.normalise(
+            Asked(
+                body=body,
+                headers=headers,
+                model=decision.model,
+                send_model=decision.send_model,
+                version=version,
+                versions=provider.api_versions,
+                set_effort=decision.set_effort,
+                set_adaptive=decision.set_adaptive,
+                foreign=foreign,
+            ),
+            mode,
+            tier=decision.plan.tier is not None,
         )
 
     def _refuse(
@@ -163,6 +233,23 @@ class Pipeline:
         )
 
 
+def _as_sent(plan: Plan, body: MessagesBody) -> Plan:
+    """The plan with the effort and thinking of the body that goes out."""
+    effort = next((level for level in EFFORTS if level == body.effort), None)
+    arm = Arm(plan.arm.model, effort, "adaptive" if body.thinking_type == "adaptive" else None)
+    return msgspec.structs.replace(plan, arm=arm)
+
+
+def _latest(decided: tuple[str, ...], adapted: tuple[str, ...]) -> tuple[str, ...]:
+    """Both lists as one: what was decided first and then adapted is said once."""
+    places = {_place(text) for text in adapted}
+    return (*(text for text in decided if _place(text) not in places), *adapted)
+
+
+def _place(text: str) -> str:
+    return text.partition("=")[0].partition(" ")[0]
+
+
 def _may_think(thinking: str | None, model_default: str, set_adaptive: bool) -> bool:
     if thinking is not None:
         return thinking != "disabled"
@@ -189,8 +276,8 @@ def _tags(header: str | None) -> tuple[str, ...]:
     return tags
 
 
-def _versioned(headers: Headers, accepted: tuple[str, ...]) -> tuple[Headers, tuple[str, ...]]:
-    """The headers with an API version that the platform takes, and what changed."""
+def _versioned(headers: Headers, accepted: tuple[str, ...]) -> tuple[Headers, str, tuple[str, ...]]:
+    """The headers with an API version that the platform takes, that version, and what changed."""
     sent = [value for name, value in headers if name == b"anthropic-version"]
     if not sent:
         raise RequestError("anthropic-version: header is required")
@@ -201,7 +288,7 @@ def _versioned(headers: Headers, accepted: tuple[str, ...]) -> tuple[Headers, tu
             f"anthropic-version: {shown!r} is not a valid version; use {' or '.join(API_VERSIONS)}"
         )
     if version in accepted:
-        return headers, ()
+        return headers, version, ()
     spoken = accepted[-1]
     replaced = [(name, spoken.encode() if name == b"anthropic-version" else value) for name, value in headers]
-    return replaced, (f"anthropic-version={spoken}",)
+    return replaced, spoken, (f"anthropic-version={spoken}",)

@@ -23,6 +23,15 @@ def session_of(body: MessagesBody, header: str | None, key: str) -> str:
     if user_id is not None:
         # User ids can be long and personal: the hash is enough to tell conversations apart.
         return "u:" + hashlib.sha256(f"{key}\0{user_id}".encode()).hexdigest()[:32]
+    return _by_prefix(body, key)
+
+
+def conversation_of(body: MessagesBody, session: str, key: str) -> str:
+    """Tells one conversation from the others of its session: a caller's sub-agents may share the session's name."""
+    return session if session.startswith("p:") else _by_prefix(body, key)
+
+
+def _by_prefix(body: MessagesBody, key: str) -> str:
     digest = body.prefix_digest()
     digest.update(key.encode())
     return "p:" + digest.hexdigest()[:32]

@@ -6,13 +6,16 @@ Invariant: what is not changed on purpose leaves exactly as it came, byte for by
 
 from trimtab.messages.body import MessagesBody, named_model
 from trimtab.messages.meter import ReplyMeter, StreamMeter
+from trimtab.messages.splice import GONE, Gone
 from trimtab.messages.sse import SSEParser, encode_event
 from trimtab.messages.usage import CacheCreation, IterationUsage, ServerToolUse, Usage, merge_usage
 from trimtab.messages.validator import StreamValidator
 from trimtab.messages.wire import error_body, error_event
 
 __all__ = [
+    "GONE",
     "CacheCreation",
+    "Gone",
     "IterationUsage",
     "MessagesBody",
     "ReplyMeter",

@@ -87,6 +87,9 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     cost_nanousd: int = 0
     """All attempts together."""
     adaptations: tuple[str, ...] = ()
+    """What was changed besides the model, as the header of that name says."""
+    observations: tuple[str, ...] = ()
+    """What was seen and left as it was: what the model refuses or silently takes for something else."""
     tags: tuple[str, ...] = ()
     parent: RequestId | None = None
     key: str = ""

@@ -35,6 +35,8 @@ class Ask(msgspec.Struct, frozen=True):
     """`output_config.effort` of the body, unchecked: the platform judges it."""
     wanted_effort: str | None = None
     """The `x-trimtab-effort` header."""
+    lower_effort: bool = False
+    """Whether that header may ask for more than the model takes, and then gets the most it does."""
     thinking: str | None = None
     """`thinking.type` of the body, `None` when it has none."""
     accepts_effort: bool = True
@@ -91,8 +93,15 @@ class TierRouter:
         changes: list[str] = []
         if ask.accepts_effort and ask.effort is None:
             if ask.wanted_effort is not None:
-                set_effort = self._header_effort(ask.wanted_effort, model)
-                reasons.append(f"effort {set_effort} from the x-trimtab-effort header")
+                set_effort = self._header_effort(ask.wanted_effort, model, ask.lower_effort)
+                if set_effort is None:
+                    reasons.append(f"no effort from the x-trimtab-effort header: {model.id} takes none")
+                    changes.append("x-trimtab-effort removed")
+                else:
+                    lowered = (
+                        "" if set_effort == ask.wanted_effort else f", which asks for {ask.wanted_effort}"
+                    )
+                    reasons.append(f"effort {set_effort} from the x-trimtab-effort header{lowered}")
             elif arm.effort is not None:
                 set_effort = arm.effort
                 reasons.append(f"effort {set_effort} from tier {tier}")
@@ -164,10 +173,14 @@ class TierRouter:
             hint = f"did you mean {close[0]!r}?" if close else "GET /v1/models lists what is served"
         return NotFound(f"model: {shown!r} is not known here; {hint}")
 
-    def _header_effort(self, wanted: str, model: Model) -> Effort:
+    def _header_effort(self, wanted: str, model: Model, lower: bool) -> Effort | None:
         for level in model.effort_levels:
             if level == wanted:
                 return level
+        if lower and wanted in EFFORTS:
+            above = EFFORTS[EFFORTS.index(wanted) :]
+            taken = [level for level in model.effort_levels if level not in above]
+            return taken[-1] if taken else next(iter(model.effort_levels), None)
         takes = ", ".join(model.effort_levels) or "no effort level at all"
         raise RequestError(f"x-trimtab-effort: {shortened(wanted, 80)!r}: {model.id} takes {takes}")
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trimtab.messages.images import ImageHead, image_head
 from trimtab.providers.simulator.arithmetic import find_arithmetic, near_miss
 from trimtab.providers.simulator.behaviour import Behaviour, draw, unit
-from trimtab.providers.simulator.images import ImageHead, image_head
 from trimtab.providers.simulator.signatures import Signer
 from trimtab.providers.simulator.synthesis import synthesise
 

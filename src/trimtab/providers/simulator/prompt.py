@@ -8,6 +8,7 @@ import msgspec
 from trimtab.catalogue import Effort
 from trimtab.catalogue.model import Model
 from trimtab.errors import RequestError
+from trimtab.messages.images import ImageHead
 from trimtab.providers.simulator.checks.history import HistoryCheck, blocks_of, ending_text
 from trimtab.providers.simulator.checks.params import (
     FAST_MODE_BETA,
@@ -23,7 +24,6 @@ from trimtab.providers.simulator.checks.params import (
 from trimtab.providers.simulator.checks.schemas import check_beside_format, check_format
 from trimtab.providers.simulator.checks.shapes import Raw, as_object, only
 from trimtab.providers.simulator.checks.tools import Tool, ToolChoice, check_tool_choice, check_tools
-from trimtab.providers.simulator.images import ImageHead
 from trimtab.providers.simulator.signatures import Signer
 
 

@@ -11,10 +11,10 @@ import msgspec
 
 from trimtab.catalogue.images import image_tokens
 from trimtab.catalogue.tokens import estimate_tokens
+from trimtab.messages.images import image_head
 from trimtab.providers.simulator.behaviour import TokenShape
 from trimtab.providers.simulator.checks.history import blocks_of
 from trimtab.providers.simulator.checks.shapes import Raw
-from trimtab.providers.simulator.images import image_head
 from trimtab.providers.simulator.prompt import Prompt
 
 _UNKNOWN_IMAGE = 1500

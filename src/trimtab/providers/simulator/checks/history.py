@@ -11,6 +11,7 @@ import msgspec
 
 from trimtab.catalogue.model import Model
 from trimtab.errors import RequestError
+from trimtab.messages.images import ImageHead, image_head
 from trimtab.providers.simulator.checks.params import NO_SAMPLING_VERSION, ThinkingPlan
 from trimtab.providers.simulator.checks.shapes import (
     Raw,
@@ -23,7 +24,6 @@ from trimtab.providers.simulator.checks.shapes import (
     refuse,
     tag,
 )
-from trimtab.providers.simulator.images import ImageHead, image_head
 from trimtab.providers.simulator.signatures import Signer
 
 MAX_MESSAGES = 100_000

@@ -32,6 +32,7 @@ _CUSTOM_KEYS = {
 
 _CLIENT_TOOL_NAMES = {
     "bash_": "bash",
+    "text_editor_20241022": "str_replace_editor",
     "text_editor_20250124": "str_replace_editor",
     "text_editor_20250429": "str_replace_based_edit_tool",
     "text_editor_20250728": "str_replace_based_edit_tool",
@@ -141,29 +142,25 @@ def _custom(raw: Raw, at: str, deferred: bool) -> Tool:
 
 def _toolset(raw: Raw, kind: str, at: str, model: Model) -> Tool:
     only(raw, ("type", "configs", "cache_control", "allowed_callers", "defer_loading"), at)
-    _check_computer(kind, at, model)
+    _check_version(kind, "computer_", model.features.computer_tool, model)
     return Tool("computer" if kind.startswith("computer") else "browser", "toolset", kind)
 
 
 def _check_client(raw: Raw, kind: str, name: str, at: str, model: Model, betas: frozenset[str]) -> None:
     if as_text(needed(raw, "name", at), f"{at}.name") != name:
         raise refuse(f"{at}.name", f"Input should be '{name}'")
-    if kind == "text_editor_20250124" and model.thinking.supported:
-        raise RequestError(
-            f"'{model.id}' does not support tool types: {kind}. Did you mean text_editor_20250728?"
-        )
+    _check_version(kind, "text_editor_", model.features.text_editor, model)
     if kind.startswith("computer_"):
-        _check_computer(kind, at, model)
+        _check_version(kind, "computer_", model.features.computer_tool, model)
         if (beta := _COMPUTER_BETAS.get(kind)) is not None and beta not in betas:
             raise refuse(at, f"the anthropic-beta header {beta} is required for this tool")
         needed(raw, "display_width_px", at)
         needed(raw, "display_height_px", at)
 
 
-def _check_computer(kind: str, at: str, model: Model) -> None:
-    """Versions of the computer tool are per model. A row that records none lets all pass."""
-    known = model.features.computer_tool
-    if kind.startswith("computer_") and known and kind not in known:
+def _check_version(kind: str, start: str, known: tuple[str, ...], model: Model) -> None:
+    """Versions of some tools are per model. A row that records none lets all pass."""
+    if kind.startswith(start) and known and kind not in known:
         raise RequestError(f"'{model.id}' does not support tool types: {kind}. Did you mean {known[0]}?")
 
 
