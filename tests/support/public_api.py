@@ -22,6 +22,7 @@ from trimtab.cli.root import root
 from trimtab.engine.pipeline import OWN_HEADERS
 from trimtab.gateway import ServerSettings, openapi_document
 from trimtab.jobs import JobSettings
+from trimtab.normaliser import NormaliserSettings
 from trimtab.providers.anthropic import AnthropicSettings
 from trimtab.providers.simulator import SimulatorSettings
 from trimtab.store import StoreSettings
@@ -32,6 +33,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "store": StoreSettings,
     "telemetry": TelemetrySettings,
     "jobs": JobSettings,
+    "normaliser": NormaliserSettings,
     "catalogue": CatalogueSettings,
     "tiers": TierSettings,
     "platforms.NAME(kind=anthropic)": AnthropicSettings,
