@@ -199,7 +199,7 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
             "dimension": "tier",
             "simulated": 0,
             "purpose": "live",
-            "content": '[["default",[2,0,3050000,203,2,4,6,103,8],"77:2","65:1"]]',
+            "content": '[["default",2,[[2,0,3050000,203,2,4,6,103,8],[77,2],[65,1]]]]',
         },
     ),
     (13, "figure_spans", {"width_ms": HOUR, "from_ms": T - T % HOUR, "requests": 2}),

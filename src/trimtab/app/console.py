@@ -11,10 +11,12 @@ from trimtab.app.doorkeeping import open_doorkeeper
 from trimtab.app.ground import Ground
 from trimtab.app.settings import Settings
 from trimtab.console import (
+    Asking,
     Console,
     ContentPolicy,
     Figures,
     Files,
+    ForPrograms,
     InForce,
     ListPage,
     OverviewPage,
@@ -40,6 +42,7 @@ class ConsoleParts:
         self._files = Files()
         self._templates = Templates(self._files)
         self._threads = ThreadPoolExecutor(THREADS, "pages")
+        self.for_programs = ForPrograms(self._figures, Asking(self._threads))
 
     def pages(self, settings: Settings, providers: dict[str, Provider]) -> Console:
         """The pages under one configuration."""

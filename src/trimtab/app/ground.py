@@ -6,7 +6,13 @@ import time
 from collections.abc import Callable
 
 from trimtab.app.clock import unix_ms
-from trimtab.app.housekeeping import Housekeeping, RecordsRetention
+from trimtab.app.housekeeping import (
+    FIGURES_FIRST_LOOK_S,
+    FIGURES_LOOK_S,
+    FiguresUpkeep,
+    Housekeeping,
+    RecordsRetention,
+)
 from trimtab.app.limits import Trader
 from trimtab.app.once import StoreClaims, forgetting, share
 from trimtab.budgets import Dealer, Ledger
@@ -72,6 +78,15 @@ class Ground:
             on_problem=on_problem,
             uniform=random.uniform,
         )
+        self._figures = Housekeeping(
+            self.database,
+            [FiguresUpkeep(self.database, settings).chore()],
+            holder=worker_id,
+            on_problem=on_problem,
+            uniform=random.uniform,
+            look_s=FIGURES_LOOK_S,
+            first_look_s=FIGURES_FIRST_LOOK_S,
+        )
         self._sharing: asyncio.Server | None = None
         self._trader = Trader(self.database, worker_id)
         self._dealer = Dealer(self._trader, time.monotonic)
@@ -90,6 +105,7 @@ class Ground:
         await self._dealer.start()
         self._sharing = await share(once, self.journal.home)
         self.housekeeping.start()
+        self._figures.start()
 
     async def aclose(self) -> int:
         """Give back what is leased, write what waits, close; the number of records that nothing holds."""
@@ -100,6 +116,7 @@ class Ground:
 
     def _close(self) -> int:
         self.housekeeping.close()
+        self._figures.close()
         lost = self.store.close(CLOSE_S)
         self.claims.close()
         self._upkeep.close()

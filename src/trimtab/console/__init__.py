@@ -6,21 +6,25 @@ unescaped; what is shown as a page is also there as JSON; no page asks the store
 """
 
 from trimtab.console.application import Console
+from trimtab.console.asking import Asking
 from trimtab.console.figures import Figures
 from trimtab.console.files import Files
 from trimtab.console.listing import ListPage
 from trimtab.console.overview import OverviewPage
+from trimtab.console.programs import ForPrograms
 from trimtab.console.rendering import Templates
 from trimtab.console.situation import ContentPolicy, InForce, PlatformShown, Situation
 from trimtab.console.story import StoryPage
 from trimtab.console.visitors import Doorkeeper, Role, Visitor
 
 __all__ = [
+    "Asking",
     "Console",
     "ContentPolicy",
     "Doorkeeper",
     "Figures",
     "Files",
+    "ForPrograms",
     "InForce",
     "ListPage",
     "OverviewPage",

@@ -111,8 +111,8 @@ def window(
 class Question:
     """A query string, read bit by bit; `done` refuses what nobody read."""
 
-    def __init__(self, query: bytes) -> None:
-        """Raises `RequestError`."""
+    def __init__(self, query: bytes, *, blanks: bool = True) -> None:
+        """`blanks`: an empty value is none, as forms send what nobody filled in. Raises `RequestError`."""
         text = query.decode("latin-1")
         try:
             asked = parse_qs(text, keep_blank_values=True, max_num_fields=64, errors="strict")
@@ -123,13 +123,16 @@ class Question:
                 raise RequestError(f"{shortened(name, 80)}: is there {len(values)} times; send it once")
         self._asked = {name: values[0] for name, values in asked.items()}
         self._known: list[str] = []
+        self._blanks = blanks
 
     def text(self, name: str) -> str | None:
-        """A text; empty is none, as forms send it."""
+        """A text."""
         self._known.append(name)
-        value = self._asked.get(name) or None
-        if value is not None and (len(value) > TEXT_MOST or "\0" in value):
-            raise RequestError(f"{name}: must be text of at most {TEXT_MOST} characters, none of them NUL")
+        value = self._asked.get(name)
+        if not value and self._blanks:
+            return None
+        if value is not None and (not 1 <= len(value) <= TEXT_MOST or "\0" in value):
+            raise RequestError(f"{name}: must be text of 1 to {TEXT_MOST} characters, none of them NUL")
         return value
 
     def one_of(self, name: str, choices: tuple[str, ...]) -> str | None:

@@ -25,6 +25,7 @@ from trimtab.errors import (
 )
 from trimtab.gateway.access import PAGES, is_page
 from trimtab.gateway.callers import admit, may_read
+from trimtab.gateway.figures_api import figures_handler
 from trimtab.gateway.http import (
     GONE,
     ClientGone,
@@ -170,7 +171,7 @@ class Gateway:
             return self._page
         if path.startswith("/trimtab/v1/requests/"):
             return self._request
-        if (handler := keys_handler(path)) is not None:
+        if (handler := keys_handler(path) or figures_handler(path)) is not None:
             return handler
         if path.startswith("/v1/") and path.split("/")[2] in PASSED_THROUGH:
             return self._pass_through

@@ -13,6 +13,7 @@ import msgspec
 from trimtab.admin import KeyAdmin
 from trimtab.engine import Pipeline
 from trimtab.gateway.access import Access
+from trimtab.gateway.figures_seam import FiguresDoor
 from trimtab.gateway.models import ModelList
 from trimtab.providers import Headers, Provider
 from trimtab.records import RequestId
@@ -56,6 +57,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     openapi: bytes
     """The description of this surface, JSON."""
     pages: Pages | None = None
+    figures: FiguresDoor | None = None
 
 
 class InForce:

@@ -15,7 +15,7 @@ import msgspec
 from trimtab.store.database import Database, Transaction
 from trimtab.store.figures.cells import Cell, cells
 from trimtab.store.figures.spans import DAY_MS, HOUR_MS, LEVELS, MINUTE_MS, Level
-from trimtab.store.figures.tally import Kept, Tally
+from trimtab.store.figures.tally import Tally, decode, encode
 from trimtab.store.housekeeping.chores import renew
 from trimtab.store.housekeeping.retention import Retention
 
@@ -217,14 +217,6 @@ def _joined(parts: Iterable[Figures]) -> Figures:
     return joined
 
 
-def decode(content: str) -> list[Kept]:
-    """What `figures.content` says."""
-    return _decoder.decode(content)
-
-
-_decoder: msgspec.json.Decoder[list[Kept]] = msgspec.json.Decoder(list[Kept])
-
-
 def _keep(
     holder: str, width_ms: int, from_ms: int, found: tuple[int, Figures], transaction: Transaction
 ) -> bool:
@@ -241,7 +233,7 @@ def _keep(
                 width_ms,
                 from_ms,
                 *place,
-                msgspec.json.encode([tally.kept(name) for name, tally in sorted(named.items())]).decode(),
+                encode(sorted(named.items())),
             )
             for place, named in sorted(figures.items())
         ],

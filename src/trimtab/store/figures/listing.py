@@ -1,7 +1,7 @@
 """Lists of requests, and what lies beside one: its relatives, the names of its key, the configuration it ran under.
 
-What it is not: the record itself (`Store.find`). Invariants: a page looks at no more than `EXAMINED_MOST` records,
-whatever is asked, and says how far it came; pages follow one another by time and id, so that nothing is shown twice
+What it is not: the record itself (`Store.find`). Invariants: a page looks at a bounded number of records, whatever
+is asked, and says how far it came; pages follow one another by time and id, so that nothing is shown twice
 or left out however many requests come in meanwhile.
 """
 
@@ -12,7 +12,11 @@ import msgspec
 from trimtab.store.database import Database, Row, Transaction, Value
 
 EXAMINED_MOST = 40_000
-"""Records that one page looks at: under 0.1 s on either engine, see docs/benchmarks.md."""
+"""Records that one page looks at where it takes one after the other: six lie on a page of the file."""
+
+EXAMINED_APART = 6_000
+"""The same where an index leads to few of many: each lies on a page of its own. Either takes 30 to 60 ms of processor
+time, see docs/benchmarks.md."""
 
 CHILDREN_MOST = 100
 
@@ -91,6 +95,7 @@ def listing(database: Database, wanted: Wanted, below: tuple[int, str] | None, l
 
 def _page(view: Transaction, wanted: Wanted, below: tuple[int, str] | None, limit: int) -> Listing:
     narrow, narrow_values = _indexed(wanted)
+    examined = EXAMINED_APART if narrow else EXAMINED_MOST
     if below is not None and (wanted.to_ms is None or below[0] < wanted.to_ms):
         # The row comparison alone would be right, but SQLite only looks up the first part in the index.
         narrow += " AND at_ms <= ?"
@@ -103,7 +108,7 @@ def _page(view: Transaction, wanted: Wanted, below: tuple[int, str] | None, limi
         narrow_values.append(wanted.from_ms)
     last = view.row(
         f"SELECT at_ms FROM requests WHERE true{narrow} ORDER BY at_ms DESC LIMIT 1 OFFSET ?",  # noqa: S608
-        (*narrow_values, EXAMINED_MOST),
+        (*narrow_values, examined),
     )
     floor_ms = None if last is None else int(last[0])
     conditions, values = _conditions(wanted)

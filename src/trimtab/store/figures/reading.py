@@ -11,10 +11,10 @@ import msgspec
 
 from trimtab.store.database import Database, Row, Transaction, Value
 from trimtab.store.figures.cells import Cell, cells, records_in
-from trimtab.store.figures.folding import ALL, arm_text, decode, scope_text
+from trimtab.store.figures.folding import ALL, arm_text, scope_text
 from trimtab.store.figures.listing import Within
 from trimtab.store.figures.spans import Piece, cover, worked_out
-from trimtab.store.figures.tally import Kept, Tally
+from trimtab.store.figures.tally import Kept, Tally, decode
 
 LATEST_MS = 2**62
 
@@ -166,7 +166,7 @@ class _Reading:
             if one.simulated != wish.simulated and one.purpose in wish.purposes
         )
         for _, _, kept in self._kept(pieces, *self._whole_of, simulated=not wish.simulated):
-            other_side += kept[1][0]
+            other_side += kept[1]
         return Coverage(
             whole,
             groups,
@@ -213,7 +213,7 @@ class _Reading:
         read = list(self._kept(pieces, wish.dimension, None))
         sizes: dict[str, int] = {}
         for _, _, kept in read:
-            sizes[kept[0]] = sizes.get(kept[0], 0) + kept[1][0]
+            sizes[kept[0]] = sizes.get(kept[0], 0) + kept[1]
         for one in mine:
             sizes[one.name] = sizes.get(one.name, 0) + one.cell.counts[0]
         ranked = sorted(sizes, key=lambda name: (-sizes[name], name))

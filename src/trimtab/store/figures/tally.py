@@ -6,13 +6,18 @@ from it is the sum of the other parts, times included.
 
 from collections.abc import Iterable
 
+import msgspec
+
 from trimtab.store.records.rollups import middle_ms
 
 COUNTS = 9
 """requests, errors, cost_nanousd, then tokens in the order of `rows.TOKENS`."""
 
-Kept = tuple[str, list[int], str, str]
-"""A name with its tally, as it is stored."""
+Kept = tuple[str, int, msgspec.Raw]
+"""A name with its requests and its whole tally, as it is stored. Of many names only a few tallies are looked into."""
+
+_Whole = tuple[list[int], list[int], list[int]]
+"""Counts, and times as buckets and numbers in turn."""
 
 
 class Tally:
@@ -49,11 +54,30 @@ class Tally:
 
     def add_kept(self, kept: Kept) -> None:
         """Add one that was stored."""
-        self.add(kept[1], _read(kept[2]), _read(kept[3]))
+        counts, total, first = _WHOLE.decode(kept[2])
+        self.counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
+        for own, more in ((self.total, total), (self.first, first)):
+            pairs = iter(more)
+            for bucket, count in zip(pairs, pairs, strict=True):
+                own[bucket] = own.get(bucket, 0) + count
 
-    def kept(self, name: str) -> Kept:
+    def stored(self, name: str) -> tuple[str, int, _Whole]:
         """As it is stored."""
-        return name, self.counts, _written(self.total), _written(self.first)
+        return name, self.counts[0], (self.counts, _flat(self.total), _flat(self.first))
+
+
+def encode(named: Iterable[tuple[str, Tally]]) -> str:
+    """What the column `content` holds."""
+    return msgspec.json.encode([tally.stored(name) for name, tally in named]).decode()
+
+
+def decode(content: str) -> list[Kept]:
+    """What the column `content` says."""
+    return _KEPT.decode(content)
+
+
+_KEPT: msgspec.json.Decoder[list[Kept]] = msgspec.json.Decoder(list[Kept])
+_WHOLE: msgspec.json.Decoder[_Whole] = msgspec.json.Decoder(_Whole)
 
 
 def quantile(times: dict[int, int], percent: int) -> float | None:
@@ -68,12 +92,5 @@ def quantile(times: dict[int, int], percent: int) -> float | None:
     return None
 
 
-def _written(times: dict[int, int]) -> str:
-    return ",".join(f"{bucket}:{count}" for bucket, count in sorted(times.items()) if count)
-
-
-def _read(text: str) -> list[tuple[int, int]]:
-    if not text:
-        return []
-    pairs = [pair.split(":") for pair in text.split(",")]
-    return [(int(bucket), int(count)) for bucket, count in pairs]
+def _flat(times: dict[int, int]) -> list[int]:
+    return [figure for pair in sorted(times.items()) if pair[1] for figure in pair]

@@ -2,7 +2,7 @@
 -- works with: 12
 -- Figures of finished spans of time, worked out in the background from the records: one row for each thing that
 -- requests are told apart by, with all its names. `scope` is '' or a JSON list of an organisation, or of an
--- organisation and a team; `content` is a JSON list of name, counts and times.
+-- organisation and a team; `content` is a JSON list of names, each with its requests, counts and times.
 CREATE TABLE figures (
     width_ms INTEGER NOT NULL,
     from_ms INTEGER NOT NULL,
