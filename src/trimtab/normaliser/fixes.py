@@ -130,7 +130,9 @@ def remove_display(draft: Draft, rule: Rule, seen: Seen) -> bool:
 
 
 def show_thinking(draft: Draft, rule: Rule, seen: Seen) -> bool:
-    """Thinking shown as the older models show it."""
+    """Thinking shown as the older models show it, for a request in the form that only those take."""
+    if draft.body.thinking_type != "enabled":
+        return False
     draft.own("thinking")["display"] = "summarized"
     draft.note("thinking.display", "=summarized")
     return True
