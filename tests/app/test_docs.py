@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from trimtab.app import load_settings
+from trimtab.content import ContentSettings
 from trimtab.gateway import ServerSettings
 from trimtab.normaliser import NormaliserSettings
 from trimtab.providers.anthropic import AnthropicSettings
@@ -35,6 +36,7 @@ def test_the_documented_file_loads_and_shows_the_defaults(
     assert settings.store == StoreSettings()
     assert settings.telemetry == TelemetrySettings()
     assert settings.normaliser == NormaliserSettings()
+    assert settings.content == ContentSettings()
     assert settings.platforms["sim"] == SimulatorSettings()
     claude = settings.platforms["claude"]
     assert isinstance(claude, AnthropicSettings)
@@ -43,7 +45,14 @@ def test_the_documented_file_loads_and_shows_the_defaults(
 
 def test_the_documented_file_names_every_setting() -> None:
     text = block("configuration.md", "toml")
-    for kind in (ServerSettings, StoreSettings, TelemetrySettings, NormaliserSettings, AnthropicSettings):
+    for kind in (
+        ServerSettings,
+        StoreSettings,
+        TelemetrySettings,
+        NormaliserSettings,
+        ContentSettings,
+        AnthropicSettings,
+    ):
         for name in kind.__struct_fields__:
             assert re.search(rf"^(# )?{name} = ", text, re.MULTILINE), (
                 f"{kind.__name__}.{name} is not documented"

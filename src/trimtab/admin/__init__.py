@@ -4,6 +4,7 @@ What it is not: who calls a model (`identity`), or HTTP and terminals, which bot
 Invariant: there is no change without its audit row, and no audit row without its change.
 """
 
+from trimtab.admin.content import ContentAdmin, ContentDeleted
 from trimtab.admin.keys import KeyAdmin
 from trimtab.admin.rules import KeyRules
 from trimtab.admin.users import UserAdmin, UserView
@@ -22,6 +23,8 @@ from trimtab.admin.words import (
 __all__ = [
     "Actor",
     "AuditEntry",
+    "ContentAdmin",
+    "ContentDeleted",
     "KeyAdmin",
     "KeyRules",
     "KeyView",

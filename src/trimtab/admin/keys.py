@@ -65,7 +65,7 @@ class KeyAdmin:
         made = make_secret(self._random_bytes)
 
         def work(tx: Transaction) -> KeyView:
-            _begin(tx, actor)
+            check_still_admin(tx, actor)
             now_ms = tx.now_ms()
             checked = self._rules.check(wanted, now_ms)
             if tables.keys_named(tx, checked.name, organisation):
@@ -149,7 +149,7 @@ class KeyAdmin:
         """One key by id, or by name where only one key has it that is not revoked. Raises `NotFound`, `Conflict`."""
 
         def work(tx: Transaction) -> KeyView:
-            return _with_money(tx, self._seen(tx, _find(tx, actor, name)))
+            return _with_money(tx, self._seen(tx, find_key(tx, actor, name)))
 
         return self._database.read(work)
 
@@ -160,8 +160,8 @@ class KeyAdmin:
         """End a key for ever. Requests with it are refused within 2 s; those in flight finish. Idempotent."""
 
         def work(tx: Transaction) -> KeyView:
-            _begin(tx, actor)
-            key = _find(tx, actor, name)
+            check_still_admin(tx, actor)
+            key = find_key(tx, actor, name)
             before = self._seen(tx, key)
             if key.revoked_ms is not None:
                 return _with_money(tx, before)
@@ -184,8 +184,8 @@ class KeyAdmin:
 
     def _limit(self, actor: Actor, name: str, change: Callable[[Limits], Limits]) -> LimitsChanged:
         def work(tx: Transaction) -> LimitsChanged:
-            _begin(tx, actor)
-            key = _live(_find(tx, actor, name))
+            check_still_admin(tx, actor)
+            key = _live(find_key(tx, actor, name))
             before = self._seen(tx, key)
             limits = change(key.limits)
             if key.limits == limits:
@@ -207,8 +207,8 @@ class KeyAdmin:
         made = make_secret(self._random_bytes)
 
         def work(tx: Transaction) -> KeyView:
-            _begin(tx, actor)
-            key = _live(_find(tx, actor, name))
+            check_still_admin(tx, actor)
+            key = _live(find_key(tx, actor, name))
             before = self._seen(tx, key)
             now_ms = tx.now_ms()
             opening = [
@@ -283,7 +283,7 @@ class KeyAdmin:
         return self._database.read(work)
 
 
-def _begin(tx: Transaction, actor: Actor) -> None:
+def check_still_admin(tx: Transaction, actor: Actor) -> None:
     """Let changes come one after another, by those only who still may make them. Raises `PermissionDenied`."""
     chain.hold(tx)
     if not actor.key:
@@ -309,7 +309,11 @@ def _check_asked(field: str, text: str) -> None:
         raise RequestError(f"{field}: {shortened(text, 80)!r}: must be the id of a key")
 
 
-def _find(tx: Transaction, actor: Actor, name: str) -> Key:
+def find_key(tx: Transaction, actor: Actor, name: str) -> Key:
+    """A key of the actor's by id, or by name where only one key that is not revoked has it.
+
+    Raises `NotFound`, `Conflict`.
+    """
     if not name.isprintable():
         raise NotFound(f"no key {shortened(name, 80)!r} is known; names are printable")
     key = tables.key_by_id(tx, name)

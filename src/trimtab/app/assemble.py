@@ -119,6 +119,7 @@ class Application:
         in_use = self.gateway.put_in_force(edition.surroundings)
         self.parts.state.limits = edition.settings.server
         self.parts.once.keep_answers = edition.settings.server.keep_answers
+        self.parts.ground.keeper.settings = edition.settings.content
         self._note()
 
         async def close() -> None:
@@ -178,6 +179,7 @@ def assemble(
     try:
         callers = Callers(settings)
         ground = open_ground(settings, worker_id, on_problem)
+        ground.keeper.settings = settings.content
     except BaseException:
         if callers is not None:
             callers.close()
@@ -225,6 +227,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         catalogue_version=settings.catalogue.version,
         validate_streams=settings.server.validate_streams,
         outgoing=parts.outgoing,
+        keep=parts.ground.keeper.under(settings.content),
     )
     observe = None
     if parts.observer is not None:
@@ -245,6 +248,8 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         passthrough=next(iter(providers.values())),
         exposition=parts.exposition,
         find_record=parts.store.find,
+        find_content=parts.ground.content.find,
+        content_admin=parts.ground.content_admin,
         conditions=parts.ground.conditions,
         new_id=parts.new_id,
         clock_ms=unix_ms,
@@ -286,7 +291,7 @@ def open_records(settings: Settings, on_problem: Callable[[str], None] | None) -
 
 
 def _watch(metrics: Metrics, ground: Ground, callers: Callers, state: ServingState) -> None:
-    store, ledger = ground.store, ground.ledger
+    store, ledger, keeper = ground.store, ground.ledger, ground.keeper
     metrics.watch(names.IN_FLIGHT, lambda: state.in_flight)
     metrics.watch(names.KEYS_AGE_SECONDS, callers.keys.age_s)
     metrics.watch(names.KEYS_REFUSED, lambda: callers.keys.refused)
@@ -296,6 +301,9 @@ def _watch(metrics: Metrics, ground: Ground, callers: Callers, state: ServingSta
     metrics.watch(names.RECORDS_WRITTEN, lambda: store.status().written)
     metrics.watch(names.RECORDS_DROPPED, lambda: store.status().dropped)
     metrics.watch(names.RECORDS_DELETED, lambda: ground.retention.deleted)
+    metrics.watch(names.CONTENT_KEPT, lambda: keeper.kept)
+    metrics.watch(names.CONTENT_DROPPED, lambda: keeper.dropped)
+    metrics.watch(names.CONTENT_WAITING_BYTES, lambda: keeper.waiting_bytes)
     metrics.watch(names.CHORE_FAILURES, lambda: ground.housekeeping.failures)
     metrics.watch(names.HELD_USD, lambda: ledger.held() / 1e9)
     metrics.watch(names.HELD_SIMULATED_USD, lambda: ledger.held(simulated=True) / 1e9)

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable
 
+from trimtab.admin import ContentAdmin
 from trimtab.app.clock import unix_ms
 from trimtab.app.housekeeping import (
     FIGURES_FIRST_LOOK_S,
@@ -12,10 +13,12 @@ from trimtab.app.housekeeping import (
     FiguresUpkeep,
     Housekeeping,
     RecordsRetention,
+    content_retention,
 )
 from trimtab.app.limits import Trader
 from trimtab.app.once import StoreClaims, forgetting, share
 from trimtab.budgets import Dealer, Ledger
+from trimtab.content import Keeper
 from trimtab.errors import StoreError
 from trimtab.gateway import Once
 from trimtab.store import (
@@ -29,6 +32,7 @@ from trimtab.store import (
     open_store,
     store_identity,
 )
+from trimtab.store.content import ContentStore
 from trimtab.store.limits import forget_worker
 
 MIB = 1024 * 1024
@@ -43,6 +47,7 @@ class Ground:
     def __init__(self, settings: StoreSettings, worker_id: str, on_problem: Callable[[str], None]) -> None:
         """Open everything. Blocks. Raises `ConfigError`, `StoreError`; nothing is left open then."""
         self._worker_id = worker_id
+        self._keep_days = settings.keep_days
         self._on_problem = on_problem
         root = journal_root(settings)
         self.database: Database = open_database(settings, clock_ms=unix_ms)
@@ -70,10 +75,17 @@ class Ground:
             tell=on_problem,
             store=identity,
         )
+        self.content = ContentStore(self.database)
+        self.content_admin = ContentAdmin(self.database)
+        self.keeper = Keeper(self.content, on_problem=on_problem)
         self.retention = RecordsRetention(self.database, settings)
         self.housekeeping = Housekeeping(
             self.database,
-            [*self.retention.chores(), forgetting(self.database)],
+            [
+                *self.retention.chores(),
+                content_retention(self.database, self._content_days),
+                forgetting(self.database),
+            ],
             holder=worker_id,
             on_problem=on_problem,
             uniform=random.uniform,
@@ -91,6 +103,11 @@ class Ground:
         self._trader = Trader(self.database, worker_id)
         self._dealer = Dealer(self._trader, time.monotonic)
         self.ledger = Ledger(self._dealer, time.monotonic)
+
+    def _content_days(self) -> int:
+        """Content is never kept for longer than its record."""
+        days = self.keeper.settings.days
+        return min(days, self._keep_days) if self._keep_days else days
 
     def conditions(self) -> dict[str, str | None]:
         """Each part that can be in trouble while requests are still answered, with its trouble or `None`."""
@@ -117,6 +134,10 @@ class Ground:
     def _close(self) -> int:
         self.housekeeping.close()
         self._figures.close()
+        if unwritten := self.keeper.close():
+            self._on_problem(
+                f"content: of {unwritten} requests nothing is kept: the store did not take it in time"
+            )
         lost = self.store.close(CLOSE_S)
         self.claims.close()
         self._upkeep.close()

@@ -14,8 +14,17 @@ from trimtab.errors import StoreError
 from trimtab.store import Database, StoreSettings
 from trimtab.store.figures import CHORE as FIGURES
 from trimtab.store.figures import fold_what_is_due
-from trimtab.store.housekeeping import LEASE_MS, Retention, TurnLost, claim, delete_old, put_down
+from trimtab.store.housekeeping import (
+    LEASE_MS,
+    Retention,
+    TurnLost,
+    claim,
+    delete_old,
+    delete_old_content,
+    put_down,
+)
 from trimtab.store.housekeeping.retention import CHORE as RETENTION
+from trimtab.store.housekeeping.retention import CONTENT_CHORE
 
 EVERY_S = 3_600.0
 """A chore is due so long after it was last done, by whomever."""
@@ -166,3 +175,12 @@ class FiguresUpkeep:
 
     def _work(self, turn: Turn) -> bool:
         return fold_what_is_due(self._database, self._retention, holder=turn.holder, rest=turn.rest)
+
+
+def content_retention(database: Database, days: Callable[[], int]) -> Chore:
+    """The chore that deletes old prompts and answers, whatever the policy is now: an earlier one may have kept some."""
+
+    def work(turn: Turn) -> bool:
+        return delete_old_content(database, days(), holder=turn.holder, rest=turn.rest).finished
+
+    return Chore(CONTENT_CHORE, work)

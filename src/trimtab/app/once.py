@@ -71,7 +71,7 @@ class StoreClaims:
         self._late: dict[str, Future[Any]] = {}
         """Claims that came too late and are being taken back: the next one for such a scope must come after that."""
 
-    async def claim(self, scope: str, body_hash: str, request_id: str) -> Earlier | None:
+    async def claim(self, scope: str, body_hash: str, request_id: str, key: str) -> Earlier | None:
         """See `Claims.claim`."""
         give_up_at = asyncio.get_running_loop().time() + CLAIM_DEADLINE_S
         if (late := self._late.get(scope)) is not None:
@@ -83,7 +83,9 @@ class StoreClaims:
         attempt = _Attempt()
 
         def work() -> Earlier | None:
-            earlier = self._database.write(lambda t: claim(t, scope, body_hash, request_id, self._worker))
+            earlier = self._database.write(
+                lambda t: claim(t, scope, body_hash, request_id, self._worker, key)
+            )
             if not attempt.done() and earlier is None:
                 self._database.write(lambda t: release(t, scope, request_id))
             return earlier

@@ -8,6 +8,7 @@ import msgspec
 
 from trimtab.catalogue import Catalogue, CatalogueSettings, Tiers, TierSettings, resolve_tiers
 from trimtab.config import Document, Secret, fail, load_document, read_file
+from trimtab.content import ContentSettings
 from trimtab.errors import ConfigError
 from trimtab.gateway import Listen, ServerSettings, check_server
 from trimtab.jobs import JobSettings, check_jobs
@@ -52,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     telemetry: TelemetrySettings
     jobs: JobSettings
     normaliser: NormaliserSettings
+    content: ContentSettings
     catalogue: Catalogue
     tiers: Tiers
     platforms: dict[str, PlatformSettings]
@@ -92,6 +94,7 @@ def load_settings(
     jobs = document.section("jobs", JobSettings)
     check_jobs(jobs, lambda key: document.where(f"jobs.{key}"))
     normaliser = document.section("normaliser", NormaliserSettings)
+    content_settings = document.section("content", ContentSettings)
     named = document.section("catalogue", CatalogueSettings).overlay
     overlay = _beside(path, named, document.where("catalogue.overlay"))
     catalogue, content = _catalogue(overlay, document, held)
@@ -112,6 +115,7 @@ def load_settings(
         telemetry=telemetry,
         jobs=jobs,
         normaliser=normaliser,
+        content=content_settings,
         catalogue=catalogue,
         tiers=tiers,
         platforms=platforms,

@@ -16,6 +16,7 @@ COMMANDS = {
     "simulate": "Serve the simulated platform on a port, for anybody's tests.",
     "keys": "Make, list, revoke and rotate the keys by which callers are known.",
     "users": "Make, list, change and remove the people who may use the console.",
+    "content": "Show and delete what is kept of prompts and answers.",
     "models": "Show models, prices, abilities and which tier is bound to which.",
     "doctor": "Check everything that serving needs, and say what to do.",
 }

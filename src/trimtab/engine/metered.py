@@ -15,7 +15,7 @@ import msgspec
 
 from trimtab.budgets import Hold, Ledger
 from trimtab.catalogue import Catalogue, Model, NanoUSD, upper_bound_tokens
-from trimtab.engine.recording import Recorder
+from trimtab.engine.recording import Copy, Keep, Recorder
 from trimtab.errors import (
     TrimtabError,
     Unavailable,
@@ -67,6 +67,8 @@ class Runtime(msgspec.Struct, frozen=True):
     """Debug mode: hold every stream against the event rules and log what breaks them."""
     outgoing: Callable[[RequestId, Headers], Headers] | None = None
     """Changes the headers of a call that goes out, for tracing; `None` leaves them as they are. Never raises."""
+    keep: Keep | None = None
+    """Keeps prompts and answers, where the policy asks for it."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +97,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     arrived_ms: int
     arrived: float
     request_bytes: int
+    asked: bytes = b""
+    """The body as the client sent it, where prompts are kept; else empty, so that it can be let go of."""
     adaptations: tuple[str, ...] = ()
     observations: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
@@ -247,6 +251,9 @@ class MeteredReply:
         self._closed = False
         self._cost = NanoUSD(0)
         self._problem: BaseException | None = None
+        self._copy: Copy | None = None
+        if (keep := metered.runtime.keep) is not None and job.endpoint == "messages":
+            self._copy = keep.begin(job.asked)
         self.status = 0
         self.headers: Headers = []
         self.is_event_stream = False
@@ -338,6 +345,8 @@ class MeteredReply:
             raise
         self._bytes += len(chunk)
         self._ended = self._ended or not chunk
+        if self._copy is not None:
+            self._copy.add(chunk)
         return chunk
 
     async def _within(self, work: Awaitable[T]) -> T:
@@ -376,7 +385,10 @@ class MeteredReply:
             cost, source, usage = self._hold.amount, "estimated", None
         self._cost = cost
         self._metered.ledger.settle(self._hold, cost)
-        self._metered.recorder.record(self._outcome(result, cost, source, usage), self._job.call.headers)
+        outcome = self._outcome(result, cost, source, usage)
+        self._metered.recorder.record(outcome, self._job.call.headers)
+        if self._copy is not None:
+            self._copy.end(outcome, self.is_event_stream, self.header(b"content-encoding"))
         self._metered.watch.saw(self._job.provider.name, self._problem)
         if self._validator is not None and self._ended and (problems := self._validator.finish()):
             self._metered.recorder.invalid_stream()

@@ -28,6 +28,26 @@ class Sink(Protocol):
         ...
 
 
+class Copy(Protocol):
+    """What is kept of one call while it goes through. Never waits, never raises."""
+
+    def add(self, chunk: bytes) -> None:
+        """A piece of the answer, as it goes to the client."""
+        ...
+
+    def end(self, outcome: Outcome, event_stream: bool, encoding: bytes) -> None:
+        """It is over: its record, and how its answer is to be read."""
+        ...
+
+
+class Keep(Protocol):
+    """Keeps prompts and answers; built only where the policy asks for it, so that else nothing is called."""
+
+    def begin(self, request: bytes) -> Copy:
+        """A call goes out for this body, as the client sent it."""
+        ...
+
+
 class Recorder:
     """Writes one `Outcome` per request."""
 

@@ -25,6 +25,7 @@ from trimtab.errors import (
 )
 from trimtab.gateway.access import PAGES, is_page
 from trimtab.gateway.callers import admit, may_read
+from trimtab.gateway.content_api import content_handler
 from trimtab.gateway.figures_api import figures_handler
 from trimtab.gateway.http import (
     GONE,
@@ -169,6 +170,8 @@ class Gateway:
             return self._model
         if is_page(path) and http.around.pages is not None:
             return self._page
+        if (handler := content_handler(path)) is not None:
+            return handler
         if path.startswith("/trimtab/v1/requests/"):
             return self._request
         if (handler := keys_handler(path) or figures_handler(path)) is not None:

@@ -57,32 +57,32 @@ async def _keys(http: Exchange) -> None:
     admin, actor = _door(http)
     if http.method == "POST":
         wanted = await _body(http, NewKey, required=True)
-        made = await _blocking(lambda: admin.add(actor, wanted))
+        made = await blocking(lambda: admin.add(actor, wanted))
         await http.reply(201, _made(made))
         return
-    asked = _query(http, "after", "limit")
+    asked = query_of(http, "after", "limit")
     most = _number(asked, "limit", DEFAULT_PAGE, MAX_PAGE)
-    found = await _blocking(lambda: admin.keys(actor, after=asked.get("after", ""), most=most + 1))
+    found = await blocking(lambda: admin.keys(actor, after=asked.get("after", ""), most=most + 1))
     await http.reply(200, _json({"data": found[:most], "has_more": len(found) > most}))
 
 
 async def _show(http: Exchange) -> None:
     http.require("GET")
     admin, actor = _door(http)
-    await http.reply(200, _json(await _blocking(lambda: admin.show(actor, _name(http)))))
+    await http.reply(200, _json(await blocking(lambda: admin.show(actor, _name(http)))))
 
 
 async def _revoke(http: Exchange) -> None:
     http.require("POST")
     admin, actor = _door(http)
-    await http.reply(200, _json(await _blocking(lambda: admin.revoke(actor, _name(http)))))
+    await http.reply(200, _json(await blocking(lambda: admin.revoke(actor, _name(http)))))
 
 
 async def _rotate(http: Exchange) -> None:
     http.require("POST")
     admin, actor = _door(http)
     wanted = await _body(http, _Rotation, required=False)
-    made = await _blocking(lambda: admin.rotate(actor, _name(http), wanted.grace_s * 1000))
+    made = await blocking(lambda: admin.rotate(actor, _name(http), wanted.grace_s * 1000))
     await http.reply(200, _made(made))
 
 
@@ -90,40 +90,46 @@ async def _limits(http: Exchange) -> None:
     http.require("POST")
     admin, actor = _door(http)
     limits = await _body(http, Limits, required=True)
-    await http.reply(200, _json(await _blocking(lambda: admin.set_limits(actor, _name(http), limits))))
+    await http.reply(200, _json(await blocking(lambda: admin.set_limits(actor, _name(http), limits))))
 
 
 async def _audit(http: Exchange) -> None:
     http.require("GET")
     admin, actor = _door(http)
-    asked = _query(http, "key", "before", "limit")
+    asked = query_of(http, "key", "before", "limit")
     most = _number(asked, "limit", DEFAULT_PAGE, MAX_PAGE)
     before = _number(asked, "before", 0, 2**53) or None
-    found = await _blocking(lambda: admin.audit(actor, key=asked.get("key"), before=before, most=most + 1))
+    found = await blocking(lambda: admin.audit(actor, key=asked.get("key"), before=before, most=most + 1))
     await http.reply(200, _json({"data": found[:most], "has_more": len(found) > most}))
 
 
 def _door(http: Exchange) -> tuple[KeyAdmin, Actor]:
     """The door, and who stands before it. Raises `PermissionDenied`."""
+    return http.around.key_admin, actor_of(http, "trimtab keys")
+
+
+def actor_of(http: Exchange, command: str) -> Actor:
+    """Who changes things with an admin key; `command` is the way without one. Raises `PermissionDenied`."""
     caller = http.caller
     if not caller.key:
         raise PermissionDenied(
-            f"{shortened(http.path)}: needs a key that was made with --admin; on this machine use `trimtab keys`"
+            f"{shortened(http.path)}: needs a key that was made with --admin; on this machine use `{command}`"
         )
     if not caller.admin:
         raise PermissionDenied(f"{shortened(http.path)}: this key ({caller.key}) was not made with --admin")
-    return http.around.key_admin, Actor(f"key:{caller.key}", caller.organisation, caller.key)
+    return Actor(f"key:{caller.key}", caller.organisation, caller.key)
 
 
 def _name(http: Exchange) -> str:
     return http.path.removeprefix(KEYS + "/").partition("/")[0]
 
 
-async def _blocking(work: Callable[[], T]) -> T:
+async def blocking(work: Callable[[], T]) -> T:
+    """Work on the store, in a thread. Raises `Unavailable` where the store cannot be used."""
     try:
         return await asyncio.to_thread(work)
     except StoreError as problem:
-        _log.warning("keys: %s", problem)
+        _log.warning("the store: %s", problem)
         raise Unavailable("the store cannot be used now; try again", RETRY_S) from None
 
 
@@ -147,7 +153,8 @@ def _permitted(problem: Exception, kind: type[msgspec.Struct]) -> str:
     return f"; permitted are {', '.join(inner.__struct_encode_fields__)}"
 
 
-def _query(http: Exchange, *known: str) -> dict[str, str]:
+def query_of(http: Exchange, *known: str) -> dict[str, str]:
+    """The parameters of the query, each at most once. Raises `RequestError` for others."""
     asked = parse_qs(http.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     for name, values in asked.items():
         if name not in known or len(values) > 1:

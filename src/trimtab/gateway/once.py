@@ -55,8 +55,8 @@ class Kept(msgspec.Struct, frozen=True):
 class Claims(Protocol):
     """What all processes know together. Each call has a deadline of its own and raises `StoreError`."""
 
-    async def claim(self, scope: str, body_hash: str, request_id: str) -> Earlier | None:
-        """Begin, or hear of the one that began before."""
+    async def claim(self, scope: str, body_hash: str, request_id: str, key: str) -> Earlier | None:
+        """Begin for a caller's key (its id), or hear of the one that began before."""
         ...
 
     async def finish(self, scope: str, request_id: str, answer: bytes | None) -> None:
@@ -150,7 +150,7 @@ class Once:
         tape = call.tape
         inner = http.onto(tape.send)
         try:
-            earlier = await self._claim(scope, call)
+            earlier = await self._claim(scope, call, http.caller.key)
             call.mine = earlier is None
             call.decided.set()
             if earlier is None:
@@ -170,7 +170,7 @@ class Once:
                 if self._calls.get(scope) is call:
                     del self._calls[scope]
 
-    async def _claim(self, scope: str, call: _Call) -> Earlier | None:
+    async def _claim(self, scope: str, call: _Call, key: str) -> Earlier | None:
         """`None`: the call is ours to make. Raises `TrimtabError`."""
         if (unsaid := self._unsaid.get(scope)) is not None:
             request_id, body_hash, at = unsaid
@@ -179,7 +179,7 @@ class Once:
                     raise _other_body()
                 raise Conflict(_TOLD_OF["done"].format(request_id))
         try:
-            return await self._claims.claim(scope, call.body_hash, call.request_id)
+            return await self._claims.claim(scope, call.body_hash, call.request_id, key)
         except StoreError:
             raise Unavailable(
                 "Idempotency-Key: whether this request came before cannot be looked up now; try again", 1

@@ -10,13 +10,14 @@ from typing import Protocol
 
 import msgspec
 
-from trimtab.admin import KeyAdmin
+from trimtab.admin import ContentAdmin, KeyAdmin
 from trimtab.engine import Pipeline
 from trimtab.gateway.access import Access
 from trimtab.gateway.figures_seam import FiguresDoor
 from trimtab.gateway.models import ModelList
 from trimtab.providers import Headers, Provider
 from trimtab.records import RequestId
+from trimtab.store.content import Content
 
 
 class Pages(Protocol):
@@ -48,6 +49,10 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """The metrics of the whole server as text. Raises `Unavailable` when they cannot be had."""
     find_record: Callable[[str], bytes | None]
     """Reads one record; blocks, so it runs in a thread. Raises `StoreError`."""
+    find_content: Callable[[str], Content | None]
+    """Reads what is kept of a request's prompt and answer; blocks, so it runs in a thread. Raises `StoreError`."""
+    content_admin: ContentAdmin
+    """Deletes what is kept; blocks, so it runs in a thread."""
     conditions: Callable[[], Mapping[str, str | None]]
     """Each part that can be in trouble while requests are still answered, with its trouble or `None`."""
     new_id: Callable[[], RequestId]

@@ -4,6 +4,7 @@ What it is not: validation of the whole vendor schema (the platform does that), 
 Invariant: what is not changed on purpose leaves exactly as it came, byte for byte.
 """
 
+from trimtab.messages.assembly import Assembled, assembled
 from trimtab.messages.body import MessagesBody, named_model
 from trimtab.messages.meter import ReplyMeter, StreamMeter
 from trimtab.messages.splice import GONE, Gone
@@ -14,6 +15,7 @@ from trimtab.messages.wire import error_body, error_event
 
 __all__ = [
     "GONE",
+    "Assembled",
     "CacheCreation",
     "Gone",
     "IterationUsage",
@@ -24,6 +26,7 @@ __all__ = [
     "StreamMeter",
     "StreamValidator",
     "Usage",
+    "assembled",
     "encode_event",
     "error_body",
     "error_event",

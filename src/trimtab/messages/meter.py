@@ -295,6 +295,19 @@ class Inflater:
                 yield out
 
 
+def unpacked(reply: bytes, content_encoding: bytes) -> bytes | None:
+    """A reply as it was before a platform packed it, as much as there is of it; `None` where that cannot be read."""
+    inflate, readable = _inflater(content_encoding)
+    if not readable:
+        return None
+    if inflate is None:
+        return reply
+    try:
+        return b"".join(inflate.unpack(reply))
+    except (Unpackable, zlib.error):
+        return None
+
+
 def _inflater(content_encoding: bytes) -> tuple[Inflater | None, bool]:
     """(decompressor or None, readable). We ask platforms for identity; some compress all the same."""
     match content_encoding.strip().lower():

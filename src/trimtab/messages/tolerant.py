@@ -4,7 +4,8 @@ Nothing here raises for what a platform wrote. Objects are decoded into structs 
 asked for costs a scan and no memory.
 """
 
-from typing import TypeVar
+import json
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -68,6 +69,30 @@ def read(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) -> _T | N
         return decoder.decode(data)
     except UNREADABLE:
         return None
+
+
+def document(data: bytes) -> Any:
+    """Any JSON as Python values; `None` for what cannot be read.
+
+    Half a character that a platform cut at an escape (`\\ud83d` alone) is text too, and is left as it is.
+    """
+    try:
+        return msgspec.json.decode(data)
+    except UNREADABLE:
+        pass
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def mended_text(text: str) -> str:
+    """A text that can be written: halves of a character are joined where both are there, else replaced."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def text_of(raw: msgspec.Raw) -> str | None:

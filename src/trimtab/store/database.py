@@ -90,6 +90,14 @@ class Database(Protocol):
         """Run `work` on one unchanging view of the database. Raises `StoreError`."""
         ...
 
+    def fold(self) -> bool:
+        """Let go of copies that the engine keeps of what was changed; whether none is left that it knows of.
+
+        SQLite empties its write-ahead log, which waits for readers and writers, seconds at the most. PostgreSQL lets go
+        in its own time: False. Raises `StoreError`.
+        """
+        ...
+
     def close(self) -> None:
         """Close all connections. Idempotent."""
         ...

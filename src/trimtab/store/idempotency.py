@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from trimtab.errors import StoreError
+from trimtab.store.content.covering import any_deletion, is_covered, overwriting
 from trimtab.store.database import Transaction
 from trimtab.store.limits import PERMIT_LOST_MS
 
@@ -42,22 +43,29 @@ class Earlier(msgspec.Struct, frozen=True):
 
 
 def claim(
-    transaction: Transaction, scope: str, body_hash: str, request_id: str, worker: str
+    transaction: Transaction, scope: str, body_hash: str, request_id: str, worker: str, key: str = ""
 ) -> Earlier | None:
-    """Begin a request, or hear of the one that began before it. Raises `StoreError`.
+    """Begin a request with a caller's key, or hear of the one that began before it. Raises `StoreError`.
 
     A process asks for one scope at a time, and only while it answers none with that scope: a claim of its own that it
     finds is one that it could not take back, and is taken over.
     """
+    with overwriting(transaction):
+        return _claim(transaction, scope, body_hash, request_id, worker, key)
+
+
+def _claim(
+    transaction: Transaction, scope: str, body_hash: str, request_id: str, worker: str, key: str
+) -> Earlier | None:
     for _ in range(CLAIM_TRIES):
         now = transaction.now_ms()
         claimed = transaction.change(
-            "INSERT INTO idempotency_keys (scope, body_hash, request_id, worker, at_ms, done) "
-            "VALUES (?, ?, ?, ?, ?, 0) "
+            "INSERT INTO idempotency_keys (scope, body_hash, request_id, worker, at_ms, done, key_id) "
+            "VALUES (?, ?, ?, ?, ?, 0, ?) "
             "ON CONFLICT (scope) DO UPDATE SET body_hash = excluded.body_hash, request_id = excluded.request_id, "
-            "worker = excluded.worker, at_ms = excluded.at_ms, done = 0, answer = NULL "
+            "worker = excluded.worker, at_ms = excluded.at_ms, done = 0, answer = NULL, key_id = excluded.key_id "
             "WHERE idempotency_keys.at_ms < ?",
-            (scope, body_hash, request_id, worker, now, now - KEEP_MS),
+            (scope, body_hash, request_id, worker, now, key, now - KEEP_MS),
         )
         if claimed:
             return None
@@ -110,11 +118,26 @@ def is_seen(transaction: Transaction, worker: str) -> bool:
 
 
 def finish(transaction: Transaction, scope: str, request_id: str, answer: bytes | None) -> None:
-    """The request has been answered whole."""
-    transaction.change(
-        "UPDATE idempotency_keys SET done = 1, answer = ? WHERE scope = ? AND request_id = ?",
-        (answer, scope, request_id),
+    """The request has been answered whole. An answer whose deletion was asked for meanwhile is not kept."""
+    if answer is not None and any_deletion(transaction) and _is_deleted(transaction, scope, request_id):
+        answer = None
+    with overwriting(transaction):
+        transaction.change(
+            "UPDATE idempotency_keys SET done = 1, answer = ? WHERE scope = ? AND request_id = ?",
+            (answer, scope, request_id),
+        )
+
+
+def _is_deleted(transaction: Transaction, scope: str, request_id: str) -> bool:
+    found = transaction.row(
+        "SELECT i.at_ms, i.key_id, coalesce(k.organisation, ''), coalesce(k.user_name, '') FROM idempotency_keys i "
+        "LEFT JOIN keys k ON k.id = i.key_id WHERE i.scope = ? AND i.request_id = ?",
+        (scope, request_id),
     )
+    if found is None:
+        return False
+    at_ms, key, organisation, user = found
+    return is_covered(transaction, request_id, int(at_ms), str(key), str(organisation), str(user))
 
 
 def release(transaction: Transaction, scope: str, request_id: str) -> None:
@@ -124,8 +147,9 @@ def release(transaction: Transaction, scope: str, request_id: str) -> None:
 
 def purge(transaction: Transaction) -> int:
     """Delete some that are older than a day; how many."""
-    return transaction.change(
-        "DELETE FROM idempotency_keys WHERE scope IN "
-        "(SELECT scope FROM idempotency_keys WHERE at_ms < ? ORDER BY at_ms LIMIT ?)",
-        (transaction.now_ms() - KEEP_MS, PURGE_ROWS),
-    )
+    with overwriting(transaction):
+        return transaction.change(
+            "DELETE FROM idempotency_keys WHERE scope IN "
+            "(SELECT scope FROM idempotency_keys WHERE at_ms < ? ORDER BY at_ms LIMIT ?)",
+            (transaction.now_ms() - KEEP_MS, PURGE_ROWS),
+        )

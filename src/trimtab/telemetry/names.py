@@ -108,6 +108,21 @@ RECORDS_DROPPED: Final = Instrument(
     "trimtab_records_dropped", "counter", "Records folded into gaps; their money is kept."
 )
 
+CONTENT_KEPT: Final = Instrument(
+    "trimtab_content_kept",
+    "counter",
+    "Requests of which prompt and answer were kept, as `content.keep` says.",
+)
+CONTENT_DROPPED: Final = Instrument(
+    "trimtab_content_dropped",
+    "counter",
+    "Requests whose content should have been kept and was not: there was no room in memory, or the store was away.",
+)
+CONTENT_WAITING_BYTES: Final = Instrument(
+    "trimtab_content_waiting_bytes",
+    "gauge",
+    "Prompts and answers in memory: those of calls in flight and those that wait to be written.",
+)
 RECORDS_DELETED: Final = Instrument(
     "trimtab_records_deleted", "counter", "Records deleted because they were older than `store.keep_days`."
 )
@@ -169,6 +184,9 @@ METRICS: Final[tuple[Instrument, ...]] = (
     RECORDS_SPILLED,
     RECORDS_WRITTEN,
     RECORDS_DROPPED,
+    CONTENT_KEPT,
+    CONTENT_DROPPED,
+    CONTENT_WAITING_BYTES,
     RECORDS_DELETED,
     CHORE_FAILURES,
     WORKERS,

@@ -23,11 +23,18 @@ _NAMES = (
     r"(?:authorization|x-api-key|api[-_]?key|x-goog-api-key|password|passwd|client[-_]secret|access[-_]token"
     r"|refresh[-_]token|secret[-_]access[-_]key)"
 )
-_LEAD = r"""(?:["']\s{0,4},|["']?\s{0,4}[=:])\s{0,4}b?["']?"""
+_NAME_MARKS = (
+    "authorization",
+    "apikey",
+    "passw",
+    *(word.replace("-", mark) for word in ("api-key", "client-secret", "secret-access") for mark in "-_"),
+    *(word.replace("-", mark) for word in ("access-token", "refresh-token") for mark in "-_"),
+)
+_LEAD = r"""(?:["']\s{0,4},|["']?\s{0,4}[=:])\s{0,4}(?:b?["'])?"""
 """What stands between a name and its value in a header, a query, JSON or a Python repr."""
 _SCHEME = r"(?:(?:bearer|basic|digest|token)\s{1,4})?"
 
-_PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
+SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
     # (marks, pattern, what stands for it). A text that holds none of the marks, in lower case, is not searched: most
     # lines hold none, and looking for a mark costs a hundredth of the search (21 us for 100 characters).
     # Vendors' keys, whole or cut short; `sk-` alone only where a word begins ("task-list" is none).
@@ -35,9 +42,10 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
     # Our own keys (43 characters and more after the prefix), whole or cut short.
     (("tt-",), re.compile(r"(?<![A-Za-z0-9])tt-[A-Za-z0-9_\-]{20,}"), HIDDEN),
     (("bearer",), re.compile(r"\b(bearer\s{1,4})[^\s\"',;]{6,}", re.IGNORECASE), rf"\1{HIDDEN}"),
-    # References, as in `api_key: 'env:NAME'`, stay readable.
+    # The marks are nearly the names: a prompt speaks of keys and tokens all the time. References, as in
+    # `api_key: 'env:NAME'`, stay readable.
     (
-        ("key", "auth", "passw", "secret", "token"),
+        _NAME_MARKS,
         re.compile(rf"({_NAMES}{_LEAD})(?!env:|file:){_SCHEME}[^\s\"',;&]+", re.IGNORECASE),
         rf"\1{HIDDEN}",
     ),
@@ -71,7 +79,7 @@ class Redactor:
                 if form in text:
                     text = text.replace(form, HIDDEN)
             lowered = text.casefold()
-            for marks, pattern, shown in _PATTERNS:
+            for marks, pattern, shown in SECRETS:
                 if any(mark in lowered for mark in marks):
                     text = pattern.sub(shown, text)
         except Exception:

@@ -13,6 +13,8 @@ COPIED = frozenset(
         "audit_head",
         "config_versions",
         "console_users",
+        "content",
+        "content_deletions",
         "idempotency_keys",
         "job_events",
         "job_limits",

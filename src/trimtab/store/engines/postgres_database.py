@@ -178,6 +178,10 @@ class PostgresDatabase:
             known = self._statements[sql] = sql.replace("%", "%%").replace("?", "%s").encode()
         return known
 
+    def fold(self) -> bool:
+        """See `Database.fold`."""
+        return False
+
     def close(self) -> None:
         """See `Database.close`."""
         self._closed = True

@@ -159,6 +159,23 @@ class SQLiteDatabase:
         """See `Database.read`."""
         return self._readers.read(work)
 
+    def fold(self) -> bool:
+        """See `Database.fold`."""
+        if not self._writing.acquire(timeout=self._wait_ms / 1000):
+            return False
+        try:
+            if self._closed:
+                raise StoreError(f"store {self._path}: is closed")
+            connection = self._writer = self._writer or self._connect()
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
+        except apsw.BusyError:
+            return False
+        except apsw.Error as problem:
+            raise explain(self._path, problem) from None
+        finally:
+            self._writing.release()
+        return not busy
+
     def close(self) -> None:
         """See `Database.close`."""
         with self._writing:

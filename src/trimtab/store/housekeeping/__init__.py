@@ -7,7 +7,7 @@ Invariant: nothing here holds the store for long, and no request waits for it.
 
 from trimtab.store.housekeeping.chores import claim, put_down, renew
 from trimtab.store.housekeeping.condition import Condition, condition_of
-from trimtab.store.housekeeping.retention import LEASE_MS, Retention, TurnLost, delete_old
+from trimtab.store.housekeeping.retention import LEASE_MS, Retention, TurnLost, delete_old, delete_old_content
 
 __all__ = [
     "LEASE_MS",
@@ -17,6 +17,7 @@ __all__ = [
     "claim",
     "condition_of",
     "delete_old",
+    "delete_old_content",
     "put_down",
     "renew",
 ]

@@ -2,7 +2,8 @@
 
 What it is not: the clock that starts it (`app.housekeeping`), or the retention of jobs and of idempotency keys.
 Invariants: no transaction holds the store for much longer than `BATCH_S`, and most of the time nothing is held; a
-record and its attempts go together; roll-ups, what keys have spent and the audit trail stay, so totals stay right.
+record, its attempts and what is kept of its content go together; roll-ups, what keys have spent and the audit trail
+stay, so totals stay right.
 
 Configuration versions stay too: they are a few KB for each change, and to find those that no record names any more
 would take a look at every record.
@@ -14,10 +15,12 @@ from collections.abc import Callable
 
 import msgspec
 
+import trimtab.store.content.deletion as content_deletion
 from trimtab.store.database import Database, Transaction
 from trimtab.store.housekeeping.chores import renew
 
 CHORE = "retention"
+CONTENT_CHORE = "content retention"
 
 LEASE_MS = 60_000
 """Renewed with each batch; a batch takes milliseconds."""
@@ -96,7 +99,7 @@ def delete_old(
     records_before, rollups_before = retention.records_before(now_ms), retention.rollups_before(now_ms)
     records = gaps = rollups = 0
     if records_before is not None:
-        deleting = _Batches(database, holder, rest, monotonic)
+        deleting = _Batches(database, CHORE, holder, rest, monotonic)
         finished = deleting.run(functools.partial(_records, records_before))
         records = deleting.deleted
         if not finished:
@@ -109,7 +112,7 @@ def delete_old(
         )
     if rollups_before is not None:
         for table in ROLLUPS:
-            deleting = _Batches(database, holder, rest, monotonic)
+            deleting = _Batches(database, CHORE, holder, rest, monotonic)
             finished = deleting.run(functools.partial(_rollups, table, rollups_before))
             rollups += deleting.deleted
             if not finished:
@@ -117,13 +120,46 @@ def delete_old(
     return Deleted(records, gaps, rollups)
 
 
+def delete_old_content(
+    database: Database,
+    days: int,
+    *,
+    holder: str,
+    rest: Callable[[float], bool],
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Deleted:
+    """Delete prompts and answers older than `days`, and what deletions named but left. Blocks for long.
+
+    Raises `StoreError`, `TurnLost`.
+    """
+    before_ms = database.read(lambda view: view.now_ms()) - days * DAY_MS
+    removed = 0
+    for delete in (
+        lambda tx, most: content_deletion.delete_old(tx, before_ms),
+        lambda tx, most: content_deletion.sweep_all(tx),
+    ):
+        deleting = _Batches(database, CONTENT_CHORE, holder, rest, monotonic)
+        finished = deleting.run(delete)
+        removed += deleting.deleted
+        if not finished:
+            return Deleted(removed, finished=False)
+    database.write(content_deletion.forget_old, durable=False)
+    return Deleted(removed)
+
+
 class _Batches:
     """Runs one kind of deletion again and again, each time with about as many rows as fit into `BATCH_S`."""
 
     def __init__(
-        self, database: Database, holder: str, rest: Callable[[float], bool], monotonic: Callable[[], float]
+        self,
+        database: Database,
+        chore: str,
+        holder: str,
+        rest: Callable[[float], bool],
+        monotonic: Callable[[], float],
     ) -> None:
-        self._database, self._holder, self._rest, self._monotonic = database, holder, rest, monotonic
+        self._database, self._chore = database, chore
+        self._holder, self._rest, self._monotonic = holder, rest, monotonic
         self._most = BATCH_FIRST
         self._began = 0.0
         self.deleted = 0
@@ -133,7 +169,7 @@ class _Batches:
 
         def work(transaction: Transaction) -> int:
             self._began = self._monotonic()
-            if not renew(transaction, CHORE, self._holder, lease_ms=LEASE_MS):
+            if not renew(transaction, self._chore, self._holder, lease_ms=LEASE_MS):
                 raise TurnLost
             return delete(transaction, self._most)
 
@@ -160,6 +196,7 @@ def _records(before_ms: int, transaction: Transaction, most: int) -> int:
         return 0
     ids = msgspec.json.encode([row[0] for row in found]).decode()
     texts = transaction.words.texts
+    content_deletion.delete_of(transaction, ids)
     transaction.change(f"DELETE FROM attempts WHERE request_id IN {texts}", (ids,))  # noqa: S608 (our own words)
     return transaction.change(f"DELETE FROM requests WHERE id IN {texts}", (ids,))  # noqa: S608
 

@@ -1,0 +1,307 @@
+"""What looks like a secret or names a person, in one text.
+
+What it is not: JSON (`redaction`), or complete: names of people, addresses of houses and secrets that look like words
+are not found. Invariants: time is linear in the text, whatever it holds; the interpreter lock is let go of at least
+every `WINDOW_CHARS` characters; of two findings that overlap nothing survives.
+"""
+
+import ipaddress
+import re
+import string
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from trimtab.telemetry.redaction import SECRETS
+
+WINDOW_CHARS = 16 * 1024
+"""A search holds the interpreter lock until it ends; one over so many characters takes some 0.2 ms."""
+
+OVERLAP_CHARS = 1024
+"""How far a window looks into the next: a finding that begins in one and reaches no further is seen whole."""
+
+FINDING_CHARS = 1024 * 1024
+"""A finding that reaches further is followed for so long (base64 of whole files)."""
+
+CARD_DIGITS = (13, 19)
+CARD_GROUPS = 8
+"""Groups that a card's number is written in, at most: 16 digits in pairs."""
+IBAN_CHARS = (15, 34)
+PHONE_DIGITS = (7, 15)
+"""Source: ISO/IEC 7812, ISO 13616, ITU-T E.164."""
+
+Span = tuple[int, int]
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    """One thing that is looked for."""
+
+    label: str
+    marks: tuple[str, ...]
+    """A text that holds none of them, in lower case, is not searched."""
+    pattern: re.Pattern[str]
+    spans: Callable[[str, re.Match[str]], Iterator[Span]]
+    """What of a match is hidden; nothing of one that only looked like it."""
+    word_chars: int = 0
+    """A text without a word so long is not searched."""
+
+
+def luhn(digits: str) -> bool:
+    """Whether a number of a card's length has a card's check digit."""
+    if not CARD_DIGITS[0] <= len(digits) <= CARD_DIGITS[1] or not digits.strip("0"):
+        return False
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit)
+        if place % 2:
+            value = value * 2 - 9 if value > 4 else value * 2
+        total += value
+    return total % 10 == 0
+
+
+def _all(text: str, match: re.Match[str]) -> Iterator[Span]:
+    yield match.span()
+
+
+def _value(text: str, match: re.Match[str]) -> Iterator[Span]:
+    """What follows the name, where the pattern has one as its first group."""
+    start, end = match.span()
+    if match.re.groups:
+        start = match.end(1)
+    if text[end - 1] == "@":
+        end -= 1
+    yield start, end
+
+
+def _card(text: str, match: re.Match[str]) -> Iterator[Span]:
+    """Runs of whole groups of digits that a card may be: "42 4111 1111 1111 1111" holds one."""
+    groups = [
+        (match.start() + one.start(), match.start() + one.end()) for one in _DIGITS.finditer(match.group())
+    ]
+    first = 0
+    while first < len(groups):
+        size, found = 0, None
+        for last in range(first, min(len(groups), first + CARD_GROUPS)):
+            size += groups[last][1] - groups[last][0]
+            if size > CARD_DIGITS[1]:
+                break
+            if size >= CARD_DIGITS[0]:
+                digits = "".join(text[start:end] for start, end in groups[first : last + 1])
+                found = last if luhn(digits) else found
+        if found is not None:
+            yield groups[first][0], groups[found][1]
+            first = found
+        first += 1
+
+
+def _iban(text: str, match: re.Match[str]) -> Iterator[Span]:
+    """The longest run from here whose check digits are right and that ends where a word ends.
+
+    Source: ISO 13616, check digits by ISO 7064 MOD 97-10.
+    """
+    start, at = match.start() - 2, match.end()
+    country = int(text[start : start + 2], 36)
+    tail = (country // 36) * 10_000 + (country % 36) * 100 + int(text[start + 2 : start + 4])
+    size, rest, end = 4, 0, None
+    while at < len(text) and size <= IBAN_CHARS[1]:
+        char = text[at]
+        at += 1
+        if char in _IBAN_VALUES:
+            value = _IBAN_VALUES[char]
+            rest = (rest * (100 if value > 9 else 10) + value) % 97
+            size += 1
+            ends = at == len(text) or text[at] not in _IBAN_VALUES
+            if ends and IBAN_CHARS[0] <= size <= IBAN_CHARS[1] and (rest * 1_000_000 + tail) % 97 == 1:
+                end = at
+        elif char not in " -\u00a0" or text[at : at + 1] not in _IBAN_VALUES:
+            break
+    if end is not None:
+        yield start, end
+
+
+def _phone(text: str, match: re.Match[str]) -> Iterator[Span]:
+    digits = sum(char.isdigit() for char in match.group())
+    least = PHONE_DIGITS[0] if match.group()[0] == "+" else 9
+    if least <= digits <= PHONE_DIGITS[1] + 2:
+        yield match.span()
+
+
+def _ip4(text: str, match: re.Match[str]) -> Iterator[Span]:
+    if all(int(part) <= 255 for part in match.group().split(".")):
+        yield match.span()
+
+
+def _ip6(text: str, match: re.Match[str]) -> Iterator[Span]:
+    """`host:2001:db8::1` holds one, `std::add` none."""
+    start, end = match.span()
+    found = match.group()
+    if start and (text[start - 1].isalnum() or text[start - 1] == "_"):
+        if not found.startswith(":") or found.startswith("::"):
+            return
+        found, start = found[1:], start + 1
+    if found.endswith(":") and not found.endswith("::"):
+        found, end = found[:-1], end - 1
+    if not any(char.isdigit() for char in found):
+        return  # "a::b" is code
+    try:
+        ipaddress.IPv6Address(found)
+    except ValueError:
+        return
+    yield start, end
+
+
+_IBAN_VALUES = {char: int(char, 36) for char in string.digits + string.ascii_letters}
+_DIGITS = re.compile(r"[0-9]+")
+_GAP = r"[ .\-/()\u00a0\u2010-\u2013]{0,2}"
+
+# Every pattern is linear: where it fails, it fails within a bounded number of characters. What must not stand before
+# is looked at behind the first character, so that the search for that character is a fast one.
+_VENDORS = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"AKIA[A-Z0-9]{16}|ASIA[A-Z0-9]{16}|AIza[A-Za-z0-9_\-]{35}|gh[pousr]_[A-Za-z0-9]{20,}"
+    r"|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_\-]{16,}|xox[abposr]-[A-Za-z0-9\-]{10,}"
+    r"|[rsp]k_(?:live|test)_[A-Za-z0-9]{16,}|npm_[A-Za-z0-9]{36}|hf_[A-Za-z0-9]{20,}|eyJ[A-Za-z0-9_\-.]{20,})"
+)
+"""Source: the vendors' documentation of their keys' prefixes (2026-11); JSON Web Tokens: RFC 7519."""
+
+_VENDOR_MARKS = (
+    "akia",
+    "asia",
+    "aiza",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "xox",
+    "k_live_",
+    "k_test_",
+    "npm_",
+    "hf_",
+    "eyj",
+)
+
+_PEM = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:(?!-----)[A-Za-z0-9+/=\s:,.()\-]){0,20000}"
+    r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?"
+)
+
+_DASH = r"\-\u2010-\u2013"
+_NUMBER = tuple("0123456789")
+
+_KINDS: tuple[_Kind, ...] = (
+    _Kind("secret", ("-----begin",), _PEM, _all),
+    *(_Kind("secret", marks, pattern, _value) for marks, pattern, _ in SECRETS),
+    _Kind("secret", _VENDOR_MARKS, _VENDORS, _all),
+    _Kind(
+        "base64",
+        ("",),
+        re.compile(r"[A-Za-z0-9+/_\-](?<![A-Za-z0-9+/_\-]{2})[A-Za-z0-9+/_\-]{255,}={0,2}"),
+        _all,
+        word_chars=256,
+    ),
+    _Kind(
+        "base64",
+        ("\n",),
+        re.compile(
+            r"[A-Za-z0-9+/](?<![A-Za-z0-9+/]{2})"
+            r"(?:[A-Za-z0-9+/]{59,75}\r?\n[A-Za-z0-9+/]){3,}[A-Za-z0-9+/]{0,76}={0,2}"
+        ),
+        _all,
+        word_chars=60,
+    ),
+    _Kind(
+        "email",
+        ("@",),
+        re.compile(r"[\w.%+\-](?<![\w.%+\-]{2})[\w.%+\-]{0,255}@[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,8}"),
+        _all,
+    ),
+    _Kind(
+        "iban",
+        _NUMBER,
+        re.compile(
+            r"[0-9](?<=[A-Za-z]{2}[0-9])(?<![A-Za-z0-9][A-Za-z]{2}[0-9])[0-9](?=[ \-\u00a0]?[A-Za-z0-9])"
+        ),
+        _iban,
+    ),
+    _Kind(
+        "card",
+        _NUMBER,
+        re.compile(rf"[0-9](?<![0-9]{{2}})(?:[ .\u00a0{_DASH}]?[0-9]){{12,}}"),
+        _card,
+    ),
+    _Kind(
+        "phone",
+        _NUMBER,
+        re.compile(
+            r"[+(0-9](?:"
+            rf"(?<=\+)[0-9](?:{_GAP}[0-9]){{6,14}}(?![0-9])"
+            rf"|(?<=0)(?<![\w.\-/+]0)[0-9]{{1,4}}{_GAP}(?:[0-9]{_GAP}){{5,12}}[0-9](?!\w)"
+            r"|(?<=\()[0-9]{3}\) ?[0-9]{3}[ .\-][0-9]{4}(?!\w)"
+            r"|(?<=[0-9])(?<![\w.\-/+][0-9])[0-9]{2}[ .\-][0-9]{3}[ .\-][0-9]{4}(?!\w)"
+            r")"
+        ),
+        _phone,
+    ),
+    _Kind(
+        "ip",
+        _NUMBER,
+        re.compile(r"[0-9](?<![0-9.][0-9])[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![0-9]|\.[0-9])"),
+        _ip4,
+    ),
+    _Kind(
+        "ip",
+        ("::", *(f":{digit}" for digit in "0123456789abcdef")),
+        re.compile(
+            r"[0-9A-Fa-f:](?<![0-9A-Fa-f:]{2})(?=[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{1,38}(?:\.[0-9]{1,3}){0,3}(?!\w)"
+        ),
+        _ip6,
+    ),
+)
+
+
+def redacted_text(text: str) -> str:
+    """The text with a labelled placeholder for each finding, as `[redacted: email]`."""
+    if len(text) < 6:
+        return text  # shorter than anything that is looked for
+    lowered = text.lower()
+    longest = max(map(len, lowered.split()), default=0)
+    found = sorted(
+        (start, end, kind.label)
+        for kind in _KINDS
+        if longest >= kind.word_chars and any(mark in lowered for mark in kind.marks)
+        for start, end in _findings(kind, text)
+    )
+    if not found:
+        return text
+    parts, at = [], 0
+    for start, end, label in found:
+        if end <= at:
+            continue
+        if start >= at:
+            parts += [text[at:start], f"[redacted: {label}]"]
+        at = end  # of two that overlap the second's rest goes with the first
+    return "".join([*parts, text[at:]])
+
+
+def _findings(kind: _Kind, text: str) -> Iterator[Span]:
+    """Window by window; a finding belongs to the window in which it begins."""
+    start = 0
+    while start < len(text):
+        stop = start + WINDOW_CHARS
+        edge = min(stop + OVERLAP_CHARS, len(text))
+        begin = start
+        for match in kind.pattern.finditer(text, start, edge):
+            if match.start() >= stop:
+                break
+            if match.end() == edge < len(text):
+                longer = kind.pattern.match(text, match.start(), match.start() + FINDING_CHARS)
+                match = longer if longer is not None else match
+            yield from kind.spans(text, match)
+            begin = match.end()
+        start = max(stop, begin)
+        if start < len(text):
+            time.sleep(0)  # others first
