@@ -19,6 +19,7 @@ import trimtab.gateway
 import trimtab.telemetry.names as names
 from trimtab.catalogue import CatalogueSettings, TierSettings
 from trimtab.cli.root import root
+from trimtab.content import ContentSettings
 from trimtab.engine.pipeline import OWN_HEADERS
 from trimtab.gateway import ServerSettings, openapi_document
 from trimtab.jobs import JobSettings
@@ -34,6 +35,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "telemetry": TelemetrySettings,
     "jobs": JobSettings,
     "normaliser": NormaliserSettings,
+    "content": ContentSettings,
     "catalogue": CatalogueSettings,
     "tiers": TierSettings,
     "platforms.NAME(kind=anthropic)": AnthropicSettings,

@@ -25,6 +25,7 @@ from trimtab.console import (
     StoryPage,
     Templates,
 )
+from trimtab.content import days_kept
 from trimtab.identity import Keys
 from trimtab.providers import Provider
 
@@ -89,6 +90,13 @@ def _situation(settings: Settings, providers: dict[str, Provider], ground: Groun
         workers=settings.server.workers,
         url=settings.listen.advice,
         keys_required=settings.server.require_keys or not settings.listen.is_local,
-        content=ContentPolicy(),
+        content=_content_policy(settings),
     )
     return Situation(settled, ground.conditions)
+
+
+def _content_policy(settings: Settings) -> ContentPolicy:
+    policy = settings.content
+    if policy.keep == "off":
+        return ContentPolicy()
+    return ContentPolicy(policy.keep, days_kept(policy.days, settings.store.keep_days))

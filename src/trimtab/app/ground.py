@@ -18,7 +18,7 @@ from trimtab.app.housekeeping import (
 from trimtab.app.limits import Trader
 from trimtab.app.once import StoreClaims, forgetting, share
 from trimtab.budgets import Dealer, Ledger
-from trimtab.content import Keeper
+from trimtab.content import Keeper, days_kept
 from trimtab.errors import StoreError
 from trimtab.gateway import Once
 from trimtab.store import (
@@ -106,8 +106,7 @@ class Ground:
 
     def _content_days(self) -> int:
         """Content is never kept for longer than its record."""
-        days = self.keeper.settings.days
-        return min(days, self._keep_days) if self._keep_days else days
+        return days_kept(self.keeper.settings.days, self._keep_days)
 
     def conditions(self) -> dict[str, str | None]:
         """Each part that can be in trouble while requests are still answered, with its trouble or `None`."""

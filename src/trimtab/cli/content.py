@@ -19,7 +19,7 @@ from trimtab.app.content import opened_content_door
 from trimtab.cli.account import account
 from trimtab.cli.keys_shown import shown as shown_moment
 from trimtab.cli.term import counted, say
-from trimtab.content import shown
+from trimtab.content import days_kept, shown
 from trimtab.errors import ConfigError, NotFound, shortened
 
 command = typer.Typer(
@@ -39,7 +39,7 @@ def status(as_json: Json = False, config: Config = None) -> None:
     """Say which policy is in force and how much is kept."""
     with opened_content_door(config_path(config)) as door:
         kept, policy = door.store.summary(), door.settings
-    days = min(policy.days, door.keep_days) if door.keep_days else policy.days
+    days = days_kept(policy.days, door.keep_days)
     if as_json:
         _print_json({"policy": policy, "days": days, "kept": kept})
         return

@@ -8,7 +8,15 @@ record never is because of it.
 from trimtab.content.capture import Capture
 from trimtab.content.keeper import Keeper
 from trimtab.content.redaction import redacted_answer, redacted_request
-from trimtab.content.settings import ContentSettings
+from trimtab.content.settings import ContentSettings, days_kept
 from trimtab.content.showing import shown
 
-__all__ = ["Capture", "ContentSettings", "Keeper", "redacted_answer", "redacted_request", "shown"]
+__all__ = [
+    "Capture",
+    "ContentSettings",
+    "Keeper",
+    "days_kept",
+    "redacted_answer",
+    "redacted_request",
+    "shown",
+]

@@ -17,3 +17,8 @@ class ContentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of each side, as much is kept; the rest is cut off, and that is marked."""
     simulated: bool = True
     """Whether content of simulated requests is kept too."""
+
+
+def days_kept(days: int, records_days: int) -> int:
+    """For how long content is kept: never longer than its record (`store.keep_days`, where 0 is for ever)."""
+    return min(days, records_days) if records_days else days
