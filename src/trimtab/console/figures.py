@@ -55,7 +55,7 @@ from trimtab.store.figures import (
     arm_text,
     config_text,
     key_names,
-    listing,
+    list_requests,
     live_figures,
     quantile,
     read_figures,
@@ -182,7 +182,7 @@ class Figures:
         chosen = _wanted(wanted, scope)
         if chosen is None:
             return RequestPage(wanted, (), None, None, self._freshness())
-        found = listing(self._database, chosen, below, limit)
+        found = list_requests(self._database, chosen, below, limit)
         return RequestPage(
             wanted,
             self._rows(found.rows),
@@ -251,7 +251,9 @@ class Figures:
             self._database, from_ms, LIVE_BUCKET_MS, simulated, purposes, within, LIVE_RECORDS_MOST
         )
         wanted = _wanted(Filter(simulated=simulated, purposes=purposes), scope)
-        rows = () if wanted is None else self._rows(listing(self._database, wanted, None, LIVE_ROWS).rows)
+        rows = (
+            () if wanted is None else self._rows(list_requests(self._database, wanted, None, LIVE_ROWS).rows)
+        )
         starts = tuple(range(from_ms, to_ms, LIVE_BUCKET_MS))
         group = _group("", "", None, found, starts)
         state = hashlib.sha256(msgspec.json.encode([group.sums, [row.id for row in rows]])).hexdigest()[:16]

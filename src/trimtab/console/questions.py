@@ -90,6 +90,7 @@ class Filter(msgspec.Struct, frozen=True, omit_defaults=True):
     team: str | None = None
     organisation: str | None = None
     session: str | None = None
+    """As recorded, which is not quite what the client sent; rows have it."""
     result: str | None = None
     """One of `RESULTS`, or `failed` for all but ok and cancelled."""
     status: int | None = None

@@ -15,7 +15,7 @@ from trimtab.store.figures.listing import (
     Within,
     config_text,
     key_names,
-    listing,
+    list_requests,
     relatives,
 )
 from trimtab.store.figures.reading import Coverage, Wish, live_figures, read_figures
@@ -36,7 +36,7 @@ __all__ = [
     "config_text",
     "fold_what_is_due",
     "key_names",
-    "listing",
+    "list_requests",
     "live_figures",
     "quantile",
     "read_figures",

@@ -88,7 +88,7 @@ class Listing(msgspec.Struct, frozen=True):
     """Where the search stopped because it had looked at enough."""
 
 
-def listing(database: Database, wanted: Wanted, below: tuple[int, str] | None, limit: int) -> Listing:
+def list_requests(database: Database, wanted: Wanted, below: tuple[int, str] | None, limit: int) -> Listing:
     """A page of the requests below a time and id. Blocks. Raises `StoreError`."""
     return database.read(lambda view: _page(view, wanted, below, limit))
 
@@ -224,14 +224,16 @@ def relatives(
         children = view.rows(
             f"{head} AND parent = ? ORDER BY at_ms, id LIMIT ?", (*own, request_id, CHILDREN_MOST)
         )
-        previous = view.row(
-            f"{head} AND session = ? AND at_ms <= ? AND (at_ms < ? OR id < ?) ORDER BY at_ms DESC, id DESC LIMIT 1",
-            (*own, session, at_ms, at_ms, request_id),
-        )
-        following = view.row(
-            f"{head} AND session = ? AND at_ms >= ? AND (at_ms > ? OR id > ?) ORDER BY at_ms, id LIMIT 1",
-            (*own, session, at_ms, at_ms, request_id),
-        )
+        previous = following = None
+        if session:  # what is refused at the door has none
+            previous = view.row(
+                f"{head} AND session = ? AND at_ms <= ? AND (at_ms < ? OR id < ?) ORDER BY at_ms DESC, id DESC LIMIT 1",
+                (*own, session, at_ms, at_ms, request_id),
+            )
+            following = view.row(
+                f"{head} AND session = ? AND at_ms >= ? AND (at_ms > ? OR id > ?) ORDER BY at_ms, id LIMIT 1",
+                (*own, session, at_ms, at_ms, request_id),
+            )
         noted = view.row("SELECT at_ms FROM config_versions WHERE version = ?", (config,))
         return Relatives(above, children, previous, following, None if noted is None else int(noted[0]))
 
