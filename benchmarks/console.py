@@ -3,8 +3,8 @@
     python benchmarks/console.py [--smoke] [--only sqlite|postgresql]
 
 Fills a store of each engine with 1e6 records (--smoke: 2e4) of the same kind as benchmarks/rollups.py does, spread over
-the 30 days up to now, and a last hour that is as busy as ten others; lets the background work out its figures (the time
-is printed: it is what an upgrade costs once); then asks what the pages ask, through `Figures`, nothing remembered:
+the 30 days up to now; lets the background work out its figures (the time is printed: it is what an upgrade costs
+once); then asks what the pages ask, through `Figures`, nothing remembered:
 overviews of every window by every dimension, lists with every filter alone and in pairs, also filters that nothing
 matches, stories, and what is live. The bar is 200 ms for each.
 """
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import psycopg
@@ -26,9 +26,9 @@ from trimtab.console.figures import Figures
 from trimtab.console.questions import DIMENSIONS, SPANS_MS, Filter, Scope, window
 from trimtab.store import Database, StoreSettings, open_database, open_store
 from trimtab.store.figures import CHORE, fold_what_is_due
-from trimtab.store.housekeeping import Retention, claim
+from trimtab.store.housekeeping import Retention, claim, put_down
 
-rollups = importlib.import_module("rollups")
+rollups: Any = importlib.import_module("rollups")
 postgres_server = rollups.postgres_server
 
 BAR_MS = 200.0
@@ -78,28 +78,6 @@ def filters(now_ms: int) -> dict[str, Filter]:
     return made
 
 
-def shift(database: Database, now_ms: int) -> None:
-    """The filler's 30 days end long ago; its rows are moved to end now."""
-    by = (now_ms - rollups.END_MS) // HOUR_MS * HOUR_MS
-
-    def work(transaction: object) -> None:
-        change = transaction.change  # type: ignore[attr-defined]
-        if database.words.engine == "postgresql":
-            change("SET LOCAL statement_timeout = 0")
-        change("UPDATE requests SET at_ms = at_ms + ?", (by,))
-        for table in (
-            "usage_by_hour",
-            "usage_by_key",
-            "usage_by_team",
-            "latency_by_hour",
-            "latency_by_model",
-        ):
-            change(f"UPDATE {table} SET hour_ms = -hour_ms")
-            change(f"UPDATE {table} SET hour_ms = ? - hour_ms", (by,))
-
-    database.write(work, durable=False)
-
-
 class Took(NamedTuple):
     """Milliseconds."""
 
@@ -136,28 +114,33 @@ def report(title: str, found: list[Took], worst: int) -> bool:
     return not over
 
 
+def filled(url: str, count: int | None) -> Database:
+    """A store with so many records of the last 30 days (`None`: as it is), and their figures worked out."""
+    database = open_database(StoreSettings(url=url), clock_ms=lambda: time.time_ns() // 1_000_000)
+    if count is not None:
+        began = time.perf_counter()
+        now_ms = database.read(lambda view: view.now_ms())
+        rollups.START_MS = (now_ms // HOUR_MS - 30 * 24) * HOUR_MS  # its own days end long ago
+        rollups.fill(database, count)
+        if database.words.engine == "postgresql":
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute("VACUUM ANALYZE")  # as autovacuum does in time
+        print(f"{count:,} records filled in {time.perf_counter() - began:.0f} s")
+    for round_of in ("figures worked out", "a round with nothing to do"):
+        began, used = time.perf_counter(), time.process_time()
+        assert database.write(lambda t: claim(t, CHORE, "me", lease_ms=60_000, every_ms=0))
+        assert fold_what_is_due(database, Retention(0, 0), holder="me", rest=lambda seconds: False)
+        took_s, used_s = time.perf_counter() - began, time.process_time() - used
+        print(f"{round_of}: {took_s:.3f} s, {used_s:.3f} s of processor time in this process")
+    database.write(lambda t: put_down(t, CHORE, "me", done=True))
+    return database
+
+
 def ask_all(engine: str, url: str, count: int, rounds: int) -> bool:
     settings = StoreSettings(url=url)
-    database = open_database(settings, clock_ms=lambda: time.time_ns() // 1_000_000)
-    print(f"-- {engine}, {count:,} records")
-    began = time.perf_counter()
-    rollups.fill(database, count)
+    print(f"-- {engine}")
+    database = filled(url, count)
     now_ms = database.read(lambda view: view.now_ms())
-    shift(database, now_ms)
-    if engine == "PostgreSQL":
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("VACUUM ANALYZE")  # as autovacuum does in time
-    print(f"filled in {time.perf_counter() - began:.0f} s")
-    began, used = time.perf_counter(), time.process_time()
-    assert database.write(lambda t: claim(t, CHORE, "me", lease_ms=60_000, every_ms=0))
-    fold_what_is_due(database, Retention(0, 0), holder="me", rest=lambda seconds: False)
-    print(
-        f"figures of 30 days worked out in {time.perf_counter() - began:.1f} s, {time.process_time() - used:.1f} s of "
-        "processor time in this process"
-    )
-    began = time.perf_counter()
-    fold_what_is_due(database, Retention(0, 0), holder="me", rest=lambda seconds: False)
-    print(f"a round with nothing to do: {(time.perf_counter() - began) * 1000:.1f} ms")
     store = open_store(settings, clock_ms=lambda: now_ms, on_problem=print)
 
     def figures() -> Figures:

@@ -57,7 +57,7 @@ from trimtab.store.figures import (
     key_names,
     list_requests,
     live_figures,
-    quantile,
+    quantiles,
     read_figures,
     relatives,
 )
@@ -105,14 +105,25 @@ class Figures:
         self._naming = threading.Lock()
 
     def overview(
-        self, window: Window, by: Dimension | None = None, *, top: int = TOP, scope: Scope = EVERYTHING
+        self,
+        window: Window,
+        by: Dimension | None = None,
+        *,
+        top: int = TOP,
+        scope: Scope = EVERYTHING,
+        seen: str = "",
     ) -> Overview:
-        """Figures over time, split by one dimension. Blocks. Raises `StoreError`, `RequestError`."""
+        """Figures over time, split by one dimension. `seen` is the state of `live` that they shall be no older than.
+
+        Blocks. Raises `StoreError`, `RequestError`.
+        """
         now_ms = self._clock_ms()
         if scope.key is not None and by not in (None, "purpose"):
             raise RequestError(f"by: {by!r}: one key's requests are told apart by purpose only")
         asked = self._in_buckets(window, now_ms)
-        return self._overviews.get((asked, by, top, scope), lambda: self._overview(asked, by, top, scope))
+        return self._overviews.get(
+            (asked, by, top, scope, seen), lambda: self._overview(asked, by, top, scope)
+        )
 
     def _in_buckets(self, window: Window, now_ms: int) -> Window:
         """Whole buckets."""
@@ -315,10 +326,8 @@ def sums(tally: Tally) -> Sums:
         errors,
         cost,
         TokenCounts(*kinds),
-        quantile(tally.total, 50),
-        quantile(tally.total, 95),
-        quantile(tally.first, 50),
-        quantile(tally.first, 95),
+        *quantiles(tally.total),
+        *quantiles(tally.first),
     )
 
 
@@ -341,10 +350,8 @@ def _group(
         counts[1],
         counts[2],
         TokenSeries(*counts[3:]),
-        tuple(quantile(tally.total, 50) for tally in found),
-        tuple(quantile(tally.total, 95) for tally in found),
-        tuple(quantile(tally.first, 50) for tally in found),
-        tuple(quantile(tally.first, 95) for tally in found),
+        *zip(*(quantiles(tally.total) for tally in found), strict=True),
+        *zip(*(quantiles(tally.first) for tally in found), strict=True),
     )
     return Group(name, label, organisation, other, sums(whole), series)
 

@@ -74,7 +74,7 @@ class OverviewPage:
         state = f"{live.state}-{live.minute.starts_ms[-1] // 60_000}-{in_force.troubles}"
         if visit.shows(state):
             return None
-        found = self._figures.overview(window, by, top=TOP, scope=scope)
+        found = self._figures.overview(window, by, top=TOP, scope=scope, seen=live.state)
         return Shown(
             template="overview.html",
             title="Overview",

@@ -19,7 +19,7 @@ from trimtab.store.figures.listing import (
     relatives,
 )
 from trimtab.store.figures.reading import Coverage, Wish, live_figures, read_figures
-from trimtab.store.figures.tally import Tally, quantile
+from trimtab.store.figures.tally import Tally, quantiles
 
 __all__ = [
     "ALL",
@@ -38,7 +38,7 @@ __all__ = [
     "key_names",
     "list_requests",
     "live_figures",
-    "quantile",
+    "quantiles",
     "read_figures",
     "relatives",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from trimtab.store.records.rollups import middle_ms
+from trimtab.store.records.rollups import BUCKET_MOST, middle_ms
 
 COUNTS = 9
 """requests, errors, cost_nanousd, then tokens in the order of `rows.TOKENS`."""
@@ -80,16 +80,23 @@ _KEPT: msgspec.json.Decoder[list[Kept]] = msgspec.json.Decoder(list[Kept])
 _WHOLE: msgspec.json.Decoder[_Whole] = msgspec.json.Decoder(_Whole)
 
 
-def quantile(times: dict[int, int], percent: int) -> float | None:
-    """The time that so many percent of the answers did not take longer than, within 4.5 %; `None`: no answers."""
+def quantiles(times: dict[int, int]) -> tuple[float | None, float | None]:
+    """The times that 50 and 95 percent of the answers did not take longer than, within 4.5 %; `None`: no answers."""
     requests = sum(times.values())
-    rank = -(-requests * percent // 100)
-    passed = 0
+    if not requests:
+        return None, None
+    half, most = -(-requests // 2), -(-requests * 95 // 100)
+    passed, p50 = 0, None
     for bucket in sorted(times):
         passed += times[bucket]
-        if passed >= rank > 0:
-            return round(middle_ms(bucket), 1)
-    return None
+        if p50 is None and passed >= half:
+            p50 = _MIDDLES[bucket]
+        if passed >= most:
+            return p50, _MIDDLES[bucket]
+    raise AssertionError("a rank lies within the requests")
+
+
+_MIDDLES = [round(middle_ms(bucket), 1) for bucket in range(BUCKET_MOST + 1)]
 
 
 def _flat(times: dict[int, int]) -> list[int]:
