@@ -93,7 +93,7 @@ class Logins:
             if now is None or now.password != checked or not _usable(now.role, now.disabled_ms):
                 return False
             now_ms = tx.now_ms()
-            end_old_sessions(tx, created_before_ms=now_ms - LONGEST_MS, seen_before_ms=now_ms - IDLE_MS)
+            end_old_sessions(tx, created_until_ms=now_ms - LONGEST_MS, seen_until_ms=now_ms - IDLE_MS)
             insert_session(tx, digest_of_token(token), name, most=MOST_SESSIONS)
             return True
 

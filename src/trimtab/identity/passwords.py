@@ -40,7 +40,7 @@ class Passwords:
         """Whether a hash is this password's; never where there is no hash, which takes as long. Blocks as `hash`."""
         try:
             right = self._hasher.verify(hashed or _NOBODYS, _plain(password[: MAX_CHARS + 1]))
-        except argon2.exceptions.VerificationError:
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return False
         return right and hashed is not None and len(password) <= MAX_CHARS
 

@@ -119,11 +119,11 @@ def end_sessions_of(tx: Transaction, user_name: str) -> int:
     return tx.change("DELETE FROM console_sessions WHERE user_name = ?", (user_name,))
 
 
-def end_old_sessions(tx: Transaction, *, created_before_ms: int, seen_before_ms: int) -> None:
+def end_old_sessions(tx: Transaction, *, created_until_ms: int, seen_until_ms: int) -> None:
     """Forget sessions that are over anyway."""
     tx.change(
-        "DELETE FROM console_sessions WHERE created_ms < ? OR seen_ms < ?",
-        (created_before_ms, seen_before_ms),
+        "DELETE FROM console_sessions WHERE created_ms <= ? OR seen_ms <= ?",
+        (created_until_ms, seen_until_ms),
     )
 
 

@@ -1,0 +1,89 @@
+"""How often somebody may try to log in."""
+
+import pytest
+
+from trimtab.console import tries as module
+from trimtab.console.tries import (
+    ADDRESS_AT_ONCE,
+    NAME_AT_ONCE,
+    PAIR_AT_ONCE,
+    PAIR_EVERY_S,
+    Tries,
+    network_of,
+)
+from trimtab.errors import RateLimited
+
+
+class Watch:
+    def __init__(self) -> None:
+        self.s = 0.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def tries(watch: Watch) -> Tries:
+    return Tries(watch)
+
+
+def refused(tries: Tries, name: str, client: str) -> bool:
+    try:
+        tries.take(name, client)
+    except RateLimited:
+        return True
+    return False
+
+
+def test_a_few_mistakes_are_free_and_then_each_try_has_its_time(tries: Tries, watch: Watch) -> None:
+    assert [refused(tries, "ann", "10.0.0.1") for _ in range(PAIR_AT_ONCE + 1)] == [False] * 5 + [True]
+    watch.s += PAIR_EVERY_S - 1
+    assert refused(tries, "ann", "10.0.0.1")
+    watch.s += 1
+    assert not refused(tries, "ann", "10.0.0.1")
+    assert refused(tries, "ann", "10.0.0.1")
+
+
+def test_an_attacker_elsewhere_does_not_keep_the_owner_of_a_name_out(tries: Tries) -> None:
+    while not refused(tries, "ann", "6.6.6.6"):
+        pass
+    assert not refused(tries, "ann", "10.0.0.1")
+
+
+def test_one_address_cannot_try_many_names(tries: Tries) -> None:
+    done = [refused(tries, f"user{n}", "6.6.6.6") for n in range(ADDRESS_AT_ONCE + 5)]
+    assert done == [False] * ADDRESS_AT_ONCE + [True] * 5
+    assert not refused(tries, "user1", "10.0.0.1")
+
+
+def test_many_addresses_cannot_try_one_name(tries: Tries) -> None:
+    done = [refused(tries, "ann", f"6.6.{n}.1") for n in range(NAME_AT_ONCE + 5)]
+    assert done == [False] * NAME_AT_ONCE + [True] * 5
+
+
+def test_one_who_logs_in_gets_tries_back_for_his_own_name_only(tries: Tries) -> None:
+    """Else somebody with an account could try out others' passwords without end, logging in between."""
+    for _ in range(ADDRESS_AT_ONCE):
+        assert not refused(tries, "eve", "6.6.6.6")
+        tries.succeeded("eve", "6.6.6.6")
+    assert refused(tries, "ann", "6.6.6.6")
+
+
+def test_a_network_of_ipv6_is_one_address(tries: Tries) -> None:
+    assert network_of("2001:db8:1:2:3:4:5:6") == network_of("2001:db8:1:2::1") == "2001:db8:1:2::/64"
+    assert network_of("2001:db8:1:3::1") != network_of("2001:db8:1:2::1")
+    assert network_of("::ffff:10.0.0.1") == "10.0.0.1"
+    assert network_of("fe80::1%eth0") == "fe80::/64"
+    assert network_of("") == ""
+
+
+def test_memory_is_bounded_whatever_comes(tries: Tries, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_REMEMBERED", 100)
+    for n in range(1000):
+        tries.take(f"{n}" + "x" * 10_000, f"{n % 250}.{n // 250}.6.6")
+    assert len(tries) <= 300
