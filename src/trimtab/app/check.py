@@ -13,6 +13,7 @@ import msgspec
 from trimtab.app.assemble import open_records
 from trimtab.app.callers import Callers
 from trimtab.app.clock import unix_ms
+from trimtab.app.doorkeeping import console_words
 from trimtab.app.live import live_models, today
 from trimtab.app.settings import Settings, config_path, load_settings
 from trimtab.catalogue import lifecycle_notes
@@ -44,6 +45,7 @@ def diagnose(path: Path | None, *, network: bool) -> list[Finding]:
     findings += _catalogue(settings)
     findings += _store(settings)
     findings += _keys(settings)
+    findings += _console(settings)
     findings.append(_address(settings))
     for name in settings.platforms:
         findings.append(_platform(settings, name, network))
@@ -132,6 +134,14 @@ def _keys(settings: Settings) -> list[Finding]:
     callers.close()
     who = "every caller must show one" if callers.access(settings).required else "callers may go without"
     return [Finding("ok", "keys", f"{usable:,} that work; {who}")]
+
+
+def _console(settings: Settings) -> list[Finding]:
+    try:
+        words = console_words(settings)
+    except TrimtabError:
+        return []  # the store's trouble is told already
+    return [Finding("note" if "no user" in words else "ok", "console", words)]
 
 
 def _address(settings: Settings) -> Finding:

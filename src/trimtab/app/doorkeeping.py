@@ -64,10 +64,13 @@ def opened_user_door(config: Path | None) -> Iterator[UserDoor]:
         yield UserDoor(UserAdmin(database), store.url, listen.advice)
 
 
-def console_words(settings: Settings, database: Database) -> str:
-    """How the console can be used now, in a few words for people. Blocks. Raises `StoreError`."""
-    if Logins(database, secrets.token_bytes).any_user():
-        return "people log in; trimtab users list shows them"
+def console_words(settings: Settings) -> str:
+    """How the console can be used now, in a few words for people. Blocks. Raises `ConfigError`, `StoreError`."""
+    with settings.document.placing():
+        database = open_database(settings.store, clock_ms=unix_ms)
+    with contextlib.closing(database):
+        if Logins(database, secrets.token_bytes).any_user():
+            return "people log in"
     if may_be_open(settings.server, settings.listen):
-        return "open to this machine to look at: no user is configured (trimtab users add NAME --role admin)"
+        return "open to this machine: no user is configured"
     return "closed: no user is configured; make one: trimtab users add NAME --role admin"

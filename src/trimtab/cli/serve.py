@@ -11,9 +11,11 @@ import typer
 
 from trimtab import __version__
 from trimtab.app import Settings, config_path, load_settings, serve
+from trimtab.app.doorkeeping import console_words
 from trimtab.app.service_manager import READY, STOPPING, notify
 from trimtab.app.telemetry import start_logging
 from trimtab.cli.term import counted, fresh_line, say, warn
+from trimtab.errors import StoreError, printable
 from trimtab.gateway import MAX_WORKERS, Listen
 from trimtab.providers import Provider
 
@@ -77,6 +79,13 @@ _KEYS_HINT = {
 }
 
 
+def _console(settings: Settings) -> str:
+    try:
+        return console_words(settings)
+    except StoreError as problem:
+        return printable(str(problem))
+
+
 def _ready(settings: Settings, providers: Mapping[str, Provider], listen: Listen) -> None:
     tiers = settings.tiers
     url = listen.url
@@ -93,6 +102,7 @@ def _ready(settings: Settings, providers: Mapping[str, Provider], listen: Listen
     needs_key = settings.server.require_keys or not listen.is_local
     if needs_key:
         say(f"  keys      every caller must show one; {_KEYS_HINT[listen.is_local]}")
+    say(f"  console   {listen.advice}/console ({_console(settings)})")
     if settings.server.workers > 1:
         say(f"  workers   {settings.server.workers}")
     say(f"  reload    kill -HUP {os.getpid()}")

@@ -48,9 +48,10 @@ class Passwords:
 def check_password(password: str, name: str) -> None:
     """Whether this may be somebody's password. Raises `RequestError`, which repeats nothing of it."""
     if not MIN_CHARS <= len(password) <= MAX_CHARS:
+        has = f"{len(password)}" if len(password) <= MAX_CHARS else f"more than {MAX_CHARS}"
         raise RequestError(
-            f"password: has {len(password)} characters; it must have {MIN_CHARS} to {MAX_CHARS}. Several words that "
-            "do not belong together make a good one"
+            f"password: has {has} characters; it must have {MIN_CHARS} to {MAX_CHARS}. Several words that do not "
+            "belong together make a good one"
         )
     if len(set(password)) < MIN_DIFFERENT:
         raise RequestError(
