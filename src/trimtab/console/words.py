@@ -8,7 +8,8 @@ import math
 from collections.abc import Callable, Mapping
 
 NANO = 1_000_000_000
-DAY_S = 86_400
+NBSP = "\u00a0"
+"""Between a figure and its unit, which a line break must not part."""
 
 
 def usd(nanousd: int) -> str:
@@ -51,28 +52,28 @@ def duration(ms: float | None) -> str:
     if ms is None:
         return "–"
     if ms == 0:
-        return "0 ms"
+        return f"0{NBSP}ms"
     if ms < 0.995:
-        return f"{ms:.2f} ms"
+        return f"{ms:.2f}{NBSP}ms"
     if ms < 99.95:
-        return f"{ms:.1f} ms"
+        return f"{ms:.1f}{NBSP}ms"
     if ms < 999.5:
-        return f"{ms:.0f} ms"
+        return f"{ms:.0f}{NBSP}ms"
     seconds = ms / 1000
     if seconds < 59.95:
-        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+        return f"{seconds:.2f}{NBSP}s" if seconds < 9.995 else f"{seconds:.1f}{NBSP}s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
+        return f"{minutes}{NBSP}min {rest}{NBSP}s"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min"
+    return f"{hours}{NBSP}h {minutes}{NBSP}min"
 
 
 def size(value: int) -> str:
     """Bytes."""
     if value < 1000:
-        return f"{value} B"
-    return f"{value / 1000:,.1f} kB" if value < 1e6 else f"{value / 1e6:,.1f} MB"
+        return f"{value}{NBSP}B"
+    return f"{value / 1000:,.1f}{NBSP}kB" if value < 1e6 else f"{value / 1e6:,.1f}{NBSP}MB"
 
 
 def share(part: float, whole: float) -> str:
@@ -81,8 +82,8 @@ def share(part: float, whole: float) -> str:
         return "–"
     rate = 100 * part / whole
     if 0 < rate < 0.1:
-        return "< 0.1 %"
-    return f"{rate:.0f} %" if rate in (0, 100) else f"{rate:.1f} %"
+        return f"<{NBSP}0.1{NBSP}%"
+    return f"{rate:.0f}{NBSP}%" if rate in (0, 100) else f"{rate:.1f}{NBSP}%"
 
 
 def interval(part: int, whole: int) -> str:
@@ -95,7 +96,7 @@ def interval(part: int, whole: int) -> str:
     reach = z * math.sqrt(rate * (1 - rate) / whole + z * z / (4 * whole * whole))
     low, high = (100 * (middle + sign * reach) / (1 + z * z / whole) for sign in (-1, 1))
     digits = 1 if high >= 1 else 2
-    return f"{max(0.0, low):.{digits}f} to {high:.{digits}f} %"
+    return f"{max(0.0, low):.{digits}f} to {high:.{digits}f}{NBSP}%"
 
 
 def change(now: float | None, before: float | None) -> str:
@@ -105,7 +106,11 @@ def change(now: float | None, before: float | None) -> str:
     ratio = now / before
     if ratio >= 10:
         return f"{ratio:,.0f} times"
-    return "±0 %" if round(100 * (ratio - 1)) == 0 else f"{100 * (ratio - 1):+.0f} %".replace("-", "−")
+    return (
+        f"±0{NBSP}%"
+        if round(100 * (ratio - 1)) == 0
+        else f"{100 * (ratio - 1):+.0f}{NBSP}%".replace("-", "−")
+    )
 
 
 def moment(ms: int) -> str:

@@ -92,7 +92,7 @@
 
   function short(value) {
     for (const [unit, size] of [["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
-      if (value >= size) return (value / size).toPrecision(3).replace(/\.?0+$/, "") + unit;
+      if (value >= size) return Number((value / size).toPrecision(3)) + unit;
     }
     return String(Math.round(value * 1000) / 1000);
   }
@@ -118,6 +118,10 @@
     const time = at.toISOString().slice(11, 16);
     return time === "00:00" ? at.getUTCDate() + " " + MONTHS[at.getUTCMonth()] : time;
   }
+
+  // Points that no line would show: those between two gaps.
+  const alone = (row) => row.flatMap((value, at) =>
+    value !== null && (row[at - 1] ?? null) === null && (row[at + 1] ?? null) === null ? [at] : []);
 
   function draw(figure) {
     const place = figure.querySelector(".plot");
@@ -157,8 +161,8 @@
         { ...axis, size: 50, gap: 4, space: 34, values: (_, ticks) => ticks.map(write) },
       ],
       series: [{}].concat(order.map((n) => plot.line
-        ? { stroke: colour(n), width: 2, spanGaps: false, points: { show: true, size: 5, width: 1, fill: colour(n), stroke: colour(n) } }
-        : { fill: colour(n), stroke: style("--card"), width: 1, paths: uPlot.paths.bars({ size: [0.9, 40], align: 0 }), points: { show: false } })),
+        ? { stroke: colour(n), width: 2, spanGaps: false, points: { show: true, filter: () => alone(rows[n]), size: 5, width: 1, fill: colour(n), stroke: colour(n) } }
+        : { fill: colour(n), stroke: style("--card"), width: plot.starts.length > 60 ? 0 : 1, paths: uPlot.paths.bars({ size: [0.9, 40], align: 0 }), points: { show: false } })),
       hooks: {
         setCursor: [(chart) => {
           const at = chart.cursor.idx;

@@ -1,0 +1,235 @@
+"""Each page with the real server and store: what it shows, its JSON, and what it does with what nobody should send."""
+
+import asyncio
+import html
+import json
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import apsw
+import pytest
+from markupsafe import escape
+from serving_harness import ASK, VERSION, Site, head, parsed, run, site
+
+T = TypeVar("T")
+
+HOSTILE = """"><script>alert(1)</script><img src=x onerror=alert(1)>'{{7*7}}{%raw%}"""
+
+
+async def get(s: Site, path: str, headers: bytes = b"") -> tuple[int, dict[str, str], str]:
+    status, heads, body = parsed(await s.raw(head("GET", path, headers)))
+    return status, heads, body.decode()
+
+
+async def said(s: Site, path: str) -> Any:
+    status, _, body = await get(s, path)
+    assert status == 200, body
+    return json.loads(body)
+
+
+async def until(ask: Callable[[], Awaitable[T]], enough: Callable[[T], bool]) -> None:
+    """Ask until the answer will do."""
+    while True:
+        if enough(await ask()):
+            return
+        await asyncio.sleep(0.02)
+
+
+async def until_written(s: Site, count: int) -> None:
+    """Wait until the figures have so many requests: records reach the store in batches."""
+
+    async def written() -> int:
+        sides = [await said(s, f"/console/overview.json?simulated={side}") for side in ("true", "false")]
+        return sum(side["figures"]["whole"]["sums"]["requests"] for side in sides)
+
+    await until(written, lambda found: found >= count)
+
+
+def escaped(body: str) -> bool:
+    return "<script>alert" not in body and "<img src=x" not in body and "49{%raw" not in body
+
+
+def test_a_fresh_server_says_that_there_is_nothing_and_what_to_try(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            for path in ("/console", "/console/requests"):
+                _, _, body = await get(s, path)
+                assert "Try this" in body
+                assert "/v1/messages" in body
+                assert "Simulated." in body, "nothing but the simulator is configured"
+            data = await said(s, "/console/overview.json")
+            assert data["figures"]["whole"]["sums"]["requests"] == 0
+            assert data["in_force"]["platforms"] == [{"name": "sim", "kind": "simulator", "simulated": True}]
+
+    run(work)
+
+
+def test_nothing_that_a_caller_sends_becomes_markup(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            tags = b"x-trimtab-tags: %b\r\nx-trimtab-session: %b\r\n" % (
+                HOSTILE[:60].encode(),
+                HOSTILE[:60].encode(),
+            )
+            _, heads, _ = await s.post(ASK, headers=VERSION + tags)
+            _, refused, _ = await s.post({**ASK, "model": HOSTILE})
+            await until_written(s, 2)
+            for side in ("true", "false"):
+                for path in ("/console", "/console/requests"):
+                    assert escaped((await get(s, f"{path}?simulated={side}"))[2])
+            for name in (heads, refused):
+                _, _, body = await get(s, f"/console/requests/{name['x-trimtab-request']}")
+                assert escaped(body)
+                assert str(escape(HOSTILE[:60])) in body, "it is shown as it is"
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "arm=",
+        "team=",
+        "error=",
+        "session=",
+        "key=",
+        "result=",
+        "window=",
+        "after=",
+        "by=",
+        "from=",
+        "purposes=",
+        "",
+    ],
+)
+def test_nothing_in_an_address_becomes_markup(tmp_path: Path, query: str) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            for path in ("/console", "/console/requests"):
+                status, _, body = await get(s, f"{path}?{query or quote(HOSTILE) + '='}{quote(HOSTILE)}")
+                assert status in (200, 400)
+                assert escaped(body)
+            status, _, body = await get(s, f"/console/requests/{quote(HOSTILE, safe='')}")
+            assert status in (400, 404)
+            assert escaped(body)
+
+    run(work)
+
+
+def test_the_story_of_a_request_is_told_whole_and_as_json(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            _, heads, _ = await s.post({**ASK, "model": "trimtab/escalation"})
+            name = heads["x-trimtab-request"]
+            await until_written(s, 1)
+            _, _, body = await get(s, f"/console/requests/{name}")
+            record = (await said(s, f"/console/requests/{name}.json"))["story"]["record"]
+            assert record["id"] == name
+            assert record["simulated"] is True
+            for text in (
+                name,
+                "Where the time went",
+                "Plan, and why",
+                *record["plan"]["reasons"],
+                record["plan"]["arm"]["model"],
+                record["attempts"][0]["provider_request_id"],
+                f"{record['cost_nanousd'] / 1e9:.9f}",
+                record["config_version"],
+                record["catalogue_version"],
+                record["session"],
+                "Not kept",
+                "Simulated.",
+            ):
+                assert html.escape(text) in body, text
+
+    run(work)
+
+
+def test_a_request_that_nobody_made_is_a_page_that_says_where_ids_are_found(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            status, _, body = await get(s, "/console/requests/01a1fe55e32a784fae48cc42dcbfdb7e")
+            assert status == 404
+            assert "x-trimtab-request" in body
+            status, _, body = await get(s, "/console/requests/01a1fe55e32a784fae48cc42dcbfdb7e.json")
+            assert status == 404
+            assert json.loads(body)["error"]["type"] == "not_found_error"
+
+    run(work)
+
+
+def test_an_open_page_gets_its_changing_part_and_nothing_where_nothing_changed(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            for path in ("/console", "/console/requests"):
+                _, _, part = await get(s, path, b"hx-request: true\r\n")
+                assert part.lstrip().startswith('<div id="live"')
+                assert "<html" not in part
+                state = part.split('data-state="')[1].split('"')[0]
+                again = b"hx-request: true\r\nx-state: %b\r\n" % html.unescape(state).encode()
+                status, _, nothing = await get(s, path, again)
+                if status == 200:  # a minute began in between
+                    state = nothing.split('data-state="')[1].split('"')[0]
+                    again = b"hx-request: true\r\nx-state: %b\r\n" % html.unescape(state).encode()
+                    status, _, nothing = await get(s, path, again)
+                assert (status, nothing) == (204, "")
+                await s.post(ASK)
+                await until(partial(get, s, path, again), lambda answer: answer[0] == 200)
+
+    run(work)
+
+
+def test_older_requests_are_a_page_further_and_none_is_missing_or_twice(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            sent = [(await s.post(ASK))[1]["x-trimtab-request"] for _ in range(53)]
+            await until_written(s, 53)
+            path, found = "/console/requests", []
+            while path:
+                _, _, body = await get(s, html.unescape(path))
+                found += [part.split('"')[0] for part in body.split('id="go-')[1:]]
+                path = body.split('id="older" href="')[1].split('"')[0] if 'id="older"' in body else ""
+            assert sorted(found) == sorted(sent)
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["window=year", "by=colour", "nonsense=1", "from=yesterday", "simulated=perhaps", "result=good", "after=zzz", "slower_ms=-1"],
+)  # fmt: skip
+def test_what_cannot_be_understood_is_said_not_guessed(tmp_path: Path, query: str) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            path = "/console" if query.startswith(("window", "by", "nonsense")) else "/console/requests"
+            status, _, body = await get(s, f"{path}?{query}")
+            assert status == 400
+            assert query.partition("=")[0] in body or "cursor" in body
+            status, _, body = await get(
+                s,
+                f"{path.replace('console', 'console/overview') if path == '/console' else path}.json?{query}",
+            )
+            assert status == 400
+            assert json.loads(body)["error"]["message"]
+
+    run(work)
+
+
+def test_a_store_in_trouble_is_on_the_first_page(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            holder = apsw.Connection(str(tmp_path / "t.db"))
+            holder.execute("BEGIN IMMEDIATE")
+            try:
+                await s.post(ASK)
+                await until(
+                    lambda: get(s, "/console"), lambda page: page[0] == 200 and "In trouble" in page[2]
+                )
+            finally:
+                holder.execute("ROLLBACK")
+                holder.close()
+
+    run(work)
