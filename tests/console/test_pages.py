@@ -14,7 +14,10 @@ import pytest
 from markupsafe import escape
 from serving_harness import ASK, VERSION, Site, head, parsed, run, site
 
+from trimtab.admin import Actor, UserAdmin
+
 T = TypeVar("T")
+PASSWORD = "a long enough pass phrase"
 
 HOSTILE = """"><script>alert(1)</script><img src=x onerror=alert(1)>'{{7*7}}{%raw%}"""
 
@@ -140,7 +143,7 @@ def test_the_story_of_a_request_is_told_whole_and_as_json(tmp_path: Path) -> Non
                 record["config_version"],
                 record["catalogue_version"],
                 record["session"],
-                "Not kept",
+                "nothing is kept",
                 "Simulated.",
             ):
                 assert html.escape(text) in body, text
@@ -231,5 +234,38 @@ def test_a_store_in_trouble_is_on_the_first_page(tmp_path: Path) -> None:
             finally:
                 holder.execute("ROLLBACK")
                 holder.close()
+
+    run(work)
+
+
+@pytest.mark.parametrize("role", ["", "viewer", "operator"])
+def test_prompts_and_answers_are_for_operators_and_viewers_hear_that_they_are_kept(
+    tmp_path: Path, role: str
+) -> None:
+    prompt = "a very private prompt <script>alert(1)</script>"
+
+    async def work() -> None:
+        async with site(tmp_path, '[content]\nkeep = "full"\ndays = 7\n') as s:
+            cookie = b""
+            if role:
+                users = UserAdmin(s.application.parts.ground.database)
+                users.add(Actor("cli:test"), "ann", role, PASSWORD)
+                form = f"name=ann&password={quote(PASSWORD)}".encode()
+                raw = await s.raw(head("POST", "/console/login", b"", len(form)) + form)
+                status, heads, _ = parsed(raw)
+                assert status == 303
+                cookie = b"cookie: %b\r\n" % heads["set-cookie"].partition(";")[0].encode()
+            _, heads, _ = await s.post({**ASK, "messages": [{"role": "user", "content": prompt}]})
+            name = heads["x-trimtab-request"]
+            page = f"/console/requests/{name}"
+            await until(partial(get, s, page, cookie), lambda answer: "are kept full" in answer[2])
+            _, _, body = await get(s, page, cookie)
+            _, _, data = await get(s, page + ".json", cookie)
+            assert "for 7 days" in body
+            assert escaped(body)
+            reads = role == "operator"
+            assert (str(escape(prompt)) in body) is reads
+            assert ("very private" in data) is reads
+            assert json.loads(data)["content"]["kept"] == "full"
 
     run(work)

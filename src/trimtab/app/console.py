@@ -52,7 +52,7 @@ class ConsoleParts:
             {
                 "overview": OverviewPage(self._figures, situation, unix_ms),
                 "requests": ListPage(self._figures, situation, unix_ms),
-                "requests/": StoryPage(self._figures, situation),
+                "requests/": StoryPage(self._figures, situation, self._ground.content.find),
             },
             open_doorkeeper(settings, self._ground.database, self._keys),
             situation,

@@ -3,6 +3,9 @@
 What it is not: a way to ask again, or to change what is recorded.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from trimtab.console.answers import Bar, Story
@@ -10,9 +13,12 @@ from trimtab.console.application import Shown
 from trimtab.console.figures import Figures
 from trimtab.console.questions import Scope
 from trimtab.console.situation import ContentPolicy, Situation
+from trimtab.console.transcript import turns
 from trimtab.console.visit import Visit
-from trimtab.console.visitors import Visitor
+from trimtab.console.visitors import Role, Visitor
+from trimtab.content import shown
 from trimtab.errors import NotFound, shortened
+from trimtab.store.content import Content
 
 BAR_WORDS = {
     "gateway": "reading, deciding, between attempts",
@@ -21,16 +27,30 @@ BAR_WORDS = {
     "rest": "until the end",
 }
 
+CONTENT_ROLE: Role = "operator"
+
 WIDE_PERCENT = 0.4
 """What is there can be seen, however short it was."""
+
+
+class KeptContent(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is of prompt and answer, and what the visitor may see of it."""
+
+    policy: ContentPolicy
+    """Now in force; what was kept of this request was kept under the policy of its time."""
+    kept: str | None
+    """`redacted` or `full`; `None` where nothing is kept of this request."""
+    may_read: bool
+    """Whether the visitor's role lets it see them."""
+    both: dict[str, Any] | None
+    """As `/trimtab/v1/requests/{id}/content` has it."""
 
 
 class StoryData(msgspec.Struct, frozen=True, kw_only=True):
     """What the page shows."""
 
     story: Story
-    content: ContentPolicy
-    """The policy now in force; what was kept of this request was kept under that of its time."""
+    content: KeptContent
 
 
 class Stretch(msgspec.Struct, frozen=True):
@@ -50,9 +70,13 @@ class Stretch(msgspec.Struct, frozen=True):
 class StoryPage:
     """Reads one record and what surrounds it."""
 
-    def __init__(self, figures: Figures, situation: Situation) -> None:
+    def __init__(
+        self, figures: Figures, situation: Situation, find_content: Callable[[str], Content | None]
+    ) -> None:
+        """`find_content` blocks. Raises `StoreError`."""
         self._figures = figures
         self._situation = situation
+        self._find_content = find_content
 
     def __call__(self, visit: Visit, visitor: Visitor, rest: str) -> Shown | None:
         """See `Page`; `rest` is the request's id."""
@@ -63,15 +87,30 @@ class StoryPage:
                 "when it ends; the id is in the x-trimtab-request header of every answer"
             )
         record = story.record
+        content = self._content(rest, visitor)
+        blocks, blocks_left_out = turns(content.both) if content.both is not None else ([], 0)
         return Shown(
             template="request.html",
             title=f"Request {record.id}",
-            data=StoryData(story=story, content=self._situation.settled.content),
+            data=StoryData(story=story, content=content),
             values={
                 "stretches": _stretches(story.bars, record.total_ms),
+                "turns": blocks,
+                "turns_left_out": blocks_left_out,
                 "lanes": ["Trimtab", *(f"Attempt {number + 1}" for number in range(len(record.attempts)))],
             },
             simulated=record.simulated,
+        )
+
+    def _content(self, request_id: str, visitor: Visitor) -> KeptContent:
+        """Prompts say more than any figure, so a viewer is told no more than that they are kept."""
+        found = self._find_content(request_id)
+        may_read = visitor.may(CONTENT_ROLE)
+        return KeptContent(
+            policy=self._situation.settled.content,
+            kept=None if found is None else found.mode,
+            may_read=may_read,
+            both=shown(found) if found is not None and may_read else None,
         )
 
 
