@@ -248,7 +248,7 @@ def everything_on(started: Callable[..., Any], collector: Collector) -> Any:
         store_options="batch_ms = 5\n",
         server_options="require_keys = true\nkeep_answers = true\nvalidate_streams = true\n",
         options=f'[telemetry]\nlog_format = "json"\naccess_log = true\notlp_endpoint = "{collector.url}"\n'
-        'propagate = true\n[tiers]\ndefault = "claude-opus-4-7@high+adaptive"\n',
+        'propagate = true\n[content]\nkeep = "full"\n[tiers]\ndefault = "claude-opus-4-7@high+adaptive"\n',
     )
 
 
@@ -266,7 +266,7 @@ def test_nothing_of_the_gateways_own_reaches_the_model_with_every_feature_on(
     everything_on: Any, upstream: Upstream
 ) -> None:
     """Complaint 6, a 400 for a field that nobody wrote: a router's `metadata._latency_per_deployment` went into the body
-    (litellm#12083). Keys, limits, tags, sessions, idempotency, kept answers and traces are on."""
+    (litellm#12083). Keys, limits, tags, sessions, idempotency, kept answers, kept content and traces are on."""
     upstream.answer = answers_the_loop
     key = everything_on.site.key("limited", concurrency=9, rpm=1000, usd=100.0)
     own = {
