@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
+import trimtab.store.figures.folding
 import trimtab.store.figures.reading
 from trimtab.catalogue import Arm
 from trimtab.messages import Usage
@@ -383,6 +384,42 @@ def test_who_lost_the_work_to_another_stops(
     put(some(random.Random(1), now_of(database), 20))
     assert not fold_what_is_due(database, FOR_EVER, holder="nobody", rest=lambda seconds: False)
     assert spans(database) == {}
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_process_that_dies_in_the_middle_of_a_span_leaves_nothing_half_to_read(
+    url: str,
+    database_at: OpenDatabase,
+    put: Callable[[Iterable[Outcome]], None],
+    monkeypatch: pytest.MonkeyPatch,
+    after: int,
+) -> None:
+    database = database_at(url)
+    now_ms = now_of(database)
+    draw = random.Random(3)
+    minute = (now_ms // MINUTE_MS - 5) * MINUTE_MS
+    records = [outcome(n, draw, minute + n) for n in range(60)]
+    put(records)
+    monkeypatch.setattr(trimtab.store.figures.folding, "ROWS_AT_ONCE", 20)
+    written = database.write
+    writes = 0
+
+    def dying(work: Callable[..., object], *, durable: bool = True) -> object:
+        nonlocal writes
+        writes += 1
+        if writes > after:
+            raise KeyboardInterrupt
+        return written(work, durable=durable)  # type: ignore[type-var]
+
+    assert database.write(lambda t: claim(t, CHORE, ME, lease_ms=LEASE_MS, every_ms=0))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(database, "write", dying)
+        fold_what_is_due(database, FOR_EVER, holder=ME, rest=lambda seconds: False)
+    to_ms = (now_ms // MINUTE_MS + 1) * MINUTE_MS
+    wish = Wish(to_ms - HOUR_MS, to_ms, MINUTE_MS, "arm", False, ("live", "task", "eval"))
+    check(read_figures(database, wish), wish, records)
+    fold(database)
+    check(read_figures(database, wish), wish, records)
 
 
 def test_nothing_is_worked_out_before_it_has_ended(

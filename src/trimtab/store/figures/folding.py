@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from trimtab.store.database import Database, Transaction
+from trimtab.store.database import Database, Transaction, Value
 from trimtab.store.figures.cells import Cell, cells
 from trimtab.store.figures.spans import DAY_MS, HOUR_MS, LEVELS, MINUTE_MS, Level
 from trimtab.store.figures.tally import Tally, decode, encode
@@ -33,6 +33,12 @@ may bring records days late. Some milliseconds."""
 
 CATCH_UP_MS = 400 * DAY_MS
 """How far back figures are worked out after an upgrade."""
+
+ROWS_AT_ONCE = 200
+"""Rows in one transaction: some milliseconds."""
+
+SPANS_AT_ONCE = 5
+"""Old spans that are dropped in one."""
 
 REST = 3
 """After a span that was worked out from records, a rest of so many times as long."""
@@ -92,9 +98,7 @@ def fold_what_is_due(
         for from_ms in database.read(functools.partial(_missing, level, now_ms, whole_ms)):
             began = monotonic()
             found = database.read(functools.partial(_worked_out, level, from_ms))
-            if not database.write(
-                functools.partial(_keep, holder, level.width_ms, from_ms, found), durable=False
-            ):
+            if not _keep(database, holder, level.width_ms, from_ms, found):
                 return False
             if rest(REST * (monotonic() - began)):
                 return False
@@ -217,32 +221,49 @@ def _joined(parts: Iterable[Figures]) -> Figures:
     return joined
 
 
-def _keep(
-    holder: str, width_ms: int, from_ms: int, found: tuple[int, Figures], transaction: Transaction
-) -> bool:
-    """Put a span in the place of what was there. False: another process has this work now."""
-    if not renew(transaction, CHORE, holder, lease_ms=LEASE_MS):
-        return False
+def _keep(database: Database, holder: str, width_ms: int, from_ms: int, found: tuple[int, Figures]) -> bool:
+    """Put a span in the place of what was there. False: another process has this work now.
+
+    In small transactions, since requests may wait for slices of limits: a span is there for readers from the last one.
+    """
     requests, figures = found
-    _forget(transaction, width_ms, from_ms, from_ms + width_ms)
+    rows = [
+        (width_ms, from_ms, *place, encode(sorted(named.items()))) for place, named in sorted(figures.items())
+    ]
+
+    def held(work: Callable[[Transaction], None]) -> bool:
+        """In a transaction of its own, if the chore is still ours."""
+
+        def whole(transaction: Transaction) -> bool:
+            if not renew(transaction, CHORE, holder, lease_ms=LEASE_MS):
+                return False
+            work(transaction)
+            return True
+
+        return database.write(whole, durable=False)
+
+    def finish(transaction: Transaction) -> None:
+        transaction.change(
+            "INSERT INTO figure_spans (width_ms, from_ms, requests) VALUES (?, ?, ?)",
+            (width_ms, from_ms, requests),
+        )
+
+    return (
+        held(functools.partial(_forget, width_ms=width_ms, from_ms=from_ms, to_ms=from_ms + width_ms))
+        and all(
+            held(functools.partial(_insert, rows=rows[at : at + ROWS_AT_ONCE]))
+            for at in range(0, len(rows), ROWS_AT_ONCE)
+        )
+        and held(finish)
+    )
+
+
+def _insert(transaction: Transaction, rows: Sequence[tuple[Value, ...]]) -> None:
     transaction.change_many(
         "INSERT INTO figures (width_ms, from_ms, scope, dimension, simulated, purpose, content) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                width_ms,
-                from_ms,
-                *place,
-                encode(sorted(named.items())),
-            )
-            for place, named in sorted(figures.items())
-        ],
+        rows,
     )
-    transaction.change(
-        "INSERT INTO figure_spans (width_ms, from_ms, requests) VALUES (?, ?, ?)",
-        (width_ms, from_ms, requests),
-    )
-    return True
 
 
 def _forget(transaction: Transaction, width_ms: int, from_ms: int, to_ms: int) -> None:
@@ -261,8 +282,8 @@ def _drop_old(database: Database, now_ms: int, before_ms: int) -> None:
         while True:
             rows = database.read(
                 lambda view, width=width, before=before: view.rows(  # type: ignore[misc]
-                    "SELECT from_ms FROM figure_spans WHERE width_ms = ? AND from_ms < ? ORDER BY from_ms LIMIT 20",
-                    (width, before),
+                    "SELECT from_ms FROM figure_spans WHERE width_ms = ? AND from_ms < ? ORDER BY from_ms LIMIT ?",
+                    (width, before, SPANS_AT_ONCE),
                 )
             )
             if not rows:

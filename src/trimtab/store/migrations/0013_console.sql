@@ -11,8 +11,9 @@ CREATE TABLE figures (
     simulated INTEGER NOT NULL,
     purpose TEXT NOT NULL,
     content TEXT NOT NULL,
-    PRIMARY KEY (width_ms, from_ms, scope, dimension, simulated, purpose)
+    PRIMARY KEY (width_ms, scope, dimension, simulated, from_ms, purpose)
 ) STRICT;
+CREATE INDEX figures_by_span ON figures (width_ms, from_ms);
 -- Which spans are in, empty ones too, and how many requests they count: more are there when some came late.
 CREATE TABLE figure_spans (
     width_ms INTEGER NOT NULL,
