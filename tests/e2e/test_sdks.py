@@ -271,6 +271,25 @@ def test_virtual_models_follow_the_tiers(run: Run, simulator: Any) -> None:
     assert simulator.record(seen["asked"]["headers"]["x-trimtab-request"])["session"]
 
 
+def test_a_program_written_for_an_older_model_works_by_role_and_is_refused_by_name(
+    run: Run, simulator: Any
+) -> None:
+    seen = run("older_request")
+    for answer in (seen["adapted"], seen["streamed"]):
+        assert_message(answer, OPUS)
+        changes = answer["headers"]["x-trimtab-adaptations"].split(", ")
+        assert {
+            "thinking=adaptive", "temperature removed", "tools.0.type=text_editor_20250728",
+            "tools.0.name=str_replace_based_edit_tool", "messages.2=asks to continue the prefill",
+        } <= set(changes)  # fmt: skip
+        assert simulator.record(answer["headers"]["x-trimtab-request"])["adaptations"] == changes
+    pinned = seen["pinned"]
+    assert (pinned["status"], pinned["type"]) == (400, "invalid_request_error")
+    assert "x-trimtab-adaptations" not in pinned["headers"]
+    record = simulator.record(pinned["headers"]["x-trimtab-request"])
+    assert any(note.startswith("prefill: ") for note in record["observations"])
+
+
 def faulty(serve: Callable[..., Any]) -> Any:
     """A server whose platform fails by script. The script counts calls, so each run has its own."""
     script = Path(__file__).resolve().parent / "faults.yaml"

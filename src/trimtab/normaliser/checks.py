@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from trimtab.catalogue import EFFORTS
 from trimtab.messages.images import image_head
-from trimtab.normaliser.draft import Draft, Raw, blocks, has_block
+from trimtab.normaliser.draft import Draft, Raw, and_inner, blocks, has_block
 from trimtab.normaliser.rules import Rule
 
 Seen: TypeAlias = dict[str, Any]
@@ -36,7 +36,7 @@ def sampling_beside_thinking(draft: Draft, rule: Rule) -> Seen | None:
         found = {"fields": ["temperature"], "problem": "`temperature` may only be set to 1"}
     elif draft.value("top_k") is not None:
         found = {"fields": ["top_k"], "problem": "`top_k` must be unset"}
-    elif isinstance(top_p, int | float) and top_p < rule.options["top_p"]:
+    elif isinstance(top_p, int | float) and top_p < float(rule.options["top_p"]):
         found = {"fields": ["top_p"], "problem": "`top_p` must be greater than or equal to 0.95 or unset"}
     else:
         return None
@@ -230,24 +230,17 @@ def cited(turns: list[tuple[int, Raw]]) -> list[Raw]:
     """The `citations` objects that are switched on."""
     found = []
     for _, turn in turns:
-        for block in _and_inner(turn):
+        for block in and_inner(turn):
             citations = block.get("citations")
             if isinstance(citations, dict) and citations.get("enabled") is True:
                 found.append(citations)
     return found
 
 
-def _and_inner(turn: Raw) -> list[Raw]:
-    found = []
-    for block in blocks(turn):
-        found.append(block)
-        if block.get("type") == "tool_result":
-            found += blocks(block)
-    return found
-
-
 def document_of_assistant(draft: Draft, rule: Rule) -> Seen | None:
     """A document in an assistant message."""
+    if "document" not in draft.kinds:
+        return None
     for index, turn in draft.turns():
         if turn.get("role") == "assistant" and has_block(turn, "document"):
             return {"index": index}
@@ -256,6 +249,8 @@ def document_of_assistant(draft: Draft, rule: Rule) -> Seen | None:
 
 def cited_user_text(draft: Draft, rule: Rule) -> Seen | None:
     """A user's text with citations."""
+    if "text" not in draft.kinds:
+        return None
     for index, turn in draft.turns():
         if turn.get("role") == "user":
             for block in blocks(turn):
@@ -279,6 +274,8 @@ def prefilled(draft: Draft, rule: Rule) -> Seen | None:
 
 def missing_results(draft: Draft, rule: Rule) -> Seen | None:
     """Tool calls without their results in the next message."""
+    if "tool_use" not in draft.kinds:
+        return None
     turns = [(index, turn) for index, turn in draft.turns() if turn.get("role") != "system"]
     for place, (index, turn) in enumerate(turns):
         if turn.get("role") != "assistant":
@@ -298,11 +295,11 @@ def missing_results(draft: Draft, rule: Rule) -> Seen | None:
 
 def many_large_images(draft: Draft, rule: Rule) -> Seen | None:
     """Many images of which one is large. Images by URL or file have no size that is known here."""
-    if bytes(draft.raw("messages")).count(b'"image"') <= rule.options["images"]:
+    if "image" not in draft.kinds:
         return None
     data = []
     for _, turn in draft.turns():
-        for block in _and_inner(turn):
+        for block in and_inner(turn):
             if block.get("type") == "image":
                 source = block.get("source")
                 data.append(source.get("data") if isinstance(source, dict) else None)
@@ -316,6 +313,8 @@ def many_large_images(draft: Draft, rule: Rule) -> Seen | None:
 
 def unsigned_thinking(draft: Draft, rule: Rule) -> Seen | None:
     """A thinking block that no model signed."""
+    if "thinking" not in draft.kinds:
+        return None
     for index, turn in draft.turns():
         if turn.get("role") == "assistant":
             for block in blocks(turn):
@@ -326,6 +325,8 @@ def unsigned_thinking(draft: Draft, rule: Rule) -> Seen | None:
 
 def foreign_thinking(draft: Draft, rule: Rule) -> Seen | None:
     """Thinking that another model wrote, where this may be taken out."""
+    if not draft.foreign:
+        return None
     end = foreign_end(draft)
     found = any(
         index < end and has_block(turn, "thinking", "redacted_thinking") for index, turn in draft.turns()

@@ -4,7 +4,7 @@ Invariant: what no fix touched is never encoded again. Values that cannot be dec
 judges them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -29,7 +29,9 @@ class Draft:
     __slots__ = (
         "_before",
         "_betas",
+        "_kinds",
         "_now",
+        "_turns",
         "body",
         "foreign",
         "headers",
@@ -60,6 +62,8 @@ class Draft:
         self._before: dict[str, object] = {}
         self._now: dict[str, Any] = {}
         self._betas: list[str] | None = None
+        self._turns: list[tuple[int, Raw]] | None = None
+        self._kinds: set[object] | None = None
 
     # Reading
 
@@ -123,7 +127,20 @@ class Draft:
 
     def turns(self) -> list[tuple[int, Raw]]:
         """The messages that are objects, with their places."""
-        return _objects(self.value("messages"))
+        if "messages" in self._now:
+            return _objects(self._now["messages"])
+        if self._turns is None:
+            self._turns = _objects(self.value("messages"))
+        return self._turns
+
+    @property
+    def kinds(self) -> set[object]:
+        """Types of the blocks that the client's messages hold, those of tool results included. One walk."""
+        if self._kinds is None:
+            self._kinds = {
+                block.get("type") for _, turn in self.turns() for block in and_inner(turn) if "type" in block
+            }
+        return self._kinds
 
     def tools(self) -> list[tuple[int, Raw]]:
         """The tools that are objects, with their places."""
@@ -197,11 +214,19 @@ class Draft:
         return self._now
 
 
-def blocks(turn: Raw) -> Iterator[Raw]:
+def blocks(turn: Raw) -> list[Raw]:
     """The content blocks of a message that are objects; a text counts as none."""
     content = turn.get("content")
-    if isinstance(content, list):
-        yield from (block for block in content if isinstance(block, dict))
+    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+
+
+def and_inner(turn: Raw) -> list[Raw]:
+    """The same with those that its tool results hold."""
+    found = blocks(turn)
+    for block in tuple(found):
+        if block.get("type") == "tool_result":
+            found += blocks(block)
+    return found
 
 
 def has_block(turn: Raw, *kinds: str) -> bool:

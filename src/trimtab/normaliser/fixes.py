@@ -382,7 +382,7 @@ def _remove_blocks(draft: Draft, unwanted: Callable[[Raw], bool], end: int) -> N
             if isinstance(block, dict) and unwanted(block):
                 content[place] = GONE
                 removed += 1
-        if not any(True for _ in blocks(turn)):
+        if not blocks(turn):
             messages[index] = GONE
     draft.note("messages.thinking", f"={removed} blocks removed")
 

@@ -4,6 +4,8 @@ Pure: nothing is called, stored or spent. Invariants: `observe` and `off` give t
 in `adapt` every change is named; what `adapt` makes passes `strict`, but for what the notes say could not be mended.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from trimtab.catalogue import Effort, Model
@@ -23,7 +25,10 @@ MAX_NOTE_CHARS = 300
 MAX_ROUNDS = 16
 """How often one rule mends one request, as where several tools are of an old version."""
 
-WINDOW = 2048
+SMALL = 4096
+"""Bytes of a field that is searched for marks before it is decoded."""
+
+WINDOW = 1024
 """Bytes at either end of `tools` and `messages` that `observe` looks at. Searching 53 KB for one mark takes 20-70 us
 (CPython 3.11), over the 10 us that a request of that size may cost; 2 KB take 1 us."""
 
@@ -59,16 +64,26 @@ class Normalised(msgspec.Struct, frozen=True):
     """The changed body, read again."""
 
 
+class _Watch(msgspec.Struct, frozen=True):
+    """Rules by one field that they look at: places in the table, and what must be seen first."""
+
+    places: tuple[int, ...]
+    """All of them."""
+    marks: tuple[tuple[bytes, ...], ...]
+    """For each of them, the marks of which one must be there."""
+    plain: tuple[int, ...]
+    """Of those that `observe` looks at: with nothing to be seen first."""
+    marked: tuple[tuple[bytes, tuple[int, ...]], ...]
+    glanced: tuple[tuple["_Glance", tuple[int, ...]], ...]
+
+
 class _Table(msgspec.Struct, frozen=True):
     """The rules that are about one model."""
 
     rules: tuple[Rule, ...]
     always: tuple[int, ...]
     """Places in `rules` of those that look at no field in particular."""
-    by_field: dict[str, tuple[int, ...]]
-    """Places in `rules`, by each field that one looks at."""
-    shallow: dict[str, tuple[int, ...]]
-    """The same without those that `observe` leaves out."""
+    watches: dict[str, _Watch]
     max_output: int
 
 
@@ -97,27 +112,24 @@ class Normaliser:
             return NOTHING
         table = self._tables.get(asked.model.id) or self._compile(asked.model)
         if mode == "observe":
-            places = _places(table.shallow, asked.body)
-            rules = [rule for place in places if _glanced(rule := table.rules[place], asked.body, table)]
+            places = _observed(asked.body, table)
+            tier = False
         else:
-            places = _places(table.by_field, asked.body)
-            rules = [table.rules[place] for place in (sorted((*places, *table.always)) if tier else places)]
-        return self._held(asked, rules, mode) if rules else NOTHING
+            places = _looked_at(asked.body, table)
+        if tier:
+            places += table.always
+        if not places:
+            return NOTHING
+        rules = table.rules
+        return self._held(asked, [rules[place] for place in sorted(set(places))], mode)
 
     def _compile(self, model: Model) -> _Table:
         rules = tuple(rule for rule in self.rules if applies_to(rule, model))
-        by_field: dict[str, list[int]] = {}
-        shallow: dict[str, list[int]] = {}
-        for place, rule in enumerate(rules):
-            for name in rule.fields:
-                by_field.setdefault(name, []).append(place)
-                if not rule.deep:
-                    shallow.setdefault(name, []).append(place)
+        names = {name for rule in rules for name in rule.fields}
         table = self._tables[model.id] = _Table(
             rules,
             tuple(place for place, rule in enumerate(rules) if not rule.fields),
-            {name: tuple(places) for name, places in by_field.items()},
-            {name: tuple(places) for name, places in shallow.items()},
+            {name: _watch(name, rules) for name in names},
             model.limits.max_output,
         )
         return table
@@ -179,26 +191,69 @@ def _message(rule: Rule, seen: Seen, draft: Draft) -> str:
     return rule.says.format(**{"model": draft.model.id, **seen}) if "{" in rule.says else rule.says
 
 
-def _places(by_field: dict[str, tuple[int, ...]], body: MessagesBody) -> list[int]:
-    """The places of the rules that look at a field which is there, in order."""
-    places: set[int] = set()
-    for name in body.fields:
-        if name in by_field:
-            places.update(by_field[name])
-    return sorted(places)
+def _watch(name: str, rules: tuple[Rule, ...]) -> _Watch:
+    places = [place for place, rule in enumerate(rules) if name in rule.fields]
+    observed = [place for place in places if not rules[place].deep]
+    unseen = [place for place in observed if rules[place].glance is None]
+    marks = sorted({mark for place in unseen for mark in rules[place].marks})
+    glances = sorted({glance for place in observed if (glance := rules[place].glance) is not None})
+    return _Watch(
+        tuple(places),
+        tuple(tuple(mark.encode() for mark in rules[place].marks) for place in places),
+        tuple(place for place in unseen if not rules[place].marks),
+        tuple(
+            (mark.encode(), tuple(place for place in unseen if mark in rules[place].marks)) for mark in marks
+        ),
+        tuple(
+            (_GLANCES[glance], tuple(place for place in observed if rules[place].glance == glance))
+            for glance in glances
+        ),
+    )
 
 
-def _glanced(rule: Rule, body: MessagesBody, table: _Table) -> bool:
-    """Whether the rule may apply, by what the ends of the lists show."""
-    if rule.glance is not None:
-        return _GLANCES[rule.glance](body, table)
-    return not rule.marks or _marked(body, rule)
+def _observed(body: MessagesBody, table: _Table) -> list[int]:
+    """The rules that may apply, by what top-level fields and the ends of the lists show."""
+    places: list[int] = []
+    watches = table.watches
+    for name, raw in body.fields.items():
+        if name not in watches:
+            continue
+        watch = watches[name]
+        places += watch.plain
+        for glance, found in watch.glanced:
+            if glance(body, table):
+                places += found
+        if watch.marked:
+            view = memoryview(raw)
+            ends = bytes(view) if len(view) <= 2 * WINDOW else bytes(view[:WINDOW]) + bytes(view[-WINDOW:])
+            for mark, found in watch.marked:
+                if mark in ends:
+                    places += found
+    return places
 
 
-def _marked(body: MessagesBody, rule: Rule) -> bool:
-    view = memoryview(body.fields[rule.fields[0]])
-    ends = bytes(view) if len(view) <= 2 * WINDOW else bytes(view[:WINDOW]) + bytes(view[-WINDOW:])
-    return any(mark.encode() in ends for mark in rule.marks)
+def _looked_at(body: MessagesBody, table: _Table) -> list[int]:
+    """The rules that may apply. A small field is searched for their marks; a large one is decoded sooner."""
+    places: list[int] = []
+    watches = table.watches
+    for name, raw in body.fields.items():
+        if name not in watches:
+            continue
+        watch = watches[name]
+        view = memoryview(raw)
+        if len(view) > SMALL:
+            places += watch.places
+            continue
+        text = bytes(view)
+        for place, marks in zip(watch.places, watch.marks, strict=True):
+            if not marks:
+                places.append(place)
+            else:
+                for mark in marks:
+                    if mark in text:
+                        places.append(place)
+                        break
+    return places
 
 
 def _ends_with_assistant(body: MessagesBody, table: _Table) -> bool:
@@ -216,7 +271,9 @@ def _large_max_tokens(body: MessagesBody, table: _Table) -> bool:
     return body.max_tokens is not None and body.max_tokens > table.max_output
 
 
-_GLANCES = {
+_Glance = Callable[[MessagesBody, _Table], bool]
+
+_GLANCES: dict[str, _Glance] = {
     "ends_with_assistant": _ends_with_assistant,
     "starts_with_system": _starts_with_system,
     "large_max_tokens": _large_max_tokens,
