@@ -35,7 +35,8 @@ def free_port() -> int:
 
 def clean_environment(home: Path, **extra: str) -> dict[str, str]:
     """No proxies, no keys, nobody's settings: only what a program needs to start."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    known = ("PATH", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH")
+    kept = {name: os.environ[name] for name in known if name in os.environ}
     return {**kept, "HOME": str(home), **extra}
 
 
