@@ -49,7 +49,14 @@ def run(command: tuple[str, ...], folder: Path) -> str:
     return done.stdout.strip()
 
 
-WITH_QUERIES = ("/v1/models", "/trimtab/v1/requests", "/trimtab/v1/overview", "/trimtab/v1/live")
+WITH_QUERIES = (
+    "/v1/models",
+    "/trimtab/v1/requests",
+    "/trimtab/v1/requests/{request_id}/content",
+    "/trimtab/v1/content",
+    "/trimtab/v1/overview",
+    "/trimtab/v1/live",
+)
 HAS_INPUT = [(path, method) for path, method in OPERATIONS if method == "post" or path in WITH_QUERIES]
 """Operations that can be called wrongly at all: a body, or a parameter that is not free text."""
 
