@@ -25,9 +25,9 @@ MOST_AHEAD_QUICK = 4096
 loaded machine 1 % of its requests came to 50 ms and were told 503."""
 
 LOW_PART = 4
-"""A slice of money is refilled when a quarter of it is left, and one of requests where the key is that quick. A refill
-waits for the disk: when slices were refilled only once they were empty, it took longer than a request may wait in 2 %
-of cases on a loaded machine."""
+"""A slice of money is refilled when a quarter of it is left, and one of requests where the key uses up whole ones. A
+refill waits for the disk: when slices were refilled only once they were empty, it took longer than a request may wait
+in 2 % of cases on a loaded machine."""
 
 IDLE_S = 0.1
 """What was not needed for so long goes back."""
@@ -57,7 +57,9 @@ class KeySlice:
         self._spare = (0, 0, 0.0)
         """Requests that were fetched before the others were used up, their slot, and until when they may be made."""
         self._ahead = MOST_AHEAD
-        self._asked_at = 0.0
+        self._asked_at = -RATE_GRANT_S
+        self._busy = False
+        """Whether the last slice of requests was used up before its time was over."""
         self.money = {False: 0, True: 0}
         self._granted = {False: 0, True: 0}
         self._last_grant = {False: 0, True: 0}
@@ -137,21 +139,23 @@ class KeySlice:
         return self.money[simulated] < self._last_grant[simulated] // LOW_PART
 
     def runs_low_on_requests(self) -> bool:
-        """Whether it is time to fetch more requests, which only keys do that use many."""
-        if self._ahead <= MOST_AHEAD or self._spare[0]:
+        """Whether it is time to fetch more requests, as keys do that use up whole slices of them."""
+        if not self._busy or self._spare[0]:
             return False
         most = self._most_requests()
-        return most > MOST_AHEAD and self.requests < most // LOW_PART
+        return most >= MOST_AHEAD and self.requests < most // LOW_PART
 
     def _most_requests(self) -> int:
         return min(self._ahead, (self.limits.requests_per_minute or 0) // AHEAD_PART)
 
     def _adapt(self, now: float) -> None:
         """How far to fetch ahead, by how long the last slice did."""
-        if now - self._asked_at < QUICK_S:
+        lasted_s = now - self._asked_at
+        if lasted_s < QUICK_S:
             self._ahead = min(2 * self._ahead, MOST_AHEAD_QUICK)
-        else:
+        elif lasted_s > RATE_GRANT_S:
             self._ahead = max(self._ahead // 2, MOST_AHEAD)
+        self._busy = lasted_s < RATE_GRANT_S
         self._asked_at = now
 
     def more_requests(self, now: float) -> Trade:
