@@ -60,7 +60,7 @@ CASES = (
         latency_us=LATENCY_US,
         loop="open",
         amount=25,
-        seconds=6.0,
+        seconds=5.0,
     ),
     Case(
         "added-long",
@@ -80,7 +80,7 @@ CASES = (
         latency_us=LATENCY_US,
         loop="open",
         amount=10,
-        seconds=6.0,
+        seconds=5.0,
     ),
 )
 
@@ -117,6 +117,8 @@ class Visitor:
                     note(f"{target.name} ({kind}, {'stream' if stream else 'JSON'}): {fault}")
                 if not seen.completed and not stream:
                     return False
+                if not seen.completed:
+                    target.streams = False
         return True
 
     def visit(self, target: Target, case: Case, round_: int, seconds: float) -> Visit:
@@ -128,8 +130,10 @@ class Visitor:
         after = wait_for_rest(door.pid, REST_S) if door.pid and case.figure == "cpu" else 0.0
         came = self._upstreams[case.kind].answered() - answered
         fault = seen.faults(may_differ=not target.exact)
-        if not fault and came != seen.completed:
-            fault = f"the upstream answered {came} requests instead of {seen.completed}"
+        if (
+            came < seen.completed
+        ):  # it may be more: what another target began and gave up is answered meanwhile
+            fault = f"the upstream answered {came} requests and not {seen.completed}"
         if not fault and case.stream and not seen.transit.n:
             fault = "no event of any stream arrived as it was sent"
         figure: float | None = None

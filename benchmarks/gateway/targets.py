@@ -61,6 +61,8 @@ class Target:
     """Ends it; says what is wrong with what it left behind."""
     exact: bool = True
     """Whether the bytes of its answers must be the upstream's."""
+    streams: bool = True
+    """Whether it answers requests for streams."""
     sent: dict[str, list[int]] = field(default_factory=dict)
     """By upstream: answers, their tokens of output, and refusals so far. What it wrote down must agree."""
 
@@ -157,8 +159,8 @@ def base_environment(folder: Path) -> dict[str, str]:
 
 
 def direct(upstreams: dict[str, Upstream]) -> Target:
-    """The upstream itself."""
-    return Target("direct", {kind: Door(up.port, 0) for kind, up in upstreams.items()}, list)
+    """The upstream itself, without TLS, which the load generator does not speak."""
+    return Target("direct", {"plain": Door(upstreams["plain"].port, 0)}, list)
 
 
 def nginx(folder: Path, upstreams: dict[str, Upstream]) -> Target:
