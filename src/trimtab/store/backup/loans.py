@@ -15,6 +15,8 @@ COPIED = frozenset(
         "console_users",
         "content",
         "content_deletions",
+        "figure_spans",
+        "figures",
         "idempotency_keys",
         "job_events",
         "job_limits",
