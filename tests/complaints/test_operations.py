@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drive import Platform, Site, books, eventually, rss_mib
+from drive import Key, Platform, Site, books, eventually, rss_mib
 from killing import CALL_NANOUSD
 from load import Caller, Load
 from postgres_server import PostgresServer, available, running
@@ -52,6 +52,8 @@ class Ground:
         file = folder / "t.db"
         url = f"sqlite:///{file}" if postgres is None else postgres.new_database()
         self.site = Site(folder, self.platform, url, combination.workers, options)
+        self.names: dict[str, str] = {}
+        """Of the keys, by id."""
         self.away: Callable[[], AbstractContextManager[None]] = (
             (lambda: locked(file)) if postgres is None else (lambda: stopped(postgres, "fast"))
         )
@@ -65,20 +67,24 @@ class Ground:
             client.close()
         return sum(float(line.split()[-1]) for line in text.splitlines() if line.split()[0] == name)
 
-    def whole_books(self, names: list[str]) -> bool:
-        """Whether every call that the platform saw is on record; and nothing else, and what it costs."""
-        came = Counter(event.key for event in self.platform.events() if event.came)
+    def key(self, name: str, **limits: Any) -> Key:
+        key = self.site.key(name, **limits)
+        self.names[key.id] = name
+        return key
+
+    def whole_books(self) -> bool:
+        """Whether every call that the platform saw is on record, once, and in its key's spend; nothing else ever is."""
+        calls = [event for event in self.platform.events() if event.came]
         found = books(self.site)
         recorded = [record.name for record in found.records if record.attempts]
-        if len(recorded) < sum(came.values()):
+        if len(recorded) < len(calls):
             return False
-        assert Counter(recorded) == Counter({event.name: 1 for event in self.platform.events() if event.came})
+        assert Counter(recorded) == Counter(event.name for event in calls)
+        assert max(Counter(recorded).values()) == 1
         assert found.dropped == 0
-        spent = {self.names[key]: nano for key, nano in found.spent.items()}
-        assert spent == {name: came[name] * CALL_NANOUSD for name in names if came[name]}
+        billed = {name: n * CALL_NANOUSD for name, n in Counter(event.key for event in calls).items()}
+        assert {self.names[key]: nano for key, nano in found.spent.items()} == billed
         return True
-
-    names: dict[str, str]
 
 
 @pytest.fixture
@@ -105,9 +111,8 @@ def test_a_store_that_goes_away_under_load_costs_nobody_a_request_and_no_spend_i
     """Complaint 24, valid keys get 401 when the database has trouble (litellm#34479, litellm#18708, litellm#15536): the
     store is stopped (or its file held) under load, and comes back. In full: benchmarks/store_away.py."""
     here = ground()
-    keys = {name: here.site.key(name) for name in ("plain", "streams", "fresh")}
-    keys["money"] = here.site.key("money", usd=5.0)
-    here.names = {key.id: name for name, key in keys.items()}
+    keys = {name: here.key(name) for name in ("plain", "streams", "fresh")}
+    keys["money"] = here.key("money", usd=5.0)
     here.site.start()
 
     def rest() -> float:
@@ -137,7 +142,7 @@ def test_a_store_that_goes_away_under_load_costs_nobody_a_request_and_no_spend_i
     limited = [a for a in answers if a.caller == "money"]
     assert {a.status for a in limited} <= {200, 503}, "a slice may be used up: then try again, not 401"
     assert all(a.retry_after is not None for a in limited if a.status == 503)
-    eventually(lambda: here.whole_books(list(keys)))
+    eventually(here.whole_books)
     assert here.site.stop() == 0
     assert not here.site.tracebacks()
 
@@ -149,8 +154,7 @@ def test_outages_of_the_store_fill_the_disk_not_the_memory_and_give_all_back(
     records is bounded, what has no room waits in the journal's file, and after two outages all of it is in the store."""
     most = 10
     here = ground(f"queue_max = {most}\nbatch_ms = 5\n")
-    key = here.site.key("app")
-    here.names = {key.id: "app"}
+    key = here.key("app")
     here.site.start()
     memory = []
     for _ in range(2):
@@ -159,7 +163,7 @@ def test_outages_of_the_store_fill_the_disk_not_the_memory_and_give_all_back(
             eventually(lambda: here.figure("trimtab_records_spilled", key.secret) > 20)
             assert here.figure("trimtab_records_queued", key.secret) <= most * combination.workers
         assert {answer.status for answer in load.answers} == {200}
-        eventually(lambda: here.whole_books(["app"]))
+        eventually(here.whole_books)
         eventually(lambda: here.figure("trimtab_records_spilled", key.secret) == 0)
         memory.append(rss_mib(here.site.serving()))
     assert memory[1] - memory[0] < 24, "MiB; a hundred for each outage was what people saw"
@@ -342,7 +346,7 @@ def test_a_program_on_the_sdk_sees_the_platforms_own_error(
     run_sdk: Callable[..., dict[str, Any]], upstream: Upstream
 ) -> None:
     """Complaint 27, errors of another class: a program that waits out an overload must see a 529, with the platform's
-    request id and its retry-after, the same as without a gateway (litellm#5764)."""
+    request id and its retry-after (litellm#5764)."""
 
     def answer(request: Received) -> Iterable[bytes]:
         status, wait = json.loads(request.body)["messages"][0]["content"].split()
@@ -350,13 +354,16 @@ def test_a_program_on_the_sdk_sees_the_platforms_own_error(
         return whole(OVERLOADED if status == "529" else LIMITED, *head, status=f"{status} No".encode())
 
     upstream.answer = answer
-    seen = run_sdk("errors_seen")
-    assert seen == run_sdk("errors_seen", direct=True)
-    assert [(each["status"], each["retry_after"]) for each in seen["errors"]] == [
-        (529, "7"),
-        (529, "3"),
-        (429, "9"),
-    ]
+    errors = run_sdk("errors_seen")["errors"]
+    assert [(each["status"], each["retry_after"]) for each in errors] == [(529, "7"), (529, "3"), (429, "9")]
+    assert [each["type"] for each in errors] == ["overloaded_error", "overloaded_error", "rate_limit_error"]
+    assert errors[2]["class"] == "RateLimitError"
+    assert "RateLimitError" not in {each["class"] for each in errors[:2]}
+    told = dict(TOLD)
+    for each, body in zip(errors, (OVERLOADED, OVERLOADED, LIMITED), strict=True):
+        assert each["request_id"] == told["request-id"]
+        assert each["limits"] == {k: v for k, v in told.items() if k.startswith("anthropic-ratelimit-")}
+        assert each["text"] == body.decode()
 
 
 # --- 30: what is installed ---
