@@ -178,7 +178,8 @@ class Pipeline:
         if self._normaliser is None or mode == "off":
             return UNCHANGED
         foreign = 0
-        if mode == "adapt" and self._conversations is not None and decision.plan.tier is not None:
+        changing = mode == "adapt" and inbound.endpoint == "messages" and decision.plan.tier is not None
+        if changing and self._conversations is not None:
             thinking = decision.model.thinking
             if (
                 "thinking" in body.fields

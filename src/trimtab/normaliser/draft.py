@@ -20,6 +20,13 @@ BETA = b"anthropic-beta"
 VERSION = b"anthropic-version"
 MAX_SHOWN = 60
 """Characters of a client's value that a note repeats."""
+FREELY_DECODED = 1024 * 1024
+"""Bytes of a field that is decoded whatever it holds."""
+
+MAX_CONTAINERS = 400_000
+MAX_COMMAS = 2_000_000
+"""Of a larger field: objects take ten times the bytes that spell them, so a hostile body of 32 MB could take 500 MB."""
+
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -63,7 +70,7 @@ class Draft:
         self._now: dict[str, Any] = {}
         self._betas: list[str] | None = None
         self._turns: list[tuple[int, Raw]] | None = None
-        self._kinds: set[object] | None = None
+        self._kinds: set[str] | None = None
 
     # Reading
 
@@ -91,7 +98,7 @@ class Draft:
 
     def _decoded(self, name: str) -> Any:
         field = self.body.fields.get(name)
-        if field is None:
+        if field is None or not _is_small_enough(field):
             return None
         try:
             return msgspec.json.decode(field)
@@ -134,11 +141,14 @@ class Draft:
         return self._turns
 
     @property
-    def kinds(self) -> set[object]:
+    def kinds(self) -> set[str]:
         """Types of the blocks that the client's messages hold, those of tool results included. One walk."""
         if self._kinds is None:
             self._kinds = {
-                block.get("type") for _, turn in self.turns() for block in and_inner(turn) if "type" in block
+                kind
+                for _, turn in self.turns()
+                for block in and_inner(turn)
+                if isinstance(kind := block.get("type"), str)
             }
         return self._kinds
 
@@ -232,6 +242,13 @@ def and_inner(turn: Raw) -> list[Raw]:
 def has_block(turn: Raw, *kinds: str) -> bool:
     """Whether a message holds a block of one of these types."""
     return any(block.get("type") in kinds for block in blocks(turn))
+
+
+def _is_small_enough(field: msgspec.Raw) -> bool:
+    if len(memoryview(field)) <= FREELY_DECODED:
+        return True
+    text = bytes(field)
+    return text.count(b"{") + text.count(b"[") <= MAX_CONTAINERS and text.count(b",") <= MAX_COMMAS
 
 
 def _objects(value: Any) -> list[tuple[int, Raw]]:

@@ -26,11 +26,12 @@ MAX_ROUNDS = 16
 """How often one rule mends one request, as where several tools are of an old version."""
 
 SMALL = 4096
-"""Bytes of a field that is searched for marks before it is decoded."""
+"""Bytes of a field that is searched for marks before it is decoded; searching a larger one takes longer than
+decoding it."""
 
 WINDOW = 1024
-"""Bytes at either end of `tools` and `messages` that `observe` looks at. Searching 53 KB for one mark takes 20-70 us
-(CPython 3.11), over the 10 us that a request of that size may cost; 2 KB take 1 us."""
+"""Bytes at either end of `tools` and `messages` that `observe` looks at. Searching 53 KB for one mark takes 20 to 75 us
+(CPython 3.11), over the 10 us that a request of that size may cost; 1 KB takes 0.3 us."""
 
 _ROLE = b'"role"'
 
@@ -88,6 +89,7 @@ class _Table(msgspec.Struct, frozen=True):
 
 
 NOTHING = Normalised()
+TOO_DEEP = Normalised(observations=("body: nested too deeply to be held against the rules",))
 
 
 class Normaliser:
@@ -105,8 +107,8 @@ class Normaliser:
     def normalise(self, asked: Asked, mode: Mode, *, tier: bool) -> Normalised:
         """Raises `RequestError` in `strict`, in the vendor's words.
 
-        Cost: `observe` 1.3 us at 0.6 KB and 3.6 us at 53 KB where no rule applies; `adapt` and `strict` decode the
-        messages too (docs/bars.md).
+        Cost where no rule has anything to do, in processor time: `observe` 2 us at 0.6 KB, 2 to 5 us at 53 KB; `adapt`
+        and `strict` 7 us and, as they decode the messages, 25 to 70 us (`benchmarks/normaliser.py`, 2026-11-21).
         """
         if mode == "off":
             return NOTHING
@@ -121,7 +123,10 @@ class Normaliser:
         if not places:
             return NOTHING
         rules = table.rules
-        return self._held(asked, [rules[place] for place in sorted(set(places))], mode)
+        try:
+            return self._held(asked, [rules[place] for place in sorted(set(places))], mode)
+        except RecursionError:
+            return TOO_DEEP
 
     def _compile(self, model: Model) -> _Table:
         rules = tuple(rule for rule in self.rules if applies_to(rule, model))
