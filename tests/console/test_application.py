@@ -1,6 +1,7 @@
 """The door of the console: paths, methods, files, and who is let in. With the real server in front of it."""
 
 import asyncio
+import gzip
 import json
 from pathlib import Path
 
@@ -175,5 +176,22 @@ def test_too_many_fields_are_refused_not_read(tmp_path: Path) -> None:
     async def work() -> None:
         async with site(tmp_path) as s:
             assert (await ask(s, "GET", "/console?" + "&".join(["a=1"] * 51)))[0] == 400
+
+    run(work)
+
+
+def test_files_are_packed_for_browsers_that_can_unpack_them_and_pages_never(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            for name in TYPES:
+                url = Files().url(name)
+                _, plain, body = await ask(s, "GET", url)
+                assert "content-encoding" not in plain
+                _, packed, short = await ask(s, "GET", url, b"accept-encoding: br, gzip\r\n")
+                assert packed["content-encoding"] == "gzip"
+                assert gzip.decompress(short) == body
+                assert "accept-encoding" in packed["vary"]
+            _, headers, _ = await ask(s, "GET", "/console", b"accept-encoding: gzip\r\n")
+            assert "content-encoding" not in headers
 
     run(work)

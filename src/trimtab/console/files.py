@@ -4,11 +4,13 @@ What it is not: a way to the file system. What there is was read when this was b
 and nothing that a browser sends becomes part of a path.
 """
 
+import gzip
 import hashlib
 import importlib.resources
 
 import msgspec
 
+PACK_LEVEL = 9
 PREFIX = "/console/static/"
 
 _SCRIPT = "text/javascript; charset=utf-8"
@@ -30,6 +32,10 @@ class StaticFile(msgspec.Struct, frozen=True):
     etag: str
     body: bytes
 
+    def packed(self) -> bytes:
+        """The file in gzip, a third as long. Blocks, for milliseconds, so `Files.packed` keeps it."""
+        return gzip.compress(self.body, PACK_LEVEL, mtime=0)
+
 
 class Files:
     """Every file under a name that changes with its content, so that browsers keep it for good."""
@@ -38,6 +44,7 @@ class Files:
         """Read them all. Blocks, for about a millisecond."""
         self._urls: dict[str, str] = {}
         self._files: dict[str, StaticFile] = {}
+        self._packed: dict[str, bytes] = {}
         folder = importlib.resources.files("trimtab.console") / "static"
         for name, content_type in TYPES.items():
             body = (folder / name).read_bytes()
@@ -54,3 +61,10 @@ class Files:
     def find(self, path: str) -> StaticFile | None:
         """The file at a path."""
         return self._files.get(path)
+
+    def packed(self, path: str) -> bytes:
+        """The file at a path in gzip; packed when first asked for. Blocks then. Raises `KeyError`."""
+        packed = self._packed.get(path)
+        if packed is None:
+            packed = self._packed[path] = self._files[path].packed()
+        return packed

@@ -149,8 +149,9 @@ def _chart(
     plot = {
         "unit": unit,
         "line": is_line,
-        "starts": [start / 1000 for start in found.starts_ms],
+        "first": found.starts_ms[0] / 1000,
         "step": found.bucket_ms / 1000,
+        "count": len(found.starts_ms),
         "labels": [group.label for group in groups],
         "values": values,
     }

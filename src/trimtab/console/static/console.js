@@ -126,6 +126,7 @@
   function draw(figure) {
     const place = figure.querySelector(".plot");
     const plot = JSON.parse(figure.dataset.plot);
+    plot.starts = Array.from({ length: plot.count }, (_, at) => plot.first + at * plot.step);
     const others = figure.dataset.others !== "0";
     const last = plot.labels.length - 1;
     const colour = (n) => style(others && n === last ? "--sx" : "--s" + n);
