@@ -198,23 +198,32 @@ def nginx(folder: Path, upstreams: dict[str, Upstream]) -> Target:
 
 
 def trimtab(
-    name: str, folder: Path, upstreams: dict[str, Upstream], new_store: Callable[[], str], *, keys: bool
+    name: str,
+    folder: Path,
+    upstreams: dict[str, Upstream],
+    new_store: Callable[[], str],
+    *,
+    keys: bool,
+    more: str = "",
 ) -> Target:
-    """`trimtab serve`, one worker, with records and metrics; with `keys` also a key with three limits."""
+    """`trimtab serve`, one worker, with records and metrics; with `keys` also a key with three limits.
+
+    `more` is added to its configuration.
+    """
     stops: list[Callable[[], list[str]]] = []
     doors: dict[str, Door] = {}
     target = Target(name, doors, lambda: [problem for stop in stops for problem in stop()])
     for kind, upstream in upstreams.items():
         site = folder / kind
         site.mkdir()
-        door, stop = _trimtab(site, upstream, new_store(), target, keys=keys)
+        door, stop = _trimtab(site, upstream, new_store(), target, keys=keys, more=more)
         doors[kind] = door
         stops.append(stop)
     return target
 
 
 def _trimtab(
-    folder: Path, upstream: Upstream, store_url: str, target: Target, *, keys: bool
+    folder: Path, upstream: Upstream, store_url: str, target: Target, *, keys: bool, more: str
 ) -> tuple[Door, Callable[[], list[str]]]:
     (folder / "platform.key").write_text("sk-bench")
     tls = upstream.kind == "tls"
@@ -232,6 +241,7 @@ kind = "anthropic"
 api_key = "file:{folder}/platform.key"
 base_url = "{"https" if tls else "http"}://127.0.0.1:{upstream.port}"
 {f'ca_file = "{upstream.certificate}"' if tls else ""}
+{more}
 """
     )
     settings = StoreSettings(
