@@ -52,6 +52,13 @@ class Ground:
         root = journal_root(settings)
         self.database: Database = open_database(settings, clock_ms=unix_ms)
         try:
+            # A connection of its own for content: what is big fills the write-ahead log, and who commits when that is
+            # full folds it in. An exchange of slices, which has 50 ms, must not wait for it.
+            self._content_database: Database = open_database(settings, clock_ms=unix_ms)
+        except BaseException:
+            self.database.close()
+            raise
+        try:
             identity = store_identity(self.database)
             self.journal = Journal(root, worker_id, store=identity, spill_bytes=settings.spill_mb * MIB)
             try:
@@ -62,6 +69,7 @@ class Ground:
                 self.journal.close()
                 raise
         except BaseException:
+            self._content_database.close()
             self.database.close()
             raise
         self.store: Store = store
@@ -75,15 +83,15 @@ class Ground:
             tell=on_problem,
             store=identity,
         )
-        self.content = ContentStore(self.database)
-        self.content_admin = ContentAdmin(self.database)
+        self.content = ContentStore(self._content_database)
+        self.content_admin = ContentAdmin(self._content_database)
         self.keeper = Keeper(self.content, on_problem=on_problem)
         self.retention = RecordsRetention(self.database, settings)
         self.housekeeping = Housekeeping(
             self.database,
             [
                 *self.retention.chores(),
-                content_retention(self.database, self._content_days),
+                content_retention(self._content_database, self._content_days),
                 forgetting(self.database),
             ],
             holder=worker_id,
@@ -137,6 +145,7 @@ class Ground:
             self._on_problem(
                 f"content: of {unwritten} requests nothing is kept: the store did not take it in time"
             )
+        self._content_database.close()
         lost = self.store.close(CLOSE_S)
         self.claims.close()
         self._upkeep.close()

@@ -23,9 +23,9 @@ from trimtab.store.content.tables import AnswerKind, Packed
 LINGER_S = 0.2
 """How long content waits for others before they are committed together."""
 
-BATCH_BYTES = 1024 * 1024
-BATCH_ROWS = 64
-"""What one transaction writes at most, packed, so that the records' writer waits for milliseconds."""
+BATCH_BYTES = 512 * 1024
+BATCH_ROWS = 32
+"""What one transaction writes at most, before it is packed, so that it takes milliseconds; others write in between."""
 
 WAIT_S = 600.0
 """How long content waits for a store that is away. Deletions are remembered for far longer."""
@@ -145,6 +145,7 @@ class Keeper:
         until = self._monotonic() + WAIT_S
         pause_s = BACKOFF_FIRST_S
         while True:
+            began = self._monotonic()
             try:
                 self._store.add(rows)
             except StoreError as problem:
@@ -158,6 +159,7 @@ class Keeper:
                 pause_s = min(pause_s * 2, BACKOFF_MOST_S)
             else:
                 self.kept += len(rows)
+                self._closing.wait(self._monotonic() - began)  # as long as it took: others' turn
                 if self._in_trouble:
                     self._in_trouble = False
                     self._on_problem(

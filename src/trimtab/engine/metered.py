@@ -97,8 +97,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     arrived_ms: int
     arrived: float
     request_bytes: int
-    asked: bytes = b""
-    """The body as the client sent it, where prompts are kept; else empty, so that it can be let go of."""
+    asked: bytes | None = None
+    """The body as the client sent it, where prompts are kept. `None` where they are not, so that it can be let go of,
+    and for calls of our own, whose body is the call's."""
     adaptations: tuple[str, ...] = ()
     observations: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
@@ -126,6 +127,11 @@ def input_bound(raw: bytes, model: Model) -> int:
 def most_output(job: Job) -> int:
     """Output tokens, at most: what was asked for, or all that fits the context."""
     return min(job.max_tokens or 0, job.model.limits.context)
+
+
+def _asked(job: Job) -> bytes:
+    body = job.call.body if job.asked is None else job.asked
+    return body if isinstance(body, bytes) else b""
 
 
 class PlatformWatch:
@@ -253,7 +259,7 @@ class MeteredReply:
         self._problem: BaseException | None = None
         self._copy: Copy | None = None
         if (keep := metered.runtime.keep) is not None and job.endpoint == "messages":
-            self._copy = keep.begin(job.asked)
+            self._copy = keep.begin(_asked(job))
         self.status = 0
         self.headers: Headers = []
         self.is_event_stream = False

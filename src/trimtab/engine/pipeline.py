@@ -154,7 +154,7 @@ class Pipeline:
             request_bytes=len(inbound.body),
             adaptations=adaptations,
             observations=normal.observations,
-            asked=inbound.body if self._metered.runtime.keep is not None else b"",
+            asked=inbound.body if self._metered.runtime.keep is not None else None,
             tags=_tags(inbound.own.get("x-trimtab-tags")),
         )
 
