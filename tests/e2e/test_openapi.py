@@ -52,12 +52,16 @@ def run(command: tuple[str, ...], folder: Path) -> str:
 WITH_QUERIES = (
     "/v1/models",
     "/trimtab/v1/requests",
-    "/trimtab/v1/requests/{request_id}/content",
     "/trimtab/v1/content",
     "/trimtab/v1/overview",
     "/trimtab/v1/live",
 )
-HAS_INPUT = [(path, method) for path, method in OPERATIONS if method == "post" or path in WITH_QUERIES]
+CONTENT_PART = ("/trimtab/v1/requests/{request_id}/content", "get")
+HAS_INPUT = [
+    (path, method)
+    for path, method in OPERATIONS
+    if method == "post" or path in WITH_QUERIES or (path, method) == CONTENT_PART
+]
 """Operations that can be called wrongly at all: a body, or a parameter that is not free text."""
 
 # What a description cannot say: names of things that exist, and what only the platform can judge.
