@@ -170,7 +170,13 @@ def run(programs: Programs, given: Options, folder: Path, stack: ExitStack) -> l
     for failure in failures:
         print(f"  wrong: {failure}")
     if given.chart:
-        given.chart.write_text(draw("Processor time by target", "µs", panels(results, given.cases, targets)))
+        given.chart.write_text(
+            draw(
+                "Processor time for a request or a streamed delta, medians, logarithmic",
+                "µs",
+                panels(results, given.cases, targets),
+            )
+        )
     if given.json:
         found = {"visits": results.visits, "memory_mib": memory, "failures": failures}
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(found)))

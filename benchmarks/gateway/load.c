@@ -374,7 +374,8 @@ static int by_size(const void *a, const void *b) {
 
 static void print_times(const char *name, struct times *t) {
     static const double at[] = {0.5, 0.9, 0.99};
-    qsort(t->us, t->used, sizeof *t->us, by_size);
+    if (t->used)
+        qsort(t->us, t->used, sizeof *t->us, by_size);
     printf(",\"%s\":{\"n\":%zu", name, t->used);
     for (int i = 0; i < 3 && t->used; i++)
         printf(",\"p%.0f\":%u", 100 * at[i], t->us[(size_t)(at[i] * (double)(t->used - 1))]);
