@@ -66,12 +66,20 @@ def test_many_addresses_cannot_try_one_name(tries: Tries) -> None:
     assert done == [False] * NAME_AT_ONCE + [True] * 5
 
 
-def test_one_who_logs_in_gets_tries_back_for_his_own_name_only(tries: Tries) -> None:
+def test_one_who_logs_in_gets_his_own_tries_back_and_nobody_elses(tries: Tries) -> None:
     """Else somebody with an account could try out others' passwords without end, logging in between."""
-    for _ in range(ADDRESS_AT_ONCE):
-        assert not refused(tries, "eve", "6.6.6.6")
-        tries.succeeded("eve", "6.6.6.6")
+    for n in range(ADDRESS_AT_ONCE):
+        assert not refused(tries, f"user{n}", "6.6.6.6")
+    assert refused(tries, "eve", "6.6.6.6")
+    tries.succeeded("user0", "6.6.6.6")
+    assert not refused(tries, "ann", "6.6.6.6")
     assert refused(tries, "ann", "6.6.6.6")
+
+
+def test_logging_in_often_is_no_mistake(tries: Tries) -> None:
+    for _ in range(3 * NAME_AT_ONCE):
+        assert not refused(tries, "ann", "10.0.0.1")
+        tries.succeeded("ann", "10.0.0.1")
 
 
 def test_a_network_of_ipv6_is_one_address(tries: Tries) -> None:

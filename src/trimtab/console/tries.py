@@ -1,9 +1,9 @@
 """How often somebody may try to log in: by address, by name, and by both together.
 
 What it is not: a lock on an account, with which anybody who knows a name could keep its owner out for good.
-Invariants: memory is bounded whatever comes; a try counts when it begins, so many at once gain nothing; a success gives
-back what its name and address spent together, and nothing else, so that nobody with a password of his own can try out
-others' without end.
+Invariants: memory is bounded whatever comes; a try counts when it begins, so many at once gain nothing; a success takes
+back its own try and forgives the mistakes of its name from its address, and no others, so that nobody with a password
+of his own can try out others' without end.
 
 Each process counts for itself: with N workers there may be N times as many tries. With 12 characters or more and these
 rates, trying out passwords leads nowhere either way.
@@ -19,7 +19,7 @@ PAIR_AT_ONCE, PAIR_EVERY_S = 5, 30.0
 """One name from one address: 5 mistakes, then one try in 30 seconds."""
 
 ADDRESS_AT_ONCE, ADDRESS_EVERY_S = 20, 10.0
-"""All names from one address. A proxy in front makes everybody one address: 20 people may mistype at a time."""
+"""Mistakes with all names from one address. A proxy in front makes everybody one address."""
 
 NAME_AT_ONCE, NAME_EVERY_S = 50, 10.0
 """One name from everywhere. Its owner shares this with an attacker who has many addresses, hence wider."""
@@ -49,6 +49,11 @@ class _Buckets:
         self._left.move_to_end(key)
         if len(self._left) > MOST_REMEMBERED:
             self._left.popitem(last=False)
+
+    def give_back(self, key: str) -> None:
+        if key in self._left:
+            left, since = self._left[key]
+            self._left[key] = (left + 1, since)
 
     def forget(self, key: str) -> None:
         self._left.pop(key, None)
@@ -88,8 +93,11 @@ class Tries:
         self._names.take(name, now)
 
     def succeeded(self, name: str, client: str) -> None:
-        """The name's owner is there: mistakes from this address are forgiven."""
-        self._pairs.forget(f"{network_of(client)} {name[:NAME_CHARS]}")
+        """The try that was taken was the name's owner."""
+        name, address = name[:NAME_CHARS], network_of(client)
+        self._pairs.forget(f"{address} {name}")
+        self._addresses.give_back(address)
+        self._names.give_back(name)
 
 
 def network_of(client: str) -> str:

@@ -48,6 +48,9 @@ from trimtab.providers import Call, Headers
 from trimtab.telemetry import EXPOSITION, REQUEST
 
 DRAIN_RETRY_S = 5
+NO_PAGE = (b"content-security-policy", b"sandbox; default-src 'none'")
+"""With what a platform sends as it likes, such as a file that somebody put there: opened in a browser, it must not
+become a page of this server, which could use the console of whoever is logged in."""
 MAX_FORM_BYTES = 64 * 1024
 """What a page of the console sends, at most."""
 STOPPING = "the server is stopping; try again"
@@ -312,6 +315,7 @@ class Gateway:
             headers += (
                 (b"x-trimtab-request", http.id.encode()),
                 (b"x-trimtab-platform", provider.name.encode()),
+                NO_PAGE,
             )
             if provider.simulated or (b"x-trimtab-simulated", b"true") in reply.headers:
                 headers.append((b"x-trimtab-simulated", b"true"))
