@@ -107,7 +107,8 @@ def test_nothing_that_is_recorded_becomes_a_script_or_markup_on_any_page(
     assert refused == []
     planted = {
         "key", "org", "team", "user", "session", "tag", "tag-link", "model", "model-link", "request-id",
-        "response-model", "stop-reason", "error-type", "console-user", "asked",
+        "response-model", "stop-reason", "error-type", "console-user", "asked", "system", "prompt", "answer", "tool",
+        "input", "delta", "error-message",
     }  # fmt: skip
     assert planted - shown == set(), "planted, but on no page: the test would not notice"
 
