@@ -17,7 +17,7 @@ from typing import Any
 
 from trimtab.catalogue import Catalogue
 from trimtab.messages import MessagesBody
-from trimtab.normaliser import Asked, Mode, Normaliser, NormaliserSettings
+from trimtab.normaliser import Asked, Mode, Normaliser, NormaliserSettings, shipped_rules
 
 MODELS = ("claude-sonnet-4-6", "claude-opus-4-7", "claude-opus-5-5")
 VERSION = "2023-06-01"
@@ -81,7 +81,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="fewer rounds, and the bar is not judged")
     smoke = parser.parse_args().smoke
-    catalogue, normaliser = Catalogue.load(), Normaliser(NormaliserSettings())
+    catalogue, normaliser = Catalogue.load(), Normaliser(NormaliserSettings(), shipped_rules())
     missed = False
     for name, fields in bodies().items():
         for model_id in MODELS:

@@ -162,6 +162,37 @@ def test_an_effort_header_over_the_models_levels_is_lowered_for_a_tier_and_refus
     run(work)
 
 
+def test_a_tiers_effort_that_a_request_rules_out_is_said_once_as_it_went_out(
+    tmp_path: Path, platform: Platform
+) -> None:
+    async def work() -> None:
+        tiers = '[tiers]\nescalation = "claude-opus-5@xhigh"\n'
+        async with upstream(platform) as entry, site(tmp_path, tiers + entry) as s:
+            ask = {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+            _, named, _ = await s.post(
+                {"model": "trimtab/escalation", "thinking": {"type": "disabled"}, **ask}
+            )
+            assert platform.last["output_config"] == {"effort": "high"}
+            assert named["x-trimtab-adaptations"] == "output_config.effort=high"
+            assert named["x-trimtab-arm"] == "claude-opus-5@high"
+
+    run(work)
+
+
+def test_counting_counts_what_would_be_sent(tmp_path: Path, platform: Platform) -> None:
+    async def work() -> None:
+        async with upstream(platform) as entry, site(tmp_path, entry) as s:
+            ask = {key: WRITTEN_FOR_SONNET[key] for key in ("messages", "tools", "thinking")}
+            status, named, _ = await s.post(
+                {"model": "trimtab/escalation", **ask}, path="/v1/messages/count_tokens"
+            )
+            assert (status, len(platform.last["messages"])) == (200, 3)
+            assert platform.last["tools"][0]["type"] == "text_editor_20250728"
+            assert "messages.2=asks to continue the prefill" in named["x-trimtab-adaptations"]
+
+    run(work)
+
+
 def test_output_that_the_model_cannot_give_is_not_reserved(tmp_path: Path, platform: Platform) -> None:
     async def work() -> None:
         async with upstream(platform) as entry, site(tmp_path, entry) as s:

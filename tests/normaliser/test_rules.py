@@ -37,6 +37,7 @@ Case = tuple[str, dict[str, Any]]
 """A model and the fields of a request; `_version`, `_betas` and `_foreign` are not fields."""
 
 APPLIES: dict[str, list[Case]] = {
+    "format-unknown": [(OLD35, {"output_config": {"format": FORMAT}})],
     "document-in-assistant": [(O47, {"_version": NEW, "messages": [ASKS, {"role": "assistant", "content": [DOCUMENT]}, ASKS]})],
     "citations-on-user-text": [(S46, {"_version": NEW, "messages": [{"role": "user", "content": [{"type": "text", "text": "x", "citations": [{}]}]}]})],
     "sampling-by-version": [(S46, {"_version": NEW, "temperature": 1}), (O47, {"_version": NEW, "top_k": 1})],
@@ -87,6 +88,7 @@ APPLIES: dict[str, list[Case]] = {
 }  # fmt: skip
 
 MISSES: dict[str, list[Case]] = {
+    "format-unknown": [(OLD35, {"output_config": {"format": None}}), (H45, {"output_config": {"format": FORMAT}})],
     "document-in-assistant": [(O47, {"_version": OLD, "messages": [ASKS, {"role": "assistant", "content": [DOCUMENT]}, ASKS]}), (O47, {"_version": NEW, "messages": [{"role": "user", "content": [DOCUMENT]}]})],
     "citations-on-user-text": [(S46, {"_version": NEW, "messages": [{"role": "user", "content": [{"type": "text", "text": "citations", "citations": []}]}]})],
     "sampling-by-version": [(S46, {"temperature": 0.3}), (S46, {"_version": NEW, "temperature": None}), (S46, {"_version": NEW})],

@@ -6,11 +6,11 @@ from typing import Any
 from trimtab.catalogue import Catalogue, Model
 from trimtab.errors import RequestError
 from trimtab.messages import MessagesBody
-from trimtab.normaliser import Asked, Mode, Normalised, Normaliser, NormaliserSettings
+from trimtab.normaliser import Asked, Mode, Normalised, Normaliser, NormaliserSettings, shipped_rules
 from trimtab.providers.simulator import Simulator, SimulatorSettings
 
 CATALOGUE = Catalogue.load()
-NORMALISER = Normaliser(NormaliserSettings())
+NORMALISER = Normaliser(NormaliserSettings(), shipped_rules())
 SIMULATOR = Simulator(SimulatorSettings(serve_retired=True, latency_scale=0), CATALOGUE)
 OLD, NEW = "2023-06-01", "2026-10-21"
 Headers = list[tuple[bytes, bytes]]

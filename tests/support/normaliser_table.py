@@ -5,7 +5,7 @@ python tests/support/normaliser_table.py   # writes it into the page
 
 from pathlib import Path
 
-from trimtab.normaliser import Normaliser, NormaliserSettings
+from trimtab.normaliser import Normaliser, NormaliserSettings, shipped_rules
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "normaliser.md"
 START, END = "<!-- rules -->\n", "<!-- end of rules -->\n"
@@ -14,7 +14,7 @@ START, END = "<!-- rules -->\n", "<!-- end of rules -->\n"
 def table() -> str:
     """All rules, in the order in which they are applied."""
     lines = ["| rule | what it is about | what `adapt` does |", "|---|---|---|"]
-    for rule in Normaliser(NormaliserSettings()).rules:
+    for rule in Normaliser(NormaliserSettings(), shipped_rules()).rules:
         silent = " *(silent)*" if rule.kind == "silent" else ""
         unsure = " One source only." if rule.unverified else ""
         lines.append(f"| `{rule.id}` | {rule.about}{silent}{unsure} | {rule.does} |")

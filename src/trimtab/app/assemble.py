@@ -27,7 +27,7 @@ from trimtab.gateway import (
     Surroundings,
     openapi_document,
 )
-from trimtab.normaliser import Normaliser
+from trimtab.normaliser import Normaliser, Rule, shipped_rules
 from trimtab.providers import Headers, Provider
 from trimtab.providers.anthropic import AnthropicSettings, open_anthropic
 from trimtab.providers.simulator import Simulator, SimulatorProvider, SimulatorSettings
@@ -72,6 +72,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     state: ServingState
     conversations: Conversations
+    rules: tuple[Rule, ...]
     new_id: Callable[[], RequestId]
     exposition: Callable[[], Awaitable[bytes]]
     openapi: bytes
@@ -173,6 +174,7 @@ def assemble(
     # The store is opened after everything that may be refused, so that a refusal leaves nothing open.
     worker_id = secrets.token_hex(16)
     state = ServingState(settings.server)
+    rules = shipped_rules()
     providers = open_providers(settings)
     tracer = open_tracer(settings, metrics, worker)
     callers: Callers | None = None
@@ -197,6 +199,7 @@ def assemble(
         metrics=metrics,
         state=state,
         conversations=Conversations(),
+        rules=rules,
         new_id=id_source(),
         exposition=exposition if exposition is not None else own,
         openapi=openapi_document(),
@@ -236,7 +239,9 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
     metered = Metered(settings.catalogue, parts.ledger, recorder, runtime)
     surroundings = Surroundings(
         config_version=settings.document.version,
-        pipeline=Pipeline(metered, router, providers, Normaliser(settings.normaliser), parts.conversations),
+        pipeline=Pipeline(
+            metered, router, providers, Normaliser(settings.normaliser, parts.rules), parts.conversations
+        ),
         models=ModelList(
             settings.catalogue,
             settings.tiers,

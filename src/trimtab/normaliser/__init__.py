@@ -4,8 +4,8 @@ What it is not: a validator of the whole vendor schema (the platform is that), o
 data (`rules.yaml`). Invariant: what no rule names stays, byte for byte.
 """
 
-from trimtab.normaliser.normaliser import Asked, Normalised, Normaliser
+from trimtab.normaliser.normaliser import Asked, Normalised, Normaliser, shipped_rules
 from trimtab.normaliser.rules import Rule
 from trimtab.normaliser.settings import Mode, NormaliserSettings
 
-__all__ = ["Asked", "Mode", "Normalised", "Normaliser", "NormaliserSettings", "Rule"]
+__all__ = ["Asked", "Mode", "Normalised", "Normaliser", "NormaliserSettings", "Rule", "shipped_rules"]

@@ -219,6 +219,11 @@ def all_deferred(draft: Draft, rule: Rule) -> Seen | None:
     return {} if tools and all(tool.get("defer_loading") is True for _, tool in tools) else None
 
 
+def format_given(draft: Draft, rule: Rule) -> Seen | None:
+    """A format for the answer."""
+    return {} if draft.at("output_config.format") is not None else None
+
+
 def citations_on(draft: Draft, rule: Rule) -> Seen | None:
     """Citations beside structured output."""
     if draft.at("output_config.format") is None and draft.value("output_format") is None:
@@ -363,7 +368,8 @@ CHECKS: dict[str, Check] = {
         effort_above_high, little_room_for_effort, max_tokens_over_limit, budget_too_large, budget_too_small,
         display_given, display_not_given, thinking_not_said, forced_choice, loop_without_thinking, task_budget_given,
         task_budget_small, task_budget_without_beta, remaining_beside_compaction, old_text_editor, misnamed_tool,
-        old_computer, computer_without_beta, all_deferred, citations_on, document_of_assistant, cited_user_text,
+        old_computer, computer_without_beta, all_deferred, format_given,
+        citations_on, document_of_assistant, cited_user_text,
         system_turn, prefilled, missing_results, many_large_images, unsigned_thinking, foreign_thinking, beta_of_old,
     )
 }  # fmt: skip
