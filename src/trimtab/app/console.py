@@ -43,7 +43,8 @@ class ConsoleParts:
         self._files = Files()
         self._templates = Templates(self._files)
         self._threads = ThreadPoolExecutor(THREADS, "pages")
-        self.for_programs = ForPrograms(self._figures, Asking(self._threads))
+        self._asking = Asking(self._threads)
+        self.for_programs = ForPrograms(self._figures, self._asking)
 
     def pages(self, settings: Settings, providers: dict[str, Provider]) -> Console:
         """The pages under one configuration."""
@@ -58,7 +59,7 @@ class ConsoleParts:
             situation,
             self._files,
             self._templates,
-            self._threads,
+            self._asking,
         )
 
     def close(self) -> None:

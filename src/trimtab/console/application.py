@@ -7,13 +7,13 @@ neither the store nor a template holds up a request to a model.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
+from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import quote
 
 import msgspec
 
+from trimtab.console.asking import Asking
 from trimtab.console.files import PREFIX, Files
 from trimtab.console.headers import file_headers, page_headers
 from trimtab.console.rendering import Templates
@@ -81,15 +81,18 @@ class Console:
         situation: Situation,
         files: Files,
         templates: Templates,
-        threads: Executor,
+        asking: Asking,
     ) -> None:
-        """`pages` by path below /console; one whose path ends in `/` takes what follows as `rest`."""
+        """`pages` by path below /console; one whose path ends in `/` takes what follows as `rest`.
+
+        `asking` makes few of them at a time, and refuses more than can wait.
+        """
         self._pages = pages
         self._doorkeeper = doorkeeper
         self._situation = situation
         self._files = files
         self._templates = templates
-        self._threads = threads
+        self._asking = asking
 
     async def answer(
         self, method: str, path: str, query: bytes, headers: Headers, body: bytes, client: str
@@ -118,7 +121,7 @@ class Console:
         heads.append((b"vary", b"accept-encoding"))
         if not any(name == b"accept-encoding" and b"gzip" in value for name, value in headers):
             return Answer(headers=heads, body=found.body)
-        packed = await asyncio.get_running_loop().run_in_executor(self._threads, self._files.packed, path)
+        packed = await asyncio.to_thread(self._files.packed, path)
         return Answer(headers=[*heads, (b"content-encoding", b"gzip")], body=packed)
 
     async def _guarded(self, visit: Visit, body: bytes) -> Answer:
@@ -157,7 +160,7 @@ class Console:
                 return data(shown.data)
             return self._render(visit, visitor, shown)
 
-        return await self._in_thread(work)
+        return await self._asking.ask(work)
 
     def _find(self, name: str, path: str) -> tuple[Page, str]:
         if (found := self._pages.get(name)) is not None and not name.endswith("/"):
@@ -216,7 +219,7 @@ class Console:
             "needs_user": await self._doorkeeper.needs_user(),
         }
         shown = Shown(template="login.html", title="Log in", data=None, values=values)
-        return await self._in_thread(lambda: self._render(visit, None, shown, status))
+        return await asyncio.to_thread(self._render, visit, None, shown, status)
 
     async def _log_out(self, visit: Visit, visitor: Visitor) -> Answer:
         if visit.method != "POST":
@@ -235,10 +238,7 @@ class Console:
             return data(said, problem.status, *more)
         title = _TITLES.get(problem.status, "Error")
         shown = Shown(template="problem.html", title=title, data=None, values={"problem": str(problem)})
-        return await self._in_thread(lambda: self._render(visit, visitor, shown, problem.status, *more))
-
-    async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await asyncio.to_thread(self._render, visit, visitor, shown, problem.status, *more)
 
 
 _TITLES = {
