@@ -18,6 +18,7 @@ from kept_content import bytes_of_files
 from trimtab.messages import encode_event
 from trimtab.store import StoreSettings, open_database
 from trimtab.store.content import Content, ContentStore
+from trimtab.store.content.tables import PACK_LEVEL
 
 PROMPT = "the-planted-prompt-marker-7163"
 ANSWER = "the-planted-answer-marker-9924"
@@ -185,7 +186,7 @@ def test_full_keeps_exactly_what_was_sent_and_what_came_back_until_it_is_deleted
     assert {one.purpose for one in found} == {"live"}
     shown = json.loads(trimtab(server, "content", "show", found[0].request_id))
     assert shown["request"]["text"].encode() == asked[found[0].request_id][0]
-    packed = zlib.compress(next(iter(asked.values()))[0], 3)
+    packed = zlib.compress(next(iter(asked.values()))[0], PACK_LEVEL)
     assert packed[20:60] in bytes_of_files(server.store), "the test looks for what is there"
     told = json.loads(trimtab(server, "content", "delete", "--before", "now", "--json"))
     assert told["requests"] == CALLS

@@ -39,10 +39,12 @@ class _Kind(msgspec.Struct, frozen=True):
 
     label: str
     marks: tuple[str, ...]
-    """A text that holds none of them, in lower case, is not searched."""
+    """A text that holds none of them, in lower case, is not searched; none at all: every text is."""
     pattern: re.Pattern[str]
     spans: Callable[[str, re.Match[str]], Iterator[Span]]
     """What of a match is hidden; nothing of one that only looked like it."""
+    digits: bool = False
+    """A text without a digit is not searched."""
     word_chars: int = 0
     """A text without a word so long is not searched."""
 
@@ -190,7 +192,6 @@ _PEM = re.compile(
 )
 
 _DASH = r"\-\u2010-\u2013"
-_NUMBER = tuple("0123456789")
 
 _KINDS: tuple[_Kind, ...] = (
     _Kind("secret", ("-----begin",), _PEM, _all),
@@ -198,7 +199,7 @@ _KINDS: tuple[_Kind, ...] = (
     _Kind("secret", _VENDOR_MARKS, _VENDORS, _all),
     _Kind(
         "base64",
-        ("",),
+        (),
         re.compile(r"[A-Za-z0-9+/_\-](?<![A-Za-z0-9+/_\-]{2})[A-Za-z0-9+/_\-]{255,}={0,2}"),
         _all,
         word_chars=256,
@@ -221,21 +222,23 @@ _KINDS: tuple[_Kind, ...] = (
     ),
     _Kind(
         "iban",
-        _NUMBER,
+        (),
         re.compile(
             r"[0-9](?<=[A-Za-z]{2}[0-9])(?<![A-Za-z0-9][A-Za-z]{2}[0-9])[0-9](?=[ \-\u00a0]?[A-Za-z0-9])"
         ),
         _iban,
+        digits=True,
     ),
     _Kind(
         "card",
-        _NUMBER,
+        (),
         re.compile(rf"[0-9](?<![0-9]{{2}})(?:[ .\u00a0{_DASH}]?[0-9]){{12,}}"),
         _card,
+        digits=True,
     ),
     _Kind(
         "phone",
-        _NUMBER,
+        (),
         re.compile(
             r"[+(0-9](?:"
             rf"(?<=\+)[0-9](?:{_GAP}[0-9]){{6,14}}(?![0-9])"
@@ -245,20 +248,23 @@ _KINDS: tuple[_Kind, ...] = (
             r")"
         ),
         _phone,
+        digits=True,
     ),
     _Kind(
         "ip",
-        _NUMBER,
+        (),
         re.compile(r"[0-9](?<![0-9.][0-9])[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![0-9]|\.[0-9])"),
         _ip4,
+        digits=True,
     ),
     _Kind(
         "ip",
-        ("::", *(f":{digit}" for digit in "0123456789abcdef")),
+        (":",),
         re.compile(
             r"[0-9A-Fa-f:](?<![0-9A-Fa-f:]{2})(?=[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{1,38}(?:\.[0-9]{1,3}){0,3}(?!\w)"
         ),
         _ip6,
+        digits=True,
     ),
 )
 
@@ -268,11 +274,12 @@ def redacted_text(text: str) -> str:
     if len(text) < 6:
         return text  # shorter than anything that is looked for
     lowered = text.lower()
+    has_digit = _DIGITS.search(lowered) is not None
     longest = max(map(len, lowered.split()), default=0)
     found = sorted(
         (start, end, kind.label)
         for kind in _KINDS
-        if longest >= kind.word_chars and any(mark in lowered for mark in kind.marks)
+        if (has_digit or not kind.digits) and longest >= kind.word_chars and _may_hold(lowered, kind.marks)
         for start, end in _findings(kind, text)
     )
     if not found:
@@ -285,6 +292,14 @@ def redacted_text(text: str) -> str:
             parts += [text[at:start], f"[redacted: {label}]"]
         at = end  # of two that overlap the second's rest goes with the first
     return "".join([*parts, text[at:]])
+
+
+def _may_hold(lowered: str, marks: tuple[str, ...]) -> bool:
+    """Whether one of the marks is there. A plain loop: most texts are short, and there are many of them."""
+    for mark in marks:
+        if mark in lowered:
+            return True
+    return not marks
 
 
 def _findings(kind: _Kind, text: str) -> Iterator[Span]:

@@ -13,8 +13,9 @@ import msgspec
 from trimtab.store.content.covering import any_deletion, is_covered, overwriting
 from trimtab.store.database import Database, Row, Transaction, Value
 
-PACK_LEVEL = 3
-"""Of 6, in a third of the time; a streamed answer packs about 1:14, a prompt of prose 1:2."""
+PACK_LEVEL = 1
+"""53 KB of conversation take 0.4 ms and 47 % of their size; level 3 takes 0.9 ms for 43 %, level 6 3.3 ms for 41 %. A
+stream of plain deltas takes 2 % at level 1."""
 
 UNPACKED_MAX = 256 * 1024 * 1024
 """More than any setting lets in; a row that unpacks to more was not written by us."""
@@ -72,7 +73,7 @@ Packed = tuple[Value, ...]
 
 
 def pack(content: Content) -> Packed:
-    """A row of it. Lets go of the interpreter lock; 53 KB of prose take about a millisecond."""
+    """A row of it. Lets go of the interpreter lock; 53 KB take half a millisecond."""
     return (
         content.request_id,
         content.at_ms,
