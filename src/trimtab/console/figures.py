@@ -76,6 +76,7 @@ HOURS_KEPT_MS = 40 * DAY_MS
 NAMES_KEPT_S = 30.0
 LIVE_KEPT_S = 1.0
 OVERVIEW_KEPT_S = 2.0
+LONG_OVERVIEW_KEPT_S = 5.0
 """For so long an answer is given again to all who ask the same, so that many open pages cost as much as one."""
 
 LIVE_ROWS = 30
@@ -111,9 +112,8 @@ class Figures:
         *,
         top: int = TOP,
         scope: Scope = EVERYTHING,
-        seen: str = "",
     ) -> Overview:
-        """Figures over time, split by one dimension. `seen` is the state of `live` that they shall be no older than.
+        """Figures over time, split by one dimension; up to some seconds old, which `freshness.now_ms` tells.
 
         Blocks. Raises `StoreError`, `RequestError`.
         """
@@ -121,8 +121,9 @@ class Figures:
         if scope.key is not None and by not in (None, "purpose"):
             raise RequestError(f"by: {by!r}: one key's requests are told apart by purpose only")
         asked = self._in_buckets(window, now_ms)
+        kept_s = OVERVIEW_KEPT_S if bucket_ms(asked, now_ms) == MINUTE_MS else LONG_OVERVIEW_KEPT_S
         return self._overviews.get(
-            (asked, by, top, scope, seen), lambda: self._overview(asked, by, top, scope)
+            (asked, by, top, scope), lambda: self._overview(asked, by, top, scope), kept_s
         )
 
     def _in_buckets(self, window: Window, now_ms: int) -> Window:

@@ -74,7 +74,7 @@ class OverviewPage:
         state = f"{live.state}-{live.minute.starts_ms[-1] // 60_000}-{in_force.troubles}"
         if visit.shows(state):
             return None
-        found = self._figures.overview(window, by, top=TOP, scope=scope, seen=live.state)
+        found = self._figures.overview(window, by, top=TOP, scope=scope)
         return Shown(
             template="overview.html",
             title="Overview",
@@ -87,7 +87,8 @@ class OverviewPage:
                 "pulse": drawing.stacked([live.minute.series.requests])[1],
             },
             simulated=window.simulated,
-            state=state,
+            # Figures older than what is live are soon asked for again: nobody shall be told that he has the last state.
+            state=state if found.freshness.now_ms >= live.freshness.now_ms else None,
         )
 
 

@@ -24,12 +24,13 @@ class Remembered(Generic[T]):
         self._lock = threading.Lock()
         self._answers: dict[Hashable, tuple[float, Future[T]]] = {}
 
-    def get(self, question: Hashable, ask: Callable[[], T]) -> T:
+    def get(self, question: Hashable, ask: Callable[[], T], kept_s: float | None = None) -> T:
         """The answer, asked for now where there is none that is new enough. Blocks. Raises what `ask` raises."""
+        most_s = self._kept_s if kept_s is None else kept_s
         with self._lock:
             now = self._monotonic()
             known = self._answers.get(question)
-            if known is not None and (not known[1].done() or now - known[0] < self._kept_s):
+            if known is not None and (not known[1].done() or now - known[0] < most_s):
                 future = known[1]
                 mine = False
             else:

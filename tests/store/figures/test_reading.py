@@ -458,7 +458,7 @@ def test_a_moment_is_in_exactly_one_piece_and_coarse_pieces_come_first() -> None
 
 def test_all_that_is_stored_can_be_read_again() -> None:
     tally = Tally()
-    tally.add([1, 0, 5, 1, 2, 3, 4, 5, 6], [(3, 1), (191, 2)], [(0, 7)])
+    tally.add([1, 0, 5, 1, 2, 3, 4, 5, 6], {3: 1, 191: 2}, {0: 7})
     again = Tally()
     (kept,) = decode(encode([('odd "name"\n', tally)]))
     again.add_kept(kept)

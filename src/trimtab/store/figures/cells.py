@@ -53,7 +53,7 @@ class Cell:
 
     def into(self, tally: Tally) -> None:
         """Add it."""
-        tally.add(self.counts, self.total.items(), self.first.items())
+        tally.add(self.counts, self.total, self.first)
 
 
 def cells(

@@ -145,7 +145,8 @@ class _Reading:
         by_purpose: dict[str, dict[int, Tally]] = {}
         for at, purpose, kept in self._kept(pieces, *self._whole_of):
             self._tally(whole, at).add_kept(kept)
-            self._tally(by_purpose.setdefault(purpose, {}), at).add_kept(kept)
+            if wish.dimension == "purpose":
+                self._tally(by_purpose.setdefault(purpose, {}), at).add_kept(kept)
         for one in mine:
             one.cell.into(self._tally(whole, one.at_ms))
             one.cell.into(self._tally(by_purpose.setdefault(one.purpose, {}), one.at_ms))
@@ -230,8 +231,7 @@ class _Reading:
             return list(groups.items()), None
         others: dict[int, Tally] = {}
         for bucket, tally in whole.items():
-            rest = others[bucket] = Tally()
-            rest.add_tally(tally)
+            rest = others[bucket] = tally.copy()
             for group in groups.values():
                 if bucket in group:
                     rest.take_away(group[bucket])

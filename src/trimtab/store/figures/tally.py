@@ -4,7 +4,9 @@ What it is not: SQL. Invariant: adding and taking away are exact, so what is lef
 from it is the sum of the other parts, times included.
 """
 
-from collections.abc import Iterable
+import operator
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -27,39 +29,46 @@ class Tally:
 
     def __init__(self) -> None:
         self.counts = [0] * COUNTS
-        self.total: dict[int, int] = {}
+        self.total: defaultdict[int, int] = defaultdict(int)
         """How many answers took a time of this bucket (`rollups.bucket_of`) from arrival to end."""
-        self.first: dict[int, int] = {}
+        self.first: defaultdict[int, int] = defaultdict(int)
         """The same from sending to the first content."""
 
-    def add(
-        self, counts: Iterable[int], total: Iterable[tuple[int, int]], first: Iterable[tuple[int, int]]
-    ) -> None:
+    def copy(self) -> "Tally":
+        """Another one like it."""
+        other = Tally()
+        other.counts, other.total, other.first = self.counts, self.total.copy(), self.first.copy()
+        return other
+
+    def add(self, counts: Iterable[int], total: Mapping[int, int], first: Mapping[int, int]) -> None:
         """Add figures and times."""
-        self.counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
+        self.counts = list(map(operator.add, self.counts, counts))
         for own, more in ((self.total, total), (self.first, first)):
-            for bucket, count in more:
-                own[bucket] = own.get(bucket, 0) + count
+            for bucket, count in more.items():
+                own[bucket] += count
 
     def add_tally(self, other: "Tally") -> None:
         """Add another."""
-        self.add(other.counts, other.total.items(), other.first.items())
+        self.add(other.counts, other.total, other.first)
 
     def take_away(self, other: "Tally") -> None:
         """Take away a part of it."""
-        self.counts = [a - b for a, b in zip(self.counts, other.counts, strict=True)]
+        self.counts = list(map(operator.sub, self.counts, other.counts))
         for own, less in ((self.total, other.total), (self.first, other.first)):
             for bucket, count in less.items():
-                own[bucket] = own.get(bucket, 0) - count
+                own[bucket] -= count
 
     def add_kept(self, kept: Kept) -> None:
         """Add one that was stored."""
         counts, total, first = _WHOLE.decode(kept[2])
-        self.counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
+        self.counts = list(map(operator.add, self.counts, counts))
         for own, more in ((self.total, total), (self.first, first)):
             pairs = iter(more)
+            if not own:
+                own.update(zip(pairs, pairs, strict=True))
+                continue
             for bucket, count in zip(pairs, pairs, strict=True):
-                own[bucket] = own.get(bucket, 0) + count
+                own[bucket] += count
 
     def stored(self, name: str) -> tuple[str, int, _Whole]:
         """As it is stored."""
@@ -80,7 +89,7 @@ _KEPT: msgspec.json.Decoder[list[Kept]] = msgspec.json.Decoder(list[Kept])
 _WHOLE: msgspec.json.Decoder[_Whole] = msgspec.json.Decoder(_Whole)
 
 
-def quantiles(times: dict[int, int]) -> tuple[float | None, float | None]:
+def quantiles(times: Mapping[int, int]) -> tuple[float | None, float | None]:
     """The times that 50 and 95 percent of the answers did not take longer than, within 4.5 %; `None`: no answers."""
     requests = sum(times.values())
     if not requests:
@@ -99,5 +108,5 @@ def quantiles(times: dict[int, int]) -> tuple[float | None, float | None]:
 _MIDDLES = [round(middle_ms(bucket), 1) for bucket in range(BUCKET_MOST + 1)]
 
 
-def _flat(times: dict[int, int]) -> list[int]:
+def _flat(times: Mapping[int, int]) -> list[int]:
     return [figure for pair in sorted(times.items()) if pair[1] for figure in pair]
