@@ -76,7 +76,7 @@ def test_a_tier_takes_what_its_model_refuses_from_a_caller_who_pins_it(tmp_path:
             record = await s.record(named["x-trimtab-request"])
             assert "adaptations" not in record
             assert [note.partition(":")[0] for note in record["observations"]] == [
-                "thinking-enabled-rejected", "thinking-not-shown", "sampling-rejected", "sampling-beside-thinking",
+                "thinking-enabled-rejected", "thinking-not-shown", "sampling-rejected",
                 "text-editor-version", "prefill",
             ]  # fmt: skip
 

@@ -32,6 +32,7 @@ from trimtab.catalogue import (
     compare_live,
     lifecycle_notes,
 )
+from trimtab.cli.model_rules import found_model, render_rules, rules_json
 from trimtab.cli.term import say
 
 WIDE_COLUMNS = 136
@@ -53,12 +54,23 @@ def run(
     platform: Annotated[
         str | None, typer.Option("--platform", help="The platform entry to compare with. Default: the first.")
     ] = None,
+    rules: Annotated[
+        str | None,
+        typer.Option("--rules", metavar="MODEL", help="What this model refuses, and what is done then."),
+    ] = None,
 ) -> None:
     """Show every model of the catalogue: prices, abilities, life cycle, and the tier it is bound to."""
     settings = load_settings(config_path(config))
     day = today()
     # Piped output has no width of its own: give every fact its column.
     console = Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=WIDE_COLUMNS)
+    if rules is not None:
+        model = found_model(settings.catalogue, rules)
+        if as_json:
+            say(msgspec.json.format(msgspec.json.encode(rules_json(model))).decode())
+        else:
+            console.print(render_rules(model))
+        return
     if not check:
         if as_json:
             say(

@@ -4,8 +4,17 @@ What it is not: a validator of the whole vendor schema (the platform is that), o
 data (`rules.yaml`). Invariant: what no rule names stays, byte for byte.
 """
 
-from trimtab.normaliser.normaliser import Asked, Normalised, Normaliser, shipped_rules
+from trimtab.normaliser.normaliser import Asked, Normalised, Normaliser, rules_of, shipped_rules
 from trimtab.normaliser.rules import Rule
 from trimtab.normaliser.settings import Mode, NormaliserSettings
 
-__all__ = ["Asked", "Mode", "Normalised", "Normaliser", "NormaliserSettings", "Rule", "shipped_rules"]
+__all__ = [
+    "Asked",
+    "Mode",
+    "Normalised",
+    "Normaliser",
+    "NormaliserSettings",
+    "Rule",
+    "rules_of",
+    "shipped_rules",
+]
