@@ -51,6 +51,16 @@ async def until_written(s: Site, count: int) -> None:
     await until(written, lambda found: found >= count)
 
 
+async def logged_in(s: Site, role: str) -> bytes:
+    """A new user's cookie, as a header."""
+    users = UserAdmin(s.application.parts.ground.database)
+    users.add(Actor("cli:test"), "ann", role, PASSWORD)
+    form = f"name=ann&password={quote(PASSWORD)}".encode()
+    status, heads, _ = parsed(await s.raw(head("POST", "/console/login", b"", len(form)) + form))
+    assert status == 303
+    return b"cookie: %b\r\n" % heads["set-cookie"].partition(";")[0].encode()
+
+
 def escaped(body: str) -> bool:
     return "<script>alert" not in body and "<img src=x" not in body and "49{%raw" not in body
 
@@ -246,15 +256,7 @@ def test_prompts_and_answers_are_for_operators_and_viewers_hear_that_they_are_ke
 
     async def work() -> None:
         async with site(tmp_path, '[content]\nkeep = "full"\ndays = 7\n') as s:
-            cookie = b""
-            if role:
-                users = UserAdmin(s.application.parts.ground.database)
-                users.add(Actor("cli:test"), "ann", role, PASSWORD)
-                form = f"name=ann&password={quote(PASSWORD)}".encode()
-                raw = await s.raw(head("POST", "/console/login", b"", len(form)) + form)
-                status, heads, _ = parsed(raw)
-                assert status == 303
-                cookie = b"cookie: %b\r\n" % heads["set-cookie"].partition(";")[0].encode()
+            cookie = await logged_in(s, role) if role else b""
             _, heads, _ = await s.post({**ASK, "messages": [{"role": "user", "content": prompt}]})
             name = heads["x-trimtab-request"]
             page = f"/console/requests/{name}"
@@ -267,5 +269,27 @@ def test_prompts_and_answers_are_for_operators_and_viewers_hear_that_they_are_ke
             assert (str(escape(prompt)) in body) is reads
             assert ("very private" in data) is reads
             assert json.loads(data)["content"]["kept"] == "full"
+
+    run(work)
+
+
+@pytest.mark.parametrize("role", ["", "viewer", "operator"])
+def test_what_a_configuration_said_is_for_operators(tmp_path: Path, role: str) -> None:
+    async def work() -> None:
+        async with site(tmp_path, "# <script>alert(1)</script>\n[server]\nmax_body_bytes = 1000000\n") as s:
+            cookie = await logged_in(s, role) if role else b""
+            version = (await said(s, "/readyz"))["config"]
+            page = f"/console/configurations/{version}"
+            reads = role == "operator"
+            if reads:
+                await until(partial(get, s, page, cookie), lambda answer: answer[0] == 200)
+            status, _, body = await get(s, page, cookie)
+            assert status == (200 if reads else 403)
+            assert ("max_body_bytes = 1000000" in body) is reads
+            assert escaped(body)
+            assert (await get(s, page + ".json", cookie))[0] == status
+            assert (page in (await get(s, "/console", cookie))[2]) is reads
+            if reads:
+                assert (await get(s, "/console/configurations/" + quote(HOSTILE, safe=""), cookie))[0] == 404
 
     run(work)

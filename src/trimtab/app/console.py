@@ -12,6 +12,7 @@ from trimtab.app.ground import Ground
 from trimtab.app.settings import Settings
 from trimtab.console import (
     Asking,
+    ConfigPage,
     Console,
     ContentPolicy,
     Figures,
@@ -53,6 +54,7 @@ class ConsoleParts:
             {
                 "overview": OverviewPage(self._figures, situation, unix_ms),
                 "requests": ListPage(self._figures, situation, unix_ms),
+                "configurations/": ConfigPage(self._figures),
                 "requests/": StoryPage(self._figures, situation, self._ground.content.find),
             },
             open_doorkeeper(settings, self._ground.database, self._keys),

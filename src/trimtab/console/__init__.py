@@ -7,6 +7,7 @@ unescaped; what is shown as a page is also there as JSON; no page asks the store
 
 from trimtab.console.application import Console
 from trimtab.console.asking import Asking
+from trimtab.console.configuration import ConfigPage
 from trimtab.console.figures import Figures
 from trimtab.console.files import Files
 from trimtab.console.listing import ListPage
@@ -19,6 +20,7 @@ from trimtab.console.visitors import Doorkeeper, Role, Visitor
 
 __all__ = [
     "Asking",
+    "ConfigPage",
     "Console",
     "ContentPolicy",
     "Doorkeeper",
