@@ -293,7 +293,9 @@ def test_a_form_from_another_page_is_refused_with_the_right_token_too(house: Hou
 
 def test_our_own_page_may_send_its_form_with_and_without_the_newer_headers(house: House) -> None:
     door = house.doorkeeper()
-    for sent in ([], [ORIGIN], [ORIGIN, (b"sec-fetch-site", b"same-origin")]):
+    behind_a_proxy = (b"origin", b"https://console.example")
+    site = (b"sec-fetch-site", b"same-origin")
+    for sent in ([], [ORIGIN], [ORIGIN, site], [behind_a_proxy, site]):
         door.check_post(headers(*sent), None, "")
 
 

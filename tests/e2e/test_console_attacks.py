@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile_house import HOME, PASSWORD, House, hostile_house, pages_of
+from hostile_house import HOME, PASSWORD, Answer, House, hostile_house, pages_of
 from scripted_upstream import Upstream
 
 
@@ -339,6 +339,35 @@ def test_where_callers_need_keys_the_console_is_not_open_either(serve: Callable[
     assert (got.status, got.named["location"]) == (303, "/console/login")
     login = house.ask("GET", "/console/login").body
     assert b"trimtab users add NAME --role admin" in login
+
+
+def test_behind_a_proxy_on_the_same_machine_its_own_pages_log_in_and_no_others(
+    serve: Callable[..., Any],
+) -> None:
+    """The proxy speaks TLS as console.example and calls 127.0.0.1, as nginx does where nothing else is said."""
+    house = House(
+        serve(
+            '[server]\nrequire_keys = true\nallowed_origins = ["https://console.example", "https://app.example"]\n'
+        )
+    )
+    house.add("ann", "admin")
+    form = {"name": "ann", "password": PASSWORD}
+
+    def log_in(origin: str, site: str) -> Answer:
+        return house.ask("POST", "/console/login", form, origin=origin, sec_fetch_site=site)
+
+    got = log_in("https://console.example", "same-origin")
+    assert got.status == 303
+    assert got.named["set-cookie"].startswith(f"__Host-trimtab-{house.port}=")
+    assert house.is_in(got.cookie)
+    for origin, site in (
+        ("https://app.example", "same-site"),  # it may call the API, not use the console
+        ("https://app.example", "cross-site"),
+        ("https://evil.example", "cross-site"),
+        ("https://evil.example", "same-origin"),
+    ):
+        assert log_in(origin, site).status == 403
+    assert house.ask("POST", "/console/login", form, origin="https://app.example").status == 403
 
 
 def test_where_other_machines_can_reach_it_nobody_comes_in_without_a_user_or_an_admin_key(

@@ -237,14 +237,17 @@ def _first(headers: Headers, wanted: bytes) -> bytes:
 
 
 def _check_own_page(headers: Headers) -> None:
-    """Whether a page of ours sends this, as far as a browser says. Raises `PermissionDenied`."""
+    """Whether a page of ours sends this, as far as a browser says. Raises `PermissionDenied`.
+
+    `sec-fetch-site` comes over TLS and to this machine, and counts alone: a proxy may have changed `host`, and the
+    gateway has refused every `origin` that is neither this server's nor permitted. Elsewhere `origin` must be `host`.
+    """
     site = _first(headers, b"sec-fetch-site")
     origin = _first(headers, b"origin")
-    own = origin.partition(b"://")[2] == _first(headers, b"host") != b""
-    if site not in (b"", b"same-origin") or (origin and not own):
+    own = not origin or origin.partition(b"://")[2] == _first(headers, b"host") != b""
+    if (site and site != b"same-origin") or (not site and not own):
         raise PermissionDenied(
-            "a page of another site sent this form, so nothing was done. Behind a proxy, let it pass the Host header "
-            "on as the browser sent it"
+            "a page of another site sent this form, so nothing was done. Behind a proxy see docs/users.md"
         )
 
 
