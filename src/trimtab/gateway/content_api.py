@@ -5,6 +5,7 @@ shows an admin key, of the same organisation, also on a loopback address (there,
 Invariant: what a stranger wrote is served as JSON, as an event stream, or as bytes that no browser shows.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -57,9 +58,9 @@ async def _of_request(http: Exchange) -> None:
             "comes within a second after the answer's end"
         )
     if part is None:
-        await http.reply(
-            200, msgspec.json.format(msgspec.json.encode(shown(found)), indent=2), extra=NO_SNIFFING
-        )
+        # A long stream takes tens of milliseconds to put together: not on the event loop.
+        body = await asyncio.to_thread(_described, found)
+        await http.reply(200, body, extra=NO_SNIFFING)
         return
     side = found.request if part == "request" else found.answer
     if side is None:
@@ -96,6 +97,10 @@ def _moment(text: str | None) -> int | None:
     if not text.isascii() or not text.isdigit() or len(text) > 16 or int(text) > MAX_MOMENT_MS:
         raise RequestError(f"before_ms: {shortened(text, 80)!r}: must be a moment in Unix milliseconds")
     return int(text)
+
+
+def _described(found: Content) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(shown(found)), indent=2)
 
 
 def _owner(found: Content) -> dict[str, object]:
