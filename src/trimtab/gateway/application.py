@@ -28,7 +28,7 @@ from trimtab.gateway.callers import admit, may_read
 from trimtab.gateway.content_api import content_handler
 from trimtab.gateway.figures_api import figures_handler
 from trimtab.gateway.http import (
-    GONE,
+    CONNECTION,
     ClientGone,
     Exchange,
     Receive,
@@ -102,44 +102,43 @@ class Gateway:
         http = Exchange(scope, receive, send, version.enter())
         http.last = self._state.leaving
         REQUEST.set(http.id)  # in the context of this task, which ends with the request
-        task = asyncio.current_task()
-        gone = False
-
-        def on_gone() -> None:
-            nonlocal gone
-            gone = True
-            if task is not None:
-                task.cancel()
-
-        scope[GONE] = on_gone
         try:
-            await self._answer(http)
+            await self._guarded(http, self._admitted)
         except ClientGone:
             pass
         except asyncio.CancelledError:
-            if not gone:
+            if http.connection is None or not http.connection.gone():
                 if not http.started:
                     await http.fail(Stopping(STOPPING, DRAIN_RETRY_S))
                 raise
         finally:
-            scope.pop(GONE, None)
+            scope.pop(CONNECTION, None)
             version.leave()
 
-    async def _answer(self, http: Exchange) -> None:
-        async def work() -> None:
-            try:
-                http.caller = await admit(http.headers, http.path, http.around.access)
-            except AuthenticationFailed:
-                if not _is_browser_at_front(http):
-                    raise
-            await self._route(http)
+    async def _admitted(self, http: Exchange) -> None:
+        """Find out who asks, then do what is asked."""
+        path = http.path
+        try:
+            http.caller = await admit(http.headers, path, http.around.access)
+        except AuthenticationFailed:
+            if not _is_browser_at_front(http):
+                raise
+        handler = self._exact.get(path) or self._by_prefix(http)
+        if not path.startswith("/v1/"):
+            await handler(http)
+            return
+        if self._state.draining:
+            raise Stopping(STOPPING, DRAIN_RETRY_S)
+        self._state.answering.add(http.id)
+        try:
+            await handler(http)
+        finally:
+            self._state.answering.discard(http.id)
 
-        await self._guarded(http, work)
-
-    async def _guarded(self, http: Exchange, work: Callable[[], Awaitable[None]]) -> None:
+    async def _guarded(self, http: Exchange, work: Callable[[Exchange], Awaitable[None]]) -> None:
         """Do the work; what goes wrong becomes an answer."""
         try:
-            await work()
+            await work(http)
         except TrimtabError as problem:
             if http.started:
                 _log.warning("request %s: %s", http.id, problem)
@@ -151,21 +150,6 @@ class Gateway:
             _log.exception("request %s: %s %s", http.id, http.method, http.path)
             if not http.started:
                 await http.fail(TrimtabError(f"internal error; the log has it under request {http.id}"))
-
-    async def _route(self, http: Exchange) -> None:
-        handler = self._exact.get(http.path)
-        if handler is None:
-            handler = self._by_prefix(http)
-        if not http.path.startswith("/v1/"):
-            await handler(http)
-            return
-        if self._state.draining:
-            raise Stopping(STOPPING, DRAIN_RETRY_S)
-        self._state.answering.add(http.id)
-        try:
-            await handler(http)
-        finally:
-            self._state.answering.discard(http.id)
 
     def _by_prefix(self, http: Exchange) -> Callable[[Exchange], Awaitable[None]]:
         path = http.path
@@ -192,7 +176,7 @@ class Gateway:
             return
         body = await self._body(http)
         await self._once.answer(
-            http, body, lambda inner: self._guarded(inner, lambda: self._message(inner, body))
+            http, body, lambda inner: self._guarded(inner, lambda one: self._message(one, body))
         )
 
     async def _message(self, http: Exchange, body: bytes | None) -> None:
@@ -250,15 +234,19 @@ class Gateway:
         headers = _answer_headers(reply)
         headers.append((b"x-trimtab-cost-usd", _usd(reply.cost())))
         headers.append((b"content-length", b"%d" % len(body)))
-        await http.start(reply.status, headers)
-        await http.finish(body)
+        await http.answer(reply.status, headers, body)
 
     async def _stream(self, http: Exchange, reply: MeteredReply) -> None:
         """Events go on as they come. A broken stream ends in an error event, or in a cut inside an event."""
         await http.start(reply.status, _answer_headers(reply))
         try:
-            while chunk := await reply.read():
-                await http.write(chunk)
+            connection = http.connection
+            if connection is None:
+                while chunk := await reply.read():
+                    await http.write(chunk)
+            else:
+                while not await reply.pump(connection.push):
+                    await connection.drain()
         except UpstreamError as problem:
             reply.close()
             if not reply.at_boundary:
@@ -364,8 +352,8 @@ class Gateway:
             body,
             client[0] if client else "",
         )
-        await http.start(status, [*headers, (b"content-length", b"%d" % len(page))])
-        await http.finish(b"" if http.method == "HEAD" else page)
+        headers = [*headers, (b"content-length", b"%d" % len(page))]
+        await http.answer(status, headers, b"" if http.method == "HEAD" else page)
 
     async def _alive(self, http: Exchange) -> None:
         http.require("GET", "HEAD")

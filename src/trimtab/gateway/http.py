@@ -1,7 +1,8 @@
 """One HTTP request and its answer on top of ASGI, with the header rules of a gateway."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, MutableMapping
-from typing import Any
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping
+from typing import Any, Protocol
 
 from trimtab.errors import (
     AuthenticationFailed,
@@ -18,6 +19,7 @@ from trimtab.errors import (
     UpstreamError,
     shortened,
 )
+from trimtab.gateway.answering import BODY_FOLLOWS
 from trimtab.gateway.surroundings import Surroundings
 from trimtab.messages import error_body
 from trimtab.providers import Headers
@@ -27,8 +29,30 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-GONE = "trimtab.gone"
-"""Scope key: what the protocol calls when the client's connection is lost before the answer is complete."""
+CONNECTION = "trimtab.connection"
+"""Scope key: the `Connection` of this request, where it came over one of ours."""
+
+
+NAMED = "trimtab.named"
+"""Scope key: the request's headers `by_name`."""
+
+
+class Connection(Protocol):
+    """What the application may ask of the protocol besides ASGI. When the client's connection is lost, the protocol
+    cancels the task that answers."""
+
+    def gone(self) -> bool:
+        """Whether the client's connection was lost before the answer was complete."""
+        ...
+
+    def push(self, piece: bytes) -> bool:
+        """Send a piece of a body that has begun, without waiting; whether more may come just now."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until the client has caught up."""
+        ...
+
 
 _HOP_BY_HOP = frozenset(
     (
@@ -63,6 +87,10 @@ _SECRET_WORDS = (b"key", b"token", b"secret", b"auth", b"password", b"cookie", b
 
 _NEVER_TO_CLIENT = _HOP_BY_HOP | {b"content-length", b"set-cookie", b"alt-svc"}
 
+KNOWN_NAMES = 512
+KNOWN_NAME_BYTES = 64
+"""Header names whose verdict is kept: about 60 KB at the most, whatever names clients invent."""
+
 DISCARD_BYTES = 256_000_000
 """A body over the limit is read and thrown away up to here, so that the client can hear the answer."""
 
@@ -74,11 +102,29 @@ class ClientGone(Exception):
 class Exchange:
     """One request on its way in and its answer on the way out."""
 
+    __slots__ = (
+        "_receive",
+        "around",
+        "caller",
+        "connection",
+        "failed",
+        "headers",
+        "id",
+        "last",
+        "method",
+        "named",
+        "path",
+        "scope",
+        "send",
+        "started",
+    )
+
     def __init__(self, scope: Scope, receive: Receive, send: Send, around: Surroundings) -> None:
         self.scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers: Headers = scope["headers"]
+        self.named: Mapping[bytes, bytes] = scope.get(NAMED) or by_name(self.headers)
         self.around = around
         """What this request uses to its end, also when another configuration comes into force meanwhile."""
         self.id = around.new_id()
@@ -92,19 +138,19 @@ class Exchange:
         self._receive = receive
         self.send = send
         """Takes an ASGI message as it is."""
+        self.connection: Connection | None = scope.get(CONNECTION)
+        """Where the answer goes straight to a client's connection."""
 
     def onto(self, send: Send) -> "Exchange":
         """The same request, its body read already, answered to somebody else."""
         inner = Exchange(self.scope, self._receive, send, self.around)
         inner.id, inner.caller, inner.last = self.id, self.caller, self.last
+        inner.connection = None
         return inner
 
     def header(self, name: bytes) -> bytes | None:
         """The first request header of this (lower-case) name."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
+        return self.named.get(name)
 
     def require(self, *methods: str) -> None:
         """Refuse other methods."""
@@ -118,11 +164,11 @@ class Exchange:
 
     async def body(self, limit: int) -> bytes:
         """The whole request body. Raises `RequestTooLarge` or `ClientGone`."""
-        parts: list[bytes] = []
-        size = 0
         declared = self.declared_length() or 0
         if declared > DISCARD_BYTES:
             raise _too_large(declared, limit)
+        parts: list[bytes] = []
+        size = 0
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
@@ -157,6 +203,15 @@ class Exchange:
             headers = [*headers, (b"connection", b"close")]
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
 
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole answer; head and body leave together. `headers` must have the content-length."""
+        self.started = True
+        if self.last and (b"connection", b"close") not in headers:
+            headers = [*headers, (b"connection", b"close")]
+        start = {"type": "http.response.start", "status": status, "headers": headers, BODY_FOLLOWS: True}
+        await self.send(start)
+        await self.send({"type": "http.response.body", "body": body})
+
     async def write(self, piece: bytes) -> None:
         """Send a piece of the body; waits while the client lags."""
         await self.send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -180,8 +235,7 @@ class Exchange:
         ]
         if status >= 400 or self.path.startswith("/v1/"):  # what may be looked up, in the records or the log
             headers.append((b"x-trimtab-request", self.id.encode()))
-        await self.start(status, headers)
-        await self.finish(b"" if self.method == "HEAD" else body)
+        await self.answer(status, headers, b"" if self.method == "HEAD" else body)
 
     async def fail(self, error: TrimtabError) -> None:
         """Send an error in the vendor's shape."""
@@ -207,10 +261,33 @@ def _too_large(size: int, limit: int) -> RequestTooLarge:
     return RequestTooLarge(f"The request body has {size:,} bytes or more; the limit is {limit:,} bytes")
 
 
-def upstream_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+def by_name(headers: Headers) -> dict[bytes, bytes]:
+    """The first value of each name. Shorter than `headers` where a name stands twice."""
+    named = dict(headers)
+    return named if len(named) == len(headers) else dict(reversed(headers))
+
+
+def upstream_headers(headers: Headers) -> Headers:
     """The client's headers that go to the platform: all but framing, credentials, addresses and our own."""
+    goes = _GOES_UPSTREAM
     named = _connection_options(headers)
-    return [(name, value) for name, value in headers if name not in named and _goes_upstream(name)]
+    if named:
+        return [pair for pair in headers if goes[pair[0]] and pair[0] not in named]
+    return [pair for pair in headers if goes[pair[0]]]
+
+
+class _Verdicts(dict[bytes, bool]):
+    """What a rule says of each header name. Clients send few, so they are judged once; how many are kept is bounded."""
+
+    def __init__(self, rule: Callable[[bytes], bool]) -> None:
+        super().__init__()
+        self._rule = rule
+
+    def __missing__(self, name: bytes) -> bool:
+        verdict = self._rule(name)
+        if len(self) < KNOWN_NAMES and len(name) < KNOWN_NAME_BYTES:
+            self[name] = verdict
+        return verdict
 
 
 def _goes_upstream(name: bytes) -> bool:
@@ -221,31 +298,43 @@ def _goes_upstream(name: bytes) -> bool:
     return not name.endswith(b"-ip") and not any(word in name for word in _SECRET_WORDS)
 
 
-def client_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+def _goes_to_client(name: bytes) -> bool:
+    return name not in _NEVER_TO_CLIENT and not name.startswith(b"x-trimtab-")
+
+
+_GOES_UPSTREAM = _Verdicts(_goes_upstream)
+_GOES_TO_CLIENT = _Verdicts(_goes_to_client)
+
+
+def client_headers(headers: Headers) -> Headers:
     """The platform's headers that go to the client: all but framing, cookies and anything in our own name."""
+    goes = _GOES_TO_CLIENT
     named = _connection_options(headers)
-    return [
-        (name, value)
-        for name, value in headers
-        if name not in _NEVER_TO_CLIENT and not name.startswith(b"x-trimtab-") and name not in named
-    ]
+    if named:
+        return [pair for pair in headers if goes[pair[0]] and pair[0] not in named]
+    return [pair for pair in headers if goes[pair[0]]]
 
 
-def _connection_options(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
+def _connection_options(headers: Headers) -> set[bytes]:
     """Header names that a Connection header declares hop-by-hop."""
-    return {
-        option.strip().lower()
-        for name, value in headers
-        if name == b"connection"
-        for option in value.split(b",")
-    } - {b"", b"close", b"keep-alive"}
+    values = [value for name, value in headers if name == b"connection"]
+    if not values or values in _PLAIN_CONNECTION:
+        return set()
+    return {option.strip().lower() for value in values for option in value.split(b",")} - {
+        b"",
+        b"close",
+        b"keep-alive",
+    }
 
 
-def own_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+_PLAIN_CONNECTION = ([b"keep-alive"], [b"close"])
+
+
+def own_headers(headers: Headers) -> dict[str, str]:
     """The `x-trimtab-` request headers. A repeated one is refused."""
     own: dict[str, str] = {}
     for name, value in headers:
-        if name.startswith(b"x-trimtab-"):
+        if name[:10] == b"x-trimtab-":
             text = name.decode("latin-1")
             if text in own:
                 raise RequestError(f"{text}: sent twice; send it once")
@@ -269,6 +358,7 @@ def check_local(headers: Headers, origins: Collection[bytes] = ()) -> None:
             raise PermissionDenied(f"Origin {shortened(value.decode('latin-1'))!r} may not call this server")
 
 
+@functools.lru_cache(maxsize=64)
 def _is_local(authority: bytes) -> bool:
     """Whether `host` or `host:port` names this machine."""
     if authority.startswith(b"["):

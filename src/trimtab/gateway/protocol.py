@@ -8,13 +8,17 @@ request pays for timers.
 """
 
 import asyncio
+import functools
 import http
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
+from urllib.parse import unquote
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from trimtab.errors import HeadersTooLarge, RequestError, RequestTimeout, TrimtabError, Unavailable
-from trimtab.gateway.http import GONE
+from trimtab.gateway.answering import Answering
+from trimtab.gateway.http import CONNECTION, NAMED, by_name
 from trimtab.gateway.state import ServingState
 from trimtab.messages import error_body
 
@@ -41,20 +45,26 @@ class LimitedProtocol(HttpToolsProtocol):
         self._phase = "head"  # head, body, or "" while an answer is made or awaited
         self._phase_since = self.loop.time()
         self._received = 0
-        self._head_bytes = 0
-        self._head_count = 0
+        self._came = self._fed = 0
+        """Bytes of the last reading of the socket, and all that may belong to the request that comes in."""
         self._raw_head = 0
         self._head_tail = b""
         self._unread = 0
         self._write_paused_since = 0.0
         self._refusal: RequestError | None = None
         self._waiting_refusal: TrimtabError | None = None
-        self._running: RequestResponseCycle | None = None
+        self._running: Answering | None = None
         """The request that is being answered; with pipelining `cycle` is already a later one."""
+        self._idle_since = 0.0
+        """When the last answer was complete, if no request has begun since."""
+        self._event = asyncio.Event()
+        self.url = b""
 
     def data_received(self, data: bytes) -> None:
         if self._waiting_refusal is not None:
             return
+        self._came = len(data)
+        self._fed += self._came
         # The parser shows a header only once it is whole, so an endless one is counted here.
         if self._phase == "body":
             self._unread += len(data)
@@ -69,15 +79,30 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._raw_head > self.settings.max_header_bytes:
                 self._refuse(self._head_too_large())
                 return
-        super().data_received(data)
-        self._head_tail = (self._head_tail + data[-3:])[-3:] if self._phase == "head" else b""
+        try:
+            self.parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.send_400_response("")
+        if self._phase == "head":
+            self._head_tail = (self._head_tail + data[-3:])[-3:]
+        elif self._head_tail:
+            self._head_tail = b""
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        cycle.task = task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_since = self.loop.time()
         if self._waiting_refusal is not None:
             refusal, self._waiting_refusal = self._waiting_refusal, None
             self._refuse(refusal)
@@ -89,29 +114,23 @@ class LimitedProtocol(HttpToolsProtocol):
     # Parser callbacks
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
         if not self._answering:  # with pipelining the limits of the answer that is still going out hold
             self.settings = self.state.limits
         self._enter("head")
-        self._head_bytes = 0
-        self._head_count = 0
+        self._idle_since = 0.0
+        self.url = b""
+        self.headers = []
 
     def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        self._count_head(len(url))
+        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._phase != "head":
-            return  # a trailer: it came too late to mean anything
-        self._head_count += 1
-        self._count_head(len(name) + len(value) + 4)
-        super().on_header(name, value)
+        # As little as can be, for it runs twenty times a request: `on_headers_complete` looks at them all.
+        self.headers.append((name.lower(), value))
 
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self.settings.max_header_bytes or self._head_count > MAX_HEADERS:
-            self._refusal = self._head_too_large()
-            raise self._refusal
+    def _refuse_head(self) -> None:
+        self._refusal = self._head_too_large()
+        raise self._refusal
 
     def _head_too_large(self) -> HeadersTooLarge:
         limit = self.settings.max_header_bytes
@@ -126,17 +145,55 @@ class LimitedProtocol(HttpToolsProtocol):
                 "Upgrade is not served here; send plain HTTP/1.1 without an Upgrade header"
             )
             raise self._refusal
+        headers, self.headers = self.headers, []  # trailers come too late to mean anything
+        limit = self.settings.max_header_bytes
+        if len(headers) > MAX_HEADERS or (self._fed > limit and _size_of(self.url, headers) > limit):
+            self._refuse_head()
         self._enter("body")
-        super().on_headers_complete()
+        named = by_name(headers)
+        version = self.parser.get_http_version()
+        path, raw_path, query = _target(self.url)
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "client": self.client,
+            "method": self.parser.get_method().decode("ascii"),
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": headers,
+            NAMED: named,
+        }
+        cycle = Answering(
+            scope,
+            self,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            expect_100_continue=named.get(b"expect", b"").lower() == b"100-continue",
+            message_event=self._event,
+        )
+        scope[CONNECTION] = cycle
+        earlier, self.cycle = self.cycle, cycle
+        if earlier is None or earlier.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0
         self._received += len(body)
-        super().on_body(body)
+        cycle = self.cycle
+        if isinstance(cycle, Answering) and not cycle.response_complete:
+            cycle.take(body)
 
     def on_message_complete(self) -> None:
         self._enter("")
-        super().on_message_complete()
+        self._fed = self._came
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            self._event.set()
 
     def _enter(self, phase: str) -> None:
         self._phase = phase
@@ -159,11 +216,10 @@ class LimitedProtocol(HttpToolsProtocol):
         waiting = [cycle for cycle, _ in self.pipeline]
         self.pipeline.clear()
         for cycle in {self._running, self.cycle, *waiting}:
-            if cycle is not None and not cycle.response_complete:
+            if isinstance(cycle, Answering) and not cycle.response_complete:
                 cycle.disconnected = True
-                gone = cast("dict[str, Any]", cycle.scope).get(GONE)
-                if gone is not None:
-                    gone()
+                if cycle.task is not None:
+                    cycle.task.cancel()
 
     def pause_writing(self) -> None:
         self._write_paused_since = self.loop.time()
@@ -213,9 +269,12 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._write_paused_since and now - self._write_paused_since > settings.write_timeout_s:
             self.transport.abort()
             return
+        if self._idle_since and now - self._idle_since > self.timeout_keep_alive and not self._answering:
+            self.transport.close()
+            return
         waited = now - self._phase_since
         if self._phase == "head" and waited > settings.header_timeout_s:
-            if self._head_bytes == 0:
+            if self._raw_head == 0 and not self.url:
                 self.transport.close()  # a connection that never spoke: nothing to answer
             else:
                 self._refuse(
@@ -223,6 +282,23 @@ class LimitedProtocol(HttpToolsProtocol):
                 )
         elif self._phase == "body" and waited > settings.body_timeout_s + self._received / 1024:
             self._refuse(RequestTimeout("The request body did not arrive in time"))
+
+
+def _size_of(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
+    """Bytes of a head, about."""
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
+
+
+@functools.lru_cache(maxsize=256)
+def _target(url: bytes) -> tuple[str, bytes, bytes]:
+    """Path, raw path and query of a request's target. Raises `httptools.HttpParserError`. Few are ever sent."""
+    parsed = httptools.parse_url(url)
+    raw_path: bytes = parsed.path
+    path = raw_path.decode("ascii")
+    return (unquote(path) if "%" in path else path), raw_path, parsed.query or b""
 
 
 def limited(state: ServingState, new_id: NewId) -> type[LimitedProtocol]:
