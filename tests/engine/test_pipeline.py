@@ -678,7 +678,7 @@ def test_sessions_header_then_user_id_then_stable_prefix() -> None:
         # An image that is named by a short URL still costs up to 4784 tokens.
         ({"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "x"}}] * 3}]}, 3 * 4784 * 3000),
         # A document has no bound but the context.
-        ({"messages": [{"role": "user", "content": [{"type": "document"}]}]}, 1_000_000 * 3000),
+        ({"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "url", "url": "x"}}]}]}, 1_000_000 * 3000),
     ],
 )  # fmt: skip
 def test_the_worst_case_is_reserved(fields: dict[str, Any], least: int) -> None:

@@ -1,5 +1,5 @@
 """Platforms that serve models, behind one seam. See `seam.Provider`."""
 
-from trimtab.providers.seam import Call, Headers, Provider, Reply
+from trimtab.providers.seam import Call, Headers, Provider, Reply, Sink
 
-__all__ = ["Call", "Headers", "Provider", "Reply"]
+__all__ = ["Call", "Headers", "Provider", "Reply", "Sink"]

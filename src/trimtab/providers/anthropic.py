@@ -3,9 +3,9 @@
 Source: vendor API reference (2026-11); both header styles authenticate, `x-api-key` wins when both are sent.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import msgspec
 
@@ -65,9 +65,9 @@ class AnthropicProvider:
             else b"authorization: Bearer %b\r\n" % key
         )
 
-    async def send(self, call: Call) -> Reply:
+    def send(self, call: Call) -> Coroutine[Any, Any, Reply]:
         """Send one call. See `providers.seam.Provider.send`."""
-        return await self._client.send(call, self._authentication)
+        return self._client.send(call, self._authentication)
 
     async def aclose(self) -> None:
         """Close pooled connections."""

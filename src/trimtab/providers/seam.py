@@ -4,7 +4,7 @@ A provider owns *platform* matters only: address, authentication, framing. What 
 which model to call is the router's, and money and records are the engine's.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 import msgspec
@@ -29,6 +29,10 @@ class Call(msgspec.Struct, frozen=True):
     """The caller expects an event stream, so the first-event deadline applies after the head."""
 
 
+Sink = Callable[[bytes], bool]
+"""Takes a piece at once, without waiting; whether more may come just now."""
+
+
 class Reply(Protocol):
     """A response whose head has arrived. Read it to the end or `close` it; both free the connection."""
 
@@ -39,6 +43,14 @@ class Reply(Protocol):
         """The bytes that have arrived since the last call, at least one; `b""` at the proper end.
 
         Raises `UpstreamTimeout` (first_event, idle) or `UpstreamBroken` when the end is not a proper one.
+        """
+        ...
+
+    async def pump(self, sink: Sink) -> bool:
+        """Give the bytes to `sink` as they arrive, without waking a task for each. `True` at the proper end; `False`
+        once the sink took a piece but wants no more just now: call again later.
+
+        Raises as `read` does, and what the sink raises.
         """
         ...
 

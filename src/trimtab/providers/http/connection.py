@@ -12,6 +12,7 @@ import httptools
 import msgspec
 
 from trimtab.errors import DeadlinePhase, UpstreamBroken, UpstreamError, UpstreamTimeout
+from trimtab.providers.seam import Sink
 
 HIGH_WATER = 256 * 1024
 """Unread response bytes at which reading pauses; two TLS records of slack and 30 ms at 8 MB/s."""
@@ -20,6 +21,9 @@ MAX_HEAD_BYTES = 64 * 1024
 """Limit on raw bytes that are no body: a response head with its interim ones, or what stands between two chunks, or
 trailers. Vendors send heads of about 2 KB. The parser joins the pieces of an unfinished header again at each read, so
 without this one endless header costs quadratic time."""
+
+
+_FRAMING = (b"content-length", b"transfer-encoding")
 
 
 class Deadlines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,10 +46,14 @@ class Exchange:
         "_complete",
         "_connection",
         "_error",
+        "_heard_at",
         "_paused",
         "_read_any",
+        "_sink",
+        "_sink_problem",
         "_size",
         "_stream",
+        "_timer",
         "_waiter",
         "deadlines",
         "headers",
@@ -65,7 +73,13 @@ class Exchange:
         self._read_any = False
         self._complete = False
         self._error: UpstreamError | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
+        """Whether the sink wants no more just now."""
+        self._sink: Sink | None = None
+        """Takes what arrives while `pump` waits."""
+        self._sink_problem: Exception | None = None
+        self._heard_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def answered(self) -> bool:
@@ -98,12 +112,83 @@ class Exchange:
                 raise self._error
             if self._complete or self._connection is None:
                 return b""
-            if self._stream and not self._read_any:
-                await self._wait("first_event", self.deadlines.first_event_s)
-            else:
-                await self._wait("idle", self.deadlines.idle_s)
-        data = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
-        self.parts.clear()
+            await self._wait(*self._silence())
+        return self._taken()
+
+    async def pump(self, sink: Sink) -> bool:
+        """See `providers.seam.Reply.pump`. One timer serves the whole stream: it looks when bytes last came."""
+        loop = asyncio.get_running_loop()
+        if self.parts and not sink(self._taken()):
+            return False
+        while True:
+            if self._sink_problem is not None:
+                raise self._sink_problem
+            if self.parts:  # the sink wanted no more, or the end came with them
+                if not sink(self._taken()):
+                    return False
+                continue
+            if self._error is not None:
+                raise self._error
+            if self._complete or self._connection is None:
+                return True
+            self._sink = sink
+            self._heard_at = loop.time()
+            self._arm(loop)
+            self._waiter = waiter = loop.create_future()
+            try:
+                if await waiter:
+                    return False
+            finally:
+                self._waiter = self._sink = None
+                if self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
+
+    def deliver(self) -> None:
+        """Give the sink what one reading of the socket brought."""
+        sink = self._sink
+        if sink is None or not self.parts:
+            return
+        loop = asyncio.get_running_loop()
+        self._heard_at = loop.time()
+        if not self._read_any:
+            self._read_any = True
+            self._arm(loop)
+        try:
+            more = sink(self._taken())
+        except Exception as problem:
+            self._sink_problem = problem
+            more = False
+        if not more:
+            self._sink = None
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(self._sink_problem is None)
+
+    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look again when the silence since `_heard_at` may be too long."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(self._heard_at + self._silence()[1], self._look)
+
+    def _silence(self) -> tuple[DeadlinePhase, float]:
+        """Which silence it is now, and how long it may last, in seconds."""
+        if self._stream and not self._read_any:
+            return "first_event", self.deadlines.first_event_s
+        return "idle", self.deadlines.idle_s
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        phase, limit_s = self._silence()
+        self._timer = None
+        if loop.time() - self._heard_at >= limit_s:
+            self._expire(phase, limit_s)
+        else:
+            self._arm(loop)
+
+    def _taken(self) -> bytes:
+        parts = self.parts
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
         self._size = 0
         self._read_any = True
         if self._paused and self._connection is not None:
@@ -147,10 +232,12 @@ class Exchange:
         if self._size > HIGH_WATER and not self._paused and self._connection is not None:
             self._paused = True
             self._connection.pause_reading()
-        self._wake()
+        if self._sink is None:
+            self._wake()
 
     def on_complete(self) -> None:
         """The message ended properly; the connection is no longer ours."""
+        self.deliver()
         self._complete = True
         self._connection = None
         self._wake()
@@ -158,13 +245,14 @@ class Exchange:
     def fail(self, error: UpstreamError) -> None:
         """End with an error, after what has already arrived was read."""
         if self._error is None and not self._complete:
+            self.deliver()
             self._error = error
             self.close()
             self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._waiter.set_result(False)
 
 
 class Connection(asyncio.Protocol):
@@ -202,7 +290,8 @@ class Connection(asyncio.Protocol):
     ) -> Exchange:
         """Write a request and wait for the response head."""
         exchange = self._exchange = Exchange(self, deadlines, stream=stream)
-        self._parser = httptools.HttpResponseParser(self)
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
         self._between = True
         self._between_bytes = 0
         try:
@@ -314,6 +403,8 @@ class Connection(asyncio.Protocol):
             except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
                 self._fail(UpstreamBroken(f"the platform's answer is not HTTP/1.1: {problem}"))
                 return
+            if self._exchange is not None:
+                self._exchange.deliver()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
@@ -345,12 +436,7 @@ class Connection(asyncio.Protocol):
         self._framed = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._exchange is None or self._exchange.status:
-            return  # a trailer: the head is with the reader already, and nobody reads headers after a body
-        name = name.lower()
-        if name in (b"content-length", b"transfer-encoding"):
-            self._framed = True
-        self._headers.append((name, value))
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
@@ -360,9 +446,10 @@ class Connection(asyncio.Protocol):
             return
         self._interim = status < 200
         if self._exchange is not None and not self._interim:
-            if status in (204, 304):
-                self._framed = True
-            self._exchange.headers = self._headers
+            # Trailers go to another list: the head is with the reader then, and nobody reads headers after a body.
+            headers, self._headers = self._headers, []
+            self._framed = status in (204, 304) or any(name in _FRAMING for name, _ in headers)
+            self._exchange.headers = headers
             self._exchange.on_head(status)
             self._between_bytes = 0
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterator
 
 from trimtab.errors import DeadlinePhase, UpstreamBroken, UpstreamTimeout
-from trimtab.providers.seam import Call, Headers, Reply
+from trimtab.providers.seam import Call, Headers, Reply, Sink
 from trimtab.providers.simulator.core import API_VERSIONS, MAX_BODY_BYTES, Simulator
 from trimtab.providers.simulator.response import SimResponse, Sleep, Step, Wait
 
@@ -85,6 +85,13 @@ class SimulatedReply:
             if self._broken is not None:
                 raise UpstreamBroken(self._broken)
         return b""
+
+    async def pump(self, sink: Sink) -> bool:
+        """See the seam."""
+        while piece := await self.read():
+            if not sink(piece):
+                return False
+        return True
 
     def close(self) -> None:
         """Stop generating. A read that waits ends with `UpstreamBroken`."""
