@@ -274,9 +274,23 @@ def test_a_key_of_escapes_is_refused_before_it_is_walked() -> None:
 
 def test_the_scan_ends_at_the_first_key_too_many() -> None:
     # What stands behind the 257th key is not even valid JSON: it was never read.
-    many = b",".join(b'"k%d":1' % n for n in range(300))
+    many = b",".join(b'"k%d":%b' % (n, b"1" * 300) for n in range(300))
     with pytest.raises(RequestError, match="more than 256 top-level fields"):
         MessagesBody(b"{" + many + b",!")
+
+
+def test_a_short_body_of_many_keys_is_refused_too() -> None:
+    many = b",".join(b'"k%d":1' % n for n in range(257))
+    with pytest.raises(RequestError, match="more than 256 top-level fields"):
+        MessagesBody(b"{" + many + b"}")
+
+
+def test_a_key_that_stands_twice_is_seen_however_long_the_body_and_however_it_is_spelt() -> None:
+    for padding in (b"", b"x" * 70_000):
+        for again in (b"model", b"mod\\u0065l"):
+            raw = b'{"model":"a","max_tokens":1,"messages":["%b"],"%b":"b"}' % (padding, again)
+            with pytest.raises(RequestError, match="model: Duplicate top-level key"):
+                MessagesBody(raw)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ _OBJECTS: dict[str, type[msgspec.Struct]] = {
 _TEXTS = {"type", "model", "service_tier", "speed", "inference_geo"}
 
 _ABSENT = msgspec.Raw()
+_NULL = ord("n")
 _KINDS: tuple[type[msgspec.Struct], ...] = (Usage, IterationUsage, *_OBJECTS.values())
 _MEMBERS: dict[type[msgspec.Struct], msgspec.json.Decoder[msgspec.Struct]] = {
     kind: msgspec.json.Decoder(
@@ -60,7 +61,7 @@ class _Unreadable(ValueError):
 def given(raw: msgspec.Raw) -> bool:
     """Whether a member is there with anything but null."""
     view = memoryview(raw)
-    return len(view) > 0 and bytes(view[:4]) != b"null"
+    return len(view) > 0 and view[0] != _NULL  # no other JSON value begins with this letter
 
 
 def read(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) -> _T | None:

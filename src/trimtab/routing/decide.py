@@ -18,6 +18,9 @@ from trimtab.records import Plan
 VIRTUAL_PREFIX = "trimtab/"
 AUTO = "auto"
 
+KNOWN_MOST = 1024
+"""Decisions that are kept, about 1 MB at the most; real traffic asks a few dozen different questions."""
+
 
 class Place(msgspec.Struct, frozen=True):
     """One configured platform entry, as far as a decision needs it."""
@@ -63,9 +66,11 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class TierRouter:
-    """Decides by tier or pinned model. Immutable; a new configuration makes a new router."""
+    """Decides by tier or pinned model. A new configuration makes a new router, so the same question has the same
+    answer, and the last answers are kept."""
 
     def __init__(self, catalogue: Catalogue, tiers: Tiers, places: tuple[Place, ...]) -> None:
+        self._known: dict[Ask, Decision] = {}
         self._catalogue = catalogue
         self._tiers = tiers
         self._places = places
@@ -78,6 +83,15 @@ class TierRouter:
 
         Raises `NotFound` (model), `PermissionDenied` (the caller's key) or `RequestError` (effort header).
         """
+        known = self._known.get(ask)
+        if known is None:
+            known = self._decide(ask)
+            if len(self._known) >= KNOWN_MOST:
+                self._known.clear()
+            self._known[ask] = known
+        return known
+
+    def _decide(self, ask: Ask) -> Decision:
         tier, arm, reason = self._arm(ask)
         model = self._catalogue.find(arm.model)
         if model is None:
