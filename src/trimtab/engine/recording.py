@@ -63,7 +63,7 @@ class Recorder:
 
     def invalid_stream(self) -> None:
         """Count a stream that broke the event rules (debug mode)."""
-        self._metrics.invalid_streams.inc()
+        self._metrics.invalid_stream()
 
     def record(self, outcome: Outcome, headers: Headers = NO_HEADERS) -> None:
         """Keep the record and count it. `headers` are the request's; only the trace context in them is read."""

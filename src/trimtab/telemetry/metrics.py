@@ -1,11 +1,10 @@
 """Prometheus metrics of the data path. No label takes values that a caller can invent."""
 
+from bisect import bisect_left
 from collections.abc import Callable
-from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 import trimtab.telemetry.names as names
@@ -16,19 +15,72 @@ EXPOSITION = b"text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
-M = TypeVar("M", bound=MetricWrapperBase)
+
+def _shown(bound: float) -> str:
+    """A bucket's bound as the exposition writes it."""
+    return "+Inf" if bound == float("inf") else repr(float(bound))
 
 
-class _Children(dict[tuple[str, ...], M]):
-    """Label tuple -> child of one metric: `labels()` validates and locks, which costs more than the increment."""
+Labels = tuple[str, ...]
+"""Values in the order of an instrument's labels."""
 
-    def __init__(self, metric: M) -> None:
-        super().__init__()
-        self._metric = metric
 
-    def __missing__(self, labels: tuple[str, ...]) -> M:
-        child = self[labels] = self._metric.labels(*labels)
-        return child
+class Counts(Collector):
+    """A counter: a number for each set of labels. One thread counts, any may read.
+
+    The library's own locks and checks at each step: 2 us, against 0.2 us here, eight times a request.
+    """
+
+    def __init__(self, what: Instrument) -> None:
+        self._what = what
+        self._values: dict[Labels, float] = {} if what.labels else {(): 0.0}
+
+    def add(self, labels: Labels = (), amount: float = 1.0) -> None:
+        """Count."""
+        values = self._values
+        values[labels] = values.get(labels, 0.0) + amount
+
+    def collect(self) -> list[Metric]:
+        """For the registry."""
+        what = self._what
+        family = CounterMetricFamily(what.name, what.help, labels=what.labels)
+        for labels, value in list(self._values.items()):
+            family.add_metric(labels, value)
+        return [family]
+
+
+class Times(Collector):
+    """A histogram of seconds for each set of labels. One thread observes, any may read."""
+
+    def __init__(self, what: Instrument) -> None:
+        self._what = what
+        self._series: dict[Labels, list[float]] = {} if what.labels else {(): self._empty()}
+        """By bucket, those over the last bound behind them, and last the sum."""
+
+    @staticmethod
+    def _empty() -> list[float]:
+        return [0.0] * (len(_SECONDS) + 2)
+
+    def observe(self, labels: Labels, seconds: float) -> None:
+        """Count one time."""
+        series = self._series.get(labels)
+        if series is None:
+            series = self._series[labels] = self._empty()
+        series[bisect_left(_SECONDS, seconds)] += 1
+        series[-1] += seconds
+
+    def collect(self) -> list[Metric]:
+        """For the registry."""
+        what = self._what
+        family = HistogramMetricFamily(what.name, what.help, labels=what.labels)
+        for labels, series in list(self._series.items()):
+            total = 0.0
+            buckets = []
+            for bound, count in zip((*_SECONDS, float("inf")), series, strict=False):
+                total += count
+                buckets.append((_shown(bound), total))
+            family.add_metric(labels, buckets, series[-1])
+        return [family]
 
 
 class Metrics:
@@ -36,21 +88,25 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = _Children(self._counter(names.REQUESTS))
-        self._tokens = _Children(self._counter(names.TOKENS))
-        self._cost = _Children(self._counter(names.COST_USD))
-        self._duration = _Children(self._histogram(names.REQUEST_SECONDS))
+        self._requests = self._counter(names.REQUESTS)
+        self._tokens = self._counter(names.TOKENS)
+        self._cost = self._counter(names.COST_USD)
+        self._duration = self._histogram(names.REQUEST_SECONDS)
         self._first_content = self._histogram(names.FIRST_CONTENT_SECONDS)
-        self._upstream_errors = _Children(self._counter(names.UPSTREAM_ERRORS))
-        self._limits_refused = _Children(self._counter(names.LIMITS_REFUSED))
+        self._upstream_errors = self._counter(names.UPSTREAM_ERRORS)
+        self._limits_refused = self._counter(names.LIMITS_REFUSED)
         self._telemetry_dropped = self._counter(names.TELEMETRY_DROPPED)
-        self.invalid_streams = self._counter(names.INVALID_STREAMS)
+        self._invalid_streams = self._counter(names.INVALID_STREAMS)
 
-    def _counter(self, what: Instrument) -> Counter:
-        return Counter(what.name, what.help, what.labels, registry=self.registry)
+    def _counter(self, what: Instrument) -> Counts:
+        counts = Counts(what)
+        self.registry.register(counts)
+        return counts
 
-    def _histogram(self, what: Instrument) -> Histogram:
-        return Histogram(what.name, what.help, what.labels, buckets=_SECONDS, registry=self.registry)
+    def _histogram(self, what: Instrument) -> Times:
+        times = Times(what)
+        self.registry.register(times)
+        return times
 
     def watch(self, what: Instrument, read: Callable[[], float]) -> None:
         """Add a gauge, or a counter without labels, whose value is read at each scrape."""
@@ -67,8 +123,8 @@ class Metrics:
         seconds: float,
     ) -> None:
         """Count one answered request."""
-        self._requests[endpoint, model, platform, result, _flag(simulated)].inc()
-        self._duration[endpoint, _flag(stream)].observe(seconds)
+        self._requests.add((endpoint, model, platform, result, _flag(simulated)))
+        self._duration.observe((endpoint, _flag(stream)), seconds)
 
     def attempt(
         self,
@@ -81,26 +137,30 @@ class Metrics:
     ) -> None:
         """Count one attempt's money and speed."""
         if cost_nanousd:
-            self._cost[model, platform, source, _flag(simulated)].inc(cost_nanousd / 1e9)
+            self._cost.add((model, platform, source, _flag(simulated)), cost_nanousd / 1e9)
         if first_content_s is not None:
-            self._first_content.observe(first_content_s)
+            self._first_content.observe((), first_content_s)
 
     def tokens(self, model: str, kind: str, count: int | None, simulated: bool) -> None:
         """Count tokens of one kind (`input`, `output`, `cache_read`, `cache_write`)."""
         if count:
-            self._tokens[model, kind, _flag(simulated)].inc(count)
+            self._tokens.add((model, kind, _flag(simulated)), count)
 
     def upstream_error(self, platform: str, kind: str) -> None:
         """Count an attempt that got no proper answer."""
-        self._upstream_errors[platform, kind].inc()
+        self._upstream_errors.add((platform, kind))
 
     def limit_refused(self, limit: str) -> None:
         """Count a request that a limit of its key refused; `limit` is one of a closed set."""
-        self._limits_refused[limit,].inc()
+        self._limits_refused.add((limit,))
+
+    def invalid_stream(self) -> None:
+        """Count a stream that broke the event rules (debug mode)."""
+        self._invalid_streams.add()
 
     def telemetry_dropped(self) -> None:
         """Count a finished request that neither the access log nor the traces will show."""
-        self._telemetry_dropped.inc()
+        self._telemetry_dropped.add()
 
     def render(self) -> bytes:
         """The exposition text (Prometheus text format 0.0.4)."""
