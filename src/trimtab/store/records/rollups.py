@@ -147,11 +147,12 @@ class Adding:
 
     def _time(self, key: _Key, outcome: Outcome) -> None:
         first = outcome.attempts[-1].first_content_ms if outcome.attempts else None
+        names = (*key[:4], key[5], key[6])
         for kind, ms in (("total", outcome.total_ms), ("first_content", first)):
             if ms is None:
                 continue
             octave, slot = divmod(bucket_of(_plain_ms(ms)), BUCKETS_PER_OCTAVE)
-            place = (*key[:4], key[5], key[6], kind, octave)
+            place = (*names, kind, octave)
             found = self._slots.get(place)
             if found is None:
                 found = self._slots[place] = [0] * BUCKETS_PER_OCTAVE
@@ -189,12 +190,13 @@ def _place(outcome: Outcome) -> _Key:
     """The finest key: hour, simulated, purpose, model, effort, tier, platform, result, key, team, organisation."""
     plan, attempts = outcome.plan, outcome.attempts
     platform = attempts[-1].platform if attempts else plan.platform if plan is not None else ""
+    arm = plan.arm if plan is not None else None
     return (
         outcome.at_ms - outcome.at_ms % HOUR_MS,
         int(outcome.simulated),
         outcome.purpose,
-        plain_name(plan.arm.model) if plan is not None else "",
-        plain_name(plan.arm.effort) if plan is not None else "",
+        plain_name(arm.model) if arm is not None else "",
+        plain_name(arm.effort) if arm is not None else "",
         plain_name(plan.tier) if plan is not None else "",
         plain_name(platform),
         outcome.result,

@@ -5,6 +5,7 @@ Invariant: `tokens` and `counts` are the only arithmetic over usage here, so tha
 agree.
 """
 
+import functools
 from collections.abc import Sequence
 
 import msgspec
@@ -133,7 +134,9 @@ NONSENSE = (OverflowError, TypeError, ValueError, AttributeError)
 
 
 def _count(value: int | None) -> int:
-    return 0 if value is None else min(max(value, 0), COUNT_MAX)
+    if value is None:
+        return 0
+    return value if 0 <= value <= COUNT_MAX else min(max(value, 0), COUNT_MAX)
 
 
 def _input_tokens(usage: Usage | IterationUsage) -> tuple[int, int, int, int]:
@@ -163,6 +166,8 @@ def tokens(usage: Usage | None) -> Tokens:
         return 0, 0, 0, 0, 0, 0
     details = usage.output_tokens_details
     thinking = _count(details.thinking_tokens) if details is not None else 0
+    if not usage.iterations:
+        return *_input_tokens(usage), _count(usage.output_tokens), thinking
     billed: list[Usage | IterationUsage] = list(usage.iterations or ())
     if sum(map(_named, billed)) < max(_named(usage), 1):
         billed = [usage]
@@ -200,6 +205,7 @@ def _counts(outcome: Outcome, by_attempt: Sequence[Tokens]) -> Counts:
     )
 
 
+@functools.lru_cache(maxsize=4096, typed=True)
 def plain_name(name: object) -> str:
     """A name that both engines can hold; none is ''."""
     text = "" if name is None else name if isinstance(name, str) else str(name)
