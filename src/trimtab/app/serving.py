@@ -12,7 +12,7 @@ import uvicorn
 
 from trimtab.app.assemble import assemble, build, open_providers, open_records
 from trimtab.app.callers import Callers
-from trimtab.app.process import allow_files, run_loop
+from trimtab.app.process import allow_files, rest_collector, run_loop
 from trimtab.app.reloading import Reloads
 from trimtab.app.settings import Settings
 from trimtab.app.supervisor import Ending, Supervisor
@@ -85,6 +85,7 @@ def _serve_here(
         cut = 0
         try:
             await application.start()
+            rest_collector()
             cut = await application.server.run_on(
                 bound,
                 ready=lambda: ready(settings, application.providers, listen),

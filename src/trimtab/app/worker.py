@@ -32,7 +32,7 @@ from trimtab.app.channel import (
     Scrape,
     ToWorker,
 )
-from trimtab.app.process import allow_files, run_loop
+from trimtab.app.process import allow_files, rest_collector, run_loop
 from trimtab.app.settings import Settings, load_settings
 from trimtab.app.telemetry import start_logging
 from trimtab.errors import TrimtabError, Unavailable
@@ -86,6 +86,7 @@ class Worker:
 
         try:
             await application.start()
+            rest_collector()
             cut = await application.server.run_on(
                 self._bound,
                 ready=ready,
