@@ -30,7 +30,6 @@ from trimtab.store.backup.tables import sqlite_tables
 from trimtab.store.instance import hold_instance
 from trimtab.store.schema import BACKUP_ID, migrate
 from trimtab.store.steps import load_steps
-from trimtab.store.users import User, has_users, insert_session, insert_user, session_of
 
 NOW_MS = 1_800_000_000_000
 
@@ -205,26 +204,6 @@ def test_what_processes_had_on_loan_belongs_to_nobody_and_money_on_loan_counts_a
     for table in ("key_leases", "key_permits", "workers"):
         assert database.read(lambda t, table=table: t.rows(f"SELECT * FROM {table}")) == []
     assert database.read(lambda t: t.rows("SELECT * FROM chores")) == [("retention", None, 0, 5)]
-    database.close()
-
-
-def test_a_restored_store_has_its_users_and_none_of_their_sessions(
-    engine_settings: StoreSettings, tmp_path: Path
-) -> None:
-    """One that was ended after the backup, because somebody left, must not come back."""
-
-    def begin(transaction: Any) -> None:
-        insert_user(transaction, User(name="ann", role="admin", password="hash", password_ms=1, created_ms=1))
-        insert_session(transaction, b"digest", "ann", most=20)
-
-    database = open_database(engine_settings, clock_ms=clock_ms)
-    database.write(begin)
-    database.close()
-    back_up(engine_settings, tmp_path / "b")
-    restore(engine_settings, tmp_path / "b", force=True)
-    database = open_database(engine_settings, clock_ms=clock_ms)
-    assert database.read(has_users)
-    assert database.read(lambda t: session_of(t, b"digest")) is None
     database.close()
 
 
