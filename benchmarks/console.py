@@ -2,7 +2,7 @@
 
     python benchmarks/console.py [--smoke] [--only sqlite|postgresql]
 
-Fills a store of each engine with 1e6 records (--smoke: 2e4) of the same kind as benchmarks/rollups.py does, spread over
+Fills a store of each engine with 1e6 records (--smoke: 5e3) of the same kind as benchmarks/rollups.py does, spread over
 the 30 days up to now; lets the background work out its figures (the time is printed: it is what an upgrade costs
 once); then asks what the pages ask, through `Figures`, nothing remembered:
 overviews of every window by every dimension, lists with every filter alone and in pairs, also filters that nothing
@@ -12,6 +12,7 @@ matches, stories, and what is live. The bar is 200 ms for each.
 import argparse
 import importlib
 import itertools
+import os
 import statistics
 import sys
 import tempfile
@@ -138,7 +139,7 @@ def filled(url: str, count: int | None) -> Database:
 
 def ask_all(engine: str, url: str, count: int, rounds: int) -> bool:
     settings = StoreSettings(url=url)
-    print(f"-- {engine}")
+    print(f"-- {engine}, load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     database = filled(url, count)
     now_ms = database.read(lambda view: view.now_ms())
     store = open_store(settings, clock_ms=lambda: now_ms, on_problem=print)
@@ -196,10 +197,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--smoke", action="store_true", help="twenty thousand records, one round")
+    parser.add_argument("--smoke", action="store_true", help="five thousand records, one round")
     parser.add_argument("--only", choices=["sqlite", "postgresql"], help="one engine instead of both")
     asked = parser.parse_args()
-    count, rounds = (20_000, 1) if asked.smoke else (1_000_000, 5)
+    count, rounds = (5_000, 1) if asked.smoke else (1_000_000, 5)
     good = True
     if asked.only != "postgresql":
         with tempfile.TemporaryDirectory() as folder:
