@@ -97,7 +97,7 @@ def test_a_window_ends_now_and_has_bars_that_can_be_told_apart(place: Place, nam
     )
     overview = place.figures.overview(asked)
     width = overview.bucket_ms
-    assert width == {"hour": MINUTE_MS, "day": 15 * MINUTE_MS, "week": 2 * HOUR_MS, "month": DAY_MS}[name]
+    assert width == {"hour": MINUTE_MS, "day": 15 * MINUTE_MS, "week": 4 * HOUR_MS, "month": DAY_MS}[name]
     assert len(overview.starts_ms) == (asked.to_ms - asked.from_ms) / width <= 100
     assert overview.starts_ms[-1] <= NOW < overview.starts_ms[-1] + width
     assert all(start % width == 0 for start in overview.starts_ms)

@@ -63,8 +63,8 @@ from trimtab.store.figures import (
 )
 from trimtab.store.records.rows import tokens
 
-BUCKETS_MS = (MINUTE_MS, 15 * MINUTE_MS, HOUR_MS, 2 * HOUR_MS, DAY_MS)
-"""An hour has 60 bars, a day 96, a week 84, a month 30."""
+BUCKETS_MS = (MINUTE_MS, 15 * MINUTE_MS, HOUR_MS, 4 * HOUR_MS, DAY_MS)
+"""An hour has 60 bars, a day 96, a week 42, a month 30."""
 
 POINTS_MOST = 100
 

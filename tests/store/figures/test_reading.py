@@ -200,7 +200,7 @@ def wishes(draw: random.Random, now_ms: int, records: Sequence[Outcome]) -> list
         (MINUTE_MS, HOUR_MS),
         (QUARTER_MS, DAY_MS),
         (HOUR_MS, 2 * DAY_MS),
-        (2 * HOUR_MS, 3 * DAY_MS),
+        (4 * HOUR_MS, 3 * DAY_MS),
         (DAY_MS, 5 * DAY_MS),
     ):
         for dimension in (ALL, *DIMENSIONS):

@@ -28,10 +28,11 @@ LEVELS = (
     Level(MINUTE_MS, 3 * HOUR_MS),
     Level(QUARTER_MS, 3 * DAY_MS),
     Level(HOUR_MS, 40 * DAY_MS),
+    Level(4 * HOUR_MS, 40 * DAY_MS),
     Level(DAY_MS, None),
 )
 """From fine to coarse; each is put together from the one before it. The coarser ones bound what a long window reads
-(30 days are 30 spans), the finer ones what has to be added up from records (the last two minutes)."""
+(30 days are 30 spans, a week is 42), the finer ones what has to be added up from records (the last two minutes)."""
 
 
 class Piece(msgspec.Struct, frozen=True):
