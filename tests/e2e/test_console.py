@@ -238,6 +238,10 @@ def test_the_keyboard_reaches_everything_and_the_first_key_can_skip_to_the_conte
 ) -> None:
     w = window()
     w.page.goto(here.url + here.pages()[name], wait_until="networkidle")
+    w.page.evaluate(
+        "document.getElementById('pause')?.click()"
+    )  # so that nothing is replaced while this counts
+    w.page.wait_for_load_state("networkidle")
     wanted = w.page.evaluate(
         "() => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, [tabindex=\"0\"]')]"
         ".filter((one) => one.checkVisibility()).map((one, n) => { one.dataset.n = n; return n; })"
