@@ -18,6 +18,13 @@ def test_what_came_before_a_change_of_model_is_foreign_and_what_comes_after_is_n
     assert known.goes_to("other", body(11), "b") == 0
 
 
+def test_of_a_conversation_that_was_rewritten_nothing_is_known() -> None:
+    known = Conversations()
+    known.goes_to("c", body(9), "a")
+    assert known.goes_to("c", body(11), "b") == 11
+    assert [known.goes_to("c", body(count), "b") for count in (3, 13)] == [0, 0]
+
+
 def test_only_so_many_conversations_are_remembered_and_the_oldest_are_forgotten_first() -> None:
     known = Conversations(limit=2)
     for name in ("a", "b", "a", "c"):

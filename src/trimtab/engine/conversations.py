@@ -33,7 +33,7 @@ class Conversations:
     def goes_to(self, conversation: str, body: MessagesBody, model: str) -> int:
         """Take note of the model, and say how many of the messages stem from a time when others answered.
 
-        Never waits. Cost: under a microsecond; where the model changes, a scan of the messages.
+        Never waits. Cost: under a microsecond; once the model has changed, a scan of the messages.
         """
         last = self._last.get(conversation)
         if last is None:
@@ -44,4 +44,6 @@ class Conversations:
             self._last.move_to_end(conversation)
             if last.model != model:
                 last.model, last.foreign = model, body.count_messages()
+            elif last.foreign and body.count_messages() < last.foreign:
+                last.foreign = 0  # the caller rewrote the conversation: nothing is known of what is left
         return last.foreign
