@@ -177,6 +177,8 @@ class Pipeline:
         """What the rules make of the request. Raises `RequestError` in mode `strict`."""
         if self._normaliser is None or mode == "off":
             return UNCHANGED
+        if mode == "observe" and not self._normaliser.sees(body, decision.model):
+            return UNCHANGED
         foreign = 0
         changing = mode == "adapt" and inbound.endpoint == "messages" and decision.plan.tier is not None
         if changing and self._conversations is not None:
