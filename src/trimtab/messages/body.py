@@ -195,10 +195,6 @@ class MessagesBody:
         except (msgspec.DecodeError, RecursionError):
             return None
 
-    def span(self, name: str) -> tuple[int, int]:
-        """Where the value of a top-level field that is there stands in `raw`."""
-        return self._spans[name]
-
     def text_field(self, name: str) -> str | None:
         """A top-level string, where it is one."""
         raw = self.fields.get(name)
