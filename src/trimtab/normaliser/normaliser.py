@@ -115,7 +115,7 @@ class Normaliser:
         return self._settings.tiers if tier else self._settings.pinned
 
     def sees(self, body: MessagesBody, model: Model) -> bool:
-        """Whether `observe` has anything to look into; most requests are done with here, for 1 to 4 us."""
+        """Whether `observe` has anything to look into; most requests are done with here, for 2 to 5 us."""
         return bool(_observed(body, self._tables.get(model.id) or self._compile(model)))
 
     def normalise(self, asked: Asked, mode: Mode, *, tier: bool) -> Normalised:
