@@ -11,9 +11,9 @@ processor time (mean; the kernel counts in steps of 10 ms), and size (bar: 300 K
 cores busy, the processor time is judged instead.
 
 Then eight connections send requests to the simulated platform without a pause, in slices of some seconds: in every
-other slice the first page is asked for every two seconds, as an open page does. Told are the server's processor time
-for each request with and without, the ratio of the medians, and how far slices of the same kind are apart: the noise
-that the ratio is to be read against.
+other slice the first page is asked for every two seconds, as an open page does. Told are, for each request, the processor
+time of the thread that answers requests, and of the whole process, pages included, with and without; the ratio of the
+medians; and how far slices of the same kind are apart: the noise that the ratio is to be read against.
 """
 
 import argparse
@@ -90,8 +90,10 @@ def quiet() -> bool:
     return os.getloadavg()[0] <= (os.cpu_count() or 1) + 1
 
 
-def processor_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+def processor_s(pid: int, thread: int | None = None) -> float:
+    """Of a process, or of one of its threads; that of the event loop has the number of the process."""
+    place = "" if thread is None else f"/task/{thread}"
+    fields = Path(f"/proc/{pid}{place}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
@@ -138,6 +140,7 @@ class Slice(NamedTuple):
     polled: bool
     requests: int
     processor_us: float
+    loop_us: float
     p50_ms: float
 
 
@@ -155,7 +158,7 @@ async def slices(port: int, pid: int, count: int, seconds: float) -> list[Slice]
 
     async def poll(until: float) -> None:
         while time.perf_counter() < until:
-            status, body = await poller.get("/console?window=week")
+            status, body = await poller.get("/console?window=week&by=key")
             assert status == 200, body
             await asyncio.sleep(POLL_S)
 
@@ -163,19 +166,31 @@ async def slices(port: int, pid: int, count: int, seconds: float) -> list[Slice]
         polled = n % 2 == 0
         until = time.perf_counter() + seconds
         took: list[float] = []
-        used = processor_s(pid)
+        used, loop = processor_s(pid), processor_s(pid, pid)
         polling = asyncio.create_task(poll(until)) if polled else None
         await asyncio.gather(*(load(client, until, took) for client in clients))
-        used = processor_s(pid) - used
+        used, loop = processor_s(pid) - used, processor_s(pid, pid) - loop
         if polling is not None:
             await polling
         if n:  # the first one warms up
-            found.append(Slice(polled, len(took), used / len(took) * 1e6, statistics.median(took) * 1000))
+            found.append(
+                Slice(
+                    polled,
+                    len(took),
+                    used / len(took) * 1e6,
+                    loop / len(took) * 1e6,
+                    statistics.median(took) * 1000,
+                )
+            )
     return found
 
 
 def report(found: list[Slice]) -> None:
-    for title, of in (("processor time for a request, us", 2), ("p50 of a request, ms", 3)):
+    for title, of in (
+        ("processor time of the event loop for a request, us", 3),
+        ("processor time of the process for a request, that of the page included, us", 2),
+        ("p50 of a request, ms", 4),
+    ):
         kinds = {polled: [one[of] for one in found if one.polled == polled] for polled in (False, True)}
         without, with_page = (statistics.median(kinds[polled]) for polled in (False, True))
         print(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.app.housekeeping import Chore, Housekeeping, RecordsRetention, Turn
+from trimtab.app.housekeeping import Chore, FiguresUpkeep, Housekeeping, RecordsRetention, Turn
 from trimtab.errors import StoreError
-from trimtab.store import Database, StoreSettings, open_database
+from trimtab.records import Outcome, RequestId
+from trimtab.store import Database, StoreSettings, open_database, open_store
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -139,3 +140,55 @@ def test_old_records_are_deleted_and_counted_only_where_the_settings_say_so(
     keeping(*retention.chores()).do_what_is_due()
     assert database.read(lambda view: view.row("SELECT count(*) FROM record_gaps")) == (0,)
     assert retention.deleted == 0
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_figures_are_worked_out_and_a_failure_costs_one_line(
+    engine: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite:///{tmp_path}/f.db" if engine == "sqlite" else request.getfixturevalue("postgres_url")
+    settings = StoreSettings(url=url)
+    database = open_database(settings, clock_ms=lambda: time.time_ns() // 1_000_000)
+    now_ms = database.read(lambda view: view.now_ms())
+    database.write(
+        lambda t: t.change(
+            "INSERT INTO record_gaps VALUES ('w', 1, 'live', 0, 'k', '', 'o', ?, ?, 7, 7, 70, 1, 2, 3, 4, 5, 6)",
+            (now_ms - 3_600_000, now_ms - 3_600_000),
+        )
+    )
+    store = open_store(settings, clock_ms=lambda: now_ms, on_problem=None)
+    store.put(
+        Outcome(
+            id=RequestId("0" * 32),
+            at_ms=now_ms - 3_700_000,
+            purpose="live",
+            surface="messages",
+            endpoint="messages",
+            requested_model="m",
+            session="s",
+            result="ok",
+            status=200,
+            stream=False,
+        )
+    )
+    assert store.close(10) == 0
+    told: list[str] = []
+    upkeep = Housekeeping(
+        database,
+        [FiguresUpkeep(database, settings).chore()],
+        holder="me",
+        on_problem=told.append,
+        uniform=lambda low, high: low,
+        look_s=30,
+    )
+    upkeep.do_what_is_due()
+    (found,) = database.read(
+        lambda view: view.rows("SELECT sum(requests) FROM figure_spans WHERE width_ms = 60000")
+    )
+    assert found == (8,)
+    database.close()
+    upkeep.do_what_is_due()
+    upkeep.do_what_is_due()
+    assert upkeep.failures == 2
+    assert len(told) == 1
+    assert told[0].endswith("; it is tried again within a minute")

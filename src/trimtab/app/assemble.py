@@ -309,6 +309,6 @@ def _watch(metrics: Metrics, ground: Ground, callers: Callers, state: ServingSta
     metrics.watch(names.CONTENT_KEPT, lambda: keeper.kept)
     metrics.watch(names.CONTENT_DROPPED, lambda: keeper.dropped)
     metrics.watch(names.CONTENT_WAITING_BYTES, lambda: keeper.waiting_bytes)
-    metrics.watch(names.CHORE_FAILURES, lambda: ground.housekeeping.failures)
+    metrics.watch(names.CHORE_FAILURES, ground.chore_failures)
     metrics.watch(names.HELD_USD, lambda: ledger.held() / 1e9)
     metrics.watch(names.HELD_SIMULATED_USD, lambda: ledger.held(simulated=True) / 1e9)

@@ -124,6 +124,10 @@ class Ground:
             "limits": self._dealer.problem,
         }
 
+    def chore_failures(self) -> int:
+        """Upkeep that failed, for metrics."""
+        return self.housekeeping.failures + self._figures.failures
+
     async def start(self, once: Once) -> None:
         """Begin to lease limits and to share calls in flight."""
         await self._dealer.start()

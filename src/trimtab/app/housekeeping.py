@@ -34,9 +34,9 @@ LOOK_S = 600.0
 
 FIRST_LOOK_S = 60.0
 
-FIGURES_LOOK_S = 30.0
-"""Figures are worked out as often: what the console then adds up by itself is the requests of less than two minutes. A
-round with nothing to do takes 2 ms."""
+FIGURES_LOOK_S = 20.0
+"""Figures are worked out as often: what the console then adds up by itself is the requests of 90 seconds or so. A round
+with nothing to do takes 2 ms."""
 
 FIGURES_FIRST_LOOK_S = 5.0
 
@@ -138,10 +138,10 @@ class Housekeeping:
         if chore.name in self._failing:
             return
         self._failing.add(chore.name)
+        minutes = math.ceil(self._look_s * 3 / 2 / 60)
+        again = "a minute" if minutes == 1 else f"{minutes} minutes"
         reason = str(problem) if isinstance(problem, StoreError) else f"{type(problem).__name__}: {problem}"
-        self._on_problem(
-            f"{chore.name}: {reason}; it is tried again within {math.ceil(self._look_s * 3 / 2 / 60)} minutes"
-        )
+        self._on_problem(f"{chore.name}: {reason}; it is tried again within {again}")
 
 
 class RecordsRetention:
