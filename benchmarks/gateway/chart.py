@@ -21,9 +21,9 @@ class Panel:
 
 
 def draw(title: str, unit: str, panels: Sequence[Panel]) -> str:
-    """The chart. All panels share the scale, which begins and ends at powers of ten."""
+    """The chart. All panels share the scale, which begins at 1 or below and ends at a power of ten."""
     values = [value for panel in panels for _, value in panel.rows]
-    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    low, high = min(0, math.floor(math.log10(min(values)))), math.ceil(math.log10(max(values)))
     high = max(high, low + 1)
     scale = (WIDTH - LEFT - RIGHT) / (high - low)
     height = HEAD + sum(ROW * (len(panel.rows) + 1) + 10 for panel in panels) + FOOT
