@@ -11,9 +11,9 @@ processor time (mean; the kernel counts in steps of 10 ms), and size (bar: 300 K
 cores busy, the processor time is judged instead.
 
 Then eight connections send requests to the simulated platform without a pause, in slices of some seconds: in every
-other slice the first page is asked for every two seconds, as an open page does. Told are, for each request, the processor
-time of the thread that answers requests, and of the whole process, pages included, with and without; the ratio of the
-medians; and how far slices of the same kind are apart: the noise that the ratio is to be read against.
+other slice the first page is asked for every two seconds, as an open page does. Told are, for each request, the
+processor time of the thread that answers requests, and of the whole process, pages included, with and without; the
+ratio of the medians; and how far slices of the same kind are apart: the noise that the ratio is to be read against.
 """
 
 import argparse
