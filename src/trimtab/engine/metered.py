@@ -51,6 +51,11 @@ MAX_TOOL_PROMPT_TOKENS = 6000
 """Tokens that the vendor's own tools add, at most. Source: vendor pricing page (2026-11): tool use up to 804, computer
 toolset about 4,500."""
 
+UNREAD_CHUNKS = 32
+UNREAD_BYTES = 64 * 1024
+"""Of a stream, as much may have gone on to the client before its meter reads it: a third of a stream's own work was
+metering each event as it came."""
+
 HTTP_OK = 200
 HOUR_MS = 3_600_000
 
@@ -273,6 +278,8 @@ class MeteredReply:
         self._closed = False
         self._cost = NanoUSD(0)
         self._problem: BaseException | None = None
+        self._unread: list[bytes] = []
+        self._unread_bytes = 0
         self._copy: Copy | None = None
         if (keep := metered.runtime.keep) is not None and job.endpoint == "messages":
             self._copy = keep.begin(_asked(job))
@@ -291,6 +298,7 @@ class MeteredReply:
     @property
     def at_boundary(self) -> bool:
         """Whether another event may be written to the client now."""
+        self._catch_up()
         return self._meter is not None and self._meter.at_boundary
 
     async def open(self) -> None:
@@ -370,13 +378,27 @@ class MeteredReply:
         meter = self._meter
         if meter is None:
             return
-        meter.feed(chunk)
-        if self._first_content_ms is None and meter.saw_content:
-            self._first_content_ms = self._since_sent()
+        if self._first_content_ms is None:
+            meter.feed(chunk)
+            if meter.saw_content:
+                self._first_content_ms = self._since_sent()
+        else:
+            # What it says only matters at the end, or where the stream is interrupted: many events are read at once.
+            self._unread.append(chunk)
+            self._unread_bytes += len(chunk)
+            if len(self._unread) >= UNREAD_CHUNKS or self._unread_bytes > UNREAD_BYTES:
+                self._catch_up()
         if self._validator is not None:
             self._validator.feed(chunk)
 
+    def _catch_up(self) -> None:
+        """Let the meter read what has gone on meanwhile. Before anything of it is looked at."""
+        if self._unread and self._meter is not None:
+            unread, self._unread, self._unread_bytes = self._unread, [], 0
+            self._meter.feed(b"".join(unread))
+
     def _check_end(self) -> None:
+        self._catch_up()
         meter = self._meter
         if meter is not None and meter.readable and not (meter.complete or meter.error_type):
             self._problem = UpstreamBroken("the platform ended the stream before message_stop")
@@ -430,6 +452,7 @@ class MeteredReply:
         if self._closed:
             return
         self._closed = True
+        self._catch_up()
         self._problem = self._problem or problem
         if self._reply is not None:
             self._reply.close()

@@ -47,6 +47,7 @@ class Exchange:
         "_connection",
         "_error",
         "_heard_at",
+        "_loop",
         "_paused",
         "_read_any",
         "_sink",
@@ -63,6 +64,7 @@ class Exchange:
 
     def __init__(self, connection: "Connection", deadlines: Deadlines, *, stream: bool) -> None:
         self._connection: Connection | None = connection
+        self._loop = connection.loop
         self.deadlines = deadlines
         self._stream = stream
         self.status = 0
@@ -117,7 +119,7 @@ class Exchange:
 
     async def pump(self, sink: Sink) -> bool:
         """See `providers.seam.Reply.pump`. One timer serves the whole stream: it looks when bytes last came."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         if self.parts and not sink(self._taken()):
             return False
         while True:
@@ -149,11 +151,10 @@ class Exchange:
         sink = self._sink
         if sink is None or not self.parts:
             return
-        loop = asyncio.get_running_loop()
-        self._heard_at = loop.time()
+        self._heard_at = self._loop.time()
         if not self._read_any:
             self._read_any = True
-            self._arm(loop)
+            self._arm(self._loop)
         try:
             more = sink(self._taken())
         except Exception as problem:
@@ -177,7 +178,7 @@ class Exchange:
         return "idle", self.deadlines.idle_s
 
     def _look(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         phase, limit_s = self._silence()
         self._timer = None
         if loop.time() - self._heard_at >= limit_s:
@@ -203,7 +204,7 @@ class Exchange:
             self._connection = None
 
     async def _wait(self, phase: DeadlinePhase, limit_s: float) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         self._waiter = waiter = loop.create_future()
         timer = loop.call_later(limit_s, self._expire, phase, limit_s)
         try:
@@ -277,6 +278,8 @@ class Connection(asyncio.Protocol):
         self._lost_already = False
         self.closed = False
         self.idle_since = 0.0
+        self.loop = asyncio.get_running_loop()
+        """Kept, because asking for it is a system call in Python 3.11, and it is needed with every event."""
 
     @property
     def holds_socket(self) -> bool:

@@ -115,12 +115,11 @@ class HttpClient:
             ) from None
 
     def _idle(self) -> Connection | None:
-        now = asyncio.get_running_loop().time()
         while self._free:
             connection = self._free.pop()
             if connection.closed:
                 continue
-            if now - connection.idle_since < KEEP_ALIVE_S:
+            if connection.loop.time() - connection.idle_since < KEEP_ALIVE_S:
                 return connection
             connection.abort()
         return None
@@ -166,7 +165,7 @@ class HttpClient:
             waiter.set_result(None)
 
     def _released(self, connection: Connection) -> None:
-        connection.idle_since = asyncio.get_running_loop().time()
+        connection.idle_since = connection.loop.time()
         self._offer(connection)
 
     def _lost(self, connection: Connection) -> None:
