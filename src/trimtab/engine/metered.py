@@ -44,13 +44,6 @@ from trimtab.records import (
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """A whole JSON answer is collected before it goes on (its cost is a header); larger ones are refused."""
 
-MAX_IMAGE_TOKENS = 4784
-"""Source: vendor image table (2026-11), high-resolution tier."""
-
-MAX_TOOL_PROMPT_TOKENS = 6000
-"""Tokens that the vendor's own tools add, at most. Source: vendor pricing page (2026-11): tool use up to 804, computer
-toolset about 4,500."""
-
 UNREAD_CHUNKS = 32
 UNREAD_BYTES = 64 * 1024
 """Of a stream, as much may have gone on to the client before its meter reads it: a third of a stream's own work was
@@ -94,7 +87,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     call: Call
     max_tokens: int | None
     input_bound: int
-    """Input tokens, at most; see `input_bound`."""
+    """Input tokens, at most; see `bounds.input_bound`."""
     fast: bool = False
     """Fast mode is asked for, which costs more where the model has it."""
     us_only: bool = False
@@ -113,32 +106,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     parent: RequestId | None = None
     deadline: float | None = None
     """Monotonic seconds; the call is cut when it passes."""
-
-
-def input_bound(raw: bytes, model: Model) -> int:
-    """Input tokens of a body, at most. Never more than the model's context, which a longer request cannot pass.
-
-    A byte is at least one token's share of text; an image costs at most `MAX_IMAGE_TOKENS` however few bytes name
-    it; tools add their own system prompt; documents and files have no such bound, so they count as a full context,
-    and so does a body that spells plain letters as escapes, which could hide any of these. Cost: a few searches.
-    """
-    context = model.limits.context
-    if _holds(raw, b"\\u006") or _holds(raw, b"\\u007"):
-        return context
-    bound = upper_bound_tokens(len(raw))
-    if _holds(raw, b'"source"'):  # which every image, document and file has
-        if _holds(raw, b'"document"') or _holds(raw, b'"file"'):
-            return context
-        bound += MAX_IMAGE_TOKENS * raw.count(b'"image"')
-    if b'"tools"' in raw:
-        bound += MAX_TOOL_PROMPT_TOKENS
-    return min(context, bound)
-
-
-def _holds(raw: bytes, sign: bytes) -> bool:
-    """Whether a sign is in there. From the end CPython looks for the first byte, a quote or a backslash, and not for a
-    common letter: 10 us for 53 KB, where `in` takes 25 to 125."""
-    return raw.rfind(sign) >= 0
 
 
 @functools.lru_cache(maxsize=8)

@@ -9,8 +9,9 @@ from typing import Literal, Protocol
 import msgspec
 
 from trimtab.catalogue import EFFORTS, Arm
+from trimtab.engine.bounds import input_bound
 from trimtab.engine.conversations import Conversations
-from trimtab.engine.metered import Job, Metered, MeteredReply, input_bound
+from trimtab.engine.metered import Job, Metered, MeteredReply
 from trimtab.engine.session import conversation_of, session_of
 from trimtab.errors import RequestError, Unavailable, shortened
 from trimtab.messages import MessagesBody, named_model
