@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from trimtab.budgets.slices import IDLE_S, KeySlice, Shortage, Slices
+from trimtab.budgets.slices import LOOK_EVERY_S, KeySlice, Shortage, Slices
 from trimtab.errors import BudgetSpent, RateLimited, StoreError, Unavailable
 from trimtab.records import Caller
 from trimtab.store.limits import PERMIT_LOST_MS, Slice, Trade
@@ -198,7 +198,7 @@ class Dealer:
         """Exchange whenever somebody waits; otherwise look for idle slices and say that the process is alive."""
         while True:
             try:
-                async with asyncio.timeout(IDLE_S):
+                async with asyncio.timeout(LOOK_EVERY_S):
                     await self._wanted.wait()
             except TimeoutError:
                 pass
