@@ -70,7 +70,9 @@ def test_a_body_nested_to_the_limit_is_left_to_the_platform() -> None:
         raw = body_of("claude-opus-4-7", messages=turns).replace(b'"DEEP"', deep.encode())
         try:
             MessagesBody(raw)
-        except RequestError:  # refused before: how deep is too deep depends on the stack that it is asked from
+        except (
+            RequestError
+        ):  # refused before: how deep is too deep depends on the stack that it is asked from
             assert depth > 500
             return
         result = normalised(raw, headers_of())
