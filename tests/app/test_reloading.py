@@ -178,13 +178,18 @@ def test_a_file_is_read_once_it_is_still(tmp_path: Path) -> None:
     run(tmp_path, work)
 
 
-def test_without_a_file_there_is_nothing_to_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_made_while_none_was_there_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As everybody does who starts without one, and then follows a page that says what to write into it."""
     monkeypatch.chdir(tmp_path)
+    applied: list[Settings] = []
 
     async def work() -> None:
         lines: asyncio.Queue[str] = asyncio.Queue()
 
         async def apply(settings: Settings) -> str:
+            applied.append(settings)
             return ""
 
         reloads = Reloads(
@@ -196,6 +201,11 @@ def test_without_a_file_there_is_nothing_to_watch(tmp_path: Path, monkeypatch: p
         reloads.ask()
         async with asyncio.timeout(15):
             assert "is in force" in await lines.get()
+            (tmp_path / "trimtab.toml").write_text("[server]\nmax_body_bytes = 1234\n")
+            assert "is in force" in await lines.get()
+            (tmp_path / "trimtab.toml").write_text("[server]\nmax_body_bytes = 4321\n")
+            assert "is in force" in await lines.get()
+        assert [each.server.max_body_bytes for each in applied[1:]] == [1234, 4321]
         running.cancel()
 
     asyncio.run(work())

@@ -11,7 +11,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
-from trimtab.app.settings import Settings, refuse_restart_needed, reload_settings
+from trimtab.app.settings import DEFAULT_FILE, Settings, refuse_restart_needed, reload_settings
 from trimtab.config import read_file
 from trimtab.errors import TrimtabError
 from trimtab.telemetry.processes import ReloadMetrics
@@ -99,7 +99,9 @@ class Reloads:
 
     def _paths(self) -> list[Path]:
         origin, overlay = self._settings.origin.path, self._settings.overlay
-        named = [Path(origin)] if origin is not None else []
+        named = [
+            Path(origin if origin is not None else DEFAULT_FILE)
+        ]  # one may be made while it serves without
         return named if overlay is None else [*named, overlay]
 
     async def _still(self, paths: list[Path]) -> Look:
@@ -136,7 +138,9 @@ class Reloads:
 
     def _unchanged(self, old: Settings) -> bool:
         """Whether the files hold what is in force; two short reads."""
-        held = [old.held.document] if old.origin.path is not None else []
+        if old.origin.path is None:
+            return not Path(DEFAULT_FILE).exists()
+        held = [old.held.document]
         if old.overlay is not None and old.held.overlay is not None:
             held.append(old.held.overlay)
         try:

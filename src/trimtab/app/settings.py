@@ -135,10 +135,13 @@ def _check_kept(store: StoreSettings, document: Document) -> None:
 
 
 def reload_settings(settings: Settings) -> Settings:
-    """Read again what these settings were read from. Raises `ConfigError`."""
+    """Read again what these settings were read from, or the file that is there by now. Raises `ConfigError`."""
     origin = settings.origin
-    path = Path(origin.path) if origin.path is not None else None
-    return load_settings(path, listen=origin.listen, workers=origin.workers)
+    return load_settings(
+        config_path(Path(origin.path) if origin.path is not None else None),
+        listen=origin.listen,
+        workers=origin.workers,
+    )
 
 
 def refuse_restart_needed(old: Settings, new: Settings) -> None:
