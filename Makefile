@@ -21,7 +21,7 @@ help: ## Say what can be made
 run: .venv/.runtime ## Set up, then serve on 127.0.0.1:8787
 	@exec $(BIN)/trimtab serve $(ARGS)
 
-test: ## Set up, then lint and every test (about 15 minutes)
+test: ## Set up, then lint and every test (about 20 minutes)
 	@rm -rf .setup/stages
 	@$(MAKE) --no-print-directory set-up
 	@$(MAKE) --no-print-directory lint test-fast test-e2e test-complaints test-chaos test-packaging bench-smoke

@@ -42,7 +42,7 @@ Role = Annotated[
     str,
     typer.Option(
         "--role",
-        help="viewer (looks), operator (also works on what is there), admin (also changes settings).",
+        help="viewer (looks), operator (also reads kept prompts and configurations), admin (as operator, today).",
     ),
 ]
 PasswordStdin = Annotated[
@@ -129,7 +129,10 @@ def remove(name: Name, as_json: Json = False, config: Config = None) -> None:
         left = door.admin.users()
     _told(gone, as_json, f"{gone.name} is removed and logged out")
     if not left:
-        warn("no user is left: on a loopback address the console can be looked at without logging in again")
+        warn(
+            "no user is left: on a loopback address, where callers need no key, the console can be looked at without "
+            "logging in again; elsewhere nobody can"
+        )
 
 
 @command.command("log-out")
