@@ -12,6 +12,7 @@ from trimtab.catalogue import EFFORTS, Arm
 from trimtab.engine.bounds import input_bound
 from trimtab.engine.conversations import Conversations
 from trimtab.engine.metered import Job, Metered, MeteredReply
+from trimtab.engine.other_models import check_other_models
 from trimtab.engine.session import conversation_of, session_of
 from trimtab.errors import RequestError, Unavailable, shortened
 from trimtab.messages import MessagesBody, named_model
@@ -92,6 +93,7 @@ class Pipeline:
         answers = inbound.endpoint == "messages"
         thinking = body.thinking_type
         caller = inbound.caller
+        check_other_models(body, caller)
         mode = self._mode(body)
         decision = self._router.decide(
             Ask(

@@ -1,0 +1,44 @@
+"""Models that a request names besides its own: the vendor would call them in our place, unseen.
+
+What it is not: a price for them, or a rule about them; that comes where a request may be answered by several models.
+Invariant: a key whose models or money are limited reaches no model that was not judged.
+"""
+
+import json
+
+from trimtab.errors import PermissionDenied
+from trimtab.messages import MessagesBody
+from trimtab.records import Caller
+
+_NONE = (b"null", b"[]")
+
+
+def check_other_models(body: MessagesBody, caller: Caller) -> None:
+    """Refuse fallbacks and advisors to keys with permitted models or limited money. Raises `PermissionDenied`.
+
+    Cost: a search in `tools`, for such keys only.
+    """
+    if caller.models is None and caller.limits.total_nanousd is None:
+        return
+    fallbacks = body.fields.get("fallbacks")
+    if fallbacks is not None and bytes(fallbacks) not in _NONE:
+        raise _refusal("fallbacks")
+    tools = body.fields.get("tools")
+    if tools is not None and _names_advisor(bytes(tools)):
+        raise _refusal("tools: an advisor")
+
+
+def _names_advisor(tools: bytes) -> bool:
+    if tools.rfind(b"\\u00") >= 0:  # letters may be spelled as escapes
+        try:
+            tools = json.dumps(json.loads(tools)).encode()
+        except (ValueError, RecursionError):
+            return True
+    return tools.rfind(b'"advisor_') >= 0
+
+
+def _refusal(what: str) -> PermissionDenied:
+    return PermissionDenied(
+        f"{what} names another model, and this key has permitted models or limited money, which the platform would not "
+        "keep to; leave it out, or use a key without these limits"
+    )
