@@ -43,15 +43,17 @@ class Line:
         self.completed += 1
 
 
-def answering(work: Callable[[Answering], Awaitable[None]], method: str = "POST") -> Line:
+def answering(
+    work: Callable[[Answering], Awaitable[None]], method: str = "POST", version: str = "1.1"
+) -> Line:
     async def within() -> Line:
         line = Line()
-        scope = {"type": "http", "method": method}
+        scope = {"type": "http", "method": method, "http_version": version}
         await work(
             Answering(
                 scope,
                 line,  # type: ignore[arg-type]
-                keep_alive=True,
+                keep_alive=version != "1.0",
                 expect_100_continue=False,
                 message_event=asyncio.Event(),
             )
@@ -125,4 +127,17 @@ def test_head_requests_get_no_body_and_closing_is_said() -> None:
 
     line = answering(work, "HEAD")
     assert b"".join(line.transport.writes).endswith(b"\r\n\r\n")
+    assert line.transport.closed
+
+
+def test_a_client_that_knows_no_chunks_gets_a_stream_that_ends_with_the_connection() -> None:
+    async def work(answer: Answering) -> None:
+        await answer.send(start((b"content-type", b"text/event-stream")))
+        assert answer.push(b"one")
+        await answer.send(body(b"two"))
+
+    line = answering(work, version="1.0")
+    head, _, rest = b"".join(line.transport.writes).partition(b"\r\n\r\n")
+    assert rest == b"onetwo"
+    assert b"chunked" not in head
     assert line.transport.closed

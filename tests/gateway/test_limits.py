@@ -24,6 +24,8 @@ from serving_harness import (
     upstream,
 )
 
+from trimtab.gateway.protocol import MAX_AHEAD
+
 
 @pytest.mark.parametrize(
     ("request_bytes", "status", "kind", "text"),
@@ -105,6 +107,24 @@ def test_a_client_that_dawdles_over_its_head_or_body_is_told_and_cut(tmp_path: P
                 return await answer
 
             assert b"408" in await drip()
+
+    run(work)
+
+
+def test_a_flood_of_requests_sent_ahead_is_answered_up_to_a_bound_and_then_cut(tmp_path: Path) -> None:
+    """Without a bound one connection without a key could fill the memory."""
+
+    async def work() -> None:
+        async with site(tmp_path, "") as s:
+            one = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+            last = one[:-2] + b"connection: close\r\n\r\n"
+            for ahead, refused in ((MAX_AHEAD, False), (3000, True)):
+                reader, writer = await asyncio.open_connection("127.0.0.1", s.port)
+                writer.write(one * ahead + last)
+                got = await asyncio.wait_for(reader.read(), 10)
+                writer.close()
+                assert got.count(b"200 OK") == MAX_AHEAD + 1
+                assert (b"wait for answers" in got) == refused
 
     run(work)
 

@@ -54,7 +54,7 @@ class Answering(RequestResponseCycle):
         self._parts: list[bytes] = []
         self._waiting = 0
         self._held = b""
-        self._chunked = False
+        self._chunked = self._until_close = False
         self._left = 0
         """Bytes of the body that the head has promised and that are still to come."""
 
@@ -143,6 +143,8 @@ class Answering(RequestResponseCycle):
             lines.append(b"connection: close\r\n")
         if length is not None:
             self._left = length
+        elif self.scope.get("http_version") == "1.0":
+            self._until_close = True  # Source: RFC 9112 6.1: such a client knows no chunks
         elif not self.head_only and status not in (204, 304):
             self._chunked = True
             lines.append(b"transfer-encoding: chunked\r\n")
@@ -158,6 +160,8 @@ class Answering(RequestResponseCycle):
             framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             if not more:
                 framed += b"0\r\n\r\n"
+        elif self._until_close:
+            framed = body
         else:
             self._left -= len(body)
             if self._left < 0:

@@ -24,6 +24,9 @@ from trimtab.messages import error_body
 
 MAX_HEADERS = 256
 
+MAX_AHEAD = 256
+"""Requests that wait behind one that is being answered; each takes about 2 KB."""
+
 
 class NewId(Protocol):
     """Makes request ids."""
@@ -98,11 +101,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         else:
             self._idle_since = self.loop.time()
+        if not self.pipeline:  # nothing more is read before all that came has its turn
+            self.flow.resume_reading()
         if self._waiting_refusal is not None:
             refusal, self._waiting_refusal = self._waiting_refusal, None
             self._refuse(refusal)
@@ -178,6 +182,11 @@ class LimitedProtocol(HttpToolsProtocol):
             self._start_asgi_task(cycle, self.app)
         else:
             self.flow.pause_reading()
+            if len(self.pipeline) >= MAX_AHEAD:
+                self._refusal = RequestError(
+                    f"more than {MAX_AHEAD} requests were sent ahead on one connection; wait for answers"
+                )
+                raise self._refusal
             self.pipeline.appendleft((cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
@@ -233,7 +242,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """uvicorn calls this for everything its parser refuses."""
-        refusal = self._refusal or RequestError("The request is not valid HTTP/1.1")
+        refusal, self._refusal = self._refusal or RequestError("The request is not valid HTTP/1.1"), None
+        # Its traceback names the frames that hold this connection, which would be a cycle, with all that was sent.
+        refusal.__traceback__ = None
         self._refuse(refusal)
 
     def _refuse(self, error: TrimtabError) -> None:
