@@ -95,3 +95,9 @@ def test_a_long_text_is_held_against_the_rules_like_a_short_one() -> None:
     raw = json.dumps({"model": "claude-opus-4-7", "max_tokens": 9, **fields}).encode()
     assert len(raw) > FREELY_DECODED
     assert normalised(raw, headers_of()).adaptations == ("messages.2=asks to continue the prefill",)
+
+
+def test_an_old_tool_without_a_name_and_no_choice_of_tools_breaks_nothing() -> None:
+    for name in ({}, {"name": None}):
+        raw = body_of("claude-opus-4-7", tools=[{"type": "text_editor_20250124", **name}])
+        normalised(raw, headers_of())

@@ -287,12 +287,12 @@ def missing_results(draft: Draft, rule: Rule) -> Seen | None:
             continue
         calls = [block.get("id") for block in blocks(turn) if block.get("type") == "tool_use"]
         following = turns[place + 1][1] if place + 1 < len(turns) else {}
-        answered = []
+        answered = set()
         for block in blocks(following):
             if block.get("type") != "tool_result":
                 break
-            answered.append(block.get("tool_use_id"))
-        missing = [str(call)[:80] for call in calls if call not in answered]
+            answered.add(repr(block.get("tool_use_id")))  # an id may be anything here, also what has no hash
+        missing = [str(call)[:80] for call in calls if repr(call) not in answered]
         if missing:
             return {"index": index, "ids": ", ".join(missing)[:300]}
     return None

@@ -247,7 +247,7 @@ def _taken(draft: Draft, index: int, name: str) -> bool:
 
 def _rename(draft: Draft, index: int, old: object, name: str) -> None:
     draft.note(f"tools.{index}.name", f"={name}")
-    if draft.at("tool_choice.name") == old and old != name:
+    if old is not None and draft.at("tool_choice.name") == old and old != name:
         draft.own("tool_choice")["name"] = name
         draft.note("tool_choice.name", f"={name}")
 
@@ -306,8 +306,9 @@ def continue_as_user(draft: Draft, rule: Rule, seen: Seen) -> bool:
     """The assistant's beginning stays, and a user turn asks to go on from it; an empty beginning is removed."""
     messages = draft.own("messages")
     removed = 0
-    while (turns := draft.turns()) and turns[-1][1].get("role") == "assistant":
-        index, turn = turns[-1]
+    turns = list(draft.turns())
+    while turns and turns[-1][1].get("role") == "assistant":
+        index, turn = turns.pop()
         if turn.get("content"):
             messages.append({"role": "user", "content": rule.options["text"]})
             draft.note(f"messages.{len(messages) - 1}", "=asks to continue the prefill")
@@ -315,7 +316,7 @@ def continue_as_user(draft: Draft, rule: Rule, seen: Seen) -> bool:
         messages[index] = GONE
         removed += 1
         draft.note(f"messages.{index}", _REMOVED)
-    return removed > 0 and bool(draft.turns())
+    return removed > 0 and bool(turns)
 
 
 def seat_system_turns(draft: Draft, rule: Rule, seen: Seen) -> bool:
