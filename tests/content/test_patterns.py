@@ -21,6 +21,7 @@ SECRETS = [
     "AIza" + "Sy0_" * 8 + "abc",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P",
     "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----",
+    r"-----BEGIN PRIVATE KEY-----\nMIIEow\nMIIEox\n-----END PRIVATE KEY-----",
 ]
 PEOPLE = {
     "email": ["ann@example.com", "Jörg.Müller+x@mail.example.co.uk", "a_b-c%d@sub.example.org"],
