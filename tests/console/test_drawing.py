@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +43,11 @@ def test_lines_show_every_value_and_no_more(groups: list[list[float | None]]) ->
         assert path.count("M") + path.count("L") == sum(1 for value in values if value is not None)
         gaps = sum(1 for a, b in zip([None, *values], values, strict=False) if a is None and b is not None)
         assert path.count("M") == gaps
+
+
+@pytest.mark.parametrize("most", [5e-324, 1e-310, 1e-300, 3e-9, 1e300])
+def test_an_axis_ends_at_or_over_the_greatest_value_however_small_it_is(most: float) -> None:
+    assert drawing.top_of(most) >= most * 0.9999
 
 
 def test_nothing_to_show_is_an_empty_chart() -> None:

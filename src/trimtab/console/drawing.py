@@ -13,6 +13,9 @@ WIDTH, HEIGHT = 1000, 100
 GAP = 0.14
 """Of a bar's place that stays empty."""
 
+TINIEST = 1e-300
+"""Less than this is shown as nothing: the powers of ten end soon below it."""
+
 Values = Sequence[float | None]
 
 
@@ -27,7 +30,7 @@ class Shape(msgspec.Struct, frozen=True):
 
 def top_of(most: float) -> float:
     """The end of an axis that starts at 0: a round number not below `most` whose half is round too."""
-    if most <= 0:
+    if most < TINIEST:
         return 1.0
     power = 10.0 ** math.floor(math.log10(most))
     return next(step * power for step in (1, 2, 3, 4, 5, 6, 8, 10) if step * power >= most * 0.9999)
