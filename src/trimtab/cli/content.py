@@ -7,7 +7,6 @@ Invariant: what a stranger wrote reaches a terminal only as JSON without charact
 import datetime
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -18,20 +17,14 @@ from trimtab.app import config_path
 from trimtab.app.content import opened_content_door
 from trimtab.cli.account import account
 from trimtab.cli.keys_shown import shown as shown_moment
+from trimtab.cli.options import Config, Json, command_group
 from trimtab.cli.term import counted, say
 from trimtab.content import days_kept, shown
 from trimtab.errors import ConfigError, NotFound, shortened
 
-command = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help="What is kept of prompts and answers: show and delete it. Works beside a running server and without one.",
+command = command_group(
+    "What is kept of prompts and answers: show and delete it. Works beside a running server and without one."
 )
-
-Config = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file, as for serve.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @command.command()

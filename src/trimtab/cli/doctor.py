@@ -8,6 +8,7 @@ import typer
 
 from trimtab.app import config_path, diagnose
 from trimtab.app.backup import back_up, put_back
+from trimtab.cli.options import Config
 from trimtab.cli.term import counted, say, warn
 from trimtab.errors import printable
 
@@ -19,8 +20,6 @@ _ENGINE = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 TELL_EVERY_S = 2.0
 """Between two lines about long work; short work says nothing before its result."""
-
-Config = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file, as for serve.")]
 
 
 @command.callback(invoke_without_command=True)

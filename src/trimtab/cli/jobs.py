@@ -17,8 +17,9 @@ from rich.text import Text
 
 from trimtab.app import config_path, load_settings
 from trimtab.app.working import KINDS, opened_board
+from trimtab.cli.options import Config, Json, command_group
 from trimtab.cli.tables import print_fitting
-from trimtab.cli.term import say, warn
+from trimtab.cli.term import print_json, say, warn
 from trimtab.errors import NotFound, RequestError, printable, shortened
 from trimtab.jobs import Job, JobBoard, JobState, NewJob, Step
 
@@ -27,16 +28,10 @@ STATES = ("ready", "waiting", "running", "paused", "done", "failed", "cancelled"
 MAX_TEXT = 500
 """Characters of an input, a result or an error that are shown; `--json` has all of it."""
 
-command = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help="Look at durable jobs; stop, answer, retry and fork them. Works beside running workers and without one.",
+command = command_group(
+    "Look at durable jobs; stop, answer, retry and fork them. Works beside running workers and without one."
 )
 
-Config = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file, as for serve.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Id = Annotated[str, typer.Argument(metavar="JOB", help="Its id.")]
 Ids = Annotated[list[str], typer.Argument(metavar="JOB...", help="Their ids.")]
 
@@ -61,7 +56,7 @@ def list_jobs(
         jobs = board.newest(limit, state=_state(state), kind=kind, queue=queue, owner=owner)
         counts = board.counts()
     if as_json:
-        _print_json([_job_json(job) for job in jobs])
+        print_json([_job_json(job) for job in jobs])
         return
     if jobs:
         _print_jobs(jobs)
@@ -79,7 +74,7 @@ def show(job: Id, as_json: Json = False, config: Config = None) -> None:
     if found is None:
         raise NotFound(f"there is no job {job!r}; 'trimtab jobs list' shows the newest")
     if as_json:
-        _print_json({**_job_json(found), "steps": [_step_json(step) for step in steps]})
+        print_json({**_job_json(found), "steps": [_step_json(step) for step in steps]})
         return
     say(f"{found.id}  {printable(found.kind)}  {_state_text(found)}")
     for name, value in (
@@ -218,7 +213,7 @@ def limits(as_json: Json = False, config: Config = None) -> None:
     with _board(config) as board:
         found = board.limits()
     if as_json:
-        _print_json(msgspec.to_builtins(found))
+        print_json(msgspec.to_builtins(found))
         return
     for limit in found:
         say(f"{limit.scope} {printable(limit.name)}: {limit.max_running:,}")
@@ -268,7 +263,7 @@ def schedules(
             board.change_schedule(remove_it, "remove")
         found = board.schedules()
     if as_json:
-        _print_json([{**msgspec.to_builtins(one), "job": _new_json(one.job)} for one in found])
+        print_json([{**msgspec.to_builtins(one), "job": _new_json(one.job)} for one in found])
         return
     for one in found:
         when = "paused" if one.paused else f"next {_time(one.next_ms)}"
@@ -348,10 +343,6 @@ def _new_json(job: NewJob) -> dict[str, object]:
 
 def _step_json(step: Step) -> dict[str, object]:
     return {**msgspec.structs.asdict(step), "result": _raw(step.result)}
-
-
-def _print_json(value: object) -> None:
-    say(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
 def _print_jobs(jobs: Sequence[Job]) -> None:

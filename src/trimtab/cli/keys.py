@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from decimal import Context, Decimal, DecimalException
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -19,23 +19,18 @@ from trimtab.admin.rules import LATEST_MS, MOST
 from trimtab.app import KeyDoor, config_path, opened_key_door
 from trimtab.cli.account import account
 from trimtab.cli.keys_shown import limits_words, print_audit, print_key, print_keys, shown, whose
-from trimtab.cli.term import say, warn
+from trimtab.cli.options import Config, Json, command_group
+from trimtab.cli.term import print_json, say, warn
 from trimtab.errors import ConfigError, shortened
 from trimtab.records import Limits
 
 PAGE = 1000
 _UNITS_S = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
-command = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help="Make and end the keys by which callers are known. Works beside a running server and without one.",
+command = command_group(
+    "Make and end the keys by which callers are known. Works beside a running server and without one."
 )
 
-Config = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file, as for serve.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Name = Annotated[str, typer.Argument(metavar="KEY", help="Its id, or its name where only one key has it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the secret and nothing else.")]
 Concurrency = Annotated[
@@ -119,7 +114,7 @@ def list_keys(
         found = [key for key in _all(door.admin, _actor(organisation)) if everything or key.state == "active"]
     found.sort(key=lambda key: (key.created_ms, key.id))
     if as_json:
-        _print_json(found)
+        print_json(found)
     elif not found:
         say(f"No keys in {door.store_url}. Make one: trimtab keys add NAME")
     else:
@@ -132,7 +127,7 @@ def show(name: Name, as_json: Json = False, config: Config = None) -> None:
     with _door(config) as door:
         found = door.admin.show(_actor(), name)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         print_key(found)
 
@@ -143,7 +138,7 @@ def revoke(name: Name, as_json: Json = False, config: Config = None) -> None:
     with _door(config) as door:
         found = door.admin.revoke(_actor(), name)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         say(f"{found.id} ({found.name}) was revoked at {shown(found.revoked_ms)}")
 
@@ -190,7 +185,7 @@ def limits(
         changed = door.admin.change_limits(_actor(), name, dict.fromkeys(MOST) if none else wanted)
     key = changed.key
     if as_json:
-        _print_json(key)
+        print_json(key)
     else:
         was, now = limits_words(changed.was), limits_words(key.limits)
         say(f"{key.id} ({key.name}): was {was or 'no limits'}; now {now or 'no limits'}")
@@ -217,7 +212,7 @@ def audit(
             entries = door.admin.audit(_actor(), key=subject, most=most)
     if verify:
         if as_json:
-            _print_json(found)
+            print_json(found)
         elif found.problem is None:
             say(f"the audit trail is whole: {found.rows} rows, the last hash is {found.hash or 'none'}")
         else:
@@ -225,7 +220,7 @@ def audit(
         if found.problem is not None:
             raise typer.Exit(1)
     elif as_json:
-        _print_json(entries)
+        print_json(entries)
     elif not entries:
         say("no changes of this key" if key is not None else "no changes yet")
     else:
@@ -345,7 +340,7 @@ def _print_secret(made: SecretMade, door: KeyDoor, *, quiet: bool, as_json: bool
         say(secret)
         return
     if as_json:
-        _print_json({**msgspec.to_builtins(key), "secret": secret})
+        print_json({**msgspec.to_builtins(key), "secret": secret})
         return
     say(f"{key.id} ({key.name}) of {whose(key)}, kept in {door.store_url}")
     say()
@@ -353,7 +348,3 @@ def _print_secret(made: SecretMade, door: KeyDoor, *, quiet: bool, as_json: bool
     say()
     say("This is shown once; only its SHA-256 is kept. A program with an Anthropic SDK uses it so:")
     say(f"  ANTHROPIC_BASE_URL={door.base_url} ANTHROPIC_API_KEY={secret}")
-
-
-def _print_json(content: Any) -> None:
-    say(msgspec.json.format(msgspec.json.encode(content)).decode())

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from trimtab.admin import AuditEntry, KeyView, Money
-from trimtab.cli.tables import console, print_fitting
+from trimtab.cli.tables import console, headed, print_fitting
 from trimtab.records import Limits
 
 
@@ -53,9 +52,7 @@ def _audit_lines(entry: AuditEntry) -> tuple[str, str]:
 
 
 def _keys_table(keys: Sequence[KeyView]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in ("id", "name", "of", "secret", "state", "made", "expires", "may use", "limits", "spent"):
-        table.add_column(column, no_wrap=True)
+    table = headed("id", "name", "of", "secret", "state", "made", "expires", "may use", "limits", "spent")
     for key in keys:
         table.add_row(
             key.id,
@@ -95,18 +92,14 @@ def _key_card(key: KeyView) -> RenderableType:
     for name, value in rows.items():
         if value:
             table.add_row(name, Text(value))
-    secrets = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in ("secret", "made", "ends"):
-        secrets.add_column(column, no_wrap=True)
+    secrets = headed("secret", "made", "ends")
     for secret in key.secrets:
         secrets.add_row(Text(f"{secret.prefix}..."), shown(secret.created_ms), shown(secret.ends_ms))
     return Group(table, secrets)
 
 
 def _audit_table(entries: Sequence[AuditEntry]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in ("row", "at (UTC)", "who", "did", "to", "of"):
-        table.add_column(column, no_wrap=True)
+    table = headed("row", "at (UTC)", "who", "did", "to", "of")
     for entry in entries:
         table.add_row(
             str(entry.n),

@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -33,7 +32,7 @@ from trimtab.catalogue import (
     lifecycle_notes,
 )
 from trimtab.cli.model_rules import found_model, render_rules, rules_json
-from trimtab.cli.term import say
+from trimtab.cli.term import print_json
 
 WIDE_COLUMNS = 136
 """From this width on every fact has a column of its own; below, effort and thinking share one."""
@@ -67,24 +66,20 @@ def run(
     if rules is not None:
         model = found_model(settings.catalogue, rules)
         if as_json:
-            say(msgspec.json.format(msgspec.json.encode(rules_json(model))).decode())
+            print_json(rules_json(model))
         else:
             console.print(render_rules(model))
         return
     if not check:
         if as_json:
-            say(
-                msgspec.json.format(
-                    msgspec.json.encode(models_json(settings.catalogue, settings.tiers, day))
-                ).decode()
-            )
+            print_json(models_json(settings.catalogue, settings.tiers, day))
         else:
             console.print(render_models(settings.catalogue, settings.tiers, day))
         return
     live = live_models(settings, platform)
     differences = compare_live(settings.catalogue, live.models, day)
     if as_json:
-        say(msgspec.json.format(msgspec.json.encode(differences)).decode())
+        print_json(differences)
     else:
         console.print(
             render_differences(

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.measure import Measurement
 from rich.padding import Padding
@@ -23,6 +24,14 @@ def console() -> Console:
     if sys.stdout.isatty() or "COLUMNS" in os.environ:
         return Console(highlight=False, markup=False)
     return Console(width=WIDE, highlight=False, markup=False)
+
+
+def headed(*columns: str) -> Table:
+    """An empty table with these columns, none of which is wrapped."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
 
 
 def print_fitting(table: Table, lines: Iterable[tuple[str, str]]) -> None:

@@ -2,10 +2,17 @@
 
 import sys
 
+import msgspec
+
 
 def say(text: str = "") -> None:
     """A line for the person in front."""
     print(text, flush=True)
+
+
+def print_json(content: object) -> None:
+    """JSON for programs."""
+    say(msgspec.json.format(msgspec.json.encode(content)).decode())
 
 
 def warn(text: str) -> None:

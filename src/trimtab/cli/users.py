@@ -8,11 +8,9 @@ import getpass
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -22,21 +20,16 @@ from trimtab.app import config_path
 from trimtab.app.doorkeeping import UserDoor, opened_user_door
 from trimtab.cli.account import account
 from trimtab.cli.keys_shown import shown
-from trimtab.cli.tables import print_fitting
-from trimtab.cli.term import counted, say, warn
+from trimtab.cli.options import Config, Json, command_group
+from trimtab.cli.tables import headed, print_fitting
+from trimtab.cli.term import counted, print_json, say, warn
 from trimtab.errors import ConfigError
 from trimtab.identity.passwords import MAX_CHARS, check_password
 
-command = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help="Make, change and remove the people who may use the console. Works beside a running server and without one.",
+command = command_group(
+    "Make, change and remove the people who may use the console. Works beside a running server and without one."
 )
 
-Config = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file, as for serve.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
 Role = Annotated[
     str,
@@ -63,7 +56,7 @@ def add(
     with _door(config) as door:
         made = door.admin.add(_actor(), name, role, _password(name, password_stdin))
     if as_json:
-        _print_json(made)
+        print_json(made)
         return
     say(f"{made.name} is {_a(made.role)} now, kept in {door.store_url}")
     say(f"Log in: {door.base_url}/console")
@@ -75,7 +68,7 @@ def list_users(as_json: Json = False, config: Config = None) -> None:
     with _door(config) as door:
         found = door.admin.users()
     if as_json:
-        _print_json(found)
+        print_json(found)
     elif not found:
         say(f"No users in {door.store_url}. Make one: trimtab users add NAME --role admin")
     else:
@@ -141,7 +134,7 @@ def log_out(name: Name, as_json: Json = False, config: Config = None) -> None:
     with _door(config) as door:
         ended = door.admin.log_out(_actor(), name)
     if as_json:
-        _print_json({"name": name, "ended": ended})
+        print_json({"name": name, "ended": ended})
     else:
         say(f"{name} is logged out: {counted(ended, 'session')} ended")
 
@@ -177,7 +170,7 @@ def _a(role: str) -> str:
 
 def _told(user: UserView, as_json: bool, text: str) -> None:
     if as_json:
-        _print_json(user)
+        print_json(user)
     else:
         say(text)
 
@@ -187,9 +180,7 @@ def _logged_in(user: UserView) -> str:
 
 
 def _table(users: list[UserView]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in ("name", "role", "state", "logged in", "made (UTC)", "password set"):
-        table.add_column(column, no_wrap=True)
+    table = headed("name", "role", "state", "logged in", "made (UTC)", "password set")
     for user in users:
         table.add_row(
             Text(user.name),
@@ -205,7 +196,3 @@ def _table(users: list[UserView]) -> Table:
 def _lines(user: UserView) -> tuple[str, str]:
     parts = (f"{user.role}, {user.state}", _logged_in(user), f"made {shown(user.created_ms)}")
     return user.name, "; ".join(part for part in parts if part)
-
-
-def _print_json(content: Any) -> None:
-    say(msgspec.json.format(msgspec.json.encode(content)).decode())
