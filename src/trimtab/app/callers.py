@@ -15,13 +15,14 @@ import msgspec
 
 from trimtab.admin import KeyAdmin, KeyRules
 from trimtab.app.clock import unix_ms
+from trimtab.app.opening import open_named
 from trimtab.app.settings import Settings
 from trimtab.catalogue import Catalogue, CatalogueSettings
-from trimtab.config import Document, load_document
+from trimtab.config import load_document
 from trimtab.errors import ConfigError
 from trimtab.gateway import Access, ServerSettings, check_server
 from trimtab.identity import Keys
-from trimtab.store import Database, StoreSettings, open_database
+from trimtab.store import StoreSettings
 
 UNCONFIGURED_PLATFORMS = ("claude", "simulator")
 """The entries that there are without a section; which of them depends on the environment of the server."""
@@ -32,7 +33,7 @@ class Callers:
 
     def __init__(self, settings: Settings) -> None:
         """Load all keys. Blocks. Raises `StoreError`, and `ConfigError` where callers need keys and there are none."""
-        self._database = _open(settings.store, settings.document)
+        self._database = open_named(settings.store, settings.document)
         try:
             self.keys = Keys(self._database, clock_ms=unix_ms, monotonic=time.monotonic)
             self.keys.load()
@@ -92,15 +93,10 @@ def opened_key_door(config: Path | None) -> Iterator[KeyDoor]:
     beside = config.parent if config is not None else Path()
     catalogue = Catalogue.load(None if overlay is None else beside / overlay)
     platforms = tuple(document.section("platforms", dict[str, Any])) or UNCONFIGURED_PLATFORMS
-    with contextlib.closing(_open(store, document)) as database:
+    with contextlib.closing(open_named(store, document)) as database:
         yield KeyDoor(
             KeyAdmin(database, KeyRules(catalogue, platforms), secrets.token_bytes), store.url, listen.advice
         )
-
-
-def _open(store: StoreSettings, document: Document) -> Database:
-    with document.placing():
-        return open_database(store, clock_ms=unix_ms)
 
 
 def _no_key(settings: Settings) -> ConfigError:

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 
 from trimtab.admin import ContentAdmin
-from trimtab.app.clock import unix_ms
+from trimtab.app.opening import open_named
 from trimtab.config import load_document
 from trimtab.content import ContentSettings
-from trimtab.store import StoreSettings, open_database
+from trimtab.store import StoreSettings
 from trimtab.store.content import ContentStore
 
 
@@ -33,9 +33,7 @@ def opened_content_door(config: Path | None) -> Iterator[ContentDoor]:
     document = load_document(config)
     settings = document.section("content", ContentSettings)
     store = document.section("store", StoreSettings)
-    with document.placing():
-        database = open_database(store, clock_ms=unix_ms)
-    with contextlib.closing(database):
+    with contextlib.closing(open_named(store, document)) as database:
         yield ContentDoor(
             ContentAdmin(database), ContentStore(database), settings, store.keep_days, store.url
         )

@@ -12,14 +12,14 @@ from pathlib import Path
 import msgspec
 
 from trimtab.admin import UserAdmin
-from trimtab.app.clock import unix_ms
+from trimtab.app.opening import open_named
 from trimtab.app.settings import Settings
 from trimtab.config import load_document
 from trimtab.console.doorkeeper import LoginDoorkeeper
 from trimtab.gateway import Listen, ServerSettings, check_server
 from trimtab.identity import Keys
 from trimtab.identity.logins import Logins
-from trimtab.store import Database, StoreSettings, open_database, store_identity
+from trimtab.store import Database, StoreSettings, store_identity
 
 
 def open_doorkeeper(settings: Settings, database: Database, keys: Keys) -> LoginDoorkeeper:
@@ -58,17 +58,13 @@ def opened_user_door(config: Path | None) -> Iterator[UserDoor]:
     server = document.section("server", ServerSettings)
     listen = check_server(server, lambda key: document.where(f"server.{key}"))
     store = document.section("store", StoreSettings)
-    with document.placing():
-        database = open_database(store, clock_ms=unix_ms)
-    with contextlib.closing(database):
+    with contextlib.closing(open_named(store, document)) as database:
         yield UserDoor(UserAdmin(database), store.url, listen.advice)
 
 
 def console_words(settings: Settings) -> str:
     """How the console can be used now, in a few words for people. Blocks. Raises `ConfigError`, `StoreError`."""
-    with settings.document.placing():
-        database = open_database(settings.store, clock_ms=unix_ms)
-    with contextlib.closing(database):
+    with contextlib.closing(open_named(settings.store, settings.document)) as database:
         if Logins(database, secrets.token_bytes).any_user():
             return "people log in"
     if may_be_open(settings.server, settings.listen):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from trimtab.app.clock import unix_ms
+from trimtab.app.opening import open_named
 from trimtab.app.process import run_loop
 from trimtab.app.settings import Settings
 from trimtab.jobs import (
@@ -30,7 +31,7 @@ from trimtab.jobs import (
     check_jobs,
 )
 from trimtab.records import new_request_id
-from trimtab.store import Database, open_database
+from trimtab.store import Database
 
 SWEEP = "jobs.sweep"
 """The kind, and the schedule, of the job that deletes finished jobs when their time has come."""
@@ -56,7 +57,7 @@ class Working(msgspec.Struct, frozen=True):
 @contextlib.contextmanager
 def opened_board(settings: Settings) -> Iterator[JobBoard]:
     """The board of jobs, for one command; also beside running workers. Raises `ConfigError`, `StoreError`."""
-    with contextlib.closing(_open(settings)) as database:
+    with contextlib.closing(open_named(settings.store, settings.document)) as database:
         yield _board(database)
 
 
@@ -75,7 +76,7 @@ def work(
     `ConfigError` and `StoreError` if the store does not answer at the start; later it is waited for.
     """
     jobs = _overridden(settings.jobs, concurrency, queues)
-    with contextlib.closing(_open(settings)) as database:
+    with contextlib.closing(open_named(settings.store, settings.document)) as database:
         board = _board(database)
         handlers = job_handlers(board, jobs)
         board.put_schedule(SWEEP, SWEEP_RULE, NewJob(kind=SWEEP, queue=jobs.queues[0]), missed="once")
@@ -126,11 +127,6 @@ def _tick(board: JobBoard) -> None:
 def _board(database: Database) -> JobBoard:
     bits = random.Random().getrandbits  # noqa: S311 - ids are names, not secrets
     return JobBoard(JobTables(database), lambda: JobId(new_request_id(unix_ms(), bits)))
-
-
-def _open(settings: Settings) -> Database:
-    with settings.document.placing():
-        return open_database(settings.store, clock_ms=unix_ms)
 
 
 def _overridden(settings: JobSettings, concurrency: int | None, queues: Sequence[str]) -> JobSettings:
