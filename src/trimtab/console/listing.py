@@ -15,11 +15,6 @@ from trimtab.console.situation import InForce, Situation
 from trimtab.console.visit import Visit
 from trimtab.console.visitors import Visitor
 
-TEXTS = ("arm", "tier", "platform", "key", "team", "organisation", "session", "error")
-"""Filters that are typed."""
-
-MAX_CURSOR = 200
-
 
 class ListData(msgspec.Struct, frozen=True, kw_only=True):
     """What the page shows."""

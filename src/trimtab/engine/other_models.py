@@ -6,6 +6,7 @@ Invariant: a key whose models or money are limited reaches no model that was not
 
 import json
 
+from trimtab.engine.bounds import holds
 from trimtab.errors import PermissionDenied
 from trimtab.messages import MessagesBody
 from trimtab.records import Caller
@@ -29,12 +30,12 @@ def check_other_models(body: MessagesBody, caller: Caller) -> None:
 
 
 def _names_advisor(tools: bytes) -> bool:
-    if tools.rfind(b"\\u00") >= 0:  # letters may be spelled as escapes
+    if holds(tools, b"\\u00"):  # letters may be spelled as escapes
         try:
             tools = json.dumps(json.loads(tools)).encode()
         except (ValueError, RecursionError):
             return True
-    return tools.rfind(b'"advisor_') >= 0
+    return holds(tools, b'"advisor_')
 
 
 def _refusal(what: str) -> PermissionDenied:

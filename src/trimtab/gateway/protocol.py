@@ -10,7 +10,7 @@ request pays for timers.
 import asyncio
 import functools
 import http
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 from urllib.parse import unquote
 
 import httptools
@@ -132,9 +132,10 @@ class LimitedProtocol(HttpToolsProtocol):
         # As little as can be, for it runs twenty times a request: `on_headers_complete` looks at them all.
         self.headers.append((name.lower(), value))
 
-    def _refuse_head(self) -> None:
-        self._refusal = self._head_too_large()
-        raise self._refusal
+    def _stop(self, error: RequestError) -> NoReturn:
+        """Leave a callback of the parser, which then reports an error of its own; `send_400_response` says this one."""
+        self._refusal = error
+        raise error
 
     def _head_too_large(self) -> HeadersTooLarge:
         limit = self.settings.max_header_bytes
@@ -145,14 +146,13 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             # The parser would drop the body of such a request; better to say so than to lose it.
-            self._refusal = RequestError(
-                "Upgrade is not served here; send plain HTTP/1.1 without an Upgrade header"
+            self._stop(
+                RequestError("Upgrade is not served here; send plain HTTP/1.1 without an Upgrade header")
             )
-            raise self._refusal
         headers, self.headers = self.headers, []  # trailers come too late to mean anything
         limit = self.settings.max_header_bytes
         if len(headers) > MAX_HEADERS or (self._fed > limit and _size_of(self.url, headers) > limit):
-            self._refuse_head()
+            self._stop(self._head_too_large())
         self._enter("body")
         named = by_name(headers)
         version = self.parser.get_http_version()
@@ -183,10 +183,11 @@ class LimitedProtocol(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             if len(self.pipeline) >= MAX_AHEAD:
-                self._refusal = RequestError(
-                    f"more than {MAX_AHEAD} requests were sent ahead on one connection; wait for answers"
+                self._stop(
+                    RequestError(
+                        f"more than {MAX_AHEAD} requests were sent ahead on one connection; wait for answers"
+                    )
                 )
-                raise self._refusal
             self.pipeline.appendleft((cycle, self.app))
 
     def on_body(self, body: bytes) -> None:

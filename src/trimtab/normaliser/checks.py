@@ -170,14 +170,18 @@ def remaining_beside_compaction(draft: Draft, rule: Rule) -> Seen | None:
     return {} if compacts or any(has_block(turn, "compaction") for _, turn in draft.turns()) else None
 
 
-def old_text_editor(draft: Draft, rule: Rule) -> Seen | None:
-    """A text editor of a version that this model does not take."""
-    known = draft.model.features.text_editor
+def _of_another_version(draft: Draft, prefix: str, known: tuple[str, ...]) -> Seen | None:
+    """The first tool of a kind in a version that is not among those known, if any is known."""
     for index, tool in draft.tools():
         kind = tool.get("type")
-        if isinstance(kind, str) and kind.startswith("text_editor_") and known and kind not in known:
+        if isinstance(kind, str) and kind.startswith(prefix) and known and kind not in known:
             return {"index": index, "type": kind[:60], "model": draft.model.id, "wanted": known[0]}
     return None
+
+
+def old_text_editor(draft: Draft, rule: Rule) -> Seen | None:
+    """A text editor of a version that this model does not take."""
+    return _of_another_version(draft, "text_editor_", draft.model.features.text_editor)
 
 
 def misnamed_tool(draft: Draft, rule: Rule) -> Seen | None:
@@ -192,12 +196,7 @@ def misnamed_tool(draft: Draft, rule: Rule) -> Seen | None:
 
 def old_computer(draft: Draft, rule: Rule) -> Seen | None:
     """A computer tool of a version that this model does not take."""
-    known = draft.model.features.computer_tool
-    for index, tool in draft.tools():
-        kind = tool.get("type")
-        if isinstance(kind, str) and kind.startswith("computer_") and known and kind not in known:
-            return {"index": index, "type": kind[:60], "model": draft.model.id, "wanted": known[0]}
-    return None
+    return _of_another_version(draft, "computer_", draft.model.features.computer_tool)
 
 
 def computer_without_beta(draft: Draft, rule: Rule) -> Seen | None:

@@ -51,8 +51,6 @@ COLUMNS = (
 
 RELATIVE = "id, at_ms, purpose, coalesce(model, ''), coalesce(effort, ''), result, cost_nanousd"
 
-FAILED = ("error", "truncated", "unknown")
-
 
 class Wanted(msgspec.Struct, frozen=True):
     """Filters; `None` is none."""
