@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from serving_harness import ASK, EVENTS, VERSION, Site, head, parsed, run, site, upstream
 
-from trimtab.admin import Actor, NewKey
+from trimtab.admin import Actor, NewKey, UserAdmin
 from trimtab.app import load_settings
 from trimtab.app.assemble import build
 
@@ -213,6 +213,34 @@ def test_who_may_read_a_record_may_read_its_content_and_nobody_else(tmp_path: Pa
         assert (await p.send("GET", f"/trimtab/v1/requests/{red}/content"))[0] == 401
 
     at_a_place(tmp_path, FULL + REQUIRED, work)
+
+
+def test_from_the_first_user_of_the_console_on_prompts_are_read_with_a_key_only(tmp_path: Path) -> None:
+    async def work(p: Place) -> None:
+        mine, request = p.key("mine"), await p.ask()
+        own = await p.ask(mine)
+        await p.content(request)
+        await p.content(own, mine)
+        users = UserAdmin(p.application.parts.ground.database)
+        await asyncio.to_thread(users.add, CLI, "ann", "viewer", "correct horse battery")
+        async with asyncio.timeout(5):
+            while (await p.send("GET", f"/trimtab/v1/requests/{request}/content"))[0] != 401:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        for path in (f"{request}/content?part=request", f"{own}/content", "none-such/content"):
+            status, _, body = await p.send("GET", f"/trimtab/v1/requests/{path}")
+            assert status == 401
+            assert b"x-api-key" in body
+            assert b"trimtab content show" in body
+            assert PROMPT.encode() not in body
+        assert (await p.send("GET", f"/trimtab/v1/requests/{request}"))[
+            0
+        ] == 200  # the record holds no prompt
+        assert (await p.content(own, mine))["mode"] == "full"
+        assert (await p.send("GET", f"/trimtab/v1/requests/{request}/content", mine))[0] == 404
+        await asyncio.to_thread(users.remove, CLI, "ann")
+        assert (await p.content(request))["mode"] == "full"
+
+    at_a_place(tmp_path, FULL, work)
 
 
 def test_an_admin_key_deletes_by_request_key_user_and_moment_in_its_own_organisation(tmp_path: Path) -> None:

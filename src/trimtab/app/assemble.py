@@ -12,6 +12,7 @@ from prometheus_client import disable_created_metrics
 from trimtab.app.callers import Callers
 from trimtab.app.clock import unix_ms
 from trimtab.app.console import ConsoleParts
+from trimtab.app.doorkeeping import open_doorkeeper
 from trimtab.app.ground import Ground
 from trimtab.app.settings import Settings
 from trimtab.app.telemetry import open_observer, open_tracer
@@ -203,7 +204,7 @@ def assemble(
         new_id=id_source(),
         exposition=exposition if exposition is not None else own,
         openapi=openapi_document(),
-        console=ConsoleParts(ground, callers.keys),
+        console=ConsoleParts(ground),
         observer=open_observer(settings, metrics, tracer),
         outgoing=Propagation(tracer) if tracer is not None and settings.telemetry.propagate else None,
         logs=logs,
@@ -237,6 +238,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         observe = parts.observer.among({name: provider.platform for name, provider in providers.items()})
     recorder = Recorder(parts.store, parts.metrics, observe)
     metered = Metered(settings.catalogue, parts.ledger, recorder, runtime)
+    doorkeeper = open_doorkeeper(settings, parts.ground.database, parts.callers.keys)
     surroundings = Surroundings(
         config_version=settings.document.version,
         pipeline=Pipeline(
@@ -254,6 +256,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         exposition=parts.exposition,
         find_record=parts.store.find,
         find_content=parts.ground.content.find,
+        is_open=doorkeeper.is_open,
         content_admin=parts.ground.content_admin,
         conditions=parts.ground.conditions,
         new_id=parts.new_id,
@@ -261,7 +264,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         monotonic=time.monotonic,
         max_body_bytes=settings.server.max_body_bytes,
         openapi=parts.openapi,
-        pages=parts.console.pages(settings, providers),
+        pages=parts.console.pages(settings, providers, doorkeeper),
         figures=parts.console.for_programs,
     )
     return Edition(settings, providers, surroundings)

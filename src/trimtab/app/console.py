@@ -7,7 +7,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from trimtab.app.clock import unix_ms
-from trimtab.app.doorkeeping import open_doorkeeper
 from trimtab.app.ground import Ground
 from trimtab.app.settings import Settings
 from trimtab.console import (
@@ -15,6 +14,7 @@ from trimtab.console import (
     ConfigPage,
     Console,
     ContentPolicy,
+    Doorkeeper,
     Figures,
     Files,
     ForPrograms,
@@ -27,7 +27,6 @@ from trimtab.console import (
     Templates,
 )
 from trimtab.content import days_kept
-from trimtab.identity import Keys
 from trimtab.providers import Provider
 
 THREADS = 2
@@ -37,9 +36,8 @@ THREADS = 2
 class ConsoleParts:
     """What is there once, whatever configuration is in force."""
 
-    def __init__(self, ground: Ground, keys: Keys) -> None:
+    def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        self._keys = keys
         self._figures = Figures(ground.database, ground.store, clock_ms=unix_ms, monotonic=time.monotonic)
         self._files = Files()
         self._templates = Templates(self._files)
@@ -47,7 +45,7 @@ class ConsoleParts:
         self._asking = Asking(self._threads)
         self.for_programs = ForPrograms(self._figures, self._asking)
 
-    def pages(self, settings: Settings, providers: dict[str, Provider]) -> Console:
+    def pages(self, settings: Settings, providers: dict[str, Provider], doorkeeper: Doorkeeper) -> Console:
         """The pages under one configuration."""
         situation = _situation(settings, providers, self._ground)
         return Console(
@@ -57,7 +55,7 @@ class ConsoleParts:
                 "configurations/": ConfigPage(self._figures),
                 "requests/": StoryPage(self._figures, situation, self._ground.content.find),
             },
-            open_doorkeeper(settings, self._ground.database, self._keys),
+            doorkeeper,
             situation,
             self._files,
             self._templates,

@@ -124,9 +124,11 @@ class LoginDoorkeeper:
             session = await self._session(token)
             if session is not None:
                 return Visitor(session.user, session.role, _digest("trimtab console form", token))
-        if self._may_be_open and not await self._has_users():
-            return self._open
-        return None
+        return self._open if await self.is_open() else None
+
+    async def is_open(self) -> bool:
+        """Whether whoever reaches this server may look without a login. Raises `Unavailable`."""
+        return self._may_be_open and not await self._has_users()
 
     async def program(self, headers: Headers) -> Visitor | None:
         """See `Doorkeeper`."""

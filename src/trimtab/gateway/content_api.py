@@ -1,7 +1,8 @@
 """`/trimtab/v1/requests/{id}/content` and `/trimtab/v1/content`: what is kept of prompts and answers, and its deletion.
 
-What it is not: the policy (`content`), or rights beyond these: who may read a record may read its content; who deletes
-shows an admin key, of the same organisation, also on a loopback address (there, `trimtab content` is the way without).
+What it is not: the policy (`content`), or rights beyond these: whose key may read a record may read its content;
+without a key it is read only where the console is open without a login; who deletes shows an admin key, of the same
+organisation, also on a loopback address (there, `trimtab content` is the way without).
 Invariant: what a stranger wrote is served as JSON, as an event stream, or as bytes that no browser shows.
 """
 
@@ -11,11 +12,12 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from trimtab.content import shown
-from trimtab.errors import NotFound, RequestError, shortened
+from trimtab.errors import AuthenticationFailed, NotFound, RequestError, shortened
 from trimtab.gateway.callers import may_read
 from trimtab.gateway.http import Exchange
 from trimtab.gateway.keys_api import actor_of, blocking, query_of
 from trimtab.providers import Headers
+from trimtab.records import NOBODY
 from trimtab.store.content import Content
 
 CONTENT = "/trimtab/v1/content"
@@ -51,6 +53,11 @@ async def _of_request(http: Exchange) -> None:
     part = query_of(http, "part").get("part")
     if part not in (None, "request", "answer"):
         raise RequestError(f"part: {shortened(str(part), 80)!r}: must be request or answer")
+    if http.caller is NOBODY and not await http.around.is_open():
+        raise AuthenticationFailed(
+            "reading kept prompts and answers needs a key here, since the console has users: send one in the x-api-key "
+            "header, or log in at /console as operator; on this machine `trimtab content show` needs neither"
+        )
     found = await blocking(lambda: http.around.find_content(name))
     if found is None or not may_read(_owner(found), http.caller):
         raise NotFound(

@@ -51,6 +51,9 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Reads one record; blocks, so it runs in a thread. Raises `StoreError`."""
     find_content: Callable[[str], Content | None]
     """Reads what is kept of a request's prompt and answer; blocks, so it runs in a thread. Raises `StoreError`."""
+    is_open: Callable[[], Awaitable[bool]]
+    """Whether whoever reaches this server may read what it keeps without a key or a login: on this machine, while no
+    user of the console is configured. Asks the store once in a second at most. Raises `Unavailable`."""
     content_admin: ContentAdmin
     """Deletes what is kept; blocks, so it runs in a thread."""
     conditions: Callable[[], Mapping[str, str | None]]
