@@ -4,6 +4,7 @@
     ├── ConfigError              operator: the configuration file or the environment
     ├── StoreError               operator: the record store (StoreLocked: another process holds it)
     ├── RequestError             caller, 4xx: the request as sent
+    │   ├── RuleRefused          caller, 400: the normaliser's mode `strict` (`note`: which rule, why here, what to do)
     │   ├── AuthenticationFailed caller, 401: no key, or one that opens nothing
     │   ├── NotFound             caller, 404: a model or path we do not have
     │   ├── MethodNotAllowed     caller, 405: the path exists, the method does not
@@ -95,6 +96,14 @@ class RequestError(TrimtabError):
 
     status = 400
     anthropic_type: ClassVar[AnthropicErrorType] = "invalid_request_error"
+
+
+class RuleRefused(RequestError):
+    """A rule of the normaliser refuses the request: the vendor's words first, then ours."""
+
+    def __init__(self, says: str, note: str) -> None:
+        super().__init__(f"{says} ({note})")
+        self.note = note
 
 
 class AuthenticationFailed(RequestError):

@@ -110,17 +110,25 @@ def test_a_tiers_request_that_its_model_takes_only_changes_its_model(
     run(work)
 
 
-def test_strict_refuses_in_the_vendors_words_before_anything_is_asked_or_spent(
+def test_strict_refuses_in_the_vendors_words_and_says_which_rule_of_ours_it_was_before_anything_is_spent(
     tmp_path: Path, platform: Platform
 ) -> None:
     async def work() -> None:
         config = '[normaliser]\ntiers = "strict"\npinned = "strict"\n'
         async with upstream(platform) as entry, site(tmp_path, config + entry) as s:
-            for model in ("trimtab/escalation", OPUS):
+            why = 'Trimtab: rule sampling-rejected, normaliser.{}, {}; change the request; "adapt" mends it: removes them'
+            for model, setting, meant in (
+                ("trimtab/escalation", 'tiers = "strict"', f"tier escalation is {OPUS}"),
+                (OPUS, 'pinned = "strict"', f"model {OPUS}"),
+            ):
                 status, named, body = await s.post({"model": model, "max_tokens": 9, "temperature": 0.2, "messages": [{"role": "user", "content": "hi"}]})  # fmt: skip
                 error = json.loads(body)["error"]
-                assert (status, error["message"]) == (400, "`temperature` is deprecated for this model.")
+                note = why.format(setting, meant)
+                says = f"`temperature` is deprecated for this model. ({note})"
+                assert (status, error["type"], error["message"]) == (400, "invalid_request_error", says)
                 record = await s.record(named["x-trimtab-request"])
+                assert record["error"].endswith(says)
+                assert record["observations"] == [note]
                 assert (record["status"], record["cost_nanousd"], record.get("attempts")) == (400, 0, None)
             assert platform.bodies == []
 

@@ -208,5 +208,5 @@ def test_a_changed_body_is_valid_json_with_each_field_once_and_its_order_kept(
 def test_observing_changes_nothing_and_misses_nothing_that_it_looks_for(
     asked: tuple[bytes, list[tuple[bytes, bytes]]],
 ) -> None:
-    result = normalised(*asked, mode="observe", tier=False)
+    result = normalised(*asked, mode="observe", tier=None)
     assert (result.body, result.headers, result.adaptations) == (None, None, ())

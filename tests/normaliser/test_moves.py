@@ -248,7 +248,7 @@ def test_a_tier_whose_model_thinks_by_default_says_so() -> None:
     for model, noted in ((S5, True), (O55, True), (O47, False)):
         notes = normalised(body_of(model), headers_of()).observations
         assert any(note.startswith("thinking-on-by-default: ") for note in notes) is noted
-    assert normalised(body_of(S5), headers_of(), tier=False).observations == ()
+    assert normalised(body_of(S5), headers_of(), tier=None).observations == ()
 
 
 def test_fast_mode_that_is_silently_standard_is_noted() -> None:

@@ -153,16 +153,16 @@ def sees(rule: str, case: Case) -> bool:
         body=MessagesBody(raw), headers=headers_of(version, *special["_betas"]), model=model_of(model),
         send_model=model, version=version, versions=(OLD, NEW), foreign=special["_foreign"],
     )  # fmt: skip
-    result = alone.normalise(asked, "adapt", tier=True)
+    result = alone.normalise(asked, "adapt", tier="default")
     seen = bool(result.adaptations or result.observations)
     try:
-        strict = bool(alone.normalise(asked, "strict", tier=True).observations)
+        strict = bool(alone.normalise(asked, "strict", tier="default").observations)
     except RequestError:
         assert RULES[rule].kind == "refused"
         strict = True
     assert strict is seen
     if not RULES[rule].deep and RULES[rule].fields and RULES[rule].glance != "starts_with_system":
-        observed = alone.normalise(asked, "observe", tier=False)
+        observed = alone.normalise(asked, "observe", tier=None)
         assert bool(observed.observations) is seen
     return seen
 
@@ -234,6 +234,6 @@ def test_a_model_of_the_operators_own_is_only_held_against_what_its_row_says() -
     body = MessagesBody(body_of("own", tools=[{"type": "computer_20250124", **COMPUTER}]))
     result = NORMALISER.normalise(
         Asked(body=body, headers=headers_of(OLD, "computer-use-2025-01-24"), model=bare, send_model="own", version=OLD, versions=(OLD,)),
-        "adapt", tier=True,
+        "adapt", tier="default",
     )  # fmt: skip
     assert (result.body, result.observations) == (None, ())

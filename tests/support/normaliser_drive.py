@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from trimtab.catalogue import Catalogue, Model
-from trimtab.errors import RequestError
+from trimtab.errors import RuleRefused
 from trimtab.messages import MessagesBody
 from trimtab.normaliser import Asked, Mode, Normalised, Normaliser, NormaliserSettings, shipped_rules
 from trimtab.providers.simulator import Simulator, SimulatorSettings
@@ -38,7 +38,7 @@ def headers_of(version: str = OLD, *betas: str) -> Headers:
 
 
 def normalised(
-    body: bytes, headers: Headers, mode: Mode = "adapt", *, tier: bool = True, versions: tuple[str, ...] = (OLD, NEW), foreign: int = 0,
+    body: bytes, headers: Headers, mode: Mode = "adapt", *, tier: str | None = "default", versions: tuple[str, ...] = (OLD, NEW), foreign: int = 0,
     **decided: Any,
 ) -> Normalised:  # fmt: skip
     """What the normaliser makes of a request for the model that it names."""
@@ -61,11 +61,11 @@ def adapted(body: bytes, headers: Headers, **more: Any) -> tuple[bytes, Headers,
 
 
 def refusal(body: bytes, headers: Headers, **more: Any) -> str | None:
-    """What mode `strict` says; `None` where it lets the request pass."""
+    """What mode `strict` says in the vendor's words; `None` where it lets the request pass."""
     try:
         normalised(body, headers, "strict", **more)
-    except RequestError as problem:
-        return str(problem)
+    except RuleRefused as problem:
+        return str(problem).removesuffix(f" ({problem.note})")
     return None
 
 

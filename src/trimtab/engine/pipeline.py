@@ -14,7 +14,7 @@ from trimtab.engine.conversations import Conversations
 from trimtab.engine.metered import Job, Metered, MeteredReply
 from trimtab.engine.other_models import check_other_models
 from trimtab.engine.session import conversation_of, session_of
-from trimtab.errors import RequestError, Unavailable, shortened
+from trimtab.errors import RequestError, RuleRefused, Unavailable, shortened
 from trimtab.messages import MessagesBody, named_model
 from trimtab.normaliser import Asked, Mode, Normalised, Normaliser
 from trimtab.providers import Call, Headers, Provider
@@ -177,7 +177,7 @@ class Pipeline:
         session: str,
         mode: Mode,
     ) -> Normalised:
-        """What the rules make of the request. Raises `RequestError` in mode `strict`."""
+        """What the rules make of the request. Raises `RuleRefused` in mode `strict`."""
         if self._normaliser is None or mode == "off":
             return UNCHANGED
         if mode == "observe" and not self._normaliser.sees(body, decision.model):
@@ -207,7 +207,7 @@ class Pipeline:
                 foreign=foreign,
             ),
             mode,
-            tier=decision.plan.tier is not None,
+            tier=decision.plan.tier,
         )
 
     def _refuse(
@@ -235,6 +235,8 @@ class Pipeline:
                 total_ms=round((runtime.monotonic() - inbound.arrived) * 1000, 3),
                 config_version=runtime.config_version,
                 catalogue_version=runtime.catalogue_version,
+                # Beside the error, of which only the beginning is kept.
+                observations=(problem.note,) if isinstance(problem, RuleRefused) else (),
             ),
             inbound.headers,
         )

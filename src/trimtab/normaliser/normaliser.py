@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from trimtab.catalogue import Effort, Model
-from trimtab.errors import RequestError, shortened
+from trimtab.errors import RuleRefused, shortened
 from trimtab.messages import MessagesBody
 from trimtab.normaliser.checks import CHECKS, Seen
 from trimtab.normaliser.draft import Draft, Headers
@@ -118,8 +118,10 @@ class Normaliser:
         """Whether `observe` has anything to look into; most requests are done with here, for 2 to 5 us."""
         return bool(_observed(body, self._tables.get(model.id) or self._compile(model)))
 
-    def normalise(self, asked: Asked, mode: Mode, *, tier: bool) -> Normalised:
-        """Raises `RequestError` in `strict`, in the vendor's words.
+    def normalise(self, asked: Asked, mode: Mode, *, tier: str | None) -> Normalised:
+        """`tier` is the tier that the request names, `None` where it names a model.
+
+        Raises `RuleRefused` in `strict`: the vendor's words, and which rule in which mode says them.
 
         Cost where no rule has anything to do, in processor time: `observe` 2.3 us at 0.6 KB, 2.1 to 5.5 us at 53 KB;
         `adapt` and `strict` 8 us, and 24 to 68 us, for they decode the messages (`benchmarks/normaliser.py`).
@@ -129,16 +131,15 @@ class Normaliser:
         table = self._tables.get(asked.model.id) or self._compile(asked.model)
         if mode == "observe":
             places = _observed(asked.body, table)
-            tier = False
         else:
             places = _looked_at(asked.body, table)
-        if tier:
-            places += table.always
+            if tier is not None:
+                places += table.always
         if not places:
             return NOTHING
         rules = table.rules
         try:
-            return self._held(asked, [rules[place] for place in sorted(set(places))], mode)
+            return self._held(asked, [rules[place] for place in sorted(set(places))], mode, tier)
         except RecursionError:
             return TOO_DEEP
 
@@ -153,7 +154,7 @@ class Normaliser:
         )
         return table
 
-    def _held(self, asked: Asked, rules: list[Rule], mode: Mode) -> Normalised:
+    def _held(self, asked: Asked, rules: list[Rule], mode: Mode, tier: str | None) -> Normalised:
         draft = Draft(asked.body, asked.headers, asked.model, asked.version, asked.versions, asked.foreign)
         if asked.set_effort is not None:
             draft.set_effort(asked.set_effort)
@@ -165,7 +166,7 @@ class Normaliser:
             if seen is None:
                 continue
             if mode == "strict" and rule.kind == "refused":
-                raise RequestError(_message(rule, seen, draft))
+                raise RuleRefused(_message(rule, seen, draft), _why(rule, asked.model, tier))
             if mode != "adapt" or not _mend(draft, rule, seen):
                 observations.append(shortened(f"{rule.id}: {_message(rule, seen, draft)}", MAX_NOTE_CHARS))
         told = tuple(observations[:MAX_NOTES])
@@ -208,6 +209,15 @@ def _seen(draft: Draft, rule: Rule) -> Seen | None:
 
 def _message(rule: Rule, seen: Seen, draft: Draft) -> str:
     return rule.says.format(**{"model": draft.model.id, **seen}) if "{" in rule.says else rule.says
+
+
+def _why(rule: Rule, model: Model, tier: str | None) -> str:
+    """Which rule refuses a request, by which setting, and what to do."""
+    setting, meant = (
+        ("pinned", f"model {model.id}") if tier is None else ("tiers", f"tier {tier} is {model.id}")
+    )
+    fix = "no mode mends it" if rule.adapt is None else f'"adapt" mends it: {rule.does}'
+    return f'Trimtab: rule {rule.id}, normaliser.{setting} = "strict", {meant}; change the request; {fix}'
 
 
 def _watch(name: str, rules: tuple[Rule, ...]) -> _Watch:
