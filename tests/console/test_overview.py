@@ -6,7 +6,7 @@ from trimtab.console.answers import Freshness, Group, Live, LiveMinute, Overview
 from trimtab.console.figures import Figures
 from trimtab.console.files import TYPES, Files
 from trimtab.console.overview import TOP, OverviewData, OverviewPage
-from trimtab.console.questions import DAY_MS, Window
+from trimtab.console.questions import DAY_MS, Filter, Window
 from trimtab.console.rendering import Templates
 from trimtab.console.situation import ContentPolicy, InForce, PlatformShown, Situation
 from trimtab.console.visit import Visit
@@ -43,7 +43,16 @@ class Full(Figures):
         groups = (*(group(name) for name in names), group("", other=True))
         starts = tuple(NOW + number * 900_000 for number in range(BUCKETS))
         return Overview(
-            window, 900_000, starts, group("all"), "arm", groups, Sums(5, 1, 7), 3, Freshness(NOW, 0)
+            window,
+            900_000,
+            starts,
+            group("all"),
+            "arm",
+            groups,
+            Sums(5, 1, 7),
+            3,
+            Freshness(NOW, 0),
+            Filter(),
         )
 
     def live(self, **_: object) -> Live:

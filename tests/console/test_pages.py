@@ -107,6 +107,45 @@ def test_nothing_that_a_caller_sends_becomes_markup(tmp_path: Path) -> None:
     run(work)
 
 
+def test_a_filter_that_nothing_can_fit_is_said_above_the_empty_list_and_its_form_stays(
+    tmp_path: Path,
+) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            for query, says in (
+                (
+                    "arm=claude-sonet-4-6",
+                    "arm: &#39;claude-sonet-4-6&#39;: no such model or alias is known here",
+                ),
+                ("tier=best", "tier: &#39;best&#39;: must be one of default"),
+                ("key=<b>", "key: &#39;&lt;b&gt;&#39;: no key here has this id or name"),
+            ):
+                status, _, body = await get(s, f"/console/requests?{query}")
+                assert status == 200
+                assert f'role="alert">{says}' in body
+                assert 'aria-label="Filters"' in body
+                status, _, body = await get(s, f"/console/requests.json?{query}")
+                assert (status, query.partition("=")[0] in json.loads(body)["error"]["message"]) == (
+                    400,
+                    True,
+                )
+
+    run(work)
+
+
+def test_a_list_without_real_requests_leads_to_the_simulated_ones(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            assert (await s.post(ASK))[0] == 200
+            await until_written(s, 1)
+            _, _, body = await get(s, "/console/requests?simulated=false&tier=fast")
+            assert 'id="other-side"' not in body
+            _, _, body = await get(s, "/console/requests?simulated=false&tier=default")
+            assert 'id="other-side" href="/console/requests?simulated=true&amp;tier=default"' in body
+
+    run(work)
+
+
 @pytest.mark.parametrize(
     "query",
     [

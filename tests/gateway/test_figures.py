@@ -76,8 +76,11 @@ def test_each_key_sees_its_organisation_its_team_or_itself(tmp_path: Path) -> No
         foreign = f"/trimtab/v1/requests?{SIMULATED}&organisation=rival"
         assert (await data(at, foreign, boss[1]))["rows"] == []
         stolen = f"/trimtab/v1/requests?{SIMULATED}&key={red[0]}"
-        assert (await data(at, stolen, lone[1]))["rows"] == []
-        assert len((await data(at, stolen, boss[1]))["rows"]) == 2
+        for theirs in (stolen, f"/trimtab/v1/requests?{SIMULATED}&key=red"):
+            status, _, body = await at.send("GET", theirs, lone[1])
+            assert (status, "no key here has this id or name" in body["error"]["message"]) == (400, True)
+            found = await data(at, theirs, boss[1])
+            assert (len(found["rows"]), found["filter"]["key"]) == (2, red[0])
         status, _, body = await at.send("GET", "/trimtab/v1/overview?by=key", lone[1])
         assert status == 400
         assert "one key's requests are told apart by purpose only" in body["error"]["message"]
@@ -144,6 +147,96 @@ def test_a_question_that_cannot_be_understood_is_told_what_can(tmp_path: Path, p
     run(work)
 
 
+def test_filters_take_what_people_know_aliases_tiers_names_of_keys_and_sessions_as_sent(
+    tmp_path: Path,
+) -> None:
+    async def work(at: Keyed) -> None:
+        mine, theirs = at.make("mine"), at.make("theirs")
+        session = b"x-trimtab-session: chat 1\r\n"
+        for secret, fields, headers in (
+            (mine[1], {"model": "trimtab/escalation"}, session + b"x-trimtab-tags: nightly, a!_%\r\n"),
+            (mine[1], {"model": "claude-haiku-4-5"}, b"x-trimtab-tags: night\r\n"),
+            (theirs[1], {"output_config": {"effort": "low"}, "thinking": {"type": "adaptive"}}, session),
+            (theirs[1], {"metadata": {"user_id": "user 7"}}, b""),
+        ):
+            status, _, body = await at.send(
+                "POST", "/v1/messages", secret, {**ASK, **fields}, headers=headers
+            )
+            assert status == 200, body
+        await written(at.site, 4)
+
+        async def found(query: str) -> list[str]:
+            page = await data(at, f"/trimtab/v1/requests?{SIMULATED}&{query}", None)
+            assert page["filter"]["simulated"] is True
+            return sorted(f"{row['key_name']} {row['arm']}" for row in page["rows"])
+
+        haiku, opus = "mine claude-haiku-4-5-20251001", "mine claude-opus-4-7"
+        low, plain = "theirs claude-sonnet-4-6@low", "theirs claude-sonnet-4-6"
+        for query, expected in (
+            ("model=claude-haiku-4-5", [haiku]),
+            ("arm=claude-haiku-4-5", [haiku]),
+            ("model=trimtab/escalation", [opus]),
+            ("arm=trimtab/auto", [plain, low]),
+            ("arm=trimtab/auto@low", [low]),
+            ("tier=trimtab/escalation", [opus]),
+            ("arm=claude-sonnet-4-6", [plain, low]),
+            ("arm=claude-sonnet-4-6@low", [low]),
+            ("arm=claude-sonnet-4-6%2Badaptive", [low]),
+            ("arm=claude-sonnet-4-6@low%2Badaptive", [low]),
+            ("arm=claude-sonnet-4-6@high%2Badaptive", []),
+            ("arm=claude-haiku-4-5&model=claude-opus-4-7", []),
+            ("key=mine", [haiku, opus]),
+            (f"key={theirs[0]}", [plain, low]),
+            ("session=chat%201&key=mine", [opus]),
+            (f"session={quote(f'h:{theirs[0]}:chat 1')}", [low]),
+            ("session=user%207", [plain]),
+            ("session=nobody%27s", []),
+            ("tags=nightly", [opus]),
+            ("tags=night", [haiku]),
+            (f"tags={quote('a!_%, nightly')}", [opus]),
+            ("tags=nightly,night", []),
+            ("tags=adaptive", []),
+        ):
+            assert await found(query) == expected, query
+        for query, said in (
+            (
+                "model=claude-haiku-45",
+                "model: 'claude-haiku-45': no such model or alias is known here; did you mean",
+            ),
+            ("arm=trimtab/best", "arm: 'trimtab/best': must be one of trimtab/auto, trimtab/default"),
+            ("arm=claude-haiku-4-5@huge", "arm: 'claude-haiku-4-5@huge': effort must be one of low"),
+            ("tier=best", "tier: 'best': must be one of default, escalation, control, fast"),
+            ("key=nobody", "key: 'nobody': no key here has this id or name"),
+            ("session=chat%201", "session: 'chat 1': 2 sessions were sent by this name, each key's its own"),
+        ):
+            status, _, body = await at.send("GET", f"/trimtab/v1/requests?{SIMULATED}&{query}", None)
+            assert (status, said in body["error"]["message"]) == (400, True), body
+
+    with_keys(tmp_path, work)
+
+
+def test_where_there_are_only_simulated_requests_the_answer_says_how_to_see_them(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as plain:
+            at = Keyed(plain)
+            for path in ("overview", "requests"):
+                fresh = await data(at, f"/trimtab/v1/{path}", None)
+                assert (fresh["filter"]["simulated"], fresh["hint"]) == (False, None)
+            await at.ask(None)
+            await written(plain, 1)
+            for path in ("overview?window=hour", "requests?result=ok"):
+                real = await data(at, f"/trimtab/v1/{path}", None)
+                assert real["filter"]["simulated"] is False
+                assert (
+                    real["hint"]
+                    == "no real request fits, but there are simulated ones: simulated=true shows them"
+                )
+                assert (await data(at, f"/trimtab/v1/{path}&{SIMULATED}", None))["hint"] is None
+            assert (await data(at, "/trimtab/v1/requests?result=failed", None))["hint"] is None
+
+    run(work)
+
+
 def test_only_get(tmp_path: Path) -> None:
     async def work() -> None:
         async with site(tmp_path) as at:
@@ -159,7 +252,7 @@ def test_a_store_that_answers_slowly_holds_up_no_request_and_no_more_than_a_few_
     async def work() -> None:
         async with site(tmp_path) as at:
             going_on = threading.Event()
-            programs = at.application.parts.console.for_programs
+            programs: Any = at.application.gateway._in_force.around.figures
 
             def slow(*asked: object, **named: object) -> object:
                 going_on.wait(20)

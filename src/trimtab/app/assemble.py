@@ -265,7 +265,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         max_body_bytes=settings.server.max_body_bytes,
         openapi=parts.openapi,
         pages=parts.console.pages(settings, providers, doorkeeper),
-        figures=parts.console.for_programs,
+        figures=parts.console.for_programs(settings),
     )
     return Edition(settings, providers, surroundings)
 

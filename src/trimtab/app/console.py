@@ -20,6 +20,7 @@ from trimtab.console import (
     ForPrograms,
     InForce,
     ListPage,
+    Meaning,
     OverviewPage,
     PlatformShown,
     Situation,
@@ -43,7 +44,13 @@ class ConsoleParts:
         self._templates = Templates(self._files)
         self._threads = ThreadPoolExecutor(THREADS, "pages")
         self._asking = Asking(self._threads)
-        self.for_programs = ForPrograms(self._figures, self._asking)
+
+    def for_programs(self, settings: Settings) -> ForPrograms:
+        """The figures for programs under one configuration."""
+        return ForPrograms(self._figures, self._meaning(settings), self._asking)
+
+    def _meaning(self, settings: Settings) -> Meaning:
+        return Meaning(self._ground.database, settings.catalogue)
 
     def pages(self, settings: Settings, providers: dict[str, Provider], doorkeeper: Doorkeeper) -> Console:
         """The pages under one configuration."""
@@ -51,7 +58,7 @@ class ConsoleParts:
         return Console(
             {
                 "overview": OverviewPage(self._figures, situation, unix_ms),
-                "requests": ListPage(self._figures, situation, unix_ms),
+                "requests": ListPage(self._figures, self._meaning(settings), situation, unix_ms),
                 "configurations/": ConfigPage(self._figures),
                 "requests/": StoryPage(self._figures, situation, self._ground.content.find),
             },

@@ -11,6 +11,7 @@ from trimtab.console.configuration import ConfigPage
 from trimtab.console.figures import Figures
 from trimtab.console.files import Files
 from trimtab.console.listing import ListPage
+from trimtab.console.meaning import Meaning
 from trimtab.console.overview import OverviewPage
 from trimtab.console.programs import ForPrograms
 from trimtab.console.rendering import Templates
@@ -29,6 +30,7 @@ __all__ = [
     "ForPrograms",
     "InForce",
     "ListPage",
+    "Meaning",
     "OverviewPage",
     "PlatformShown",
     "Role",

@@ -97,6 +97,10 @@ class Overview(msgspec.Struct, frozen=True):
     other_side: int
     """Requests in the window on the other side: simulated where real ones are shown, real where simulated ones are."""
     freshness: Freshness
+    filter: Filter
+    """Which requests are counted."""
+    hint: str | None = None
+    """What to ask for instead, where nothing fits but would on the other side of real and simulated."""
 
 
 class RequestRow(msgspec.Struct, frozen=True):
@@ -136,12 +140,15 @@ class RequestPage(msgspec.Struct, frozen=True):
     """Some requests, the newest first."""
 
     filter: Filter
+    """As it was understood: ids of models and keys, sessions as recorded."""
     rows: tuple[RequestRow, ...]
     next: str | None
     """Where the following page begins; `None`: there is nothing more."""
     searched_to_ms: int | None
     """How far back was looked, where the page is short because that took long; `next` searches on from there."""
     freshness: Freshness
+    hint: str | None = None
+    """As in `Overview`."""
 
 
 class Bar(msgspec.Struct, frozen=True):

@@ -43,6 +43,7 @@ from trimtab.console.questions import (
 from trimtab.console.remembered import Remembered
 from trimtab.errors import RequestError, shortened
 from trimtab.records import Attempt, Outcome, Purpose
+from trimtab.routing import VIRTUAL_PREFIX
 from trimtab.store import Database, Row, Store, TokenCounts
 from trimtab.store.figures import (
     ALL,
@@ -83,6 +84,8 @@ LIVE_ROWS = 30
 LIVE_BUCKET_MS = 5_000
 LIVE_RECORDS_MOST = 20_000
 """At more than 330 requests/s the last minute is shown from a shorter stretch."""
+
+ADAPTIVE = "+adaptive"
 
 NONE = "(none)"
 OTHERS = "(others)"
@@ -166,6 +169,8 @@ class Figures:
             before=None if found.before is None else sums(found.before),
             other_side=found.other_side,
             freshness=self._freshness(found.missing),
+            filter=Filter(simulated=window.simulated, purposes=window.purposes),
+            hint=_hint(window.simulated) if found.other_side and not found.whole else None,
         )
 
     def _groups(self, by: Dimension | None, found: Coverage, starts: Sequence[int]) -> tuple[Group, ...]:
@@ -193,15 +198,25 @@ class Figures:
         below = None if cursor is None else _read_cursor(cursor)
         chosen = _wanted(wanted, scope)
         if chosen is None:
-            return RequestPage(wanted, (), None, None, self._freshness())
+            return self.no_requests(wanted)
         found = list_requests(self._database, chosen, below, limit)
+        hint = None
+        if not found.rows and found.more is None and below is None:
+            other = msgspec.structs.replace(chosen, simulated=not chosen.simulated)
+            if list_requests(self._database, other, None, 1).rows:
+                hint = _hint(wanted.simulated)
         return RequestPage(
             wanted,
             self._rows(found.rows),
             None if found.more is None else f"{found.more[0]}-{found.more[1]}",
             found.searched_to_ms,
             self._freshness(),
+            hint,
         )
+
+    def no_requests(self, wanted: Filter) -> RequestPage:
+        """An empty page, where nothing was looked for."""
+        return RequestPage(wanted, (), None, None, self._freshness())
 
     def story(self, request_id: str, *, scope: Scope = EVERYTHING) -> Story | None:
         """One request; `None` where there is no such record in this scope. Blocks. Raises `StoreError`."""
@@ -385,7 +400,16 @@ def _wanted(wanted: Filter, scope: Scope) -> Wanted | None:
         if allowed is not None and asked is not None and allowed != asked:
             return None
         owner[name] = asked if allowed is None else allowed
-    model, at, effort = (wanted.arm or "").partition("@")
+    named, adaptive = wanted.arm or "", False
+    if named.endswith(ADAPTIVE):
+        named, adaptive = named.removesuffix(ADAPTIVE), True
+    arm, at, effort = named.partition("@")
+    # Of a model and an arm both must fit; two that differ fit nothing.
+    models = {name for name in (wanted.model, arm) if name}
+    if len(models) > 1:
+        return None
+    model = models.pop() if models else None if wanted.arm is None else ""
+    asked_for = model if model is not None and model.startswith(VIRTUAL_PREFIX) else None
     results: tuple[str, ...] | None = None
     if wanted.result is not None:
         results = ("error", "truncated", "unknown") if wanted.result == "failed" else (wanted.result,)
@@ -394,8 +418,11 @@ def _wanted(wanted: Filter, scope: Scope) -> Wanted | None:
         from_ms=wanted.from_ms,
         to_ms=wanted.to_ms,
         purposes=wanted.purposes,
-        model=model if wanted.arm is not None else None,
+        model=model if asked_for is None else None,
+        requested_model=asked_for,
         effort=effort if at else None,
+        adaptive=adaptive,
+        tags=wanted.tags,
         tier=wanted.tier,
         platform=wanted.platform,
         session=wanted.session,
@@ -406,6 +433,12 @@ def _wanted(wanted: Filter, scope: Scope) -> Wanted | None:
         cost_nanousd=wanted.cost_nanousd,
         **owner,
     )
+
+
+def _hint(simulated: bool) -> str:
+    """Where nothing fits on one side of real and simulated, but something on the other."""
+    shown, other, ask = ("simulated", "real", "false") if simulated else ("real", "simulated", "true")
+    return f"no {shown} request fits, but there are {other} ones: simulated={ask} shows them"
 
 
 def _within(record: Outcome, scope: Scope) -> bool:

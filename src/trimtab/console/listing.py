@@ -10,10 +10,12 @@ import msgspec
 from trimtab.console.answers import RequestPage
 from trimtab.console.application import Shown
 from trimtab.console.figures import Figures
+from trimtab.console.meaning import VIRTUAL_NAMES, Meaning
 from trimtab.console.questions import PURPOSES, RESULTS, SPANS_MS, Filter, Question, Scope
 from trimtab.console.situation import InForce, Situation
 from trimtab.console.visit import Visit
 from trimtab.console.visitors import Visitor
+from trimtab.errors import RequestError
 
 
 class ListData(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,8 +28,11 @@ class ListData(msgspec.Struct, frozen=True, kw_only=True):
 class ListPage:
     """Finds requests."""
 
-    def __init__(self, figures: Figures, situation: Situation, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, figures: Figures, meaning: Meaning, situation: Situation, clock_ms: Callable[[], int]
+    ) -> None:
         self._figures = figures
+        self._meaning = meaning
         self._situation = situation
         self._clock_ms = clock_ms
 
@@ -41,15 +46,24 @@ class ListPage:
         if window is not None and wanted.from_ms is None:
             wanted = msgspec.structs.replace(wanted, from_ms=self._clock_ms() - SPANS_MS[window])
         scope = Scope(organisation=visitor.organisation)
-        state = None
-        if cursor is None:
+        state = problem = None
+        try:
+            wanted = self._meaning.of(wanted, scope)
+        except RequestError as found_none:
+            if visit.as_json:
+                raise
+            problem = str(found_none)
+        if cursor is None and problem is None:
             live = self._figures.live(
                 simulated=wanted.simulated, purposes=wanted.purposes or PURPOSES, scope=scope
             )
             state = live.state
             if visit.shows(state):
                 return None
-        found = self._figures.requests(wanted, cursor, scope=scope)
+        if problem is None:
+            found = self._figures.requests(wanted, cursor, scope=scope)
+        else:
+            found = self._figures.no_requests(wanted)
         return Shown(
             template="requests.html",
             title="Requests",
@@ -61,6 +75,8 @@ class ListPage:
                 "narrowed": _narrowed(wanted),
                 "older": found.next,
                 "is_first": cursor is None,
+                "problem": problem,
+                "tiers": VIRTUAL_NAMES,
             },
             simulated=wanted.simulated,
             state=state,

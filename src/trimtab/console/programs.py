@@ -11,6 +11,7 @@ import msgspec
 
 from trimtab.console.asking import Asking
 from trimtab.console.figures import Figures
+from trimtab.console.meaning import Meaning
 from trimtab.console.questions import (
     BILLED,
     DIMENSIONS,
@@ -33,8 +34,9 @@ _log = logging.getLogger("trimtab.console")
 class ForPrograms:
     """Implements the gateway's `FiguresDoor`."""
 
-    def __init__(self, figures: Figures, asking: Asking) -> None:
+    def __init__(self, figures: Figures, meaning: Meaning, asking: Asking) -> None:
         self._figures = figures
+        self._meaning = meaning
         self._asking = asking
 
     async def overview(self, query: bytes, caller: Caller, now_ms: int) -> bytes:
@@ -55,7 +57,9 @@ class ForPrograms:
         limit = asked.number("limit", 1, LIMIT_MOST) or LIMIT
         asked.done()
         scope = scope_of(caller)
-        return await self._answer(lambda: self._figures.requests(wanted, cursor, limit, scope=scope))
+        return await self._answer(
+            lambda: self._figures.requests(self._meaning.of(wanted, scope), cursor, limit, scope=scope)
+        )
 
     async def live(self, query: bytes, caller: Caller) -> bytes:
         """What happens now. Raises `RequestError`, `Unavailable`."""

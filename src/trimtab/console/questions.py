@@ -75,14 +75,20 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Filter(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which requests are listed; `None` is no filter. Texts are compared whole, but for `error`."""
+    """Which requests are listed; `None` is no filter. Texts are compared whole, but for `error`.
 
-    simulated: bool = False
+    `meaning` turns what people write here (aliases, names of keys, sessions as sent) into what records have.
+    """
+
+    simulated: bool = msgspec.field(default_factory=bool)
+    """False where nothing is said. A factory, because then it is told in JSON, also where it is the default."""
     from_ms: int | None = None
     to_ms: int | None = None
     purposes: tuple[Purpose, ...] | None = None
+    model: str | None = None
+    """Its id; or `trimtab/` and a tier or `auto`: requests that asked by this name, refused ones too."""
     arm: str | None = None
-    """`model` takes every effort, `model@effort` one."""
+    """`model` takes every effort, `model@effort` one; with `+adaptive` only where that thinking was decided."""
     tier: str | None = None
     platform: str | None = None
     key: str | None = None
@@ -91,6 +97,8 @@ class Filter(msgspec.Struct, frozen=True, omit_defaults=True):
     organisation: str | None = None
     session: str | None = None
     """As recorded, which is not quite what the client sent; rows have it."""
+    tags: tuple[str, ...] | None = None
+    """All of them, of `x-trimtab-tags`."""
     result: str | None = None
     """One of `RESULTS`, or `failed` for all but ok and cancelled."""
     status: int | None = None
@@ -135,6 +143,11 @@ class Question:
         if value is not None and (not 1 <= len(value) <= TEXT_MOST or "\0" in value):
             raise RequestError(f"{name}: must be text of 1 to {TEXT_MOST} characters, none of them NUL")
         return value
+
+    def texts(self, name: str) -> tuple[str, ...] | None:
+        """Texts with commas between them."""
+        value = self.text(name)
+        return None if value is None else tuple(text for part in value.split(",") if (text := part.strip()))
 
     def one_of(self, name: str, choices: tuple[str, ...]) -> str | None:
         """One of a few words."""
@@ -201,6 +214,7 @@ class Question:
             from_ms=self.number("from", 0, TIME_MOST_MS),
             to_ms=self.number("to", 1, TIME_MOST_MS),
             purposes=self.purposes(),
+            model=self.text("model"),
             arm=self.text("arm"),
             tier=self.text("tier"),
             platform=self.text("platform"),
@@ -208,6 +222,7 @@ class Question:
             team=self.text("team"),
             organisation=self.text("organisation"),
             session=self.text("session"),
+            tags=self.texts("tags"),
             result=self.one_of("result", (*RESULTS, "failed")),
             status=self.number("status", 100, 599),
             error=self.text("error"),

@@ -27,7 +27,9 @@ def outcome(n: int, draw: random.Random) -> Outcome:
     result = draw.choice(RESULTS)
     platform = draw.choice(("claude", "bedrock"))
     plan = Plan(
-        Arm(draw.choice(("m-1", "m-2")), draw.choice((None, "high"))), "claude", draw.choice((None, "fast"))
+        Arm(draw.choice(("m-1", "m-2")), draw.choice((None, "high")), draw.choice((None, "adaptive"))),
+        "claude",
+        draw.choice((None, "fast")),
     )
     organisation, team = draw.choice((("", ""), ("o1", "red"), ("o1", "blue"), ("o2", "red")))
     return Outcome(
@@ -48,6 +50,7 @@ def outcome(n: int, draw: random.Random) -> Outcome:
         key=f"key-{organisation}-{team}" if organisation else "",
         team=team,
         organisation=organisation,
+        tags=draw.choice(((), ("nightly",), ('a "b" \\', "nightly"), ("night",), ("thinking", "adaptive"))),
         simulated=draw.random() < 0.3,
         total_ms=float(draw.randrange(1000)),
     )
@@ -65,6 +68,7 @@ def meant(record: Outcome, wanted: Wanted) -> bool:
         "team": record.team,
         "organisation": record.organisation,
         "session": record.session,
+        "requested_model": record.requested_model,
         "status": record.status,
     }
     return (
@@ -77,6 +81,8 @@ def meant(record: Outcome, wanted: Wanted) -> bool:
         and (wanted.error is None or wanted.error.lower() in (record.error or "").lower())
         and (wanted.slower_ms is None or record.total_ms >= wanted.slower_ms)
         and (wanted.cost_nanousd is None or record.cost_nanousd >= wanted.cost_nanousd)
+        and (not wanted.adaptive or (plan is not None and plan.arm.thinking == "adaptive"))
+        and set(wanted.tags or ()) <= set(record.tags)
     )
 
 
@@ -97,6 +103,9 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "error": ("OVERLOADED", "100%", "_", "!", "'"),
     "slower_ms": (500.0,),
     "cost_nanousd": (50,),
+    "requested_model": ("m", "none such"),
+    "adaptive": (True,),
+    "tags": (("nightly",), ("Nightly",), ('a "b" \\', "nightly"), ("claude",), ("thinking",)),
 }
 
 

@@ -15,8 +15,8 @@ EXAMINED_MOST = 40_000
 """Records that one page looks at where it takes one after the other: six lie on a page of the file."""
 
 EXAMINED_APART = 6_000
-"""The same where an index leads to few of many: each lies on a page of its own. Either takes 30 to 60 ms of processor
-time, see docs/benchmarks.md."""
+"""The same where an index leads to few of many: each lies on a page of its own, and where the whole record is read for
+what has no column. Either takes 30 to 60 ms of processor time, see docs/benchmarks.md."""
 
 CHILDREN_MOST = 100
 
@@ -59,6 +59,7 @@ class Wanted(msgspec.Struct, frozen=True):
     from_ms: int | None = None
     to_ms: int | None = None
     purposes: tuple[str, ...] | None = None
+    requested_model: str | None = None
     model: str | None = None
     effort: str | None = None
     tier: str | None = None
@@ -73,6 +74,30 @@ class Wanted(msgspec.Struct, frozen=True):
     """A part of the text."""
     slower_ms: float | None = None
     cost_nanousd: int | None = None
+    adaptive: bool = False
+    """Only where adaptive thinking was decided."""
+    tags: tuple[str, ...] | None = None
+    """All of them."""
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether the whole record must be read."""
+        return self.adaptive or bool(self.tags)
+
+
+class _Arm(msgspec.Struct, frozen=True):
+    thinking: str | None = None
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    arm: _Arm
+
+
+class _Inside(msgspec.Struct, frozen=True):
+    """What of a whole record is looked at."""
+
+    plan: _Plan | None = None
+    tags: tuple[str, ...] = ()
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -93,7 +118,7 @@ def list_requests(database: Database, wanted: Wanted, below: tuple[int, str] | N
 
 def _page(view: Transaction, wanted: Wanted, below: tuple[int, str] | None, limit: int) -> Listing:
     narrow, narrow_values = _indexed(wanted)
-    examined = EXAMINED_APART if narrow else EXAMINED_MOST
+    examined = EXAMINED_APART if narrow or wanted.looks_inside else EXAMINED_MOST
     if below is not None and (wanted.to_ms is None or below[0] < wanted.to_ms):
         # The row comparison alone would be right, but SQLite only looks up the first part in the index.
         narrow += " AND at_ms <= ?"
@@ -117,16 +142,28 @@ def _page(view: Transaction, wanted: Wanted, below: tuple[int, str] | None, limi
         conditions += " AND (at_ms < ? OR (at_ms = ? AND id < ?))"
         values += [below[0], *below]
     rows = view.rows(
-        f"SELECT {', '.join(COLUMNS)} FROM requests WHERE true{narrow}{conditions} "  # noqa: S608
+        f"SELECT {', '.join(COLUMNS)}{', detail' if wanted.looks_inside else ''} "  # noqa: S608
+        f"FROM requests WHERE true{narrow}{conditions} "
         "ORDER BY at_ms DESC, id DESC LIMIT ?",
         (*narrow_values, *values, limit + 1),
     )
+    more = searched_to_ms = None
     if len(rows) > limit:
         rows = rows[:limit]
-        return Listing(rows, (rows[-1][1], rows[-1][0]), None)
-    if floor_ms is None:
-        return Listing(rows, None, None)
-    return Listing(rows, (floor_ms, ""), floor_ms)
+        more = (rows[-1][1], rows[-1][0])
+    elif floor_ms is not None:
+        more, searched_to_ms = (floor_ms, ""), floor_ms
+    if wanted.looks_inside:
+        # What the statement finds by its text may stand elsewhere in a record; then a page is shorter by it.
+        rows = [row[:-1] for row in rows if _is_inside(wanted, row[-1])]
+    return Listing(rows, more, searched_to_ms)
+
+
+def _is_inside(wanted: Wanted, detail: str) -> bool:
+    found = msgspec.json.decode(detail, type=_Inside)
+    if wanted.adaptive and (found.plan is None or found.plan.arm.thinking != "adaptive"):
+        return False
+    return set(wanted.tags or ()).issubset(found.tags)
 
 
 def _indexed(wanted: Wanted) -> tuple[str, list[Value]]:
@@ -144,6 +181,7 @@ def _conditions(wanted: Wanted) -> tuple[str, list[Value]]:
     text = " AND simulated = ?"
     values: list[Value] = [int(wanted.simulated)]
     for column, value in (
+        ("requested_model", wanted.requested_model),
         ("model", wanted.model),
         ("effort", wanted.effort),
         ("tier", wanted.tier),
@@ -170,11 +208,21 @@ def _conditions(wanted: Wanted) -> tuple[str, list[Value]]:
         values.append(wanted.cost_nanousd)
     if wanted.error is not None:
         text += " AND lower(error) LIKE ? ESCAPE '!'"
-        part = wanted.error.lower()
-        for special in "!%_":
-            part = part.replace(special, "!" + special)
-        values.append(f"%{part}%")
+        values.append(_containing(wanted.error.lower()))
+    inside = [msgspec.json.encode(tag).decode() for tag in wanted.tags or ()]
+    if wanted.adaptive:
+        inside.append('"thinking":"adaptive"')
+    for part in inside:  # not by functions for JSON: PostgreSQL's refuse records that hold a NUL
+        text += " AND detail LIKE ? ESCAPE '!'"
+        values.append(_containing(part))
     return text, values
+
+
+def _containing(part: str) -> str:
+    """A pattern of `LIKE`, with `!` before what would be special."""
+    for special in "!%_":
+        part = part.replace(special, "!" + special)
+    return f"%{part}%"
 
 
 class Relatives(msgspec.Struct, frozen=True):
