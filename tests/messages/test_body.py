@@ -1,5 +1,6 @@
 """Request bodies: read as sent, changed only by splicing."""
 
+import hashlib
 import json
 import tracemalloc
 from collections.abc import Callable
@@ -191,6 +192,18 @@ def test_any_repeated_key_is_found(case: tuple[bytes, dict[str, object]], data: 
         MessagesBody(twice)
 
 
+@given(st.integers(0, 3 * 16384), st.sampled_from(["ü", "→", "🙂"]), st.integers(1, 3), st.booleans())
+def test_what_is_not_utf8_is_found_where_it_stands(size: int, letter: str, cut: int, at_end: bool) -> None:
+    good = f'{{"model":"m","max_tokens":1,"messages":["{letter * 3}{"x" * size}{letter}'.encode()
+    assert MessagesBody(good + f'{"é" * 20_000}"]}}'.encode()).model == "m"
+    bad = good[: -min(cut, len(letter.encode()) - 1)]
+    raw = bad if at_end else bad + b"x" * 20_000 + b'"]}'
+    with pytest.raises(UnicodeDecodeError) as plainly:
+        raw.decode()
+    with pytest.raises(RequestError, match=f"invalid UTF-8 at byte {plainly.value.start}$"):
+        MessagesBody(raw)
+
+
 @given(
     st.binary(max_size=300)
     | st.builds(lambda a, b: a[0][: b % (len(a[0]) + 1)], bodies(), st.integers(0, 400))
@@ -368,6 +381,47 @@ def test_a_growing_conversation_keeps_its_digest(
     later = ['{"role":"assistant","content":"yes"}', '{"role":"user","content":"more"}'] * more
     assert prefix(f"[{','.join(turns)}]") == prefix(f"[{','.join(turns + later)}]")
     assert prefix(f"[{','.join(turns)}]") != prefix(f"[ {','.join(['{}', *turns])}]")
+
+
+def _in_one_window(messages: str, system: str = '"s"') -> str:
+    """The digest as it was first written down: the first 64 KB of the messages at once."""
+    digest = hashlib.sha256(b"%d:" % len(system.encode()) + system.encode()[: 64 * 1024])
+    text = messages.encode()[: 64 * 1024].decode(errors="ignore")
+    at = 1
+    for _ in range(16):
+        at += len(text[at : at + 1024]) - len(text[at : at + 1024].lstrip(" \t\r\n,"))
+        if not text.startswith("{", at):
+            break
+        try:
+            turn, end = json.JSONDecoder(strict=False).raw_decode(text, at)
+        except ValueError:
+            digest.update(b"\0" + text[at:].encode())
+            break
+        digest.update(b"\0" + text[at:end].encode())
+        at = end
+        if turn.get("role") == "user":
+            break
+    return digest.hexdigest()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["assistant", "system", "user"]),
+            st.sampled_from([0, 5, 1000, 7000, 8100, 8191, 8200, 20_000, 66_000]) | st.integers(8000, 8300),
+            st.sampled_from(["a", "é", "🙂", '\\"']),
+            st.sampled_from(["", " ", "\n" * 1000, "\n" * 1023, " " * 1024, "\t" * 9000]),
+        ),
+        max_size=20,
+    )
+)
+def test_the_window_that_is_read_first_changes_no_digest(turns: list[tuple[str, int, str, str]]) -> None:
+    written = [
+        f'{blank}{{"role":"{role}","content":"{letter * (size // len(letter.encode()))}"}}{blank}'
+        for role, size, letter, blank in turns
+    ]
+    messages = f"[{','.join(written)}]"
+    assert prefix(messages) == _in_one_window(messages)
 
 
 def test_the_digest_reads_a_bounded_part_of_the_body() -> None:
