@@ -115,7 +115,7 @@ class Pipeline:
         session = session_of(body, inbound.own.get("x-trimtab-session"), caller.key)
         normal = self._normalised(inbound, body, decision, provider, headers, version, session, mode)
         if normal.body is None or normal.headers is None or normal.changed is None:
-            sent, asked = inbound.body, body
+            asked = body
             outgoing = body.spliced(
                 model=decision.send_model,
                 effort=decision.set_effort,
@@ -123,7 +123,7 @@ class Pipeline:
             )
             may_think = _may_think(thinking, model.thinking.default, decision.set_adaptive)
         else:
-            sent, asked = normal.body, normal.changed
+            asked = normal.changed
             outgoing, headers = normal.body, normal.headers
             may_think = _may_think(asked.thinking_type, model.thinking.default, False)
             plan = _as_sent(plan, asked)
@@ -148,7 +148,7 @@ class Pipeline:
                 stream=body.stream and answers,
             ),
             max_tokens=asked.max_tokens,
-            input_bound=input_bound(sent, model),
+            input_bound=input_bound(asked, model),
             fast=asked.text_field("speed") == "fast",
             us_only=asked.text_field("inference_geo") == "us",
             may_think=may_think,
