@@ -68,6 +68,7 @@ def served(tmp_path: Path) -> Iterator[str]:
 
 
 def test_doctor_alone_still_checks(tmp_path: Path) -> None:
+    open_database(database_of(tmp_path), clock_ms=lambda: 0).close()
     done = run(tmp_path, "doctor", "--offline")
     assert done.returncode == 0, done.stderr
     assert re.search(
@@ -78,7 +79,6 @@ def test_doctor_alone_still_checks(tmp_path: Path) -> None:
 
 def test_doctor_says_how_long_records_are_kept_and_what_dead_processes_hold(tmp_path: Path) -> None:
     (tmp_path / "trimtab.toml").write_text("version = 1\n[store]\nkeep_days = 30\n")
-    run(tmp_path, "doctor", "--offline")
     database = open_database(database_of(tmp_path), clock_ms=lambda: 0)
     lease = "INSERT INTO key_leases (key_id, simulated, worker, outstanding_nanousd, granted_nanousd) VALUES "
     database.write(lambda t: t.change(lease + "('k', 0, 'gone', 1250000000, 0), ('l', 0, 'gone', 1, 0)"))

@@ -29,6 +29,10 @@ class Shell:
             '[platforms.claude]\nkind = "anthropic"\napi_key = "env:NOT_SET_IN_THIS_SHELL"\n'
         )
 
+    def make_store(self) -> None:
+        """An empty one."""
+        open_database(StoreSettings(url=self.store), clock_ms=lambda: 0).close()
+
     def run(self, *words: str, status: int = 0) -> str:
         """What it prints on standard output."""
         result = CliRunner().invoke(command, words)
@@ -193,6 +197,7 @@ def test_each_mistake_is_one_line_with_a_remedy(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shell = Shell("sqlite:///t.db")
+    shell.make_store()
     assert message in shell.refused("add", "x", *words)
     assert shell.json("list", "--all") == []
 
@@ -254,10 +259,12 @@ def test_what_a_key_spent_and_has_left_is_shown(shell: Shell) -> None:
 
 
 def test_an_organisation_that_there_is_not_is_named(shell: Shell) -> None:
+    shell.make_store()
     assert "there is no organisation 'nope'" in shell.refused("list", "--org", "nope")
 
 
 def test_an_empty_trail_is_one_line(shell: Shell) -> None:
+    shell.make_store()
     assert shell.run("audit") == "no changes yet\n"
 
 

@@ -62,7 +62,7 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_user_is_made_changed_disabled_and_removed_without_any_server(shell: Shell) -> None:
-    assert "trimtab users add NAME --role admin" in shell.run("list")
+    assert "no store here yet" in shell.refused("list")
     said = shell.add("ann", "operator")
     assert "ann is an operator now" in said
     assert "Log in: http://127.0.0.1:8787/console" in said
@@ -83,6 +83,7 @@ def test_a_user_is_made_changed_disabled_and_removed_without_any_server(shell: S
     shell.run("remove", "bob")
     assert "no user is left" in shell.told
     assert shell.users() == []
+    assert "trimtab users add NAME --role admin" in shell.run("list")
 
 
 def test_the_trail_of_keys_shows_what_was_done_to_users_and_by_whom(shell: Shell) -> None:

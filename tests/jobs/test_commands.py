@@ -156,6 +156,7 @@ def test_what_cannot_be_done_is_said_in_one_line(
     tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     shell = Shell(tmp_path, f"sqlite:///{tmp_path}/jobs.db")
+    shell.run("jobs", "add", "some")
     problem = shell.run("jobs", *arguments, status=1)
     assert said in problem
     assert problem.count("\n") == 1

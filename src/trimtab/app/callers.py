@@ -33,7 +33,7 @@ class Callers:
 
     def __init__(self, settings: Settings) -> None:
         """Load all keys. Blocks. Raises `StoreError`, and `ConfigError` where callers need keys and there are none."""
-        self._database = open_named(settings.store, settings.document)
+        self._database = open_named(settings.store, settings.document, create=True)
         try:
             self.keys = Keys(self._database, clock_ms=unix_ms, monotonic=time.monotonic)
             self.keys.load()
@@ -79,8 +79,8 @@ class KeyDoor(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def opened_key_door(config: Path | None) -> Iterator[KeyDoor]:
-    """Open the store that a configuration names; also beside a running server. Blocks.
+def opened_key_door(config: Path | None, *, create: bool = False) -> Iterator[KeyDoor]:
+    """Open the store that a configuration names, or `create` it; also beside a running server. Blocks.
 
     Reads what keys depend on and no more, so that no platform's credential is needed. Raises `ConfigError`,
     `StoreError`.
@@ -93,7 +93,7 @@ def opened_key_door(config: Path | None) -> Iterator[KeyDoor]:
     beside = config.parent if config is not None else Path()
     catalogue = Catalogue.load(None if overlay is None else beside / overlay)
     platforms = tuple(document.section("platforms", dict[str, Any])) or UNCONFIGURED_PLATFORMS
-    with contextlib.closing(open_named(store, document)) as database:
+    with contextlib.closing(open_named(store, document, create=create)) as database:
         yield KeyDoor(
             KeyAdmin(database, KeyRules(catalogue, platforms), secrets.token_bytes), store.url, listen.advice
         )

@@ -2,6 +2,7 @@
 
 import datetime
 import importlib.metadata
+import os
 import platform as host
 import sys
 from pathlib import Path
@@ -19,8 +20,9 @@ from trimtab.app.settings import Settings, config_path, load_settings
 from trimtab.catalogue import lifecycle_notes
 from trimtab.errors import ConfigError, TrimtabError
 from trimtab.gateway import bind
-from trimtab.store import open_database
+from trimtab.store import open_database, store_exists
 from trimtab.store.housekeeping import Condition, condition_of
+from trimtab.store.opening import is_postgres, sqlite_path
 
 PARTS = ("uvicorn", "uvloop", "httptools", "msgspec", "apsw")
 
@@ -43,9 +45,12 @@ def diagnose(path: Path | None, *, network: bool) -> list[Finding]:
     source = settings.document.name
     findings.append(Finding("ok", "configuration", f"{source}, version {settings.document.version}"))
     findings += _catalogue(settings)
-    findings += _store(settings)
-    findings += _keys(settings)
-    findings += _console(settings)
+    if (missing := _no_store(settings)) is not None:
+        findings.append(missing)
+    else:
+        findings += _store(settings)
+        findings += _keys(settings)
+        findings += _console(settings)
     findings.append(_address(settings))
     for name in settings.platforms:
         findings.append(_platform(settings, name, network))
@@ -74,6 +79,24 @@ def _catalogue(settings: Settings) -> list[Finding]:
         if note.model in bound:
             findings.append(Finding("note", "tiers", f"{note.model}: {note.text}"))
     return findings
+
+
+def _no_store(settings: Settings) -> Finding | None:
+    """Where there is no store yet, none is made: who asks may be in the wrong folder."""
+    store, address = settings.store, settings.listen
+    try:
+        if store_exists(store):
+            return None
+        folder = None if is_postgres(store) else sqlite_path(store.url).parent
+    except TrimtabError:
+        return None  # opening it tells of it
+    if folder is not None and not os.access(folder, os.W_OK | os.X_OK):
+        text = f"{folder} does not exist or cannot be written to; create it, or change store.url"
+        return Finding("problem", "store", text)
+    if not address.is_local:
+        text = f"no store yet: {store.url}, and {address.url} needs a key; make one: trimtab keys add NAME"
+        return Finding("problem", "store", text)
+    return Finding("note", "store", f"no store here yet: {store.url}; `trimtab serve` makes it")
 
 
 def _store(settings: Settings) -> list[Finding]:

@@ -33,7 +33,7 @@ def opened_content_door(config: Path | None) -> Iterator[ContentDoor]:
     document = load_document(config)
     settings = document.section("content", ContentSettings)
     store = document.section("store", StoreSettings)
-    with contextlib.closing(open_named(store, document)) as database:
+    with contextlib.closing(open_named(store, document, create=False)) as database:
         yield ContentDoor(
             ContentAdmin(database), ContentStore(database), settings, store.keep_days, store.url
         )

@@ -49,8 +49,8 @@ class UserDoor(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def opened_user_door(config: Path | None) -> Iterator[UserDoor]:
-    """Open the store that a configuration names; also beside a running server. Blocks.
+def opened_user_door(config: Path | None, *, create: bool = False) -> Iterator[UserDoor]:
+    """Open the store that a configuration names, or `create` it; also beside a running server. Blocks.
 
     Reads what users depend on and no more. Raises `ConfigError`, `StoreError`.
     """
@@ -58,13 +58,13 @@ def opened_user_door(config: Path | None) -> Iterator[UserDoor]:
     server = document.section("server", ServerSettings)
     listen = check_server(server, lambda key: document.where(f"server.{key}"))
     store = document.section("store", StoreSettings)
-    with contextlib.closing(open_named(store, document)) as database:
+    with contextlib.closing(open_named(store, document, create=create)) as database:
         yield UserDoor(UserAdmin(database), store.url, listen.advice)
 
 
 def console_words(settings: Settings) -> str:
     """How the console can be used now, in a few words for people. Blocks. Raises `ConfigError`, `StoreError`."""
-    with contextlib.closing(open_named(settings.store, settings.document)) as database:
+    with contextlib.closing(open_named(settings.store, settings.document, create=False)) as database:
         if Logins(database, secrets.token_bytes).any_user():
             return "people log in"
     if may_be_open(settings.server, settings.listen):

@@ -55,9 +55,12 @@ class Working(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def opened_board(settings: Settings) -> Iterator[JobBoard]:
-    """The board of jobs, for one command; also beside running workers. Raises `ConfigError`, `StoreError`."""
-    with contextlib.closing(open_named(settings.store, settings.document)) as database:
+def opened_board(settings: Settings, *, create: bool = False) -> Iterator[JobBoard]:
+    """The board of jobs, for one command, whose store it may `create`; also beside running workers.
+
+    Raises `ConfigError`, `StoreError`.
+    """
+    with contextlib.closing(open_named(settings.store, settings.document, create=create)) as database:
         yield _board(database)
 
 
@@ -76,7 +79,7 @@ def work(
     `ConfigError` and `StoreError` if the store does not answer at the start; later it is waited for.
     """
     jobs = _overridden(settings.jobs, concurrency, queues)
-    with contextlib.closing(open_named(settings.store, settings.document)) as database:
+    with contextlib.closing(open_named(settings.store, settings.document, create=True)) as database:
         board = _board(database)
         handlers = job_handlers(board, jobs)
         board.put_schedule(SWEEP, SWEEP_RULE, NewJob(kind=SWEEP, queue=jobs.queues[0]), missed="once")

@@ -52,8 +52,9 @@ def list_jobs(
     config: Config = None,
 ) -> None:
     """The newest jobs."""
+    wanted = _state(state)
     with _board(config) as board:
-        jobs = board.newest(limit, state=_state(state), kind=kind, queue=queue, owner=owner)
+        jobs = board.newest(limit, state=wanted, kind=kind, queue=queue, owner=owner)
         counts = board.counts()
     if as_json:
         print_json([_job_json(job) for job in jobs])
@@ -118,7 +119,7 @@ def add(
         priority=priority,
         unique_key=key,
     )
-    with _board(config) as board:
+    with _board(config, create=True) as board:
         say(board.enqueue(new))
     if kind not in KINDS:
         warn(
@@ -237,7 +238,7 @@ def limit(
             raise RequestError(f"{scope!r}: write queue, kind or owner")
     if most != "none" and not (most.isascii() and most.isdigit()):
         raise RequestError(f"{most!r}: write a number, or 'none' to remove the limit")
-    with _board(config) as board:
+    with _board(config, create=most != "none") as board:
         if most != "none":
             board.set_limit(found, name, int(most))
         elif not board.remove_limit(found, name):
@@ -273,8 +274,8 @@ def schedules(
 
 
 @contextmanager
-def _board(config: Path | None) -> Iterator[JobBoard]:
-    with opened_board(load_settings(config_path(config))) as board:
+def _board(config: Path | None, *, create: bool = False) -> Iterator[JobBoard]:
+    with opened_board(load_settings(config_path(config)), create=create) as board:
         yield board
 
 

@@ -93,7 +93,7 @@ def add(
         limits=Limits(**_limits(concurrency, rpm, usd)),
         labels=_labels(label or []),
     )
-    with _door(config) as door:
+    with _door(config, create=True) as door:
         made = door.admin.add(_actor(), wanted)
     _print_secret(made, door, quiet=quiet, as_json=as_json)
     if wanted.tiers is not None and wanted.models is None:
@@ -227,8 +227,8 @@ def audit(
         print_audit(entries)
 
 
-def _door(config: Path | None) -> AbstractContextManager[KeyDoor]:
-    return opened_key_door(config_path(config))
+def _door(config: Path | None, *, create: bool = False) -> AbstractContextManager[KeyDoor]:
+    return opened_key_door(config_path(config), create=create)
 
 
 def _actor(organisation: str | None = None) -> Actor:

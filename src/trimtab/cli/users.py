@@ -53,7 +53,7 @@ def add(
 ) -> None:
     """Make a user. From the first one on, nobody uses the console without logging in."""
     check_role(role)  # before anybody types a password
-    with _door(config) as door:
+    with _door(config, create=True) as door:
         made = door.admin.add(_actor(), name, role, _password(name, password_stdin))
     if as_json:
         print_json(made)
@@ -139,8 +139,8 @@ def log_out(name: Name, as_json: Json = False, config: Config = None) -> None:
         say(f"{name} is logged out: {counted(ended, 'session')} ended")
 
 
-def _door(config: Path | None) -> AbstractContextManager[UserDoor]:
-    return opened_user_door(config_path(config))
+def _door(config: Path | None, *, create: bool = False) -> AbstractContextManager[UserDoor]:
+    return opened_user_door(config_path(config), create=create)
 
 
 def _actor() -> Actor:

@@ -11,6 +11,7 @@ from trimtab.config import Secret, fail
 from trimtab.errors import ConfigError
 from trimtab.store.database import Database
 from trimtab.store.engines import PostgresDatabase, Readers, SQLiteDatabase
+from trimtab.store.engines.postgres import has_schema
 from trimtab.store.records import (
     Journal,
     PostgresRecords,
@@ -76,6 +77,17 @@ def open_database(settings: StoreSettings, *, clock_ms: Callable[[], int]) -> Da
     if is_postgres(settings):
         return PostgresDatabase(postgres_url(settings), clock_ms)
     return SQLiteDatabase(sqlite_path(settings.url), clock_ms)
+
+
+def store_exists(settings: StoreSettings) -> bool:
+    """Whether there is a store already, whatever state it is in; creates nothing. Blocks.
+
+    Raises `ConfigError` for the URL (or a missing extra), `StoreError` where the server does not answer.
+    """
+    if is_postgres(settings):
+        return has_schema(postgres_url(settings))
+    path = sqlite_path(settings.url)
+    return path.exists() and not (path.is_file() and path.stat().st_size == 0)
 
 
 def is_postgres(settings: StoreSettings) -> bool:

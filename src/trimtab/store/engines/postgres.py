@@ -127,6 +127,17 @@ def version_of(connection: "psycopg.Connection[Any]") -> tuple[int, int]:
     return latest[0], latest[1]
 
 
+def has_schema(url: str) -> bool:
+    """Whether the database holds a store of ours; changes nothing. Blocks. Raises `ConfigError`, `StoreError`."""
+    connection = connect(url)
+    try:
+        return version_of(connection)[0] > 0
+    except Exception as problem:
+        raise explain(url, problem) from None
+    finally:
+        connection.close()
+
+
 def _step(connection: "psycopg.Connection[Any]", at_ms: int, step: Step) -> None:
     if step.number == 1:
         connection.execute("CREATE SCHEMA IF NOT EXISTS trimtab")
