@@ -88,8 +88,8 @@ def test_ordinary_words_and_numbers_stay(text: str) -> None:
     ("text", "shown"),
     [
         ("password: hunter2", "password: [redacted: secret]"),
-        ("Authorization: Bearer abcdef123456", "Authorization: [redacted: secret]"),
-        ("Authorization: Basic YW5uOnB3", "Authorization: [redacted: secret]"),
+        ("Authorization: Bearer abcdef123456", "Authorization: Bearer [redacted: secret]"),
+        ("Authorization: Basic YW5uOnB3", "Authorization: Basic [redacted: secret]"),
         ("postgres://ann:s3cret@db/x", "postgres://ann:[redacted: secret]@db/x"),
         ('{"api_key": "abc123"}', '{"api_key": "[redacted: secret]"}'),
         ("api_key = 'env:NAME'", "api_key = 'env:NAME'"),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from trimtab.telemetry.redaction import SECRETS
+from trimtab.telemetry.secret_patterns import Span, long_words_of, lower_case, secrets_that_may_be_in
 
 WINDOW_CHARS = 16 * 1024
 """A search holds the interpreter lock until it ends; one over so many characters takes some 0.2 ms."""
@@ -24,14 +24,15 @@ OVERLAP_CHARS = 1024
 FINDING_CHARS = 1024 * 1024
 """A finding that reaches further is followed for so long (base64 of whole files)."""
 
+MIN_CHARS = 5
+"""A shorter text holds nothing that is looked for."""
+
 CARD_DIGITS = (13, 19)
 CARD_GROUPS = 8
 """Groups that a card's number is written in, at most: 16 digits in pairs."""
 IBAN_CHARS = (15, 34)
 PHONE_DIGITS = (7, 15)
 """Source: ISO/IEC 7812, ISO 13616, ITU-T E.164."""
-
-Span = tuple[int, int]
 
 
 class _Kind(msgspec.Struct, frozen=True):
@@ -41,7 +42,7 @@ class _Kind(msgspec.Struct, frozen=True):
     marks: tuple[str, ...]
     """A text that holds none of them, in lower case, is not searched; none at all: every text is."""
     pattern: re.Pattern[str]
-    spans: Callable[[str, re.Match[str]], Iterator[Span]]
+    spans: Callable[[re.Match[str]], Iterator[Span]]
     """What of a match is hidden; nothing of one that only looked like it."""
     digits: bool = False
     """A text without a digit is not searched."""
@@ -62,21 +63,11 @@ def luhn(digits: str) -> bool:
     return total % 10 == 0
 
 
-def _all(text: str, match: re.Match[str]) -> Iterator[Span]:
+def _all(match: re.Match[str]) -> Iterator[Span]:
     yield match.span()
 
 
-def _value(text: str, match: re.Match[str]) -> Iterator[Span]:
-    """What follows the name, where the pattern has one as its first group."""
-    start, end = match.span()
-    if match.re.groups:
-        start = match.end(1)
-    if text[end - 1] == "@":
-        end -= 1
-    yield start, end
-
-
-def _card(text: str, match: re.Match[str]) -> Iterator[Span]:
+def _card(match: re.Match[str]) -> Iterator[Span]:
     """Runs of whole groups of digits that a card may be: "42 4111 1111 1111 1111" holds one."""
     groups = [
         (match.start() + one.start(), match.start() + one.end()) for one in _DIGITS.finditer(match.group())
@@ -89,7 +80,7 @@ def _card(text: str, match: re.Match[str]) -> Iterator[Span]:
             if size > CARD_DIGITS[1]:
                 break
             if size >= CARD_DIGITS[0]:
-                digits = "".join(text[start:end] for start, end in groups[first : last + 1])
+                digits = "".join(match.string[start:end] for start, end in groups[first : last + 1])
                 found = last if luhn(digits) else found
         if found is not None:
             yield groups[first][0], groups[found][1]
@@ -97,12 +88,12 @@ def _card(text: str, match: re.Match[str]) -> Iterator[Span]:
         first += 1
 
 
-def _iban(text: str, match: re.Match[str]) -> Iterator[Span]:
+def _iban(match: re.Match[str]) -> Iterator[Span]:
     """The longest run from here whose check digits are right and that ends where a word ends.
 
     Source: ISO 13616, check digits by ISO 7064 MOD 97-10.
     """
-    start, at = match.start() - 2, match.end()
+    text, start, at = match.string, match.start() - 2, match.end()
     country = int(text[start : start + 2], 36)
     tail = (country // 36) * 10_000 + (country % 36) * 100 + int(text[start + 2 : start + 4])
     size, rest, end = 4, 0, None
@@ -122,21 +113,21 @@ def _iban(text: str, match: re.Match[str]) -> Iterator[Span]:
         yield start, end
 
 
-def _phone(text: str, match: re.Match[str]) -> Iterator[Span]:
+def _phone(match: re.Match[str]) -> Iterator[Span]:
     digits = sum(char.isdigit() for char in match.group())
     least = PHONE_DIGITS[0] if match.group()[0] == "+" else 9
     if least <= digits <= PHONE_DIGITS[1] + 2:
         yield match.span()
 
 
-def _ip4(text: str, match: re.Match[str]) -> Iterator[Span]:
+def _ip4(match: re.Match[str]) -> Iterator[Span]:
     if all(int(part) <= 255 for part in match.group().split(".")):
         yield match.span()
 
 
-def _ip6(text: str, match: re.Match[str]) -> Iterator[Span]:
+def _ip6(match: re.Match[str]) -> Iterator[Span]:
     """`host:2001:db8::1` holds one, `std::add` none."""
-    start, end = match.span()
+    text, (start, end) = match.string, match.span()
     found = match.group()
     if start and (text[start - 1].isalnum() or text[start - 1] == "_"):
         if not found.startswith(":") or found.startswith("::"):
@@ -159,45 +150,9 @@ _GAP = r"[ .\-/()\u00a0\u2010-\u2013]{0,2}"
 
 # Every pattern is linear: where it fails, it fails within a bounded number of characters. What must not stand before
 # is looked at behind the first character, so that the search for that character is a fast one.
-_VENDORS = re.compile(
-    r"(?<![A-Za-z0-9])(?:"
-    r"AKIA[A-Z0-9]{16}|ASIA[A-Z0-9]{16}|AIza[A-Za-z0-9_\-]{35}|gh[pousr]_[A-Za-z0-9]{20,}"
-    r"|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_\-]{16,}|xox[abposr]-[A-Za-z0-9\-]{10,}"
-    r"|[rsp]k_(?:live|test)_[A-Za-z0-9]{16,}|npm_[A-Za-z0-9]{36}|hf_[A-Za-z0-9]{20,}|eyJ[A-Za-z0-9_\-.]{20,})"
-)
-"""Source: the vendors' documentation of their keys' prefixes (2026-11); JSON Web Tokens: RFC 7519."""
-
-_VENDOR_MARKS = (
-    "akia",
-    "asia",
-    "aiza",
-    "ghp_",
-    "gho_",
-    "ghu_",
-    "ghs_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "xox",
-    "k_live_",
-    "k_test_",
-    "npm_",
-    "hf_",
-    "eyj",
-)
-
-# The backslash is for keys inside JSON or a .env file that was pasted: their line ends are spelled out.
-_PEM = re.compile(
-    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:(?!-----)[A-Za-z0-9+/=\s:,.()\-\\]){0,20000}"
-    r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?"
-)
-
 _DASH = r"\-\u2010-\u2013"
 
 _KINDS: tuple[_Kind, ...] = (
-    _Kind("secret", ("-----begin",), _PEM, _all),
-    *(_Kind("secret", marks, pattern, _value) for marks, pattern, _ in SECRETS),
-    _Kind("secret", _VENDOR_MARKS, _VENDORS, _all),
     _Kind(
         "base64",
         (),
@@ -272,17 +227,22 @@ _KINDS: tuple[_Kind, ...] = (
 
 def redacted_text(text: str) -> str:
     """The text with a labelled placeholder for each finding, as `[redacted: email]`."""
-    if len(text) < 6:
-        return text  # shorter than anything that is looked for
-    lowered = text.lower()
+    if len(text) < MIN_CHARS:
+        return text
+    lowered = lower_case(text)
     has_digit = _DIGITS.search(lowered) is not None
-    longest = max(map(len, lowered.split()), default=0)
-    found = sorted(
+    long_words = long_words_of(text)
+    longest = max(map(len, long_words.split()), default=0)
+    found = [
         (start, end, kind.label)
         for kind in _KINDS
         if (has_digit or not kind.digits) and longest >= kind.word_chars and _may_hold(lowered, kind.marks)
-        for start, end in _findings(kind, text)
-    )
+        for start, end in _findings(kind.pattern, kind.spans, text)
+    ]
+    for secret in secrets_that_may_be_in(text, lowered, long_words):
+        searched = lowered if secret.lowered else text
+        found += ((start, end, "secret") for start, end in _findings(secret.pattern, secret.spans, searched))
+    found.sort()
     if not found:
         return text
     parts, at = [], 0
@@ -303,21 +263,30 @@ def _may_hold(lowered: str, marks: tuple[str, ...]) -> bool:
     return not marks
 
 
-def _findings(kind: _Kind, text: str) -> Iterator[Span]:
+def _findings(
+    pattern: re.Pattern[str], spans: Callable[[re.Match[str]], Iterator[Span]], text: str
+) -> Iterator[Span]:
     """Window by window; a finding belongs to the window in which it begins."""
-    start = 0
-    while start < len(text):
-        stop = start + WINDOW_CHARS
+    begin = 0
+    while begin < len(text):
+        stop = begin + WINDOW_CHARS
         edge = min(stop + OVERLAP_CHARS, len(text))
-        begin = start
-        for match in kind.pattern.finditer(text, start, edge):
-            if match.start() >= stop:
-                break
-            if match.end() == edge < len(text):
-                longer = kind.pattern.match(text, match.start(), match.start() + FINDING_CHARS)
-                match = longer if longer is not None else match
-            yield from kind.spans(text, match)
-            begin = match.end()
-        start = max(stop, begin)
-        if start < len(text):
+        searching = True
+        while searching:
+            searching = False
+            for match in pattern.finditer(text, begin, edge):
+                if match.start() >= stop:
+                    break
+                if match.end() == edge < len(text):
+                    longer = pattern.match(text, match.start(), match.start() + FINDING_CHARS)
+                    match = longer if longer is not None else match
+                begin = match.end()
+                for span in spans(match):
+                    yield span
+                    begin = max(begin, span[1])
+                if begin > match.end():  # what is hidden already is not searched again
+                    searching = True
+                    break
+        begin = max(stop, begin)
+        if begin < len(text):
             time.sleep(0)  # others first

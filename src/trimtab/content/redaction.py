@@ -16,13 +16,33 @@ from trimtab.messages.meter import unpacked
 from trimtab.messages.tolerant import document, mended_text
 
 _SECRET_NAME = re.compile(
-    r"passw|passphrase|secret|api[-_ ]?key|authorization|credential|private[-_ ]?key|access[-_ ]?token|"
-    r"refresh[-_ ]?token|auth[-_ ]?token|session[-_ ]?token|bearer|cookie|\A(?:token|pwd|pin|cvv|cvc)\Z",
+    r"passw|passphrase|passcode|secret(?!ar)|api[-_ ]?key|authorization|credential|cookie|bearer"
+    r"|(?:private|access|account|encryption|signing|master|ssh|subscription|shared[-_ ]?access)[-_ ]?key"
+    r"|(?:access|refresh|auth|session|security|id|csrf|xsrf|personal|bot|client|device|reset|deploy|webhook|jwt|sas|oauth"
+    r"|user|admin|service|registration|verification|github|gitlab|npm|pypi|hf|slack)[-_ ]?token"
+    r"|connection[-_ ]?string|shared[-_ ]?access[-_ ]?signature"
+    r"|\A(?:token|pwd|pass|pin|cvv|cvc|otp|totp|ssn|jwt|auth|sig)\Z|[-_](?:pwd|pass|pin)\Z",
     re.IGNORECASE,
 )
 """A member of this name holds a secret, whatever it looks like."""
 
+_SCHEMA_VALUES = frozenset(("default", "const", "enum", "examples", "example"))
+"""Of a schema, what is a value and not a description of one."""
+_SCHEMA_MEMBERS = _SCHEMA_VALUES | frozenset(
+    re.findall(
+        r"\S+",
+        "type description title $ref $comment format pattern minLength maxLength minimum maximum minItems maxItems "
+        "uniqueItems items properties required additionalProperties anyOf allOf oneOf not nullable readOnly writeOnly "
+        "deprecated contentEncoding contentMediaType",
+    )
+)
+
+_NAME_MEMBERS = ("name", "key", "Name", "Key")
+_VALUE_MEMBERS = ("value", "Value")
+_HIDDEN = "[redacted: secret]"
+
 MEDIA_CHARS = 80
+MAX_PAIR_MEMBERS = 6
 
 
 def redacted_request(body: bytes) -> bytes | None:
@@ -68,6 +88,7 @@ def _walk(value: Any) -> Any:
 def _walk_object(found: dict[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     holds_media = isinstance(found.get("media_type"), str)
+    named = _names_secret(found)
     for name, value in found.items():
         shown = redacted_text(mended_text(name))
         while shown in made:
@@ -75,8 +96,36 @@ def _walk_object(found: dict[str, Any]) -> dict[str, Any]:
         if holds_media and name == "data" and isinstance(value, str):
             media = redacted_text(mended_text(found["media_type"])[:MEDIA_CHARS])
             made[shown] = f"[redacted: {media}, {len(value)} characters]"
-        elif isinstance(value, str | int) and not isinstance(value, bool) and _SECRET_NAME.search(name):
-            made[shown] = "[redacted: secret]"
+        elif (named and name in _VALUE_MEMBERS) or _SECRET_NAME.search(name):
+            made[shown] = _walk_schema(value) if _is_schema(value) else _hidden(value)
         else:
             made[shown] = _walk(value)
     return made
+
+
+def _hidden(value: Any) -> Any:
+    """What a secret's name holds: all texts and numbers in it, however deep. Names of members may stay."""
+    if isinstance(value, dict):
+        return dict(zip(_walk(dict.fromkeys(value)), map(_hidden, value.values()), strict=True))
+    if isinstance(value, list):
+        return [_hidden(one) for one in value]
+    return value if value is None or isinstance(value, bool) else _HIDDEN
+
+
+def _is_schema(value: Any) -> bool:
+    """Whether it says what a secret is like, as the schemas of tools do, and holds nothing else."""
+    return isinstance(value, dict) and bool(value) and _SCHEMA_MEMBERS.issuperset(value)
+
+
+def _walk_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    values = {name: _hidden(value) for name, value in schema.items() if name in _SCHEMA_VALUES}
+    return {**_walk(schema), **values}
+
+
+def _names_secret(found: dict[str, Any]) -> bool:
+    """Whether it is a pair of a name and a value, as variables and headers often are, and the name is a secret's."""
+    for member in _NAME_MEMBERS:
+        name = found.get(member)
+        if isinstance(name, str) and len(found) <= MAX_PAIR_MEMBERS and _SECRET_NAME.search(name):
+            return True
+    return False

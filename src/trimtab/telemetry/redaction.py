@@ -6,53 +6,16 @@ Invariants: it never raises, its time is linear in the text, and what it cannot 
 
 import base64
 import json
-import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
 from trimtab.config import Secret
+from trimtab.telemetry.secret_patterns import long_words_of, lower_case, secrets_that_may_be_in
 
 HIDDEN = "***"
 
 MIN_KNOWN_CHARS = 4
 """A shorter value would blot out parts of ordinary words, and protects nothing."""
-
-# Every pattern is linear: where one fails, it fails within a bounded number of characters, or at a mark from which no
-# second search starts.
-_NAMES = (
-    r"(?:authorization|x-api-key|api[-_]?key|x-goog-api-key|password|passwd|client[-_]secret|access[-_]token"
-    r"|refresh[-_]token|secret[-_]access[-_]key)"
-)
-_NAME_MARKS = (
-    "authorization",
-    "apikey",
-    "passw",
-    *(word.replace("-", mark) for word in ("api-key", "client-secret", "secret-access") for mark in "-_"),
-    *(word.replace("-", mark) for word in ("access-token", "refresh-token") for mark in "-_"),
-)
-_LEAD = r"""(?:["']\s{0,4},|["']?\s{0,4}[=:])\s{0,4}(?:b?["'])?"""
-"""What stands between a name and its value in a header, a query, JSON or a Python repr."""
-_SCHEME = r"(?:(?:bearer|basic|digest|token)\s{1,4})?"
-
-SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
-    # (marks, pattern, what stands for it). A text that holds none of the marks, in lower case, is not searched: most
-    # lines hold none, and looking for a mark costs a hundredth of the search (21 us for 100 characters).
-    # Vendors' keys, whole or cut short; `sk-` alone only where a word begins ("task-list" is none).
-    (("sk-",), re.compile(r"(?:sk-ant-|(?<![A-Za-z0-9])sk-)[A-Za-z0-9_\-]{6,}"), HIDDEN),
-    # Our own keys (43 characters and more after the prefix), whole or cut short.
-    (("tt-",), re.compile(r"(?<![A-Za-z0-9])tt-[A-Za-z0-9_\-]{20,}"), HIDDEN),
-    (("bearer",), re.compile(r"\b(bearer\s{1,4})[^\s\"',;]{6,}", re.IGNORECASE), rf"\1{HIDDEN}"),
-    # The marks are nearly the names: a prompt speaks of keys and tokens all the time. References, as in
-    # `api_key: 'env:NAME'`, stay readable.
-    (
-        _NAME_MARKS,
-        re.compile(rf"({_NAMES}{_LEAD})(?!env:|file:){_SCHEME}[^\s\"',;&]+", re.IGNORECASE),
-        rf"\1{HIDDEN}",
-    ),
-    (("cookie",), re.compile(rf"(cookie{_LEAD})[^\"'\r\n]+", re.IGNORECASE), rf"\1{HIDDEN}"),
-    # The password of an address, as postgresql://name:password@host.
-    (("://",), re.compile(r"(://[^\s/:@]*:)[^\s/]*@"), rf"\1{HIDDEN}@"),
-)
 
 
 class Redactor:
@@ -78,13 +41,23 @@ class Redactor:
             for form in self._known:
                 if form in text:
                     text = text.replace(form, HIDDEN)
-            lowered = text.casefold()
-            for marks, pattern, shown in SECRETS:
-                if any(mark in lowered for mark in marks):
-                    text = pattern.sub(shown, text)
+            lowered = lower_case(text)
+            for secret in secrets_that_may_be_in(text, lowered, long_words_of(text)):
+                found = list(secret.findings(lowered if secret.lowered else text))
+                if found:
+                    text = _without(text, found)
+                    lowered = lower_case(text)
         except Exception:
             return "(not shown: it could not be searched for secrets)"
         return text
+
+
+def _without(text: str, found: Iterable[tuple[int, int]]) -> str:
+    parts, at = [], 0
+    for start, end in found:
+        parts += [text[at:start], HIDDEN]
+        at = end
+    return "".join([*parts, text[at:]])
 
 
 def _forms(value: str) -> set[str]:
