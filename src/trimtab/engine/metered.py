@@ -45,9 +45,9 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """A whole JSON answer is collected before it goes on (its cost is a header); larger ones are refused."""
 
 UNREAD_CHUNKS = 32
-UNREAD_BYTES = 64 * 1024
-"""Of a stream, as much may have gone on to the client before its meter reads it: a third of a stream's own work was
-metering each event as it came."""
+UNREAD_BYTES = 2 * 1024
+"""So many pieces of a stream, none of them larger, may have gone on to the client before the meter reads them: a third
+of a stream's own work was metering each event as it came."""
 
 HTTP_OK = 200
 HOUR_MS = 3_600_000
@@ -246,7 +246,9 @@ class MeteredReply:
         self._cost = NanoUSD(0)
         self._problem: BaseException | None = None
         self._unread: list[bytes] = []
-        self._unread_bytes = 0
+        """What went on to the client and is not counted, kept or metered yet."""
+        self._patience = 1
+        """How many pieces may be unread; one until the first content, whose time is noted."""
         self._copy: Copy | None = None
         if (keep := metered.runtime.keep) is not None and job.endpoint == "messages":
             self._copy = keep.begin(_asked(job))
@@ -322,12 +324,13 @@ class MeteredReply:
         """
         assert self._reply is not None
 
+        unread = self._unread
+
         def sink(chunk: bytes) -> bool:
             more = write(chunk)
-            self._bytes += len(chunk)
-            if self._copy is not None:
-                self._copy.add(chunk)
-            self._saw(chunk)
+            unread.append(chunk)
+            if len(unread) >= self._patience or len(chunk) > UNREAD_BYTES:
+                self._catch_up()
             return more
 
         pumping = self._reply.pump(sink)
@@ -342,27 +345,24 @@ class MeteredReply:
         return ended
 
     def _saw(self, chunk: bytes) -> None:
+        self._bytes += len(chunk)
+        if self._copy is not None:
+            self._copy.add(chunk)
         meter = self._meter
-        if meter is None:
-            return
-        if self._first_content_ms is None:
+        if meter is not None:
             meter.feed(chunk)
-            if meter.saw_content:
+            if meter.saw_content and self._first_content_ms is None:
                 self._first_content_ms = self._since_sent()
-        else:
-            # What it says only matters at the end, or where the stream is interrupted: many events are read at once.
-            self._unread.append(chunk)
-            self._unread_bytes += len(chunk)
-            if len(self._unread) >= UNREAD_CHUNKS or self._unread_bytes > UNREAD_BYTES:
-                self._catch_up()
+                self._patience = UNREAD_CHUNKS
         if self._validator is not None:
             self._validator.feed(chunk)
 
     def _catch_up(self) -> None:
-        """Let the meter read what has gone on meanwhile. Before anything of it is looked at."""
-        if self._unread and self._meter is not None:
-            unread, self._unread, self._unread_bytes = self._unread, [], 0
-            self._meter.feed(b"".join(unread))
+        """Count and meter what has gone on meanwhile. Before anything of it is looked at."""
+        if unread := self._unread:
+            chunk = unread[0] if len(unread) == 1 else b"".join(unread)
+            unread.clear()
+            self._saw(chunk)
 
     def _check_end(self) -> None:
         self._catch_up()
@@ -376,6 +376,7 @@ class MeteredReply:
         parts = []
         while chunk := await self._take():
             parts.append(chunk)
+            self._saw(chunk)
             if self._bytes > MAX_ANSWER_BYTES:
                 self._problem = UpstreamBroken(f"the platform's answer is over {MAX_ANSWER_BYTES} bytes")
                 raise self._problem
@@ -391,10 +392,7 @@ class MeteredReply:
         except Exception as problem:
             self._problem = problem
             raise
-        self._bytes += len(chunk)
         self._ended = self._ended or not chunk
-        if self._copy is not None:
-            self._copy.add(chunk)
         return chunk
 
     async def _within(self, work: Awaitable[T]) -> T:

@@ -22,6 +22,8 @@ MAX_HEAD_BYTES = 64 * 1024
 trailers. Vendors send heads of about 2 KB. The parser joins the pieces of an unfinished header again at each read, so
 without this one endless header costs quadratic time."""
 
+MAX_SIZE_DIGITS = 6
+"""Of a chunk that is taken without the parser; no reading of a socket is larger than that."""
 
 _FRAMING = (b"content-length", b"transfer-encoding")
 
@@ -50,7 +52,6 @@ class Exchange:
         "_loop",
         "_paused",
         "_read_any",
-        "_sink",
         "_sink_problem",
         "_size",
         "_stream",
@@ -59,6 +60,7 @@ class Exchange:
         "deadlines",
         "headers",
         "parts",
+        "sink",
         "status",
     )
 
@@ -77,8 +79,8 @@ class Exchange:
         self._error: UpstreamError | None = None
         self._waiter: asyncio.Future[bool] | None = None
         """Whether the sink wants no more just now."""
-        self._sink: Sink | None = None
-        """Takes what arrives while `pump` waits."""
+        self.sink: Sink | None = None
+        """Takes what arrives while `pump` waits; it has had all that came before."""
         self._sink_problem: Exception | None = None
         self._heard_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -133,7 +135,7 @@ class Exchange:
                 raise self._error
             if self._complete or self._connection is None:
                 return True
-            self._sink = sink
+            self.sink = sink
             self._heard_at = loop.time()
             self._arm(loop)
             self._waiter = waiter = loop.create_future()
@@ -141,29 +143,32 @@ class Exchange:
                 if await waiter:
                     return False
             finally:
-                self._waiter = self._sink = None
+                self._waiter = self.sink = None
                 if self._timer is not None:
                     self._timer.cancel()
                     self._timer = None
 
     def deliver(self) -> None:
         """Give the sink what one reading of the socket brought."""
-        sink = self._sink
-        if sink is None or not self.parts:
+        if self.sink is None or not self.parts:
             return
-        self._heard_at = self._loop.time()
-        if not self._read_any:
-            self._read_any = True
+        first = not self._read_any
+        self.hand(self._taken())
+        if first:
             self._arm(self._loop)
+
+    def hand(self, piece: bytes) -> None:
+        """Give the sink a piece. Only while there is one."""
+        assert self.sink is not None
+        self._heard_at = self._loop.time()
         try:
-            more = sink(self._taken())
+            if self.sink(piece):
+                return
         except Exception as problem:
             self._sink_problem = problem
-            more = False
-        if not more:
-            self._sink = None
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(self._sink_problem is None)
+        self.sink = None
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(self._sink_problem is None)
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look again when the silence since `_heard_at` may be too long."""
@@ -233,7 +238,7 @@ class Exchange:
         if self._size > HIGH_WATER and not self._paused and self._connection is not None:
             self._paused = True
             self._connection.pause_reading()
-        if self._sink is None:
+        if self.sink is None:
             self._wake()
 
     def on_complete(self) -> None:
@@ -270,6 +275,10 @@ class Connection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._between = True
         self._between_bytes = 0
+        self._chunk_ended = False
+        """Whether the parser stands behind a chunk and has not seen the whole head of another."""
+        self._at_chunk = False
+        """Whether the next byte is the first of a chunk's head."""
         self._interim = False
         self._framed = False
         self._sending = False
@@ -297,6 +306,7 @@ class Connection(asyncio.Protocol):
             self._parser = httptools.HttpResponseParser(self)
         self._between = True
         self._between_bytes = 0
+        self._chunk_ended = self._at_chunk = False
         try:
             if isinstance(body, bytes):
                 self._write(head, body)
@@ -384,6 +394,18 @@ class Connection(asyncio.Protocol):
         self._writable.set()
 
     def data_received(self, data: bytes) -> None:
+        exchange = self._exchange
+        if self._at_chunk and exchange is not None and exchange.sink is not None:
+            # An event of a stream is nearly always one chunk and comes alone: then the parser, which is back where it
+            # was after it, is not asked.
+            at = data.find(b"\r\n", 1, MAX_SIZE_DIGITS + 2)
+            if at > 0 and data[:at] == b"%x" % (len(data) - at - 4) != b"0" and data.endswith(b"\r\n"):
+                exchange.hand(data[at + 2 : -2])
+                return
+        self._parse(data)
+        self._at_chunk = self._chunk_ended and data.endswith(b"\r\n")
+
+    def _parse(self, data: bytes) -> None:
         while data:
             if self._exchange is None or self._parser is None:
                 self.abort()  # bytes that nobody asked for: never trust this connection again
@@ -456,8 +478,11 @@ class Connection(asyncio.Protocol):
             self._exchange.on_head(status)
             self._between_bytes = 0
 
+    def on_chunk_header(self) -> None:
+        self._chunk_ended = False
+
     def on_chunk_complete(self) -> None:
-        self._between = True
+        self._between = self._chunk_ended = True
         self._between_bytes = 0
 
     def on_body(self, body: bytes) -> None:
