@@ -467,6 +467,45 @@ def test_a_streamed_upload_arrives_whole_and_an_early_answer_ends_it() -> None:
     run(work())
 
 
+def test_a_deadline_of_an_earlier_call_does_not_cut_a_later_one_and_each_has_its_own() -> None:
+    """One timer serves a connection, whatever is asked over it."""
+    limits = Deadlines(connect_s=2, header_s=0.3, first_event_s=0.3, idle_s=0.3)
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, body = await read_request(reader)
+        assert body == b'{"a":1}'
+        writer.write(OK)
+        await read_request(reader)  # takes longer than any deadline, but it comes bit by bit
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nab")
+        await asyncio.sleep(0.2)
+        writer.write(b"cd")
+        await read_request(reader)
+        await asyncio.sleep(5)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            await asyncio.sleep(0.1)
+            yield b"z"
+
+    async def work() -> None:
+        async with served(handler) as port:
+            client = client_for(port, limits)
+            assert await whole(client, POST) == (200, b"ok")
+            upload = Call(method="POST", path="/v1/files", headers=[], body=slowly(), content_length=5)
+            reply = await client.send(upload, b"")
+            await asyncio.sleep(0.4)  # a reader that takes its time is no silence of the platform's
+            assert await reply.read() == b"abcd"
+            assert await reply.read() == b""
+            started = asyncio.get_running_loop().time()
+            with pytest.raises(UpstreamTimeout) as caught:
+                await client.send(POST, b"")
+            assert caught.value.phase == "header"
+            assert asyncio.get_running_loop().time() - started >= 0.29
+            await client.aclose()
+
+    run(work())
+
+
 @pytest.mark.parametrize("event", ["answers", "dies"])
 def test_an_answer_is_heard_while_the_client_pauses_in_its_upload(event: str) -> None:
     async def work() -> None:

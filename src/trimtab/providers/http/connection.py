@@ -25,7 +25,7 @@ without this one endless header costs quadratic time."""
 MAX_SIZE_DIGITS = 6
 """Of a chunk that is taken without the parser; no reading of a socket is larger than that."""
 
-_FRAMING = (b"content-length", b"transfer-encoding")
+_FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class Deadlines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,13 +49,14 @@ class Exchange:
         "_connection",
         "_error",
         "_heard_at",
+        "_limit_s",
         "_loop",
         "_paused",
+        "_phase",
         "_read_any",
         "_sink_problem",
         "_size",
         "_stream",
-        "_timer",
         "_waiter",
         "deadlines",
         "headers",
@@ -83,7 +84,9 @@ class Exchange:
         """Takes what arrives while `pump` waits; it has had all that came before."""
         self._sink_problem: Exception | None = None
         self._heard_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._phase: DeadlinePhase = "header"
+        self._limit_s = 0.0
+        """How long the silence since `_heard_at` may last; 0 while nothing is expected."""
 
     @property
     def answered(self) -> bool:
@@ -95,7 +98,7 @@ class Exchange:
     async def head(self) -> None:
         """Wait for the response head. Raises as `Provider.send` does."""
         if self.status == 0 and self._error is None:
-            await self._wait("header", self.deadlines.header_s)
+            await self._heard("header", self.deadlines.header_s)
         if self.status == 0:
             raise self._error or UpstreamBroken("the exchange was closed before its answer")
 
@@ -116,12 +119,11 @@ class Exchange:
                 raise self._error
             if self._complete or self._connection is None:
                 return b""
-            await self._wait(*self._silence())
+            await self._heard(*self._silence())
         return self._taken()
 
     async def pump(self, sink: Sink) -> bool:
-        """See `providers.seam.Reply.pump`. One timer serves the whole stream: it looks when bytes last came."""
-        loop = self._loop
+        """See `providers.seam.Reply.pump`."""
         if self.parts and not sink(self._taken()):
             return False
         while True:
@@ -136,17 +138,11 @@ class Exchange:
             if self._complete or self._connection is None:
                 return True
             self.sink = sink
-            self._heard_at = loop.time()
-            self._arm(loop)
-            self._waiter = waiter = loop.create_future()
             try:
-                if await waiter:
+                if await self._heard(*self._silence()):
                     return False
             finally:
-                self._waiter = self.sink = None
-                if self._timer is not None:
-                    self._timer.cancel()
-                    self._timer = None
+                self.sink = None
 
     def deliver(self) -> None:
         """Give the sink what one reading of the socket brought."""
@@ -155,7 +151,7 @@ class Exchange:
         first = not self._read_any
         self.hand(self._taken())
         if first:
-            self._arm(self._loop)
+            self._expect(*self._silence())
 
     def hand(self, piece: bytes) -> None:
         """Give the sink a piece. Only while there is one."""
@@ -170,26 +166,11 @@ class Exchange:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(self._sink_problem is None)
 
-    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look again when the silence since `_heard_at` may be too long."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = loop.call_at(self._heard_at + self._silence()[1], self._look)
-
     def _silence(self) -> tuple[DeadlinePhase, float]:
         """Which silence it is now, and how long it may last, in seconds."""
         if self._stream and not self._read_any:
             return "first_event", self.deadlines.first_event_s
         return "idle", self.deadlines.idle_s
-
-    def _look(self) -> None:
-        loop = self._loop
-        phase, limit_s = self._silence()
-        self._timer = None
-        if loop.time() - self._heard_at >= limit_s:
-            self._expire(phase, limit_s)
-        else:
-            self._arm(loop)
 
     def _taken(self) -> bytes:
         parts = self.parts
@@ -208,15 +189,34 @@ class Exchange:
             self._connection.abort()
             self._connection = None
 
-    async def _wait(self, phase: DeadlinePhase, limit_s: float) -> None:
-        loop = self._loop
-        self._waiter = waiter = loop.create_future()
-        timer = loop.call_later(limit_s, self._expire, phase, limit_s)
+    async def _heard(self, phase: DeadlinePhase, limit_s: float) -> bool:
+        """Wait until something happens, for so long; whether the sink wants no more."""
+        waiter: asyncio.Future[bool] = self._loop.create_future()
+        self._waiter = waiter
+        self._expect(phase, limit_s)
         try:
-            await waiter
+            return await waiter
         finally:
-            timer.cancel()
             self._waiter = None
+            self._limit_s = 0.0
+
+    def _expect(self, phase: DeadlinePhase, limit_s: float) -> None:
+        """Something must be heard within so long from now on."""
+        self._phase = phase
+        self._limit_s = limit_s
+        self._heard_at = self._loop.time()
+        if self._connection is not None:
+            self._connection.look_at(self._heard_at + limit_s)
+
+    def look(self, now: float) -> float:
+        """When to look again, in the loop's time; 0 if nobody waits. Ends the exchange after too long a silence."""
+        if self._waiter is None or self._waiter.done() or not self._limit_s:
+            return 0.0
+        due = self._heard_at + self._limit_s
+        if now < due:
+            return due
+        self._expire(self._phase, self._limit_s)
+        return 0.0
 
     def _expire(self, phase: DeadlinePhase, limit_s: float) -> None:
         what = {
@@ -285,6 +285,8 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._lost_already = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = 0.0
         self.closed = False
         self.idle_since = 0.0
         self.loop = asyncio.get_running_loop()
@@ -359,10 +361,32 @@ class Connection(asyncio.Protocol):
                     raise UpstreamTimeout(f"the platform took no bytes for {limit_s:g} s", "write") from None
         self._sending = False
 
+    def look_at(self, due: float) -> None:
+        """Look at the exchange when it is due.
+
+        A timer that will run sooner is left alone, and finds then when to look again: so a request seldom needs one
+        of its own, which would be set and cancelled, and a stream does not with each event.
+        """
+        if self._timer is None or due < self._looks_at:
+            self._stop_looking()
+            self._looks_at = due
+            self._timer = self.loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._exchange is not None and (due := self._exchange.look(self.loop.time())):
+            self.look_at(due)
+
+    def _stop_looking(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def abort(self) -> None:
         """Close the socket now."""
         self.closed = True
         self._exchange = None
+        self._stop_looking()
         if self._transport is not None:
             self._transport.abort()
 
@@ -434,6 +458,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self._lost_already = True
+        self._stop_looking()
         self._writable.set()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
@@ -473,7 +498,7 @@ class Connection(asyncio.Protocol):
         if self._exchange is not None and not self._interim:
             # Trailers go to another list: the head is with the reader then, and nobody reads headers after a body.
             headers, self._headers = self._headers, []
-            self._framed = status in (204, 304) or any(name in _FRAMING for name, _ in headers)
+            self._framed = status in (204, 304) or not _FRAMING.isdisjoint(dict(headers))
             self._exchange.headers = headers
             self._exchange.on_head(status)
             self._between_bytes = 0

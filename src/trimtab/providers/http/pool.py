@@ -15,6 +15,10 @@ KEEP_ALIVE_S = 30.0
 """An idle connection older than this is not used again: load balancers close idle ones after 60 s and more, and a
 request that meets such a close could not be repeated safely."""
 
+KNOWN_STARTS = 64
+KNOWN_START_BYTES = 512
+"""Beginnings of requests that are kept, 70 KB at the most, however callers vary path and query."""
+
 _NOT_IN_A_REQUEST_LINE = bytes(range(0x21)) + b"\x7f"
 """Controls and space: each would end the line or the target, and what follows would be a request of the caller's."""
 
@@ -47,6 +51,8 @@ class HttpClient:
         self._waiters: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
         """In the order in which they are served; gets a connection, or None for a slot counted in `_opening`."""
         self._host_line = f"host: {target.authority}\r\n".encode()
+        self._starts: dict[tuple[str, str, bytes], bytes] = {}
+        """How requests begin, by method, path and query."""
 
     async def send(self, call: Call, authentication: bytes) -> Exchange:
         """Send a call, with ready-made header lines for authentication.
@@ -68,23 +74,32 @@ class HttpClient:
             await asyncio.sleep(0)
 
     def _head(self, call: Call, authentication: bytes) -> bytes:
-        path = f"{self._target.base_path}{call.path}".encode("ascii")
-        if call.query:
-            path += b"?" + call.query
-        if len(path.translate(None, _NOT_IN_A_REQUEST_LINE)) != len(path):
-            raise ValueError(
-                f"a path or query with spaces or control characters is never sent: {path[:100]!r}"
-            )
-        lines = [call.method.encode("ascii"), b" ", path, b" HTTP/1.1\r\n", self._host_line, authentication]
-        for name, value in call.headers:
-            lines += (name, b": ", value, b"\r\n")
+        line = (call.method, call.path, call.query)
+        start = self._starts.get(line) or self._start(*line)
         length = len(call.body) if isinstance(call.body, bytes) else call.content_length
         if length is None:
             raise ValueError("a streamed body needs its content_length")
+        lines = [b": ".join(pair) for pair in call.headers]
         if length or call.method in ("POST", "PUT", "PATCH"):
-            lines.append(b"content-length: %d\r\n" % length)
+            lines.append(b"content-length: %d" % length)
         lines.append(b"accept-encoding: identity\r\n\r\n")
-        return b"".join(lines)
+        return start + authentication + b"\r\n".join(lines)
+
+    def _start(self, method: str, path: str, query: bytes) -> bytes:
+        """The request line and the host. Kept: a platform is asked in few ways, over and over."""
+        target = f"{self._target.base_path}{path}".encode("ascii")
+        if query:
+            target += b"?" + query
+        if len(target.translate(None, _NOT_IN_A_REQUEST_LINE)) != len(target):
+            raise ValueError(
+                f"a path or query with spaces or control characters is never sent: {target[:100]!r}"
+            )
+        start = b"%b %b HTTP/1.1\r\n%b" % (method.encode("ascii"), target, self._host_line)
+        if len(start) <= KNOWN_START_BYTES:
+            if len(self._starts) >= KNOWN_STARTS:
+                self._starts.clear()
+            self._starts[method, path, query] = start
+        return start
 
     # The pool
 
