@@ -23,7 +23,7 @@ from trimtab.errors import (
 )
 from trimtab.messages import Usage, encode_event
 from trimtab.providers import Call, Headers
-from trimtab.records import Caller, Intent, Outcome, RequestId
+from trimtab.records import Attempt, Caller, Intent, Outcome, RequestId
 from trimtab.routing import Place, TierRouter
 from trimtab.telemetry import Metrics
 
@@ -742,3 +742,33 @@ def test_records_say_whose_key_it_was_also_of_a_request_that_was_refused() -> No
     assert [
         (record.result, record.key, record.organisation, record.team, record.user) for record in b.records
     ] == [("ok", "key_1", "acme", "red", "ann"), ("error", "key_1", "acme", "red", "ann")]
+
+
+def test_a_record_and_its_intent_say_each_thing_in_its_own_field() -> None:
+    answer = message({"input_tokens": 1000, "output_tokens": 100}, model="claude-told", stop_reason="why")
+    b = bench(answer)
+    caller = Caller(key="key_1", organisation="acme", team="red", user="ann")
+    body = b.inbound({"stream": True}).body
+    b.ask({"stream": True}, caller=caller, own={"x-trimtab-session": "s1", "x-trimtab-tags": "nightly"})
+    (intent,), (record,) = b.intents, b.records
+    assert record.plan is not None
+    (attempt,) = record.attempts
+    shared = {
+        "id": "r1", "at_ms": int(AT.timestamp() * 1000), "purpose": "live", "endpoint": "messages",
+        "requested_model": "trimtab/auto", "session": "h:key_1:s1", "stream": True, "tags": ("nightly",),
+        "key": "key_1", "organisation": "acme", "team": "red", "user": "ann", "request_bytes": len(body),
+        "config_version": "c1", "catalogue_version": "k1", "plan": record.plan,
+    }  # fmt: skip
+    assert {name: getattr(intent, name) for name in shared} == shared
+    assert intent == Intent(**shared, model="claude-sonnet-4-6", reserved_nanousd=attempt.reserved_nanousd)
+    assert record == Outcome(
+        **shared, surface="messages", result="ok", status=200, attempts=(attempt,), cost_nanousd=4_500_000,
+        response_bytes=len(answer),
+        total_ms=1000.0,
+    )  # fmt: skip
+    assert attempt == Attempt(
+        platform="claude", model="claude-sonnet-4-6", result="ok", status=200, provider_request_id="req_1",
+        response_model="claude-told", stop_reason="why", usage=attempt.usage, cost_nanousd=4_500_000,
+        reserved_nanousd=attempt.reserved_nanousd, cost_source="reported", head_ms=0.0,
+    )  # fmt: skip
+    assert attempt.reserved_nanousd > 0

@@ -184,6 +184,10 @@ class Catalogue:
         batch = batch or usage.service_tier == "batch"
         fast = usage.speed == "fast"
         us = usage.inference_geo == "us"
+        if not usage.iterations and usage.server_tool_use is None:  # nearly always
+            table = self._timeline(model, platform).on(day)
+            bits = self._variant(model, batch, fast, us) if batch or fast or us else 0
+            return pricing.rounded(pricing.token_cost(table, usage, bits))
         cost = named = 0
         for iteration in usage.iterations or ():
             named += pricing.tokens_billed(iteration)
@@ -225,7 +229,7 @@ class Catalogue:
         further models that the platform calls on its own (advisor, fallback).
         """
         table = self._timeline(model, platform).on(pricing.utc_day(at))
-        bits = self._variant(model, False, fast, us)
+        bits = self._variant(model, False, fast, us) if fast or us else 0
         return pricing.rounded(pricing.costliest(table, max(input_tokens, 0), max(max_tokens, 0), bits))
 
     def price_row(self, model: Model, day: datetime.date, *, platform: str = "anthropic") -> PriceRow:

@@ -225,8 +225,8 @@ def costliest(table: Table, input_tokens: int, max_tokens: int, bits: int) -> in
     """The most that so many tokens can cost, in 1/UNIT nano-dollars, whatever the cache does."""
     if input_tokens > table.long_above:
         bits |= _LONG
-    into, out, *cache = table.variants[bits]
-    return input_tokens * max(into, *cache) + max_tokens * out
+    rates = table.variants[bits]
+    return input_tokens * max(rates[0], rates[2], rates[3], rates[4]) + max_tokens * rates[1]
 
 
 def rounded(cost: int) -> NanoUSD:

@@ -71,11 +71,10 @@ class Runtime(msgspec.Struct, frozen=True):
     """Keeps prompts and answers, where the policy asks for it."""
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class Job(msgspec.Struct, frozen=True):
     """One call to be made, with everything that its record will say."""
 
     id: RequestId
-    caller: Caller = NOBODY
     purpose: Purpose
     endpoint: Literal["messages", "count_tokens"]
     requested_model: str
@@ -88,15 +87,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None
     input_bound: int
     """Input tokens, at most; see `bounds.input_bound`."""
+    request_bytes: int
+    arrived_ms: int
+    arrived: float
+    caller: Caller = NOBODY
     fast: bool = False
     """Fast mode is asked for, which costs more where the model has it."""
     us_only: bool = False
     """US-only inference is asked for, which costs more."""
     may_think: bool = False
     """Hidden thinking may be billed, so a cut answer cannot be estimated from what was seen."""
-    arrived_ms: int
-    arrived: float
-    request_bytes: int
     asked: bytes | None = None
     """The body as the client sent it, where prompts are kept. `None` where they are not, so that it can be let go of,
     and for calls of our own, whose body is the call's."""
@@ -186,29 +186,30 @@ class Metered:
         return reply
 
     def _intent(self, job: Job, hold: Hold) -> Intent:
-        caller = job.caller
+        caller, runtime = job.caller, self.runtime
+        # In the order of the fields: by name, msgspec takes 0.9 us more.
         return Intent(
-            id=job.id,
-            at_ms=job.arrived_ms,
-            purpose=job.purpose,
-            endpoint=job.endpoint,
-            requested_model=job.requested_model,
-            session=job.session,
-            plan=job.plan,
-            model=job.send_model,
-            reserved_nanousd=hold.amount,
-            stream=job.call.stream,
-            simulated=hold.simulated,
-            leased=hold.takes_money,
-            request_bytes=job.request_bytes,
-            tags=job.tags,
-            parent=job.parent,
-            key=caller.key,
-            organisation=caller.organisation,
-            team=caller.team,
-            user=caller.user,
-            config_version=self.runtime.config_version,
-            catalogue_version=self.runtime.catalogue_version,
+            job.id,
+            job.arrived_ms,
+            job.purpose,
+            job.endpoint,
+            job.requested_model,
+            job.session,
+            job.plan,
+            job.send_model,
+            hold.amount,
+            job.call.stream,
+            hold.simulated,
+            hold.takes_money,
+            job.request_bytes,
+            job.tags,
+            job.parent,
+            caller.key,
+            caller.organisation,
+            caller.team,
+            caller.user,
+            runtime.config_version,
+            runtime.catalogue_version,
         )
 
     def worst_case(self, job: Job, at: datetime.datetime) -> NanoUSD:
@@ -228,6 +229,32 @@ class Metered:
 
 class MeteredReply:
     """An answer on its way through. Read it to the end, then `close`; closing early cuts the platform off."""
+
+    __slots__ = (
+        "_bytes",
+        "_closed",
+        "_copy",
+        "_cost",
+        "_ended",
+        "_first_content_ms",
+        "_head_ms",
+        "_hold",
+        "_job",
+        "_meter",
+        "_metered",
+        "_named",
+        "_patience",
+        "_problem",
+        "_reply",
+        "_sent",
+        "_unread",
+        "_validator",
+        "_whole",
+        "headers",
+        "is_event_stream",
+        "simulated",
+        "status",
+    )
 
     def __init__(self, metered: Metered, job: Job, hold: Hold) -> None:
         self._metered = metered
@@ -278,7 +305,7 @@ class MeteredReply:
             call = msgspec.structs.replace(call, headers=outgoing(job.id, call.headers))
         sending = job.provider.send(call)
         reply = self._reply = await (sending if job.deadline is None else self._within(sending))
-        self._head_ms = self._since_sent()
+        self._head_ms = self._ms_since(self._sent)
         self.status = reply.status
         self.headers = headers = reply.headers
         self._named = dict(reversed(headers))
@@ -302,7 +329,8 @@ class MeteredReply:
         elif self.status == HTTP_OK:
             self.simulated = False
             metered.simulated.discard(job.provider.name)
-        metered.ledger.move(self._hold, simulated=self.simulated)
+        if self._hold.simulated != self.simulated:
+            metered.ledger.move(self._hold, simulated=self.simulated)
 
     def header(self, name: bytes) -> bytes:
         """The first response header of this (lower-case) name, or empty."""
@@ -352,7 +380,7 @@ class MeteredReply:
         if meter is not None:
             meter.feed(chunk)
             if meter.saw_content and self._first_content_ms is None:
-                self._first_content_ms = self._since_sent()
+                self._first_content_ms = self._ms_since(self._sent)
                 self._patience = UNREAD_CHUNKS
         if self._validator is not None:
             self._validator.feed(chunk)
@@ -405,8 +433,9 @@ class MeteredReply:
             self._problem = UpstreamTimeout("the deadline of this call has passed", "total")
             raise self._problem from None
 
-    def _since_sent(self) -> float:
-        return round((self._metered.runtime.monotonic() - self._sent) * 1000, 3)
+    def _ms_since(self, moment: float) -> float:
+        """Milliseconds, in whole microseconds."""
+        return int((self._metered.runtime.monotonic() - moment) * 1_000_000) / 1000
 
     def cost(self) -> NanoUSD:
         """What the call costs; final once it is closed."""
@@ -509,8 +538,8 @@ class MeteredReply:
         source: CostSource,
         usage: Usage | None,
     ) -> Outcome:
-        job = self._job
-        runtime = self._metered.runtime
+        job, runtime = self._job, self._metered.runtime
+        caller = job.caller
         meter = self._meter or self._whole
         problem = self._problem
         error = meter.error_type if meter is not None else None
@@ -519,51 +548,52 @@ class MeteredReply:
         if isinstance(problem, Exception):
             error = shortened(f"{type(problem).__name__}: {problem}", MAX_ERROR_CHARS)
         status = self.status or (problem.status if isinstance(problem, TrimtabError) else 499)
+        # In the order of the fields: by name, msgspec takes 2 us more for these two.
         attempt = Attempt(
-            platform=job.provider.name,
-            model=job.send_model,
-            result=result,
-            status=self.status or None,
-            error=error,
-            provider_request_id=self.header(b"request-id").decode("latin-1") or None,
-            response_model=meter.model if meter is not None else None,
-            stop_reason=meter.stop_reason if meter is not None else None,
-            usage=usage,
-            reserved_nanousd=self._hold.amount,
-            cost_nanousd=cost,
-            cost_source=source,
-            head_ms=self._head_ms,
-            first_content_ms=self._first_content_ms,
-            total_ms=self._since_sent(),
+            job.provider.name,
+            job.send_model,
+            result,
+            self.status or None,
+            error,
+            self.header(b"request-id").decode("latin-1") or None,
+            meter.model if meter is not None else None,
+            meter.stop_reason if meter is not None else None,
+            usage,
+            self._hold.amount,
+            cost,
+            source,
+            self._head_ms,
+            self._first_content_ms,
+            self._ms_since(self._sent),
         )
         return Outcome(
-            id=job.id,
-            at_ms=job.arrived_ms,
-            purpose=job.purpose,
-            surface="messages",
-            endpoint=job.endpoint,
-            requested_model=job.requested_model,
-            session=job.session,
-            result=result,
-            status=status,
-            stream=job.call.stream,
-            plan=job.plan,
-            attempts=(attempt,),
-            error=error,
-            cost_nanousd=cost,
-            adaptations=job.adaptations,
-            observations=job.observations,
-            tags=job.tags,
-            parent=job.parent,
-            key=job.caller.key,
-            organisation=job.caller.organisation,
-            team=job.caller.team,
-            user=job.caller.user,
-            simulated=self.simulated,
-            leased=self._hold.takes_money,
-            request_bytes=job.request_bytes,
-            response_bytes=self._bytes,
-            total_ms=round((runtime.monotonic() - job.arrived) * 1000, 3),
-            config_version=runtime.config_version,
-            catalogue_version=runtime.catalogue_version,
+            job.id,
+            job.arrived_ms,
+            job.purpose,
+            "messages",
+            job.endpoint,
+            job.requested_model,
+            job.session,
+            result,
+            status,
+            job.call.stream,
+            job.plan,
+            (attempt,),
+            error,
+            cost,
+            job.adaptations,
+            job.observations,
+            job.tags,
+            job.parent,
+            caller.key,
+            caller.organisation,
+            caller.team,
+            caller.user,
+            self.simulated,
+            self._hold.takes_money,
+            job.request_bytes,
+            self._bytes,
+            self._ms_since(job.arrived),
+            runtime.config_version,
+            runtime.catalogue_version,
         )

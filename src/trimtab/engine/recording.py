@@ -92,22 +92,28 @@ class Recorder:
         )
         if plan is None and (limit := LIMITS.get(error_type(outcome.error) or "")) is not None:
             metrics.limit_refused(limit)
+        model = plan.arm.model if plan else ""
+        simulated = outcome.simulated
         for attempt in outcome.attempts:
-            model = plan.arm.model if plan else ""
+            source = attempt.cost_source
             first = attempt.first_content_ms
             metrics.attempt(
                 model,
                 attempt.platform,
-                attempt.cost_source,
+                source,
                 attempt.cost_nanousd,
-                outcome.simulated,
+                simulated,
                 None if first is None else first / 1000,
             )
-            if (usage := attempt.usage) is not None and attempt.cost_source != "unbilled":
-                metrics.tokens(model, "input", usage.input_tokens, outcome.simulated)
-                metrics.tokens(model, "output", usage.output_tokens, outcome.simulated)
-                metrics.tokens(model, "cache_read", usage.cache_read_input_tokens, outcome.simulated)
-                metrics.tokens(model, "cache_write", usage.cache_creation_input_tokens, outcome.simulated)
+            if (usage := attempt.usage) is not None and source != "unbilled":
+                if usage.input_tokens:
+                    metrics.tokens(model, "input", usage.input_tokens, simulated)
+                if usage.output_tokens:
+                    metrics.tokens(model, "output", usage.output_tokens, simulated)
+                if usage.cache_read_input_tokens:
+                    metrics.tokens(model, "cache_read", usage.cache_read_input_tokens, simulated)
+                if usage.cache_creation_input_tokens:
+                    metrics.tokens(model, "cache_write", usage.cache_creation_input_tokens, simulated)
             if attempt.status is None and attempt.result != "cancelled":
                 metrics.upstream_error(attempt.platform, "no_answer")
             elif attempt.result == "truncated":
