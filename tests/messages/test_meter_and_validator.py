@@ -22,7 +22,7 @@ from trimtab.messages import (
     merge_usage,
 )
 from trimtab.messages import meter as meter_module
-from trimtab.messages.usage import MAX_ITERATIONS
+from trimtab.messages.usage import MAX_ITERATIONS, highest_usage
 
 
 def event(kind: str, **fields: object) -> bytes:
@@ -250,6 +250,68 @@ def test_strings_that_are_kept_are_cut() -> None:
 )
 def test_counts_are_final_when_the_last_ones_were_read(events: list[bytes], final: bool) -> None:
     assert metered(*events).final is final
+
+
+ENDED = (START, BLOCK, DELTA, STOP, END, FINAL)
+TOLD = Usage(input_tokens=10, cache_read_input_tokens=5, output_tokens=40)
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        event("ping"),
+        b'data: {"type": "ping"}\n\n',
+        b": a comment\n\n",
+        event("a_kind_to_come", usage={"output_tokens": 5000}),
+        event("message_delta", delta={"stop_reason": "tool_use"}),
+        FINAL,
+        event("error", error={"type": "overloaded_error"}),
+    ],
+)
+def test_what_counts_nothing_after_the_end_leaves_the_bill_as_reported(late: bytes) -> None:
+    meter = metered(*ENDED, late, late)
+    assert (meter.usage, meter.final, meter.stop_reason) == (TOLD, True, "end_turn")
+
+
+@pytest.mark.parametrize(
+    ("late", "usage"),
+    [
+        (END, TOLD),
+        (delta({"output_tokens": 900}), Usage(input_tokens=10, cache_read_input_tokens=5, output_tokens=900)),
+        (delta({"output_tokens": 3, "input_tokens": 11}), Usage(input_tokens=11, cache_read_input_tokens=5, output_tokens=40)),
+        (delta("many"), TOLD),
+        (event("message_start", message={"model": "other", "usage": {"input_tokens": 2, "output_tokens": 1}}), TOLD),
+        (event("message_start", message={"usage": {"server_tool_use": {"web_search_requests": 2}}}), Usage(input_tokens=10, cache_read_input_tokens=5, output_tokens=40, server_tool_use=ServerToolUse(web_search_requests=2))),
+        (DELTA, TOLD),
+        (BLOCK, TOLD),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("ends_again", [False, True])
+def test_content_or_counts_after_the_end_make_the_bill_uncertain_and_never_lower(
+    late: bytes, usage: Usage, ends_again: bool
+) -> None:
+    meter = metered(*ENDED, late, *([FINAL] if ends_again else []))
+    assert (meter.usage, meter.final, meter.model) == (usage, False, "m")
+
+
+@given(
+    st.lists(st.sampled_from([START, BLOCK, DELTA, END, FINAL, event("ping"), delta({"output_tokens": 7})]))
+)
+def test_nothing_after_the_end_lowers_a_count(late: list[bytes]) -> None:
+    usage = metered(*ENDED, *late).usage
+    assert usage is not None
+    assert (usage.input_tokens, usage.output_tokens) == (10, 40)
+
+
+def test_the_highest_of_two_usages_lowers_nothing() -> None:
+    one = Usage(input_tokens=5, speed="fast", iterations=[IterationUsage(output_tokens=1)])
+    two = Usage(
+        output_tokens=2, input_tokens=3, speed="standard", iterations=[IterationUsage(), IterationUsage()]
+    )
+    assert highest_usage(one, two) == Usage(
+        input_tokens=5, output_tokens=2, speed="fast", iterations=[IterationUsage(), IterationUsage()]
+    )
+    assert highest_usage(None, two) is two
 
 
 def test_a_replys_counts_are_final_when_both_are_there() -> None:

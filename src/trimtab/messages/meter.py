@@ -12,7 +12,7 @@ import msgspec
 
 from trimtab.messages.sse import NEWLINES, EventTooLarge, SSEParser, parse_block
 from trimtab.messages.tolerant import given, read, text_of, usage_of
-from trimtab.messages.usage import Usage, merge_usage
+from trimtab.messages.usage import Usage, highest_usage, merge_usage
 
 _DELTA_FRAME_BYTES = 108
 """`event: content_block_delta` + `data: {"type":...,"index":0,"delta":{"type":"text_delta","text":""}}` and line
@@ -89,10 +89,15 @@ class StreamMeter:
     """Feed it every chunk of one stream, in order. Cost: about 0.3 us per event without usage.
 
     Invariant: for a stream that is not compressed, what is read does not depend on how it is cut into chunks.
+
+    After `message_stop` there is nothing more, by the vendor's rules, but a `ping` may come anywhere and events of other kinds
+    are to be borne: these and whatever counts nothing change nothing. Content or counts that come all the same
+    are not covered by the counts before; then these are not final, and none of them is lowered.
     """
 
     __slots__ = (
         "_counted",
+        "_counted_late",
         "_inflate",
         "_parser",
         "complete",
@@ -125,6 +130,7 @@ class StreamMeter:
         """The counts are the last ones: input is known, a `message_delta` said the output, no content came after, and
         the answer had stopped. Only then is usage what the platform will bill."""
         self._counted = False
+        self._counted_late = False
         self.server_tool_uses = 0
         """Web searches that were begun. They are billed one by one, also when the stream is cut."""
         self.tool_result_bytes = 0
@@ -181,13 +187,13 @@ class StreamMeter:
         match text_of(event.type):
             case "message_start":
                 if (message := read(_MESSAGE, event.message)) is not None:
-                    self.model = text_of(message.model)
+                    self.model = self.model if self.complete else text_of(message.model)
                     self._usage(message.usage)
             case "message_delta":
                 self._message_delta(event)
             case "message_stop":
                 self.complete = True
-                self.final = self._counted
+                self.final = self._counted and not self._counted_late
             case "content_block_start":
                 self._start(block)
                 self._tool(event, len(block) + 2)
@@ -198,14 +204,18 @@ class StreamMeter:
 
     def _usage(self, raw: msgspec.Raw) -> Usage | None:
         usage = usage_of(raw)
-        if usage is not None:
+        if self.complete and given(raw):
+            self._counted_late, self.final = True, False
+            if usage is not None:
+                self.usage = highest_usage(self.usage, usage)
+        elif usage is not None:
             self.usage = merge_usage(self.usage, usage)
         return usage
 
     def _message_delta(self, event: _Event) -> None:
         delta = read(_DELTA, event.delta)
         stop_reason = text_of(delta.stop_reason) if delta is not None else None
-        if stop_reason is not None:
+        if stop_reason is not None and not self.complete:
             self.stop_reason = stop_reason
         if not given(event.usage):
             return
@@ -213,7 +223,7 @@ class StreamMeter:
         counted = usage is not None and usage.output_tokens is not None
         known = self.usage is not None and self.usage.input_tokens is not None
         self._counted = counted and known
-        self.final = self._counted and self.stop_reason is not None
+        self.final = self._counted and self.stop_reason is not None and not self._counted_late
 
     def _tool(self, event: _Event, size: int) -> None:
         block = read(_BLOCK, event.content_block)

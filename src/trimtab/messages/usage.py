@@ -4,7 +4,7 @@ Source: anthropic SDK 2.11.0 `types/usage.py`, `types/beta/beta_usage.py`; strea
 cumulative and may leave out input fields (vendor streaming page).
 """
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -85,3 +85,26 @@ def merge_usage(earlier: Usage | None, later: Usage) -> Usage:
             for old in (getattr(earlier, name),)
         ]
     )
+
+
+def highest_usage(earlier: Usage | None, later: Usage) -> Usage:
+    """Field by field, the higher count: what says less may not take back what was said. Words stay the earlier ones."""
+    return later if earlier is None else _highest(earlier, later)
+
+
+_Counts = TypeVar("_Counts", bound=msgspec.Struct)
+
+
+def _highest(earlier: _Counts, later: _Counts) -> _Counts:
+    found = {}
+    for name in earlier.__struct_fields__:
+        old, new = getattr(earlier, name), getattr(later, name)
+        if old is None or new is None:
+            found[name] = new if old is None else old
+        elif isinstance(old, int):
+            found[name] = max(old, new)
+        elif isinstance(old, msgspec.Struct):
+            found[name] = _highest(old, new)
+        else:  # iterations are cumulative too: the longer list holds the shorter one
+            found[name] = new if isinstance(old, list) and len(new) > len(old) else old
+    return type(earlier)(**found)
