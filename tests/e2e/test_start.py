@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,14 @@ def post(port: int, body: bytes = QUESTION) -> http.client.HTTPResponse:
     return connection.getresponse()
 
 
-def run(arguments: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    arguments: list[str], folder: Path, *, typed: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*TRIMTAB, *arguments],
         cwd=folder,
         env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
+        input=typed,
         capture_output=True,
         text=True,
         timeout=30,
@@ -54,6 +58,39 @@ def test_the_first_request_after_a_cold_start_is_answered(serve: Callable[..., A
     with post(serve().port) as answer:
         assert answer.status == 200
         assert answer.headers["x-trimtab-simulated"] == "true"
+
+
+def test_commands_beside_a_server_name_the_address_that_it_was_given(serve: Callable[..., Any]) -> None:
+    server = serve()
+    source = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    made = run(["keys", "add", "ci"], server.folder, **source)
+    assert f"ANTHROPIC_BASE_URL={server.url} " in made.stdout, made
+    log_in = f"Log in: {server.url}/console\n"
+    words = ["users", "add", "ann", "--password-stdin"]
+    assert log_in in run(words, server.folder, typed="correct horse battery\n", **source).stdout
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_pages_and_commands_name_the_port_that_port_0_came_to(tmp_path: Path, workers: str) -> None:
+    source = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    running = subprocess.Popen(
+        [*TRIMTAB, "serve", "--listen", "127.0.0.1:0", "--workers", workers],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **source},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert running.stdout is not None
+        url = running.stdout.readline().split()[-1]
+        with urllib.request.urlopen(f"{url}/console", timeout=10) as answer:
+            assert f"curl -s {url}/v1/messages" in answer.read().decode()
+        assert f"ANTHROPIC_BASE_URL={url} " in run(["keys", "add", "ci"], tmp_path, **source).stdout
+    finally:
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=30)
+    (tmp_path / "trimtab.toml").write_text('version = 1\n[server]\nlisten = "127.0.0.1:4321"\n')
+    assert "ANTHROPIC_BASE_URL=http://127.0.0.1:4321 " in run(["keys", "add", "b"], tmp_path, **source).stdout
 
 
 def up_to_date(target: str) -> bool:

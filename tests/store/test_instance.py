@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trimtab.errors import StoreError, StoreLocked
-from trimtab.store import StoreSettings, hold_instance
+from trimtab.store import StoreSettings, hold_instance, serving_address
 
 HOLD = """
 import sys
@@ -35,6 +35,23 @@ def test_the_second_is_told_which_file_which_process_and_what_to_do(tmp_path: Pa
     held.release()
     held.release()
     hold_instance(url(tmp_path / "t.db")).release()
+
+
+def test_other_commands_find_out_where_the_server_that_holds_it_is_reached(tmp_path: Path) -> None:
+    settings = url(tmp_path / "t.db")
+    assert serving_address(settings) is None
+    assert not list(tmp_path.iterdir())
+    held = hold_instance(settings)
+    assert serving_address(settings) is None, "it has not said so yet"
+    held.note("http://127.0.0.1:40000")
+    held.note("http://127.0.0.1:4000")
+    assert serving_address(settings) == "http://127.0.0.1:4000"
+    with pytest.raises(StoreLocked, match=f"pid {os.getpid()}"):
+        hold_instance(settings)
+    held.release()
+    assert serving_address(settings) is None
+    Path(f"{tmp_path}/t.db.lock").write_text("1\nhttp://127.0.0.1:5\n")
+    assert serving_address(settings) is None, "left behind by one that was killed"
 
 
 def test_another_name_of_the_same_file_is_the_same_file(tmp_path: Path) -> None:

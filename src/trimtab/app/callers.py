@@ -22,7 +22,7 @@ from trimtab.config import load_document
 from trimtab.errors import ConfigError
 from trimtab.gateway import Access, ServerSettings, check_server
 from trimtab.identity import Keys
-from trimtab.store import StoreSettings
+from trimtab.store import StoreSettings, serving_address
 
 UNCONFIGURED_PLATFORMS = ("claude", "simulator")
 """The entries that there are without a section; which of them depends on the environment of the server."""
@@ -75,7 +75,7 @@ class KeyDoor(msgspec.Struct, frozen=True):
     store_url: str
     """Where the keys are, for people."""
     base_url: str
-    """Where a server with this configuration is reached, for people."""
+    """Where the server is reached, for people: the one that runs, or one with this configuration."""
 
 
 @contextlib.contextmanager
@@ -95,7 +95,9 @@ def opened_key_door(config: Path | None, *, create: bool = False) -> Iterator[Ke
     platforms = tuple(document.section("platforms", dict[str, Any])) or UNCONFIGURED_PLATFORMS
     with contextlib.closing(open_named(store, document, create=create)) as database:
         yield KeyDoor(
-            KeyAdmin(database, KeyRules(catalogue, platforms), secrets.token_bytes), store.url, listen.advice
+            KeyAdmin(database, KeyRules(catalogue, platforms), secrets.token_bytes),
+            store.url,
+            serving_address(store) or listen.advice,
         )
 
 

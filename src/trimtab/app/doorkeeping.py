@@ -19,7 +19,7 @@ from trimtab.console.doorkeeper import LoginDoorkeeper
 from trimtab.gateway import Listen, ServerSettings, check_server
 from trimtab.identity import Keys
 from trimtab.identity.logins import Logins
-from trimtab.store import Database, StoreSettings, store_identity
+from trimtab.store import Database, StoreSettings, serving_address, store_identity
 
 
 def open_doorkeeper(settings: Settings, database: Database, keys: Keys) -> LoginDoorkeeper:
@@ -45,7 +45,7 @@ class UserDoor(msgspec.Struct, frozen=True):
     store_url: str
     """Where the users are, for people."""
     base_url: str
-    """Where a server with this configuration is reached, for people."""
+    """Where the server is reached, for people: the one that runs, or one with this configuration."""
 
 
 @contextlib.contextmanager
@@ -59,7 +59,7 @@ def opened_user_door(config: Path | None, *, create: bool = False) -> Iterator[U
     listen = check_server(server, lambda key: document.where(f"server.{key}"))
     store = document.section("store", StoreSettings)
     with contextlib.closing(open_named(store, document, create=create)) as database:
-        yield UserDoor(UserAdmin(database), store.url, listen.advice)
+        yield UserDoor(UserAdmin(database), store.url, serving_address(store) or listen.advice)
 
 
 def console_words(settings: Settings) -> str:

@@ -14,7 +14,7 @@ from trimtab.app.assemble import assemble, build, open_providers, open_records
 from trimtab.app.callers import Callers
 from trimtab.app.process import allow_files, rest_collector, run_loop
 from trimtab.app.reloading import Reloads
-from trimtab.app.settings import Settings
+from trimtab.app.settings import Settings, placed_at
 from trimtab.app.supervisor import Ending, Supervisor
 from trimtab.catalogue import Catalogue
 from trimtab.gateway import Listen, bind, held_signals
@@ -56,6 +56,9 @@ def serve(
             patience_s=BIND_PATIENCE_S,
         )
         with bound:
+            if settings.listen.port == 0:
+                settings = placed_at(settings, _address(bound))
+            lock.note(settings.listen.advice)
             if settings.server.workers > 1:
                 return _supervise(settings, bound, ready, draining, on_problem)
             return _serve_here(settings, bound, ready, draining, on_problem, logs)

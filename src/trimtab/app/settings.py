@@ -123,6 +123,13 @@ def load_settings(
     )
 
 
+def placed_at(settings: Settings, address: Listen) -> Settings:
+    """The same at the address that port 0 came to, which workers and reloads go by, and pages and hints show."""
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    origin = msgspec.structs.replace(settings.origin, listen=f"{host}:{address.port}")
+    return msgspec.structs.replace(settings, listen=address, origin=origin)
+
+
 def _check_kept(store: StoreSettings, document: Document) -> None:
     """Sums that end before the records they are sums of would give totals that are wrong."""
     days, sums = store.keep_days, store.keep_rollups_days

@@ -7,7 +7,7 @@ journal before it goes out, and a record that cannot be kept is folded into a ga
 
 from trimtab.store.database import Database, Row, Transaction
 from trimtab.store.identity import store_identity
-from trimtab.store.instance import InstanceLock, hold_instance
+from trimtab.store.instance import InstanceLock, hold_instance, serving_address
 from trimtab.store.opening import journal_root, open_database, open_store, store_exists
 from trimtab.store.records import Journal, Upkeep
 from trimtab.store.seam import Store, StoreSettings, StoreStatus, TokenCounts, Totals
@@ -28,6 +28,7 @@ __all__ = [
     "journal_root",
     "open_database",
     "open_store",
+    "serving_address",
     "store_exists",
     "store_identity",
 ]

@@ -12,7 +12,7 @@ import stat
 import time
 from pathlib import Path
 
-from trimtab.errors import StoreError, StoreLocked
+from trimtab.errors import ConfigError, StoreError, StoreLocked
 from trimtab.store.opening import is_postgres, sqlite_path
 from trimtab.store.seam import StoreSettings
 
@@ -22,6 +22,8 @@ until it has begun its own program: both are over within milliseconds."""
 
 _PAUSE_S = 0.02
 
+MAX_NOTE_BYTES = 512
+
 _OPEN_LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -30,6 +32,13 @@ class InstanceLock:
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
+
+    def note(self, address: str) -> None:
+        """Tell other commands where the server can be reached; see `serving_address`."""
+        if self._descriptor is not None:
+            text = f"{os.getpid()}\n{address}\n".encode()
+            os.pwrite(self._descriptor, text, 0)
+            os.ftruncate(self._descriptor, len(text))
 
     def release(self) -> None:
         """Let another server start. Idempotent."""
@@ -48,8 +57,7 @@ def hold_instance(settings: StoreSettings) -> InstanceLock:
     if is_postgres(settings):
         return InstanceLock(None)
     path = sqlite_path(settings.url)
-    # Through symbolic links, so that two names of one file share its lock.
-    lock = Path(f"{os.path.realpath(path)}.lock")
+    lock = _lock_of(path)
     try:
         descriptor = os.open(lock, _OPEN_LOCK, 0o600)
     except OSError as problem:
@@ -82,14 +90,44 @@ def hold_instance(settings: StoreSettings) -> InstanceLock:
     return InstanceLock(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
+def serving_address(settings: StoreSettings) -> str | None:
+    """Where the server that runs on this SQLite file noted that it can be reached; `None`: not known. Never raises.
+
+    `--listen` may have given it another address than the configuration says.
+    """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_postgres(settings):
+            return None
+        descriptor = os.open(
+            _lock_of(sqlite_path(settings.url)), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        )
+    except (OSError, ConfigError):
+        return None
+    try:
+        if _locked(descriptor, fcntl.LOCK_SH):  # nobody holds it: what it says is of a server that was killed
+            return None
+        lines = os.pread(descriptor, MAX_NOTE_BYTES, 0).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    address = lines[1] if len(lines) > 1 else ""
+    return address if address.startswith("http://") and address.isprintable() else None
+
+
+def _lock_of(path: Path) -> Path:
+    """Through symbolic links, so that two names of one file share its lock."""
+    return Path(f"{os.path.realpath(path)}.lock")
+
+
+def _locked(descriptor: int, how: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
 def _holder(descriptor: int) -> str:
-    text = os.pread(descriptor, 32, 0).strip()
+    text = os.pread(descriptor, 32, 0).partition(b"\n")[0]
     return f"pid {text.decode()}" if text.isdigit() else "just starting"
