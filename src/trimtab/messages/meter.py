@@ -90,9 +90,9 @@ class StreamMeter:
 
     Invariant: for a stream that is not compressed, what is read does not depend on how it is cut into chunks.
 
-    After `message_stop` there is nothing more, by the vendor's rules, but a `ping` may come anywhere and events of other kinds
-    are to be borne: these and whatever counts nothing change nothing. Content or counts that come all the same
-    are not covered by the counts before; then these are not final, and none of them is lowered.
+    After `message_stop` there is nothing more, by the vendor's rules, but a `ping` may come anywhere, and events of
+    kinds to come are to be borne: these and whatever counts nothing change nothing. Content or counts that come all
+    the same are not covered by the counts before; then these are not final, and none of them is lowered.
     """
 
     __slots__ = (
