@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from trimtab.admin import Actor, KeyAdmin, KeyRules, NewKey
 from trimtab.catalogue import Catalogue
 from trimtab.cli.content import command
+from trimtab.cli.keys import command as keys_command
 from trimtab.errors import ConfigError, NotFound, TrimtabError
 from trimtab.store import Database, StoreSettings, open_database
 
@@ -105,6 +106,18 @@ def test_content_is_deleted_by_request_key_user_and_day(shell: Shell, database: 
     assert "deleted the content of 1 request" in shell.run("delete", "--before", "now") or kept_ids(
         database
     ) == ["ci1"]
+
+
+def test_the_trail_says_of_how_many_requests_content_was_deleted(shell: Shell, database: Database) -> None:
+    shell.run("delete", "--user", "bob", "--org", "default")
+    for columns in (200, 60):
+        trail = CliRunner().invoke(keys_command, ["audit"], env={"COLUMNS": str(columns)}).stdout
+        assert "content.delete" in trail
+        assert "3 requests" in trail
+    shell.run("delete", "--request", "ci0")
+    trail = CliRunner().invoke(keys_command, ["audit", "--limit", "1"], env={"COLUMNS": "200"}).stdout
+    assert " of deleted " in " ".join(trail.split()[:9])
+    assert trail.rstrip().endswith("1 request")
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,9 @@ def test_a_user_is_made_changed_disabled_and_removed_without_any_server(shell: S
         ("ann", "operator", "active", 0),
         ("bob", "viewer", "active", 0),
     ]
+    assert shell.run("show", "ann").startswith("ann, operator\n  state      active\n  logged in  nowhere\n")
+    assert json.loads(shell.run("show", "bob", "--json")) == shell.users()[1]
+    assert "there is no user 'eve'" in shell.refused("show", "eve")
     assert "is an admin now" in shell.run("role", "ann", "admin")
     assert "another password" in shell.run("passwd", "ann", "--password-stdin", typed="new horse battery\n")
     assert "disabled" in shell.run("disable", "ann")

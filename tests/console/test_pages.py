@@ -314,6 +314,14 @@ def test_prompts_and_answers_are_for_operators_and_viewers_hear_that_they_are_ke
             assert (str(escape(prompt)) in body) is reads
             assert ("very private" in data) is reads
             assert json.loads(data)["content"]["kept"] == "full"
+            door = s.application.parts.ground.content_admin
+            await asyncio.to_thread(door.delete_request, Actor("cli:bob"), name)
+            _, _, body = await get(s, page, cookie)
+            assert "Its content was deleted at " in body
+            assert ("by <code>cli:bob</code>" in body) is reads
+            shown = json.loads((await get(s, page + ".json", cookie))[2])["content"]
+            assert (shown["kept"], shown["deleted"]["of"]) == (None, "request")
+            assert shown["deleted"]["by"] == ("cli:bob" if reads else None)
 
     run(work)
 

@@ -75,6 +75,13 @@ class UserAdmin:
 
         return self._database.write(work)
 
+    def show(self, name: str) -> UserView:
+        """One user, with the sessions that it has now. Raises `NotFound`."""
+        found = next((user for user in self.users() if user.name == name), None)
+        if found is None:
+            raise _unknown(name)
+        return found
+
     def users(self) -> list[UserView]:
         """All users by name, disabled ones included."""
 
@@ -196,10 +203,12 @@ def _found(tx: Transaction, actor: Actor, name: str) -> User:
     _begin(tx, actor)
     user = user_named(tx, name) if name.isprintable() else None
     if user is None:
-        raise NotFound(
-            f"there is no user {shortened(name, 80)!r}; `trimtab users list` shows those there are"
-        )
+        raise _unknown(name)
     return user
+
+
+def _unknown(name: str) -> NotFound:
+    return NotFound(f"there is no user {shortened(name, 80)!r}; `trimtab users list` shows those there are")
 
 
 def _change(tx: Transaction, actor: Actor, action: str, before: User, after: User) -> UserView:

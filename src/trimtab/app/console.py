@@ -60,7 +60,7 @@ class ConsoleParts:
                 "overview": OverviewPage(self._figures, situation, unix_ms),
                 "requests": ListPage(self._figures, self._meaning(settings), situation, unix_ms),
                 "configurations/": ConfigPage(self._figures),
-                "requests/": StoryPage(self._figures, situation, self._ground.content.find),
+                "requests/": StoryPage(self._figures, situation, self._ground.content),
             },
             doorkeeper,
             situation,

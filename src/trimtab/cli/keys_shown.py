@@ -15,7 +15,18 @@ from rich.text import Text
 
 from trimtab.admin import AuditEntry, KeyView, Money
 from trimtab.cli.tables import console, headed, print_fitting
+from trimtab.cli.term import counted
 from trimtab.records import Limits
+
+CONTENT_DELETE = "content.delete"
+
+
+class _Gone(msgspec.Struct, frozen=True):
+    """What the trail says of a deletion of content."""
+
+    requests: int = 0
+    answers: int = 0
+    """Whole answers that were kept for idempotency keys."""
 
 
 def print_keys(keys: Sequence[KeyView]) -> None:
@@ -48,7 +59,20 @@ def _key_lines(key: KeyView) -> tuple[str, str]:
 
 def _audit_lines(entry: AuditEntry) -> tuple[str, str]:
     first = f"{entry.n}  {shown(entry.at_ms)}  {entry.action}  {entry.subject}"
-    return first, f"by {entry.actor}, of {entry.organisation}"
+    parts = (f"by {entry.actor}", f"of {entry.organisation}" if entry.organisation else "", _counts(entry))
+    return first, ", ".join(part for part in parts if part)
+
+
+def _counts(entry: AuditEntry) -> str:
+    """How much a deletion of content took away; other changes are of one thing."""
+    if entry.action != CONTENT_DELETE or entry.after is None:
+        return ""
+    try:
+        gone = msgspec.json.decode(entry.after, type=_Gone)
+    except msgspec.DecodeError:
+        return ""
+    answers = f", {counted(gone.answers, 'answer')}" if gone.answers else ""
+    return counted(gone.requests, "request") + answers
 
 
 def _keys_table(keys: Sequence[KeyView]) -> Table:
@@ -99,8 +123,10 @@ def _key_card(key: KeyView) -> RenderableType:
 
 
 def _audit_table(entries: Sequence[AuditEntry]) -> Table:
-    table = headed("row", "at (UTC)", "who", "did", "to", "of")
-    for entry in entries:
+    counts = [_counts(entry) for entry in entries]
+    more = ("deleted",) if any(counts) else ()
+    table = headed("row", "at (UTC)", "who", "did", "to", "of", *more)
+    for entry, count in zip(entries, counts, strict=True):
         table.add_row(
             str(entry.n),
             shown(entry.at_ms),
@@ -108,6 +134,7 @@ def _audit_table(entries: Sequence[AuditEntry]) -> Table:
             entry.action,
             Text(entry.subject),
             Text(entry.organisation),
+            *((count,) if more else ()),
         )
     return table
 

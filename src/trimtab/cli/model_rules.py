@@ -6,7 +6,7 @@ from rich.text import Text
 
 from trimtab.catalogue import Catalogue, Model
 from trimtab.errors import NotFound, printable
-from trimtab.normaliser import Rule, rules_of
+from trimtab.normaliser import NormaliserSettings, Rule, rules_of
 
 
 def found_model(catalogue: Catalogue, name: str) -> Model:
@@ -17,8 +17,17 @@ def found_model(catalogue: Catalogue, name: str) -> Model:
     return model
 
 
-def render_rules(model: Model) -> RenderableType:
-    """For people."""
+DOES = {
+    "strict": "refused with 400 where the platform would refuse it",
+    "adapt": "changed, and each change named",
+    "observe": "sent as it came, and noted in its record",
+    "off": "not looked at",
+}
+"""What is done with a request that a rule is about."""
+
+
+def render_rules(model: Model, modes: NormaliserSettings) -> RenderableType:
+    """For people; `modes` are those in force."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("rule", no_wrap=True)
     table.add_column("what it is about")
@@ -29,13 +38,16 @@ def render_rules(model: Model) -> RenderableType:
     return Group(
         Text(f"What {model.id} refuses, or silently takes for something else", style="bold"),
         table,
-        Text("Modes: [normaliser] in trimtab.toml, docs/normaliser.md.", style="dim"),
+        Text("In force, by [normaliser] of the configuration (docs/normaliser.md):"),
+        Text(f'  a request that names a tier:  tiers = "{modes.tiers}", {DOES[modes.tiers]}'),
+        Text(f'  a request that names a model: pinned = "{modes.pinned}", {DOES[modes.pinned]}'),
     )
 
 
-def rules_json(model: Model) -> list[dict[str, object]]:
-    """For programs, one object a rule."""
-    return [_shown(rule) for rule in rules_of(model)]
+def rules_json(model: Model, modes: NormaliserSettings) -> list[dict[str, object]]:
+    """For programs, one object a rule, each with the modes in force."""
+    in_force = {"tiers": modes.tiers, "pinned": modes.pinned}
+    return [{**_shown(rule), "modes": in_force} for rule in rules_of(model)]
 
 
 def _shown(rule: Rule) -> dict[str, object]:

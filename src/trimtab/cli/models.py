@@ -66,9 +66,9 @@ def run(
     if rules is not None:
         model = found_model(settings.catalogue, rules)
         if as_json:
-            print_json(rules_json(model))
+            print_json(rules_json(model, settings.normaliser))
         else:
-            console.print(render_rules(model))
+            console.print(render_rules(model, settings.normaliser))
         return
     if not check:
         if as_json:

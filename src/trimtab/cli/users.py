@@ -23,7 +23,7 @@ from trimtab.cli.keys_shown import shown
 from trimtab.cli.options import Config, Json, command_group
 from trimtab.cli.tables import headed, print_fitting
 from trimtab.cli.term import counted, print_json, say, warn
-from trimtab.errors import ConfigError
+from trimtab.errors import ConfigError, printable
 from trimtab.identity.passwords import MAX_CHARS, check_password
 
 command = command_group(
@@ -73,6 +73,26 @@ def list_users(as_json: Json = False, config: Config = None) -> None:
         say(f"No users in {door.store_url}. Make one: trimtab users add NAME --role admin")
     else:
         print_fitting(_table(found), (_lines(user) for user in found))
+
+
+@command.command()
+def show(name: Name, as_json: Json = False, config: Config = None) -> None:
+    """Show one user: role, state, when it was made, and where it is logged in."""
+    with _door(config) as door:
+        found = door.admin.show(name)
+    if as_json:
+        print_json(found)
+        return
+    say(f"{printable(found.name)}, {found.role}")
+    for what, value in (
+        ("state", found.state),
+        ("disabled", shown(found.disabled_ms)),
+        ("logged in", _logged_in(found) or "nowhere"),
+        ("made", f"{shown(found.created_ms)} UTC"),
+        ("password", f"set {shown(found.password_ms)} UTC"),
+    ):
+        if value:
+            say(f"  {what:<10} {value}")
 
 
 @command.command()

@@ -3,8 +3,7 @@
 What it is not: a way to ask again, or to change what is recorded.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -18,7 +17,8 @@ from trimtab.console.visit import Visit
 from trimtab.console.visitors import Role, Visitor
 from trimtab.content import shown
 from trimtab.errors import NotFound, shortened
-from trimtab.store.content import Content
+from trimtab.records import Outcome
+from trimtab.store.content import Content, Deletion
 
 BAR_WORDS = {
     "gateway": "reading, deciding, between attempts",
@@ -33,6 +33,20 @@ WIDE_PERCENT = 0.4
 """What is there can be seen, however short it was."""
 
 
+class Kept(Protocol):
+    """What the page needs of the store of content; both block and raise `StoreError`."""
+
+    def find(self, request_id: str) -> Content | None:
+        """What is kept of a request."""
+        ...
+
+    def deletion(
+        self, request_id: str, at_ms: int, *, key: str, organisation: str, user: str
+    ) -> Deletion | None:
+        """The latest deletion that names a request."""
+        ...
+
+
 class KeptContent(msgspec.Struct, frozen=True, kw_only=True):
     """What there is of prompt and answer, and what the visitor may see of it."""
 
@@ -40,6 +54,8 @@ class KeptContent(msgspec.Struct, frozen=True, kw_only=True):
     """Now in force; what was kept of this request was kept under the policy of its time."""
     kept: str | None
     """`redacted` or `full`; `None` where nothing is kept of this request."""
+    deleted: Deletion | None
+    """Where nothing is kept: the deletion that names this request, for a week; who did it for those who may read."""
     may_read: bool
     """Whether the visitor's role lets it see them."""
     both: dict[str, Any] | None
@@ -70,13 +86,10 @@ class Stretch(msgspec.Struct, frozen=True):
 class StoryPage:
     """Reads one record and what surrounds it."""
 
-    def __init__(
-        self, figures: Figures, situation: Situation, find_content: Callable[[str], Content | None]
-    ) -> None:
-        """`find_content` blocks. Raises `StoreError`."""
+    def __init__(self, figures: Figures, situation: Situation, content: Kept) -> None:
         self._figures = figures
         self._situation = situation
-        self._find_content = find_content
+        self._kept = content
 
     def __call__(self, visit: Visit, visitor: Visitor, rest: str) -> Shown | None:
         """See `Page`; `rest` is the request's id."""
@@ -87,7 +100,7 @@ class StoryPage:
                 "when it ends; the id is in the x-trimtab-request header of every answer"
             )
         record = story.record
-        content = self._content(rest, visitor)
+        content = self._content(record, visitor)
         blocks, blocks_left_out = turns(content.both) if content.both is not None else ([], 0)
         return Shown(
             template="request.html",
@@ -102,13 +115,25 @@ class StoryPage:
             simulated=record.simulated,
         )
 
-    def _content(self, request_id: str, visitor: Visitor) -> KeptContent:
+    def _content(self, record: Outcome, visitor: Visitor) -> KeptContent:
         """Prompts say more than any figure, so a viewer is told no more than that they are kept."""
-        found = self._find_content(request_id)
+        found = self._kept.find(record.id)
         may_read = visitor.may(CONTENT_ROLE)
+        deleted = None
+        if found is None:
+            deleted = self._kept.deletion(
+                record.id,
+                record.at_ms,
+                key=record.key,
+                organisation=record.organisation,
+                user=record.user,
+            )
+        if deleted is not None and not may_read:
+            deleted = msgspec.structs.replace(deleted, by=None)
         return KeptContent(
             policy=self._situation.settled.content,
             kept=None if found is None else found.mode,
+            deleted=deleted,
             may_read=may_read,
             both=shown(found) if found is not None and may_read else None,
         )

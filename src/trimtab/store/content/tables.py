@@ -10,7 +10,13 @@ from typing import Literal
 
 import msgspec
 
-from trimtab.store.content.covering import any_deletion, is_covered, overwriting
+from trimtab.store.content.covering import (
+    Deletion,
+    any_deletion,
+    is_covered,
+    latest_deletion,
+    overwriting,
+)
 from trimtab.store.database import Database, Row, Transaction, Value
 
 PACK_LEVEL = 1
@@ -120,6 +126,14 @@ class ContentStore:
             return None if _is_deleted(view, found) else found
 
         return self._database.read(work)
+
+    def deletion(
+        self, request_id: str, at_ms: int, *, key: str, organisation: str, user: str
+    ) -> Deletion | None:
+        """The latest deletion of content that names a request; remembered for a week. Blocks. Raises `StoreError`."""
+        return self._database.read(
+            lambda view: latest_deletion(view, request_id, at_ms, key, organisation, user)
+        )
 
     def add(self, rows: Sequence[Packed]) -> None:
         """Add in one transaction what is not there and not deleted. Blocks. Raises `StoreError`.
