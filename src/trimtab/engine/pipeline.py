@@ -173,8 +173,11 @@ class Pipeline:
         """What the rules make of the request. Raises `RuleRefused` in mode `strict`."""
         if self._normaliser is None or mode == "off":
             return UNCHANGED
-        if mode == "observe" and not self._normaliser.sees(body, decision.model):
-            return UNCHANGED
+        places: list[int] | None = None
+        if mode == "observe":
+            places = self._normaliser.places(body, decision.model)
+            if not places:
+                return UNCHANGED
         foreign = 0
         changing = mode == "adapt" and inbound.endpoint == "messages" and decision.plan.tier is not None
         if changing and self._conversations is not None:
@@ -201,6 +204,7 @@ class Pipeline:
             ),
             mode,
             tier=decision.plan.tier,
+            places=places,
         )
 
     def _refuse(

@@ -114,12 +114,15 @@ class Normaliser:
         """What is done with a request that names a tier, or else a model."""
         return self._settings.tiers if tier else self._settings.pinned
 
-    def sees(self, body: MessagesBody, model: Model) -> bool:
-        """Whether `observe` has anything to look into; most requests are done with here, for 2 to 5 us."""
-        return bool(_observed(body, self._tables.get(model.id) or self._compile(model)))
+    def places(self, body: MessagesBody, model: Model) -> list[int]:
+        """The rules that `observe` has to look into, for `normalise`; mostly none, at a cost of 1.5 to 3 us."""
+        return _observed(body, self._tables.get(model.id) or self._compile(model))
 
-    def normalise(self, asked: Asked, mode: Mode, *, tier: str | None) -> Normalised:
-        """`tier` is the tier that the request names, `None` where it names a model.
+    def normalise(
+        self, asked: Asked, mode: Mode, *, tier: str | None, places: list[int] | None = None
+    ) -> Normalised:
+        """`tier` is the tier that the request names, `None` where it names a model; `places`, in `observe`, what
+        `places` found, where it was asked before.
 
         Raises `RuleRefused` in `strict`: the vendor's words, and which rule in which mode says them.
 
@@ -130,7 +133,8 @@ class Normaliser:
             return NOTHING
         table = self._tables.get(asked.model.id) or self._compile(asked.model)
         if mode == "observe":
-            places = _observed(asked.body, table)
+            if places is None:
+                places = _observed(asked.body, table)
         else:
             places = _looked_at(asked.body, table)
             if tier is not None:
