@@ -90,6 +90,12 @@ def test_a_sign_across_the_edge_of_a_step_is_seen(gap: int, hidden: bytes) -> No
     assert bound(plain) == (CONTEXT if b"\\" in hidden else len(plain) + MAX_IMAGE_TOKENS)
 
 
+@pytest.mark.parametrize("gap", [*range(STEP - 60, STEP + 20), 2 * STEP + 500])
+def test_an_escape_far_from_any_quote_is_seen(gap: int) -> None:
+    raw = b'{"model":"m","max_tokens":1,"messages":["%b\\u0069%b"]}' % (b"a" * gap, b"b" * 3 * STEP)
+    assert bound(raw) == CONTEXT
+
+
 def test_images_more_than_fit_are_a_full_context() -> None:
     assert bound_of(*[IMAGE] * (CONTEXT // MAX_IMAGE_TOKENS + 1)) == CONTEXT
 
