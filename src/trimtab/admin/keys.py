@@ -179,7 +179,7 @@ class KeyAdmin:
 
     def change_limits(self, actor: Actor, name: str, changes: Mapping[str, int | None]) -> LimitsChanged:
         """Change the limits that are named, by the fields of `Limits`; `None` removes one, others stay. Idempotent."""
-        check_limits(Limits(**changes))
+        check_limits(msgspec.convert(changes, Limits))
         return self._limit(actor, name, lambda was: msgspec.structs.replace(was, **changes))
 
     def _limit(self, actor: Actor, name: str, change: Callable[[Limits], Limits]) -> LimitsChanged:

@@ -44,6 +44,14 @@ Usd = Annotated[
     ),
 ]
 
+Overshoot = Annotated[
+    bool | None,
+    typer.Option(
+        "--overshoot/--no-overshoot",
+        help="With --usd: may use web search, MCP servers and the like, whose cost has no bound. Default: no.",
+    ),
+]
+
 
 @command.command()
 def add(
@@ -71,6 +79,7 @@ def add(
     concurrency: Concurrency = None,
     rpm: Rpm = None,
     usd: Usd = None,
+    overshoot: Overshoot = None,
     admin: Annotated[
         bool, typer.Option("--admin", help="It may change keys of its organisation over HTTP.")
     ] = False,
@@ -90,7 +99,7 @@ def add(
         platforms=_list(platforms),
         default_tier=default_tier,
         admin=admin,
-        limits=Limits(**_limits(concurrency, rpm, usd)),
+        limits=msgspec.convert(_limits(concurrency, rpm, usd, overshoot), Limits),
         labels=_labels(label or []),
     )
     with _door(config, create=True) as door:
@@ -166,12 +175,13 @@ def limits(
     concurrency: Concurrency = None,
     rpm: Rpm = None,
     usd: Usd = None,
+    overshoot: Overshoot = None,
     none: Annotated[bool, typer.Option("--none", help="Take all limits away.")] = False,
     as_json: Json = False,
     config: Config = None,
 ) -> None:
     """Change the limits that are named; the others stay. `none` removes one, as in --rpm none."""
-    wanted = _limits(concurrency, rpm, usd)
+    wanted = _limits(concurrency, rpm, usd, overshoot)
     if none and wanted:
         raise ConfigError(
             "--none", "takes all limits away, so no other goes with it; write --rpm none to take one away"
@@ -182,7 +192,9 @@ def limits(
             "name the limits to change, as --rpm 60 or --rpm none, or give --none for all",
         )
     with _door(config) as door:
-        changed = door.admin.change_limits(_actor(), name, dict.fromkeys(MOST) if none else wanted)
+        changed = door.admin.change_limits(
+            _actor(), name, {**dict.fromkeys(MOST), "may_overshoot": False} if none else wanted
+        )
     key = changed.key
     if as_json:
         print_json(key)
@@ -263,7 +275,9 @@ def _labels(given: Sequence[str]) -> dict[str, str]:
     return labels
 
 
-def _limits(concurrency: str | None, rpm: str | None, usd: str | None) -> dict[str, int | None]:
+def _limits(
+    concurrency: str | None, rpm: str | None, usd: str | None, overshoot: bool | None
+) -> dict[str, int | None]:
     """Those that are named, by the fields of `Limits`."""
     found: dict[str, int | None] = {}
     for field, option, text in (
@@ -274,6 +288,8 @@ def _limits(concurrency: str | None, rpm: str | None, usd: str | None) -> dict[s
             found[field] = None if text == "none" else _whole(option, text, MOST[field])
     if usd is not None:
         found["total_nanousd"] = None if usd == "none" else _nanousd(usd)
+    if overshoot is not None:
+        found["may_overshoot"] = overshoot
     return found
 
 

@@ -198,7 +198,9 @@ def limits_words(limits: Limits) -> str:
     if limits.requests_per_minute is not None:
         parts.append(f"{limits.requests_per_minute:,} a minute")
     if limits.total_nanousd is not None:
-        parts.append(f"{_dollars(limits.total_nanousd)} in all")
+        parts.append(
+            f"{_dollars(limits.total_nanousd)} in all{', may overshoot' if limits.may_overshoot else ''}"
+        )
     return ", ".join(parts)
 
 

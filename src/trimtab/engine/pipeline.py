@@ -14,6 +14,7 @@ from trimtab.engine.conversations import Conversations
 from trimtab.engine.metered import Job, Metered, MeteredReply
 from trimtab.engine.other_models import check_other_models
 from trimtab.engine.session import conversation_of, session_of
+from trimtab.engine.unbounded import check_unbounded
 from trimtab.errors import RequestError, RuleRefused, Unavailable, shortened
 from trimtab.messages import MessagesBody, named_model
 from trimtab.normaliser import Asked, Mode, Normalised, Normaliser
@@ -94,6 +95,8 @@ class Pipeline:
         thinking = body.thinking_type
         caller = inbound.caller
         check_other_models(body, caller)
+        if answers:
+            check_unbounded(body, caller)
         mode = self._mode(body)
         decision = self._router.decide(
             Ask(

@@ -12,6 +12,9 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     """Requests admitted in any 60 seconds, over all workers and instances."""
     total_nanousd: int | None = None
     """What the key may ever spend. Real and simulated money each have this limit on their own."""
+    may_overshoot: bool = False
+    """Whether it may use what bills by use and has no bound (server tools, MCP servers, skills, compaction): what that
+    costs beyond the hold is counted afterwards, and may pass the limit of money."""
 
     @property
     def any(self) -> bool:

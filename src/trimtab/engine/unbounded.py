@@ -1,0 +1,128 @@
+"""What a vendor does and bills on its own: a key with limited money gets none of it, unless it was permitted to.
+
+What it is not: a price. Why there is no bound: server tools, MCP servers and skills sample again and again within one
+request (10 rounds, each with what the tools brought as input), searches cost $0.01 each, containers by the hour;
+compaction adds a call of its own, with an output that `max_tokens` is not said to bound; a thread brings input that the
+body does not show. Source: vendor pages on tools, compaction and pricing (2026-11).
+
+Invariant: closed. A kind of tool or of edit that is not known to bill by the body alone is refused too.
+"""
+
+import json
+from typing import Any
+
+import msgspec
+
+from trimtab.engine.bounds import holds
+from trimtab.errors import PermissionDenied
+from trimtab.messages import MessagesBody
+from trimtab.records import Caller
+
+_FIELDS = ("mcp_servers", "compaction", "thread", "billing_policy")
+_NOTHING = (b"null", b"[]", b"{}")
+
+_CLIENT_TOOLS = (
+    "bash_2",
+    "text_editor_2",
+    "computer_2",
+    "computer_toolset_2",
+    "memory_2",
+    "browser_toolset_2",
+)
+"""Beginnings of the types of tools that the client runs, before their dates: they bill what is sent.
+Source: vendor tool reference (2026-11)."""
+
+_SIGNS = (b'"web_', b'"code_execution', b'"tool_search', b'"mcp_toolset', b"\\u00")
+"""Of a body with none of them, no tool's type can be hidden behind a second one."""
+
+_EDITS = ("clear_tool_uses_", "clear_thinking_")
+"""Edits that only take away."""
+
+
+class _Tool(msgspec.Struct):
+    type: str | None = None
+
+
+_TOOLS = msgspec.json.Decoder(list[_Tool])
+
+
+def check_unbounded(body: MessagesBody, caller: Caller) -> None:
+    """Refuse what cannot be bounded to a key with limited money. Raises `PermissionDenied`, which names the field.
+
+    Cost: for such keys only; one pass over `tools`, 1 us for 2 KB.
+    """
+    if caller.limits.total_nanousd is None or caller.limits.may_overshoot:
+        return
+    fields = body.fields
+    for name in _FIELDS:
+        if name in fields and bytes(fields[name]) not in _NOTHING:
+            raise _refusal(name, caller)
+    if (tools := fields.get("tools")) is not None:
+        for kind in _kinds(tools):
+            if kind is not None and kind != "custom" and not kind.startswith(_CLIENT_TOOLS):
+                raise _refusal(f"tools: {kind[:60]!r}", caller)
+    if (management := fields.get("context_management")) is not None:
+        _check_edits(_read(management), caller)
+    if (container := fields.get("container")) is not None:
+        found = _read(container)
+        if isinstance(found, dict) and found.get("skills"):
+            raise _refusal("container: skills", caller)
+
+
+def _kinds(tools: msgspec.Raw) -> list[str | None]:
+    """Types of the tools. What is no list of tools the platform refuses, but it may read what we do not."""
+    if bytes(tools) == b"null":
+        return []
+    try:
+        kinds = [one.type for one in _TOOLS.decode(tools)]
+    except (msgspec.DecodeError, RecursionError):
+        return ["(a list that cannot be read)"]
+    # Of two types of one tool we would see the last; which one a platform takes is not said.
+    raw = bytes(tools)
+    if any(holds(raw, sign) for sign in _SIGNS) and _read(tools) is _TWICE:
+        return ["(a tool with two types)"]
+    return kinds
+
+
+_TWICE = object()
+
+
+class _TwiceError(ValueError):
+    pass
+
+
+def _read(raw: msgspec.Raw) -> Any:
+    """The value; `_TWICE` where an object holds `type`, `edits` or `skills` twice."""
+    try:
+        return json.loads(bytes(raw), object_pairs_hook=_once)
+    except _TwiceError:
+        return _TWICE
+    except (ValueError, RecursionError):
+        return None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs) and {"type", "edits", "skills"} & {
+        name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1
+    }:
+        raise _TwiceError
+    return found
+
+
+def _check_edits(management: Any, caller: Caller) -> None:
+    edits = management.get("edits") if isinstance(management, dict) else management
+    if not edits:
+        return
+    for edit in edits if isinstance(edits, list) else [None]:
+        kind = edit.get("type") if isinstance(edit, dict) else None
+        if not isinstance(kind, str) or not kind.startswith(_EDITS):
+            raise _refusal(f"context_management: {str(kind)[:60]!r}", caller)
+
+
+def _refusal(what: str, caller: Caller) -> PermissionDenied:
+    return PermissionDenied(
+        f"{what}: bills by use, and nothing bounds what it can come to, but the money of this key ({caller.key}) is "
+        "limited; leave it out, use a key without --usd, or let this one pass its limit so: trimtab keys limits "
+        f"{caller.key} --overshoot"
+    )
