@@ -264,7 +264,7 @@ def test_whatever_lies_in_a_journal_the_others_are_recovered_and_money_counts_as
             (OUTCOME, b"[" * 200_000),
             (b"?", b"1"),
         ):
-            file.write(_line(kind, text))
+            file.write(_line(kind, text) + b"\n")
     store, lines = serving()
     until(lambda: not whole.exists() and len(lines) >= 11)
     assert store.totals(0).requests == 6 * 3

@@ -7,7 +7,7 @@ returns; an intent without an outcome is a call whose process died; a file is re
 its outcome in a journal file or the store, and each of its outcomes is in the store.
 
 A journal is a directory of its own below a root, one for each process, locked (`flock`) while the process lives: a lock
-that can be had means that the process is dead. It gets its name only when it is locked. Files ("segments") have their
+that can be had means that the process is dead. It gets its name only when it is locked. Files (`segment`) have their
 room set aside when they are made, so that a disk that fills up later does not stop the next calls. A line is
 `kind crc32 json`; what follows a zero byte or a line that does not check is not there.
 """
@@ -24,6 +24,7 @@ import msgspec
 
 from trimtab.errors import StoreError
 from trimtab.records import Intent, Outcome
+from trimtab.store.records.segment import MAPPED_ON, Segment, stores_safely
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 """Some 3,000 requests. A file is made in about 0.1 ms, off the path of requests where there is time."""
@@ -51,36 +52,6 @@ class Head(msgspec.Struct, frozen=True):
     """Which store its records belong to; empty from a program that did not say so."""
 
 
-class _Segment:
-    """One file, written from its start to its end."""
-
-    def __init__(self, path: Path, number: int, size: int) -> None:
-        self.path, self.number, self.size = path, number, size
-        self.position = 0
-        self.calls = 0
-        """Intents whose outcome has not come yet."""
-        self.unsaved = 0
-        """Outcomes that the store does not have yet."""
-        self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.posix_fallocate(self.file, 0, size)
-        except OSError:  # no room to set aside, or no such call here: writes will say so
-            pass
-
-    def write(self, line: bytes) -> None:
-        """Append. Raises `OSError`, having changed nothing that is read back."""
-        written = os.pwrite(self.file, line, self.position)
-        if written != len(line):
-            raise OSError(28, "No space left on device")
-        self.position += written
-
-    def remove(self) -> None:
-        """Close and delete the file."""
-        os.close(self.file)
-        with suppress(OSError):  # it is recovered then, which adds nothing
-            self.path.unlink()
-
-
 class Journal:
     """One process's journal. Safe to use from any thread; no call waits for more than the system's page cache."""
 
@@ -92,11 +63,13 @@ class Journal:
         store: str = "",
         segment_bytes: int = SEGMENT_BYTES,
         spill_bytes: int = SPILL_BYTES,
+        mapped_on: frozenset[str] = MAPPED_ON,
     ) -> None:
         """Make the directory and the first file. Raises `StoreError`.
 
         `worker` is 32 lower-case hexadecimal characters: a directory of another name is never recovered. `store` is
-        the name of the store (`store_identity`): nobody else recovers it.
+        the name of the store (`store_identity`): nobody else recovers it. `mapped_on`: kinds of file systems on which
+        lines are stored through memory.
         """
         self.home = root / worker
         self._worker = worker
@@ -106,9 +79,9 @@ class Journal:
         self._boot = boot_id()
         self._mutex = threading.Lock()
         self._encode = msgspec.json.Encoder().encode
-        self._calls: dict[str, _Segment] = {}
-        self._segments: dict[int, _Segment] = {}
-        self._done: list[_Segment] = []
+        self._calls: dict[str, Segment] = {}
+        self._segments: dict[int, Segment] = {}
+        self._done: list[Segment] = []
         """Not needed any more, to be removed off the path of requests."""
         self._next = 1
         self._closed = False
@@ -117,6 +90,7 @@ class Journal:
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _made(root / f".new-{worker}", self.home)
+            self._mapped = stores_safely(self.home, mapped_on)
             try:
                 self._current = self._open_segment()
             except OSError:
@@ -182,23 +156,28 @@ class Journal:
     def sync(self) -> None:
         """Force what was written to disk, and remove files that are done with. Blocks; call it about once a second."""
         with self._mutex:
-            if self._closed:
-                return
             done, self._done = self._done, []
-            try:
-                file = os.dup(self._current.file)
-            except OSError:  # too many files are open; the next round tries again
-                file = -1
         for segment in done:
             segment.remove()
-        if file < 0:
-            return
+        with self._mutex:
+            if self._closed:
+                return
+            segment = self._current
+            try:
+                file = os.dup(segment.file)
+            except OSError:  # too many files are open; the next round tries again
+                return
+            segment.force_begins()
+        failed = True
         try:
-            os.fdatasync(file)
+            os.fdatasync(file)  # also what was stored through memory: see fsync(2) and msync(2)
+            failed = False
         except OSError:
             pass  # the next write says it
         finally:
             os.close(file)
+            with self._mutex:
+                segment.force_ended(failed=failed)
 
     @property
     def size_bytes(self) -> int:
@@ -211,7 +190,7 @@ class Journal:
             self._closed = True
             left = any(segment.calls or segment.unsaved for segment in self._segments.values())
             for segment in self._segments.values():
-                os.close(segment.file)
+                segment.close()
             self._segments.clear()
             while self._done:
                 self._done.pop().remove()
@@ -220,35 +199,35 @@ class Journal:
             os.close(self._lock)
             return not left
 
-    def _append(self, line: bytes) -> _Segment | None:
+    def _append(self, line: bytes) -> Segment | None:
         """Under the lock."""
         segment = self._current
         try:
-            if segment.position + len(line) > segment.size:
+            while not segment.write(line):
                 segment = self._open_segment(len(line))
                 old, self._current = self._current, segment
+                old.unmap()
                 self._drop_if_done(old)
-            segment.write(line)
         except OSError as problem:
             self.problem = f"journal {self.home}: {problem.strerror or problem}"
             return None
         self.problem = None
         return segment
 
-    def _open_segment(self, least: int = 0) -> _Segment:
+    def _open_segment(self, least: int = 0) -> Segment:
         head = _line(HEAD, self._encode(Head(self._worker, self._boot, self._store)))
-        size = max(self._segment_bytes, least + len(head))
-        segment = _Segment(self.home / f"{self._next:08d}.log", self._next, size)
+        size = max(self._segment_bytes, least + len(head) + 2)  # two lines, each with its end
+        segment = Segment(self.home / f"{self._next:08d}.log", self._next, size, mapped=self._mapped)
         try:
             segment.write(head)
         except OSError:
-            os.close(segment.file)
+            segment.close()
             raise
         self._segments[segment.number] = segment
         self._next += 1
         return segment
 
-    def _drop_if_done(self, segment: _Segment) -> None:
+    def _drop_if_done(self, segment: Segment) -> None:
         if segment.calls or segment.unsaved or segment is self._current:
             return
         del self._segments[segment.number]
@@ -288,7 +267,8 @@ def _removed(home: Path) -> None:
 
 
 def _line(kind: bytes, content: bytes) -> bytes:
-    return b"%b%08x %b\n" % (kind, zlib.crc32(content), content)
+    """One line, without its end."""
+    return b"%b%08x %b" % (kind, zlib.crc32(content), content)
 
 
 def lines_of(content: bytes) -> Iterator[tuple[bytes, bytes]]:
