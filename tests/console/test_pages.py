@@ -133,6 +133,28 @@ def test_a_filter_that_nothing_can_fit_is_said_above_the_empty_list_and_its_form
     run(work)
 
 
+def test_pages_say_what_time_they_are_about_and_use_words_that_need_no_lesson(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            _, heads, _ = await s.post(ASK)
+            await until_written(s, 1)
+            _, _, body = await get(s, "/console")
+            assert "UTC, the last 24 hours, one point for each 15 minutes" in body
+            assert "Over time, by model" in body
+            _, _, body = await get(s, "/console/requests?tier=default&after=9999999999999-f")
+            name = heads["x-trimtab-request"]
+            query = "?tier=default&amp;after=9999999999999-f"
+            assert f'href="/console/requests/{name}{query}"' in body
+            _, _, body = await get(s, f"/console/requests/{name}{html.unescape(query)}")
+            assert f'href="/console/requests{query}&amp;simulated=true">Requests, filtered as before<' in body
+            assert "Propensity" not in body
+            assert "100 %: no choice was random" in body
+            _, _, body = await get(s, f"/console/requests/{name}")
+            assert 'href="/console/requests?simulated=true">Requests<' in body
+
+    run(work)
+
+
 def test_a_list_without_real_requests_leads_to_the_simulated_ones(tmp_path: Path) -> None:
     async def work() -> None:
         async with site(tmp_path) as s:

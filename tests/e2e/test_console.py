@@ -379,9 +379,33 @@ def test_filters_narrow_the_list_without_a_reload_and_the_address_keeps_them(
     w.page.reload()
     expect(w.page.get_by_label("Result")).to_have_value("failed")
     assert all("ok" not in text for text in results.all_inner_texts())
-    w.page.get_by_label("Arm").fill("no-such-arm")
+    w.page.get_by_label("Model").fill("no-such-model")
+    w.page.keyboard.press("Enter")
+    expect(w.page.get_by_role("alert")).to_contain_text(
+        "arm: 'no-such-model': no such model or alias is known"
+    )
+    w.page.get_by_label("Model").fill("claude-opus-4-6@max")
     w.page.keyboard.press("Enter")
     expect(w.page.locator(".nothing")).to_contain_text("fits these filters")
+
+
+def test_the_way_back_from_a_request_keeps_the_filters_of_the_list(
+    here: Site, window: Callable[..., Window]
+) -> None:
+    w = window()
+    w.page.goto(here.url + "/console/requests?result=ok&tier=default")
+    w.page.locator("table.rows tbody a").first.click()
+    w.page.get_by_role("link", name="Requests, filtered as before").click()
+    expect(w.page.get_by_label("Result")).to_have_value("ok")
+    expect(w.page.get_by_label("Tier", exact=True)).to_have_value("default")
+
+
+def test_on_a_phone_a_table_that_goes_on_sideways_says_so(here: Site, window: Callable[..., Window]) -> None:
+    for width, visible in ((375, True), (1280, False)):
+        w = window(viewport={"width": width, "height": 800})
+        w.page.goto(here.url + f"/console/requests/{here.good}")
+        hint = w.page.locator(".scroll .sideways").first
+        (expect(hint).to_be_visible if visible else expect(hint).to_be_hidden)()
 
 
 def test_without_scripts_pages_have_their_figures_links_and_filters(

@@ -22,7 +22,7 @@ from trimtab.store.content import Content, Deletion
 
 BAR_WORDS = {
     "gateway": "reading, deciding, between attempts",
-    "head": "until the platform's head",
+    "head": "until the platform began to answer",
     "content": "until the first content",
     "rest": "until the end",
 }
@@ -110,6 +110,7 @@ class StoryPage:
                 "stretches": _stretches(story.bars, record.total_ms),
                 "turns": blocks,
                 "turns_left_out": blocks_left_out,
+                "filtered": any(value for name, value in visit.asked.items() if name != "simulated"),
                 "lanes": ["Trimtab", *(f"Attempt {number + 1}" for number in range(len(record.attempts)))],
             },
             simulated=record.simulated,
