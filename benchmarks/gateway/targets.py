@@ -251,7 +251,7 @@ base_url = "{"https" if tls else "http"}://127.0.0.1:{upstream.port}"
     key_id = ""
     if keys:
         limits = Limits(concurrency=10_000, requests_per_minute=10_000_000, total_nanousd=10**15)
-        with opened_key_door(config) as door:
+        with opened_key_door(config, create=True) as door:
             made = door.admin.add(Actor("benchmark"), NewKey(name="bench", limits=limits))
         headers["x-api-key"] = made.secret.reveal()
         key_id = made.key.id

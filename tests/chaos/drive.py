@@ -142,7 +142,7 @@ class Site:
             requests_per_minute=rpm,
             total_nanousd=None if usd is None else round(usd * 1e9),
         )
-        with opened_key_door(self.config) as door:
+        with opened_key_door(self.config, create=True) as door:
             made = door.admin.add(Actor("chaos"), NewKey(name=name, limits=limits))
         return Key(name, made.key.id, made.secret.reveal())
 
