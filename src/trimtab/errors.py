@@ -58,9 +58,23 @@ def shortened(text: str, limit: int = 200) -> str:
     return text if len(text) <= limit else text[:limit] + "..."
 
 
+def visible(text: str, keep: str = "") -> str:
+    """Text of somebody else's for a terminal or a log: what is not printable stands there as its escape, as `\\x1b`.
+
+    That is what a terminal obeys (C0 and C1 controls, with them all escape sequences), what turns the direction of
+    writing (U+202E) or hides (U+200B), line ends, and surrogates. `keep` names characters that stay all the same.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
 def printable(text: str, limit: int = 200) -> str:
-    """The same for a terminal: what is not printable, such as the commands that a terminal obeys, is shown as `?`."""
-    return "".join(char if char.isprintable() else "?" for char in shortened(text, limit))
+    """The same, shortened."""
+    return visible(shortened(text, limit))
 
 
 class TrimtabError(Exception):

@@ -176,8 +176,11 @@ def test_nothing_that_a_job_says_is_obeyed_by_the_terminal(shell: Shell, bench: 
         assert all(line.isprintable() for line in said.splitlines())
     listed, shown = shell.run("jobs", "list"), shell.run("jobs", "show", job)
     assert "[/x] [bold]kind" in listed
-    assert "[/red] ?]0;title? ?2J second" in listed
-    assert "[/step]?[31m" in shown
+    assert r"[/red] \x1b]0;title\x07 \x9b2J second" in listed
+    assert r"[/step]\x1b[31m" in shown
+    as_json = shell.run("jobs", "show", job, "--json")
+    assert all(line.isprintable() for line in as_json.splitlines())
+    assert json.loads(as_json)["error"] == "[/red] \x1b]0;title\x07 \x9b2J\nsecond"
     assert json.loads(shell.run("jobs", "show", deep, "--json"))["input"].startswith("[[[")
 
 

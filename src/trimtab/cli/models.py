@@ -4,8 +4,6 @@ Invariant: the figures are those of the catalogue on the given day, negotiated p
 """
 
 import datetime
-import os
-import sys
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -32,6 +30,7 @@ from trimtab.catalogue import (
     lifecycle_notes,
 )
 from trimtab.cli.model_rules import found_model, render_rules, rules_json
+from trimtab.cli.tables import console
 from trimtab.cli.term import print_json
 
 WIDE_COLUMNS = 136
@@ -62,26 +61,26 @@ def run(
     settings = load_settings(config_path(config))
     day = today()
     # Piped output has no width of its own: give every fact its column.
-    console = Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=WIDE_COLUMNS)
+    out = console(WIDE_COLUMNS)
     if rules is not None:
         model = found_model(settings.catalogue, rules)
         if as_json:
             print_json(rules_json(model, settings.normaliser))
         else:
-            console.print(render_rules(model, settings.normaliser))
+            out.print(render_rules(model, settings.normaliser))
         return
     if not check:
         if as_json:
             print_json(models_json(settings.catalogue, settings.tiers, day))
         else:
-            console.print(render_models(settings.catalogue, settings.tiers, day))
+            out.print(render_models(settings.catalogue, settings.tiers, day))
         return
     live = live_models(settings, platform)
     differences = compare_live(settings.catalogue, live.models, day)
     if as_json:
         print_json(differences)
     else:
-        console.print(
+        out.print(
             render_differences(
                 differences, f"{live.platform} (SIMULATED)" if live.simulated else live.platform
             )

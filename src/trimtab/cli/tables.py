@@ -9,26 +9,55 @@ import sys
 from collections.abc import Iterable
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
 from rich.padding import Padding
+from rich.segment import Segment
+from rich.style import StyleType
 from rich.table import Table
 from rich.text import Text
+
+from trimtab.errors import visible
 
 WIDE = 1000
 """Piped output has no width of its own; a table is as wide as what it holds."""
 
 
-def console() -> Console:
-    """Where tables go."""
+class _Visible(Console):
+    """Styles are its own; of the texts in it none reaches the terminal as a command."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else visible(text, keep="\n"), style, control)
+
+
+def console(wide: int = WIDE) -> Console:
+    """Where tables go; without a terminal so many columns wide."""
     if sys.stdout.isatty() or "COLUMNS" in os.environ:
-        return Console(highlight=False, markup=False)
-    return Console(width=WIDE, highlight=False, markup=False)
+        return _Visible(highlight=False, markup=False)
+    return _Visible(width=wide, highlight=False, markup=False)
+
+
+class _Rows(Table):
+    """Measures its cells as they are shown."""
+
+    def add_row(
+        self, *cells: RenderableType | None, style: StyleType | None = None, end_section: bool = False
+    ) -> None:
+        seen = [
+            Text(visible(one.plain), one.style)
+            if isinstance(one, Text) and not one.plain.isprintable()
+            else visible(one)
+            if isinstance(one, str)
+            else one
+            for one in cells
+        ]
+        super().add_row(*seen, style=style, end_section=end_section)
 
 
 def headed(*columns: str) -> Table:
     """An empty table with these columns, none of which is wrapped."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = _Rows(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, no_wrap=True)
     return table

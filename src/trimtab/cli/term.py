@@ -1,23 +1,31 @@
-"""How the command line speaks."""
+"""How the command line speaks. Invariant: nothing that it says holds a character that a terminal obeys."""
 
+import json
 import sys
 
 import msgspec
 
+from trimtab.errors import visible
+
 
 def say(text: str = "") -> None:
     """A line for the person in front."""
-    print(text, flush=True)
+    print(visible(text, keep="\n"), flush=True)
 
 
 def print_json(content: object) -> None:
-    """JSON for programs."""
-    say(msgspec.json.format(msgspec.json.encode(content)).decode())
+    """JSON for programs, in which what is not printable is spelled as JSON's own escapes: it reads the same."""
+    text = msgspec.json.format(msgspec.json.encode(content)).decode()
+    if not text.isprintable():
+        text = "".join(
+            char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
+        )
+    say(text)
 
 
 def warn(text: str) -> None:
     """A line that is not output."""
-    print(f"trimtab: {text}", file=sys.stderr, flush=True)
+    print(visible(f"trimtab: {text}", keep="\n"), file=sys.stderr, flush=True)
 
 
 def report(problem: Exception) -> None:

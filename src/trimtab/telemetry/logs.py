@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 import trimtab.telemetry.names as names
 from trimtab.config import Secret
+from trimtab.errors import visible
 from trimtab.telemetry.redaction import Redactor
 from trimtab.telemetry.settings import TelemetrySettings
 
@@ -230,8 +231,4 @@ def _word(value: object) -> str:
 
 def _one_line(text: str) -> str:
     """Control characters as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode("ascii") for c in text
-    )
+    return visible(text, keep="\t")
