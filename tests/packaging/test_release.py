@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def released(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = call("scripts/release", "--out", out, cwd=clone)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "both are equal" in done.stdout
+    assert "Warning" not in done.stderr, "nobody would see one that matters among them"
     return out
 
 
@@ -94,6 +96,16 @@ def test_the_sbom_names_everything_that_the_lock_pins_with_its_hashes(released: 
     }
     assert held == hashes
     assert bom["metadata"]["component"]["version"] == "9.8.7"
+
+
+def test_the_sbom_says_what_trimtab_itself_needs(released: Path) -> None:
+    bom = json.loads((released / "trimtab-9.8.7.cdx.json").read_text())
+    names = {part["bom-ref"]: part["name"] for part in bom["components"]}
+    (needs,) = (one["dependsOn"] for one in bom["dependencies"] if one["ref"] == "root-component")
+    direct = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {names[ref] for ref in needs} == {
+        re.split(r"[<>=~!]", line)[0].lower().replace("_", "-") for line in direct
+    }
 
 
 def test_the_wheel_knows_its_version(released: Path) -> None:
