@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 
+import argon2
 import pytest
 from key_store import CLI
 
@@ -17,8 +18,9 @@ from trimtab.identity.logins import (
     Session,
     digest_of_token,
 )
+from trimtab.identity.passwords import MEMORY_KIB, PASSES
 from trimtab.store import Database
-from trimtab.store.users import session_of
+from trimtab.store.users import User, session_of, user_named
 
 PASSWORD = "correct horse battery"
 
@@ -61,6 +63,31 @@ def test_the_right_password_begins_a_session_with_a_token_of_its_own_each_time(
     stored = database.read(lambda tx: tx.rows("SELECT * FROM console_sessions"))
     assert len(stored) == 2
     assert not any(first in str(row) or second in str(row) for row in stored)
+
+
+def test_a_hash_of_weaker_days_is_made_anew_by_the_right_password_and_ends_no_session(
+    logins: Logins, door: UserAdmin, database: Database
+) -> None:
+    weak = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    before = logged_in(logins)
+    database.write(lambda tx: tx.change("UPDATE console_users SET password = ?", (weak,)))
+
+    def kept() -> User:
+        user = database.read(lambda tx: user_named(tx, "ann"))
+        assert user is not None
+        return user
+
+    was = kept()
+    assert logins.log_in("ann", "wrong horse battery").token is None
+    assert kept() == was
+    assert logged_in(logins)
+    parameters = argon2.extract_parameters(kept().password)
+    assert (parameters.time_cost, parameters.memory_cost) == (PASSES, MEMORY_KIB)
+    assert (kept().password_ms, kept().role) == (was.password_ms, was.role)
+    assert logins.find(before) is not None
+    renewed = kept()
+    assert logged_in(logins)
+    assert kept() == renewed, "once is enough"
 
 
 @pytest.mark.parametrize(

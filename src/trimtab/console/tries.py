@@ -3,7 +3,8 @@
 What it is not: a lock on an account, with which anybody who knows a name could keep its owner out for good.
 Invariants: memory is bounded whatever comes; a try counts when it begins, so many at once gain nothing; a success takes
 back its own try and forgives the mistakes of its name from its address, and no others, so that nobody with a password
-of his own can try out others' without end.
+of his own can try out others' without end; whatever others do, an address from which a name was never mistaken may
+try it.
 
 Each process counts for itself: with N workers there may be N times as many tries. With 12 characters or more and these
 rates, trying out passwords leads nowhere either way.
@@ -22,7 +23,11 @@ ADDRESS_AT_ONCE, ADDRESS_EVERY_S = 20, 10.0
 """Mistakes with all names from one address. A proxy in front makes everybody one address."""
 
 NAME_AT_ONCE, NAME_EVERY_S = 50, 10.0
-"""One name from everywhere. Its owner shares this with an attacker who has many addresses, hence wider."""
+"""One name from everywhere but from addresses that made no mistake: its owner has one of those, and an attacker with
+many addresses has each of them once."""
+
+SITE_AT_ONCE, SITE_EVERY_S = 20, 10.0
+"""Addresses of one site (IPv4: /24, IPv6: /48) that count as such: a customer with IPv6 has 65,536 networks."""
 
 MOST_REMEMBERED = 10_000
 """Of each kind: about 2 MB in all. Whoever tried longest ago is forgotten first."""
@@ -40,6 +45,9 @@ class _Buckets:
     def left(self, key: str, now: float) -> float:
         left, since = self._left.get(key, (float(self._at_once), now))
         return min(float(self._at_once), left + (now - since) / self._every_s)
+
+    def knows(self, key: str) -> bool:
+        return key in self._left
 
     def wait_s(self, key: str, now: float) -> float:
         return max(0.0, 1 - self.left(key, now)) * self._every_s
@@ -70,27 +78,33 @@ class Tries:
         self._pairs = _Buckets(PAIR_AT_ONCE, PAIR_EVERY_S)
         self._addresses = _Buckets(ADDRESS_AT_ONCE, ADDRESS_EVERY_S)
         self._names = _Buckets(NAME_AT_ONCE, NAME_EVERY_S)
+        self._sites = _Buckets(SITE_AT_ONCE, SITE_EVERY_S)
 
     def __len__(self) -> int:
         """Things remembered."""
-        return len(self._pairs) + len(self._addresses) + len(self._names)
+        return len(self._pairs) + len(self._addresses) + len(self._names) + len(self._sites)
 
     def take(self, name: str, client: str) -> None:
         """Count a try that begins. Raises `RateLimited`, and counts nothing then."""
         now = self._monotonic()
         name, address = name[:NAME_CHARS], network_of(client)
         pair = f"{address} {name}"
-        wait_s = max(
-            self._pairs.wait_s(pair, now),
-            self._addresses.wait_s(address, now),
-            self._names.wait_s(name, now),
+        site = site_of(client)
+        wait_s = max(self._pairs.wait_s(pair, now), self._addresses.wait_s(address, now))
+        unmistaken = (
+            not self._pairs.knows(pair)
+            and self._addresses.left(address, now) >= ADDRESS_AT_ONCE
+            and not self._sites.wait_s(site, now)
         )
+        if not unmistaken:
+            wait_s = max(wait_s, self._names.wait_s(name, now))
         if wait_s > 0:
             seconds = int(wait_s) + 1
             raise RateLimited(f"too many tries to log in; try again in {seconds} seconds", seconds)
         self._pairs.take(pair, now)
         self._addresses.take(address, now)
         self._names.take(name, now)
+        self._sites.take(site, now)
 
     def succeeded(self, name: str, client: str) -> None:
         """The try that was taken was the name's owner."""
@@ -98,16 +112,27 @@ class Tries:
         self._pairs.forget(f"{address} {name}")
         self._addresses.give_back(address)
         self._names.give_back(name)
+        self._sites.give_back(site_of(client))
 
 
 def network_of(client: str) -> str:
     """The address, or of IPv6 its /64, which is what one customer has at the least."""
+    return _network(client, 32, 64)
+
+
+def site_of(client: str) -> str:
+    """What one customer has at the most, as a rule."""
+    return _network(client, 24, 48)
+
+
+def _network(client: str, bits4: int, bits6: int) -> str:
     try:
         address = ipaddress.ip_address(client.partition("%")[0])
     except ValueError:
         return client[:NAME_CHARS]
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    bits = bits6 if isinstance(address, ipaddress.IPv6Address) else bits4
+    if bits == address.max_prefixlen:
+        return str(address)
+    return str(ipaddress.ip_network((address, bits), strict=False))

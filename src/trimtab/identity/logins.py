@@ -24,6 +24,7 @@ from trimtab.store.users import (
     insert_session,
     session_of,
     touch_session,
+    update_user,
     user_named,
 )
 
@@ -78,7 +79,10 @@ class Logins:
         return self._database.read(has_users)
 
     def log_in(self, name: str, password: str) -> Login:
-        """Begin a session, if the password is the user's and the user is not disabled. Cost: 0.1 s of one core."""
+        """Begin a session, if the password is the user's and the user is not disabled. Cost: 0.1 s of one core.
+
+        A hash that was made with other parameters is made anew, which costs as much again, once.
+        """
         user = None
         if 0 < len(name) <= MAX_NAME_CHARS and name.isprintable():
             user = self._database.read(lambda tx: user_named(tx, name))
@@ -87,6 +91,9 @@ class Logins:
             return Login(None, user is not None)
         token = base64.urlsafe_b64encode(self._random_bytes(32)).decode().rstrip("=")
         checked = user.password
+        renewed = None
+        if self._passwords.is_old(checked) and _usable(user.role, user.disabled_ms):
+            renewed = self._passwords.hash(password)
 
         def work(tx: Transaction) -> bool:
             now = user_named(tx, name)
@@ -95,6 +102,8 @@ class Logins:
             now_ms = tx.now_ms()
             end_old_sessions(tx, created_until_ms=now_ms - LONGEST_MS, seen_until_ms=now_ms - IDLE_MS)
             insert_session(tx, digest_of_token(token), name, most=MOST_SESSIONS)
+            if renewed is not None:
+                update_user(tx, msgspec.structs.replace(now, password=renewed))
             return True
 
         return Login(token if self._database.write(work) else None, known=True)

@@ -44,6 +44,10 @@ class Passwords:
             return False
         return right and hashed is not None and len(password) <= MAX_CHARS
 
+    def is_old(self, hashed: str) -> bool:
+        """Whether a hash was made with other parameters than those of today."""
+        return self._hasher.check_needs_rehash(hashed)
+
 
 def check_password(password: str, name: str) -> None:
     """Whether this may be somebody's password. Raises `RequestError`, which repeats nothing of it."""
