@@ -9,6 +9,7 @@ from key_store import CLI
 
 from trimtab.admin import UserAdmin
 from trimtab.identity.logins import (
+    AHEAD_MS,
     IDLE_MS,
     LONGEST_MS,
     MOST_SESSIONS,
@@ -63,6 +64,17 @@ def test_the_right_password_begins_a_session_with_a_token_of_its_own_each_time(
     stored = database.read(lambda tx: tx.rows("SELECT * FROM console_sessions"))
     assert len(stored) == 2
     assert not any(first in str(row) or second in str(row) for row in stored)
+
+
+@pytest.mark.parametrize("column", ["created_ms", "seen_ms"])
+def test_a_clock_that_goes_back_ends_sessions_instead_of_lengthening_them(
+    logins: Logins, door: UserAdmin, database: Database, column: str
+) -> None:
+    near, far = logged_in(logins), logged_in(logins)
+    age(database, near, column, -(AHEAD_MS - 60_000))
+    age(database, far, column, -(AHEAD_MS + 60_000))
+    assert logins.find(near) is not None
+    assert logins.find(far) is None
 
 
 def test_a_hash_of_weaker_days_is_made_anew_by_the_right_password_and_ends_no_session(

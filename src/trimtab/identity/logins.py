@@ -34,6 +34,10 @@ IDLE_MS = 2 * 3_600_000
 LONGEST_MS = 12 * 3_600_000
 """A session is over then, however much it is used: a working day."""
 
+AHEAD_MS = 5 * 60_000
+"""A session that was begun or used so far in the future is over: the clock went back, and it would live that much
+longer. Machines that share a database agree to a few seconds."""
+
 TOUCH_MS = 60_000
 """That a session is used is noted once in so long, not with every page."""
 
@@ -120,6 +124,7 @@ class Logins:
                 found is None
                 or now_ms - found.created_ms >= LONGEST_MS
                 or now_ms - found.seen_ms >= IDLE_MS
+                or max(found.created_ms, found.seen_ms) - now_ms >= AHEAD_MS
                 or not _usable(found.user.role, found.user.disabled_ms)
             ):
                 return None, False
