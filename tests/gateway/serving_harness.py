@@ -143,7 +143,7 @@ async def site(folder: Path, config: str = "", script: str = "") -> AsyncIterato
     try:
         yield Site(application, bound.getsockname()[1])
     finally:
-        application.server.should_exit = True
+        application.server.cut_off()
         await serving
         assert await application.aclose() == 0
 

@@ -14,6 +14,7 @@ from trimtab.errors import AuthenticationFailed, PermissionDenied, TrimtabError
 from trimtab.gateway import Listen
 from trimtab.gateway.access import Access
 from trimtab.gateway.callers import admit, may_read
+from trimtab.gateway.http import by_name
 from trimtab.identity import Keys
 from trimtab.records import NOBODY, Caller
 from trimtab.store import StoreSettings, open_database
@@ -40,7 +41,8 @@ class Gate:
         access = Access(
             keys=self.keys, required=required, local=local, origins=frozenset((b"https://a.example",))
         )
-        return asyncio.run(admit([HOST, *headers], path, access))
+        sent = [HOST, *headers]
+        return asyncio.run(admit(sent, by_name(sent), path, access))
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from serving_harness import (
     upstream,
 )
 
-from trimtab.gateway.protocol import MAX_AHEAD
+from trimtab.gateway.connection import MAX_AHEAD
 
 
 @pytest.mark.parametrize(
@@ -356,5 +356,30 @@ def test_a_passed_through_path_means_one_thing_only(tmp_path: Path, path: str) -
             assert status in (400, 404), body
             status, _, body = await s.post(b"{}", "/v1/files", VERSION + b"x-trimtab-tags: a\r\n")
             assert status == 400
+
+    run(work)
+
+
+def test_a_client_that_closes_its_sending_side_is_gone(tmp_path: Path) -> None:
+    """The end of its stream is all that ever comes of a client that was closed: the platform works for nobody then."""
+
+    async def work() -> None:
+        reached, closed = asyncio.Event(), asyncio.Event()
+
+        async def holding(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await take_request(reader)
+            reached.set()
+            await reader.read()
+            closed.set()
+
+        async with upstream(holding) as platform, site(tmp_path, platform) as s:
+            body = json.dumps(ASK).encode()
+            reader, writer = await asyncio.open_connection("127.0.0.1", s.port)
+            writer.write(head("POST", "/v1/messages", VERSION, len(body)) + body)
+            await asyncio.wait_for(reached.wait(), 5)
+            writer.write_eof()
+            await asyncio.wait_for(closed.wait(), 1)
+            assert await reader.read() == b""
+            writer.close()
 
     run(work)

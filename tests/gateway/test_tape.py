@@ -3,24 +3,24 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from trimtab.gateway.tape import AHEAD_BYTES, CUT_BYTES, JOIN_BYTES, Message, Tape
+from trimtab.gateway.tape import AHEAD_BYTES, CUT_BYTES, JOIN_BYTES, Head, Message, Piece, Tape, tell
 
-START: Message = {"type": "http.response.start", "status": 200, "headers": []}
+START = Head(200, [])
 PIECE = 64 * 1024
 
 
 def piece(n: int, *, more: bool = True) -> Message:
-    return {"type": "http.response.body", "body": n.to_bytes(4, "big") * (PIECE // 4), "more_body": more}
+    return Piece(n.to_bytes(4, "big") * (PIECE // 4), last=not more)
 
 
 async def produce(tape: Tape, pieces: int) -> None:
-    await tape.send(START)
+    await tell(START, tape)
     for n in range(pieces):
-        await tape.send(piece(n, more=n < pieces - 1))
+        await tell(piece(n, more=n < pieces - 1), tape)
 
 
 async def heard(tape: Tape) -> list[int]:
-    return [int.from_bytes(m["body"][:4], "big") async for m in tape.play() if "body" in m]
+    return [int.from_bytes(m.body[:4], "big") async for m in tape.play() if isinstance(m, Piece)]
 
 
 async def settled() -> None:
@@ -29,7 +29,7 @@ async def settled() -> None:
 
 
 def kept(tape: Tape) -> int:
-    return sum(len(m.get("body", b"")) for m in tape._messages)
+    return sum(len(m.body) for m in tape._messages if isinstance(m, Piece))
 
 
 def test_the_platform_waits_while_nobody_takes_what_it_sent() -> None:
@@ -61,10 +61,10 @@ def test_one_who_is_stuck_is_cut_off_and_stops_nobody_else() -> None:
         other = asyncio.create_task(heard(tape))
         await settled()
         most = 0
-        await tape.send(START)
+        await tell(START, tape)
         await first
         for n in range(1_000):
-            await tape.send(piece(n, more=n < 999))
+            await tell(piece(n, more=n < 999), tape)
             await settled()
             most = max(most, kept(tape))
         assert await other == list(range(1_000))
@@ -80,15 +80,15 @@ def test_a_long_answer_can_be_joined_only_from_its_beginning() -> None:
         tape = Tape(lambda: gone.append(1))
         first = asyncio.create_task(heard(tape))
         await settled()
-        await tape.send(START)
+        await tell(START, tape)
         sent = 0
         while tape.joinable:
-            await tape.send(piece(sent))
+            await tell(piece(sent), tape)
             sent += 1
             await settled()
         assert sent * PIECE <= JOIN_BYTES + PIECE
         assert await heard(tape) == []
-        await tape.send(piece(sent, more=False))
+        await tell(piece(sent, more=False), tape)
         assert await first == list(range(sent + 1))
         assert tape.body(10**9) is None
         assert tape.whole
@@ -102,9 +102,8 @@ def test_an_answer_in_one_large_piece_is_heard_by_all() -> None:
         tape = Tape(lambda: None)
         both = [asyncio.create_task(heard(tape)) for _ in range(2)]
         await settled()
-        await tape.send(START)
-        body = {"type": "http.response.body", "body": b"\0\0\0\7" * (8 * 1024 * 1024), "more_body": False}
-        await tape.send(body)
+        await tell(START, tape)
+        tape.finish(b"\0\0\0\7" * (8 * 1024 * 1024))
         assert await asyncio.gather(*both) == [[7], [7]]
 
     asyncio.run(work())

@@ -15,7 +15,7 @@ import msgspec
 
 from trimtab.app.housekeeping import Chore, Turn
 from trimtab.errors import StoreError
-from trimtab.gateway import Message, Once
+from trimtab.gateway import Message, Once, Piece
 from trimtab.store import Database, Transaction
 from trimtab.store.idempotency import PURGE_ROWS, Earlier, claim, finish, is_seen, purge, release
 from trimtab.store.records.journal import SOCKET
@@ -137,14 +137,13 @@ class StoreClaims:
             writer.write(scope.encode())
             while True:
                 (length,) = _LENGTH.unpack(await self._read(reader, _LENGTH.size, worker))
-                message: Message = msgspec.msgpack.decode(await self._read(reader, length, worker))
-                if message["type"] == "http.response.start":
-                    message["headers"] = [(bytes(name), bytes(value)) for name, value in message["headers"]]
+                content = await self._read(reader, length, worker)
+                message: Message = msgspec.msgpack.decode(content, type=Message)
                 yield message
-                if message["type"] == "http.response.body" and not message["more_body"]:
+                if isinstance(message, Piece) and message.last:
                     return
-        except (OSError, asyncio.IncompleteReadError):
-            return
+        except (OSError, asyncio.IncompleteReadError, msgspec.DecodeError):
+            return  # that process has ended, or is of another version
         finally:
             writer.close()
 

@@ -195,11 +195,11 @@ class Worker:
             self._expositions.pop(ask, None)
 
     async def _measure(self) -> None:
-        server, answered = self._application.server.server_state, 0
+        server, answered = self._application.server, 0
         while True:
             await asyncio.sleep(MEASURE_S)
-            if server.total_requests != answered:
-                answered = server.total_requests
+            if server.answered != answered:
+                answered = server.answered
                 self._channel.send(Measured(0, totals(self._families())))
 
 

@@ -1,4 +1,4 @@
-"""The HTTP surface: bare ASGI on uvicorn, the vendor's paths and our own few.
+"""The HTTP surface: our own connections on asyncio and httptools, the vendor's paths and our own few.
 
 What it is not: policy or money; those are the engine's. Invariant: bytes of requests and answers pass unchanged,
 and every failure has the shape that the client's SDK expects.
@@ -13,7 +13,7 @@ from trimtab.gateway.server import GatewayServer, bind, held_signals
 from trimtab.gateway.settings import MAX_WORKERS, Listen, ServerSettings, check_server
 from trimtab.gateway.state import ServingState
 from trimtab.gateway.surroundings import Surroundings
-from trimtab.gateway.tape import Message
+from trimtab.gateway.tape import Message, Piece
 
 __all__ = [
     "MAX_WORKERS",
@@ -25,6 +25,7 @@ __all__ = [
     "Message",
     "ModelList",
     "Once",
+    "Piece",
     "ServerSettings",
     "ServingState",
     "Surroundings",

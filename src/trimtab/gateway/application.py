@@ -1,10 +1,10 @@
-"""The ASGI application: which path does what, and how a failure becomes an answer."""
+"""The application: which path does what, and how a failure becomes an answer."""
 
 import asyncio
 import datetime
 import logging
 import string
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Literal
 from urllib.parse import unquote
 
@@ -27,20 +27,11 @@ from trimtab.gateway.access import PAGES, is_page
 from trimtab.gateway.callers import admit, may_read
 from trimtab.gateway.content_api import content_handler
 from trimtab.gateway.figures_api import figures_handler
-from trimtab.gateway.http import (
-    CONNECTION,
-    ClientGone,
-    Exchange,
-    Receive,
-    Scope,
-    Send,
-    client_headers,
-    own_headers,
-    upstream_headers,
-)
+from trimtab.gateway.http import Exchange, client_headers, sorted_headers
 from trimtab.gateway.keys_api import keys_handler
 from trimtab.gateway.once import HEADER as IDEMPOTENCY_KEY
 from trimtab.gateway.once import Once
+from trimtab.gateway.request import ClientGone, ClientRequest
 from trimtab.gateway.state import ServingState
 from trimtab.gateway.surroundings import InForce, Surroundings
 from trimtab.messages import error_event
@@ -94,62 +85,38 @@ class Gateway:
         old.replace()
         return old
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI entry point."""
-        if scope["type"] != "http":
-            return
-        version = self._in_force
-        http = Exchange(scope, receive, send, version.enter())
-        http.last = self._state.leaving
+    async def __call__(self, request: ClientRequest) -> None:
+        """Answer a request: find out who asks, then do what is asked."""
+        version, state = self._in_force, self._state
+        http = Exchange(request, version.enter())
+        path = http.path
         REQUEST.set(http.id)  # in the context of this task, which ends with the request
+        if state.leaving:
+            request.keep_alive = False
         try:
-            await self._guarded(http, self._admitted)
+            try:
+                http.caller = await admit(http.headers, http.named, path, http.around.access)
+            except AuthenticationFailed:
+                if not _is_browser_at_front(http):
+                    raise
+            handler = self._exact.get(path) or self._by_prefix(http)
+            if path.startswith("/v1/"):
+                if state.draining:
+                    raise Stopping(STOPPING, DRAIN_RETRY_S)
+                state.answering.add(http.id)
+            await handler(http)
         except ClientGone:
             pass
         except asyncio.CancelledError:
-            if http.connection is None or not http.connection.gone():
-                if not http.started:
-                    await http.fail(Stopping(STOPPING, DRAIN_RETRY_S))
-                raise
-        finally:
-            scope.pop(CONNECTION, None)
-            version.leave()
-
-    async def _admitted(self, http: Exchange) -> None:
-        """Find out who asks, then do what is asked."""
-        path = http.path
-        try:
-            http.caller = await admit(http.headers, path, http.around.access)
-        except AuthenticationFailed:
-            if not _is_browser_at_front(http):
-                raise
-        handler = self._exact.get(path) or self._by_prefix(http)
-        if not path.startswith("/v1/"):
-            await handler(http)
-            return
-        if self._state.draining:
-            raise Stopping(STOPPING, DRAIN_RETRY_S)
-        self._state.answering.add(http.id)
-        try:
-            await handler(http)
-        finally:
-            self._state.answering.discard(http.id)
-
-    async def _guarded(self, http: Exchange, work: Callable[[Exchange], Awaitable[None]]) -> None:
-        """Do the work; what goes wrong becomes an answer."""
-        try:
-            await work(http)
-        except TrimtabError as problem:
-            if http.started:
-                _log.warning("request %s: %s", http.id, problem)
-                return  # the server sees an unfinished answer and cuts the connection
-            await http.fail(problem)
-        except (ClientGone, asyncio.CancelledError):
+            if not request.gone and not request.started:
+                http.fail(Stopping(STOPPING, DRAIN_RETRY_S))
             raise
-        except Exception:
-            _log.exception("request %s: %s %s", http.id, http.method, http.path)
-            if not http.started:
-                await http.fail(TrimtabError(f"internal error; the log has it under request {http.id}"))
+        except Exception as problem:
+            _fail(http, problem)
+        finally:
+            request.close()
+            state.answering.discard(http.id)
+            version.leave()
 
     def _by_prefix(self, http: Exchange) -> Callable[[Exchange], Awaitable[None]]:
         path = http.path
@@ -171,15 +138,20 @@ class Gateway:
     # Vendor paths
 
     async def _messages(self, http: Exchange) -> None:
-        if http.header(IDEMPOTENCY_KEY) is None:
-            await self._message(http, None)
-            return
         body = await self._body(http)
-        await self._once.answer(
-            http, body, lambda inner: self._guarded(inner, lambda one: self._message(one, body))
-        )
+        if http.header(IDEMPOTENCY_KEY) is None:
+            await self._message(http, body)
+            return
 
-    async def _message(self, http: Exchange, body: bytes | None) -> None:
+        async def make(inner: Exchange) -> None:
+            try:
+                await self._message(inner, body)
+            except Exception as problem:
+                _fail(inner, problem)
+
+        await self._once.answer(http, body, make)
+
+    async def _message(self, http: Exchange, body: bytes) -> None:
         reply = await self._call(http, "messages", body)
         try:
             if reply.is_event_stream:
@@ -190,7 +162,7 @@ class Gateway:
             reply.close()
 
     async def _count_tokens(self, http: Exchange) -> None:
-        reply = await self._call(http, "count_tokens")
+        reply = await self._call(http, "count_tokens", await self._body(http))
         try:
             await self._whole(http, reply)
         finally:
@@ -205,25 +177,22 @@ class Gateway:
             )
         return await http.body(http.around.max_body_bytes)
 
-    async def _call(
-        self, http: Exchange, endpoint: Literal["messages", "count_tokens"], body: bytes | None = None
-    ) -> MeteredReply:
-        around = http.around
-        arrived, arrived_ms = around.monotonic(), around.clock_ms()
-        if body is None:
-            body = await self._body(http)
-        return await around.pipeline.answer(
+    def _call(
+        self, http: Exchange, endpoint: Literal["messages", "count_tokens"], body: bytes
+    ) -> Coroutine[Any, Any, MeteredReply]:
+        headers, own = sorted_headers(http.headers)
+        return http.around.pipeline.answer(
             Inbound(
                 id=http.id,
                 endpoint=endpoint,
                 path=http.path,
-                query=http.scope["query_string"],
+                query=http.query,
                 body=body,
-                headers=upstream_headers(http.headers),
-                own=own_headers(http.headers),
+                headers=headers,
+                own=own,
                 caller=http.caller,
-                arrived_ms=arrived_ms,
-                arrived=arrived,
+                arrived_ms=http.arrived_ms,
+                arrived=http.arrived,
             )
         )
 
@@ -233,51 +202,47 @@ class Gateway:
         reply.close()
         headers = _answer_headers(reply)
         headers.append((b"x-trimtab-cost-usd", _usd(reply.cost())))
-        headers.append((b"content-length", b"%d" % len(body)))
-        await http.answer(reply.status, headers, body)
+        http.to.answer(reply.status, headers, body)
 
     async def _stream(self, http: Exchange, reply: MeteredReply) -> None:
         """Events go on as they come. A broken stream ends in an error event, or in a cut inside an event."""
-        await http.start(reply.status, _answer_headers(reply))
+        to = http.to
+        to.start(reply.status, _answer_headers(reply))
         try:
-            connection = http.connection
-            if connection is None:
-                while chunk := await reply.read():
-                    await http.write(chunk)
-            else:
-                while not await reply.pump(connection.push):
-                    await connection.drain()
+            while not await reply.pump(to.push):
+                await to.drain()
         except UpstreamError as problem:
             reply.close()
             if not reply.at_boundary:
                 raise
             http.failed = True
-            await http.finish(error_event(problem.anthropic_type, str(problem), http.id))
+            to.finish(error_event(problem.anthropic_type, str(problem), http.id))
             return
         except asyncio.CancelledError:
             reply.close()
             http.failed = True
             if self._state.draining and reply.at_boundary:  # the server stops; the client is still there
-                await http.finish(error_event("api_error", STOPPING, http.id))
+                to.finish(error_event("api_error", STOPPING, http.id))
             raise
         reply.close()
-        await http.finish()
+        to.finish()
 
     async def _models(self, http: Exchange) -> None:
         http.require("GET")
         around = http.around
-        await http.reply(200, around.models.page(http.scope["query_string"], around.clock_ms(), http.caller))
+        http.reply(200, around.models.page(http.query, around.clock_ms(), http.caller))
 
     async def _model(self, http: Exchange) -> None:
         http.require("GET")
         name = unquote(http.path.removeprefix("/v1/models/"))
-        await http.reply(200, http.around.models.one(name, http.around.clock_ms(), http.caller))
+        http.reply(200, http.around.models.one(name, http.around.clock_ms(), http.caller))
 
     async def _pass_through(self, http: Exchange) -> None:
         """Vendor paths that bill nothing: both bodies are streamed, nothing is read or recorded."""
         http.require("GET", "POST", "DELETE")
-        path = _plain_path(http.scope["raw_path"])
-        for name in own_headers(http.headers):
+        path = _plain_path(http.request.target.raw_path)
+        headers, own = sorted_headers(http.headers)
+        for name in own:
             raise RequestError(f"{name}: nothing acts on this header on this path; remove it")
         length = http.declared_length()
         if http.header(b"transfer-encoding") is not None:
@@ -292,14 +257,14 @@ class Gateway:
             Call(
                 method=http.method,
                 path=path,
-                query=http.scope["query_string"],
-                headers=upstream_headers(http.headers),
+                query=http.query,
+                headers=headers,
                 body=http.body_pieces() if length else b"",
                 content_length=length,
             )
         )
         try:
-            headers = client_headers(reply.headers)
+            to, headers = http.to, client_headers(reply.headers)
             headers += (
                 (b"x-trimtab-request", http.id.encode()),
                 (b"x-trimtab-platform", provider.name.encode()),
@@ -307,10 +272,11 @@ class Gateway:
             )
             if provider.simulated or (b"x-trimtab-simulated", b"true") in reply.headers:
                 headers.append((b"x-trimtab-simulated", b"true"))
-            await http.start(reply.status, headers)
+            to.start(reply.status, headers)
             while chunk := await reply.read():
-                await http.write(chunk)
-            await http.finish()
+                if not to.push(chunk):
+                    await to.drain()
+            to.finish()
         finally:
             reply.close()
 
@@ -337,27 +303,21 @@ class Gateway:
         record["cost_usd"] = _usd(record.setdefault("cost_nanousd", 0)).decode()
         arrived = datetime.datetime.fromtimestamp(record["at_ms"] / 1000, datetime.UTC)
         record["at"] = arrived.isoformat(timespec="milliseconds")
-        await http.reply(200, msgspec.json.format(msgspec.json.encode(record), indent=2))
+        http.reply(200, msgspec.json.format(msgspec.json.encode(record), indent=2))
 
     async def _page(self, http: Exchange) -> None:
         pages = http.around.pages
         assert pages is not None
         body = await http.body(MAX_FORM_BYTES)
-        client = http.scope.get("client")
+        address = http.request.connection.address
         status, headers, page = await pages.answer(
-            http.method,
-            http.path,
-            http.scope["query_string"],
-            http.headers,
-            body,
-            client[0] if client else "",
+            http.method, http.path, http.query, http.headers, body, address
         )
-        headers = [*headers, (b"content-length", b"%d" % len(page))]
-        await http.answer(status, headers, b"" if http.method == "HEAD" else page)
+        http.to.answer(status, headers, page)
 
     async def _alive(self, http: Exchange) -> None:
         http.require("GET", "HEAD")
-        await http.reply(200, b'{"status":"alive"}')
+        http.reply(200, b'{"status":"alive"}')
 
     async def _ready(self, http: Exchange) -> None:
         http.require("GET", "HEAD")
@@ -378,25 +338,22 @@ class Gateway:
             }
         )
         body["config"] = http.around.config_version
-        await http.reply(503 if draining else 200, msgspec.json.encode(body))
+        http.reply(503 if draining else 200, msgspec.json.encode(body))
 
     async def _metrics(self, http: Exchange) -> None:
         http.require("GET")
-        await http.reply(200, await http.around.exposition(), EXPOSITION)
+        http.reply(200, await http.around.exposition(), EXPOSITION)
 
     async def _openapi(self, http: Exchange) -> None:
         http.require("GET")
-        await http.reply(200, http.around.openapi)
+        http.reply(200, http.around.openapi)
 
     async def _front(self, http: Exchange) -> None:
         http.require("GET", "HEAD")
         if _is_browser_at_front(http):
-            await http.start(
-                303, [(b"location", PAGES.encode()), (b"content-length", b"0"), (b"vary", b"accept")]
-            )
-            await http.finish()
+            http.to.answer(303, [(b"location", PAGES.encode()), (b"vary", b"accept")], b"")
             return
-        await http.reply(
+        http.reply(
             200,
             msgspec.json.encode(
                 {
@@ -411,6 +368,19 @@ class Gateway:
                 }
             ),
         )
+
+
+def _fail(http: Exchange, problem: Exception) -> None:
+    """Make an answer of what went wrong."""
+    if isinstance(problem, TrimtabError):
+        if http.to.started:  # an unfinished answer, which is cut
+            _log.warning("request %s: %s", http.id, problem)
+        else:
+            http.fail(problem)
+        return
+    _log.error("request %s: %s %s", http.id, http.method, http.path, exc_info=problem)
+    if not http.to.started:
+        http.fail(TrimtabError(f"internal error; the log has it under request {http.id}"))
 
 
 def _is_browser_at_front(http: Exchange) -> bool:

@@ -4,9 +4,11 @@ What it is not: what the caller may then do (routing, budgets). Invariants: a cr
 else; no message repeats any of it; reading a known key waits for nothing.
 """
 
+from collections.abc import Mapping
+
 from trimtab.errors import AuthenticationFailed, PermissionDenied, shortened
 from trimtab.gateway.access import OPEN_PATHS, Access, is_page
-from trimtab.gateway.http import check_local
+from trimtab.gateway.http import check_local, values_of
 from trimtab.identity import MARK
 from trimtab.providers import Headers
 from trimtab.records import NOBODY, Caller
@@ -15,28 +17,25 @@ _MARK = MARK.encode()
 _HOW = "send it in the x-api-key header, or as 'authorization: Bearer tt-...'"
 
 
-async def admit(headers: Headers, path: str, access: Access) -> Caller:
-    """Who sends these headers; `NOBODY` where no key is needed and none of ours is shown.
+async def admit(headers: Headers, named: Mapping[bytes, bytes], path: str, access: Access) -> Caller:
+    """Who sends these headers (`named` are they by name); `NOBODY` where no key is needed and none of ours is shown.
 
     Raises `PermissionDenied` for a foreign web page, `AuthenticationFailed`, and `Unavailable` where a key cannot be
     judged now.
     """
+    origins = values_of(headers, named, b"origin")
     if access.local:
-        check_local(headers, access.origins)
+        check_local(values_of(headers, named, b"host"), origins, access.origins)
     else:
-        for name, value in headers:
-            if (
-                name == b"origin"
-                and value not in access.origins
-                and not (is_page(path) and _own(value, headers))
-            ):
+        for origin in origins:
+            if origin not in access.origins and not (is_page(path) and _own(origin, named)):
                 raise PermissionDenied(
-                    f"Origin {shortened(value.decode('latin-1'))!r} may not call this server; server.allowed_origins "
+                    f"Origin {shortened(origin.decode('latin-1'))!r} may not call this server; server.allowed_origins "
                     "lists those that may"
                 )
     if path in OPEN_PATHS or is_page(path):
         return NOBODY
-    shown, scheme = _credentials(headers)
+    shown, scheme = _credentials(headers, named)
     if not access.required:
         # SDKs always send something; what cannot be a key of ours is not looked at.
         shown = [one for one in shown if one.startswith(_MARK)]
@@ -53,30 +52,23 @@ async def admit(headers: Headers, path: str, access: Access) -> Caller:
     return await access.keys.caller(shown[0].decode("latin-1"))
 
 
-def _own(origin: bytes, headers: Headers) -> bool:
+def _own(origin: bytes, named: Mapping[bytes, bytes]) -> bool:
     """Whether a browser says that the page which sends this came from here: a form of the pages for people."""
-    host = next((value for name, value in headers if name == b"host"), b"")
+    host = named.get(b"host", b"")
     return bool(host) and origin.partition(b"://")[2] == host
 
 
-def _credentials(headers: Headers) -> tuple[list[bytes], bool]:
+def _credentials(headers: Headers, named: Mapping[bytes, bytes]) -> tuple[list[bytes], bool]:
     """The different credentials shown, and whether there is an Authorization header of another scheme."""
-    shown: list[bytes] = []
+    shown = [value.strip() for value in values_of(headers, named, b"x-api-key")]
     other_scheme = False
-    for name, value in headers:
-        if name == b"x-api-key":
-            credential = value.strip()
-        elif name == b"authorization":
-            scheme, _, rest = value.strip().partition(b" ")
-            if scheme.lower() != b"bearer":
-                other_scheme = other_scheme or bool(scheme)
-                continue
-            credential = rest.strip()
+    for value in values_of(headers, named, b"authorization"):
+        scheme, _, rest = value.strip().partition(b" ")
+        if scheme.lower() == b"bearer":
+            shown.append(rest.strip())
         else:
-            continue
-        if credential and credential not in shown:
-            shown.append(credential)
-    return shown, other_scheme
+            other_scheme = other_scheme or bool(scheme)
+    return list(dict.fromkeys(filter(None, shown))), other_scheme
 
 
 def may_read(record: dict[str, object], caller: Caller) -> bool:

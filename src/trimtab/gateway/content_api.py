@@ -48,7 +48,7 @@ async def _of_request(http: Exchange) -> None:
         query_of(http)
         actor = actor_of(http, COMMAND)
         deleted = await blocking(lambda: http.around.content_admin.delete_request(actor, name))
-        await http.reply(200, msgspec.json.encode(deleted))
+        http.reply(200, msgspec.json.encode(deleted))
         return
     part = query_of(http, "part").get("part")
     if part not in (None, "request", "answer"):
@@ -67,7 +67,7 @@ async def _of_request(http: Exchange) -> None:
     if part is None:
         # A long stream takes tens of milliseconds to put together: not on the event loop.
         body = await asyncio.to_thread(_described, found)
-        await http.reply(200, body, extra=NO_SNIFFING)
+        http.reply(200, body, extra=NO_SNIFFING)
         return
     side = found.request if part == "request" else found.answer
     if side is None:
@@ -76,7 +76,7 @@ async def _of_request(http: Exchange) -> None:
     extra = list(NO_SNIFFING)
     if part == "answer" and found.answer_encoding:
         extra.append((b"content-encoding", found.answer_encoding.encode("latin-1", "replace")))
-    await http.reply(200, side, kind, extra)
+    http.reply(200, side, kind, extra)
 
 
 async def _delete_many(http: Exchange) -> None:
@@ -95,7 +95,7 @@ async def _delete_many(http: Exchange) -> None:
             raise RequestError(
                 "say whose content to delete: key or user, not both, or all of it by before_ms"
             )
-    await http.reply(200, msgspec.json.encode(deleted))
+    http.reply(200, msgspec.json.encode(deleted))
 
 
 def _moment(text: str | None) -> int | None:

@@ -29,15 +29,15 @@ def _door(http: Exchange) -> FiguresDoor:
 async def _overview(http: Exchange) -> None:
     door = _door(http)
     now_ms = http.around.clock_ms()
-    await http.reply(200, await door.overview(http.scope["query_string"], http.caller, now_ms))
+    http.reply(200, await door.overview(http.query, http.caller, now_ms))
 
 
 async def _requests(http: Exchange) -> None:
-    await http.reply(200, await _door(http).requests(http.scope["query_string"], http.caller))
+    http.reply(200, await _door(http).requests(http.query, http.caller))
 
 
 async def _live(http: Exchange) -> None:
-    await http.reply(200, await _door(http).live(http.scope["query_string"], http.caller))
+    http.reply(200, await _door(http).live(http.query, http.caller))
 
 
 _HANDLERS: dict[str, Handler] = {

@@ -1,8 +1,9 @@
-"""One HTTP request and its answer on top of ASGI, with the header rules of a gateway."""
+"""One HTTP request and its answer, with the header rules of a gateway."""
 
+import copy
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from typing import Literal, Protocol
 
 from trimtab.errors import (
     AuthenticationFailed,
@@ -19,38 +20,44 @@ from trimtab.errors import (
     UpstreamError,
     shortened,
 )
-from trimtab.gateway.answering import BODY_FOLLOWS
+from trimtab.gateway.request import ClientRequest
 from trimtab.gateway.surroundings import Surroundings
 from trimtab.messages import error_body
 from trimtab.providers import Headers
 from trimtab.records import NOBODY, Caller
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-CONNECTION = "trimtab.connection"
-"""Scope key: the `Connection` of this request, where it came over one of ours."""
+class Outlet(Protocol):
+    """Where an answer goes: to a client, or to all who hear it."""
 
+    @property
+    def started(self) -> bool:
+        """Whether its head has gone."""
+        ...
 
-NAMED = "trimtab.named"
-"""Scope key: the request's headers `by_name`."""
-
-
-class Connection(Protocol):
-    """What the application may ask of the protocol besides ASGI. When the client's connection is lost, the protocol
-    cancels the task that answers."""
-
+    @property
     def gone(self) -> bool:
-        """Whether the client's connection was lost before the answer was complete."""
+        """Whether nobody hears it any more."""
+        ...
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole answer; head and body leave together. The content-length is added."""
+        ...
+
+    def start(self, status: int, headers: Headers, length: int | None = None) -> None:
+        """Send the head of an answer whose body is to be pushed; `length` of that where it is known."""
         ...
 
     def push(self, piece: bytes) -> bool:
-        """Send a piece of a body that has begun, without waiting; whether more may come just now."""
+        """Send a piece of the body, without waiting; whether more may come just now. If not, `drain`."""
         ...
 
     async def drain(self) -> None:
-        """Wait until the client has caught up."""
+        """Wait until more may come."""
+        ...
+
+    def finish(self, piece: bytes = b"") -> None:
+        """Send the last piece."""
         ...
 
 
@@ -95,58 +102,48 @@ DISCARD_BYTES = 256_000_000
 """A body over the limit is read and thrown away up to here, so that the client can hear the answer."""
 
 
-class ClientGone(Exception):
-    """The client's connection is lost; there is nobody to answer."""
-
-
 class Exchange:
     """One request on its way in and its answer on the way out."""
 
     __slots__ = (
-        "_receive",
         "around",
+        "arrived",
+        "arrived_ms",
         "caller",
-        "connection",
         "failed",
         "headers",
         "id",
-        "last",
         "method",
         "named",
         "path",
-        "scope",
-        "send",
-        "started",
+        "query",
+        "request",
+        "to",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, around: Surroundings) -> None:
-        self.scope = scope
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
-        self.headers: Headers = scope["headers"]
-        self.named: Mapping[bytes, bytes] = scope.get(NAMED) or by_name(self.headers)
+    def __init__(self, request: ClientRequest, around: Surroundings) -> None:
+        self.request = request
+        self.to: Outlet = request
+        """Takes the answer."""
+        self.method = request.method
+        self.path = request.target.path
+        self.query = request.target.query
+        self.headers = request.headers
+        self.named = request.named
         self.around = around
         """What this request uses to its end, also when another configuration comes into force meanwhile."""
         self.id = around.new_id()
+        self.arrived_ms, self.arrived = around.clock_ms(), around.monotonic()
         self.caller: Caller = NOBODY
         """Who sends it, once that has been found out."""
-        self.started = False
         self.failed = False
         """An answer that has begun ends in an error."""
-        self.last = False
-        """The connection is closed after this answer."""
-        self._receive = receive
-        self.send = send
-        """Takes an ASGI message as it is."""
-        self.connection: Connection | None = scope.get(CONNECTION)
-        """Where the answer goes straight to a client's connection."""
 
-    def onto(self, send: Send) -> "Exchange":
+    def onto(self, to: Outlet) -> "Exchange":
         """The same request, its body read already, answered to somebody else."""
-        inner = Exchange(self.scope, self._receive, send, self.around)
-        inner.id, inner.caller, inner.last = self.id, self.caller, self.last
-        inner.connection = None
-        return inner
+        other = copy.copy(self)
+        other.to = to
+        return other
 
     def header(self, name: bytes) -> bytes | None:
         """The first request header of this (lower-case) name."""
@@ -167,60 +164,31 @@ class Exchange:
         declared = self.declared_length() or 0
         if declared > DISCARD_BYTES:
             raise _too_large(declared, limit)
+        request = self.request
         parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            piece: bytes = message.get("body", b"")
+        size, more = 0, True
+        while more:
+            piece = await request.read()
+            more = request.more
             size += len(piece)
             if size > DISCARD_BYTES:
                 raise _too_large(size, limit)
             if size <= limit:
                 parts.append(piece)
-            if not message.get("more_body", False):
-                break
         if size > limit:
             raise _too_large(size, limit)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def body_pieces(self) -> AsyncIterator[bytes]:
         """The request body as it arrives. Raises `ClientGone`."""
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            if piece := message.get("body", b""):
+        request, more = self.request, True
+        while more:
+            piece = await request.read()
+            more = request.more
+            if piece:
                 yield piece
-            if not message.get("more_body", False):
-                return
 
-    async def start(self, status: int, headers: Headers) -> None:
-        """Send the response head."""
-        self.started = True
-        if self.last and (b"connection", b"close") not in headers:
-            headers = [*headers, (b"connection", b"close")]
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send a whole answer; head and body leave together. `headers` must have the content-length."""
-        self.started = True
-        if self.last and (b"connection", b"close") not in headers:
-            headers = [*headers, (b"connection", b"close")]
-        start = {"type": "http.response.start", "status": status, "headers": headers, BODY_FOLLOWS: True}
-        await self.send(start)
-        await self.send({"type": "http.response.body", "body": body})
-
-    async def write(self, piece: bytes) -> None:
-        """Send a piece of the body; waits while the client lags."""
-        await self.send({"type": "http.response.body", "body": piece, "more_body": True})
-
-    async def finish(self, piece: bytes = b"") -> None:
-        """Send the last piece."""
-        await self.send({"type": "http.response.body", "body": piece, "more_body": False})
-
-    async def reply(
+    def reply(
         self,
         status: int,
         body: bytes,
@@ -228,33 +196,27 @@ class Exchange:
         extra: Headers | None = None,
     ) -> None:
         """Send a whole answer of our own."""
-        headers = [
-            (b"content-type", content_type),
-            (b"content-length", b"%d" % len(body)),
-            *(extra or []),
-        ]
+        headers = [(b"content-type", content_type), *(extra or [])]
         if status >= 400 or self.path.startswith("/v1/"):  # what may be looked up, in the records or the log
             headers.append((b"x-trimtab-request", self.id.encode()))
-        await self.answer(status, headers, b"" if self.method == "HEAD" else body)
+        self.to.answer(status, headers, body)
 
-    async def fail(self, error: TrimtabError) -> None:
+    def fail(self, error: TrimtabError) -> None:
         """Send an error in the vendor's shape."""
         extra: Headers = [(b"request-id", self.id.encode())]
         if isinstance(error, Unavailable | RateLimited | InFlight):
             extra.append((b"retry-after", b"%d" % error.retry_after_s))
         elif isinstance(error, Conflict):
             extra.append((b"x-should-retry", b"false"))  # the vendor's SDKs try a 409 again
-        if isinstance(error, Stopping):
-            extra.append((b"connection", b"close"))
+        if isinstance(error, Stopping | RequestTooLarge):
+            self.request.keep_alive = False
         elif isinstance(error, UpstreamError):
             extra.append((b"x-should-retry", b"true" if error.retryable else b"false"))
         elif isinstance(error, AuthenticationFailed):
             extra.append((b"www-authenticate", b"Bearer"))
         elif isinstance(error, MethodNotAllowed):
             extra.append((b"allow", error.allowed.encode()))
-        elif isinstance(error, RequestTooLarge):
-            extra.append((b"connection", b"close"))
-        await self.reply(error.status, error_body(error.anthropic_type, str(error), self.id), extra=extra)
+        self.reply(error.status, error_body(error.anthropic_type, str(error), self.id), extra=extra)
 
 
 def _too_large(size: int, limit: int) -> RequestTooLarge:
@@ -267,95 +229,115 @@ def by_name(headers: Headers) -> dict[bytes, bytes]:
     return named if len(named) == len(headers) else dict(reversed(headers))
 
 
-def upstream_headers(headers: Headers) -> Headers:
-    """The client's headers that go to the platform: all but framing, credentials, addresses and our own."""
-    goes = _GOES_UPSTREAM
-    named = _connection_options(headers)
-    if named:
-        return [pair for pair in headers if goes[pair[0]] and pair[0] not in named]
-    return [pair for pair in headers if goes[pair[0]]]
+def values_of(headers: Headers, named: Mapping[bytes, bytes], name: bytes) -> list[bytes]:
+    """All values of one name; `named` is `by_name(headers)`."""
+    if name not in named:
+        return []
+    if len(named) == len(headers):
+        return [named[name]]
+    return [value for other, value in headers if other == name]
 
 
-class _Verdicts(dict[bytes, bool]):
+def sorted_headers(headers: Headers) -> tuple[Headers, dict[str, str]]:
+    """The client's headers that go to the platform (all but framing, credentials, addresses and our own), and our own.
+
+    Raises `RequestError` where one of our own is repeated.
+    """
+    goes: Headers = []
+    own: dict[str, str] = {}
+    options: set[bytes] = set()
+    for pair in headers:
+        verdict = _UPSTREAM[pair[0]]
+        if verdict == "goes":
+            goes.append(pair)
+        elif verdict == "stays":
+            continue
+        elif verdict == "own":
+            name = pair[0].decode("latin-1")
+            if name in own:
+                raise RequestError(f"{name}: sent twice; send it once")
+            own[name] = pair[1].decode("latin-1")
+        else:
+            options |= _options(pair[1])
+    return ([pair for pair in goes if pair[0] not in options] if options else goes), own
+
+
+def client_headers(headers: Headers) -> Headers:
+    """The platform's headers that go to the client: all but framing, cookies and anything in our own name."""
+    goes: Headers = []
+    options: set[bytes] = set()
+    for pair in headers:
+        verdict = _DOWNSTREAM[pair[0]]
+        if verdict == "goes":
+            goes.append(pair)
+        elif verdict == "connection":
+            options |= _options(pair[1])
+    return [pair for pair in goes if pair[0] not in options] if options else goes
+
+
+Verdict = Literal["goes", "stays", "own", "connection"]
+
+
+class _Verdicts(dict[bytes, Verdict]):
     """What a rule says of each header name. Clients send few, so they are judged once; how many are kept is bounded."""
 
-    def __init__(self, rule: Callable[[bytes], bool]) -> None:
+    def __init__(self, rule: Callable[[bytes], Verdict]) -> None:
         super().__init__()
         self._rule = rule
 
-    def __missing__(self, name: bytes) -> bool:
+    def __missing__(self, name: bytes) -> Verdict:
         verdict = self._rule(name)
         if len(self) < KNOWN_NAMES and len(name) < KNOWN_NAME_BYTES:
             self[name] = verdict
         return verdict
 
 
-def _goes_upstream(name: bytes) -> bool:
-    if name in _NEVER_UPSTREAM or name.startswith((b"x-trimtab-", b"x-forwarded-", b"sec-")):
-        return False
+def _upstream(name: bytes) -> Verdict:
+    if name == b"connection":
+        return "connection"
+    if name.startswith(b"x-trimtab-"):
+        return "own"
+    if name in _NEVER_UPSTREAM or name.startswith((b"x-forwarded-", b"sec-")):
+        return "stays"
     if name.startswith(b"anthropic-") or name == b"idempotency-key":
-        return True
-    return not name.endswith(b"-ip") and not any(word in name for word in _SECRET_WORDS)
+        return "goes"
+    credential = name.endswith(b"-ip") or any(word in name for word in _SECRET_WORDS)
+    return "stays" if credential else "goes"
 
 
-def _goes_to_client(name: bytes) -> bool:
-    return name not in _NEVER_TO_CLIENT and not name.startswith(b"x-trimtab-")
+def _downstream(name: bytes) -> Verdict:
+    if name == b"connection":
+        return "connection"
+    return "stays" if name in _NEVER_TO_CLIENT or name.startswith(b"x-trimtab-") else "goes"
 
 
-_GOES_UPSTREAM = _Verdicts(_goes_upstream)
-_GOES_TO_CLIENT = _Verdicts(_goes_to_client)
+_UPSTREAM = _Verdicts(_upstream)
+_DOWNSTREAM = _Verdicts(_downstream)
 
 
-def client_headers(headers: Headers) -> Headers:
-    """The platform's headers that go to the client: all but framing, cookies and anything in our own name."""
-    goes = _GOES_TO_CLIENT
-    named = _connection_options(headers)
-    if named:
-        return [pair for pair in headers if goes[pair[0]] and pair[0] not in named]
-    return [pair for pair in headers if goes[pair[0]]]
-
-
-def _connection_options(headers: Headers) -> set[bytes]:
+def _options(connection: bytes) -> set[bytes]:
     """Header names that a Connection header declares hop-by-hop."""
-    values = [value for name, value in headers if name == b"connection"]
-    if not values or values in _PLAIN_CONNECTION:
-        return set()
-    return {option.strip().lower() for value in values for option in value.split(b",")} - {
-        b"",
-        b"close",
-        b"keep-alive",
-    }
+    if connection in (b"keep-alive", b"close"):
+        return _NONE
+    return {option.strip().lower() for option in connection.split(b",")} - {b"", b"close", b"keep-alive"}
 
 
-_PLAIN_CONNECTION = ([b"keep-alive"], [b"close"])
+_NONE: set[bytes] = set()
 
 
-def own_headers(headers: Headers) -> dict[str, str]:
-    """The `x-trimtab-` request headers. A repeated one is refused."""
-    own: dict[str, str] = {}
-    for name, value in headers:
-        if name[:10] == b"x-trimtab-":
-            text = name.decode("latin-1")
-            if text in own:
-                raise RequestError(f"{text}: sent twice; send it once")
-            own[text] = value.decode("latin-1")
-    return own
-
-
-def check_local(headers: Headers, origins: Collection[bytes] = ()) -> None:
+def check_local(hosts: list[bytes], origins: list[bytes], permitted: Collection[bytes] = ()) -> None:
     """Refuse requests that a web page made: a foreign Host means DNS rebinding, a foreign Origin a cross-site call.
 
-    `origins` may call besides this machine's own. Raises `PermissionDenied`.
+    `permitted` origins may call besides this machine's own. Raises `PermissionDenied`.
     """
-    hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) != 1 or not _is_local(hosts[0]):
         shown = shortened(b", ".join(hosts).decode("latin-1"))
         raise PermissionDenied(
             f"Host {shown!r} is not this machine; use http://127.0.0.1 or http://localhost"
         )
-    for name, value in headers:
-        if name == b"origin" and not _is_local_origin(value) and value not in origins:
-            raise PermissionDenied(f"Origin {shortened(value.decode('latin-1'))!r} may not call this server")
+    for origin in origins:
+        if not _is_local_origin(origin) and origin not in permitted:
+            raise PermissionDenied(f"Origin {shortened(origin.decode('latin-1'))!r} may not call this server")
 
 
 @functools.lru_cache(maxsize=64)

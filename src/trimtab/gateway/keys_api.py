@@ -58,24 +58,24 @@ async def _keys(http: Exchange) -> None:
     if http.method == "POST":
         wanted = await _body(http, NewKey, required=True)
         made = await blocking(lambda: admin.add(actor, wanted))
-        await http.reply(201, _made(made))
+        http.reply(201, _made(made))
         return
     asked = query_of(http, "after", "limit")
     most = _number(asked, "limit", DEFAULT_PAGE, MAX_PAGE)
     found = await blocking(lambda: admin.keys(actor, after=asked.get("after", ""), most=most + 1))
-    await http.reply(200, _json({"data": found[:most], "has_more": len(found) > most}))
+    http.reply(200, _json({"data": found[:most], "has_more": len(found) > most}))
 
 
 async def _show(http: Exchange) -> None:
     http.require("GET")
     admin, actor = _door(http)
-    await http.reply(200, _json(await blocking(lambda: admin.show(actor, _name(http)))))
+    http.reply(200, _json(await blocking(lambda: admin.show(actor, _name(http)))))
 
 
 async def _revoke(http: Exchange) -> None:
     http.require("POST")
     admin, actor = _door(http)
-    await http.reply(200, _json(await blocking(lambda: admin.revoke(actor, _name(http)))))
+    http.reply(200, _json(await blocking(lambda: admin.revoke(actor, _name(http)))))
 
 
 async def _rotate(http: Exchange) -> None:
@@ -83,14 +83,14 @@ async def _rotate(http: Exchange) -> None:
     admin, actor = _door(http)
     wanted = await _body(http, _Rotation, required=False)
     made = await blocking(lambda: admin.rotate(actor, _name(http), wanted.grace_s * 1000))
-    await http.reply(200, _made(made))
+    http.reply(200, _made(made))
 
 
 async def _limits(http: Exchange) -> None:
     http.require("POST")
     admin, actor = _door(http)
     limits = await _body(http, Limits, required=True)
-    await http.reply(200, _json(await blocking(lambda: admin.set_limits(actor, _name(http), limits))))
+    http.reply(200, _json(await blocking(lambda: admin.set_limits(actor, _name(http), limits))))
 
 
 async def _audit(http: Exchange) -> None:
@@ -100,7 +100,7 @@ async def _audit(http: Exchange) -> None:
     most = _number(asked, "limit", DEFAULT_PAGE, MAX_PAGE)
     before = _number(asked, "before", 0, 2**53) or None
     found = await blocking(lambda: admin.audit(actor, key=asked.get("key"), before=before, most=most + 1))
-    await http.reply(200, _json({"data": found[:most], "has_more": len(found) > most}))
+    http.reply(200, _json({"data": found[:most], "has_more": len(found) > most}))
 
 
 def _door(http: Exchange) -> tuple[KeyAdmin, Actor]:
@@ -155,7 +155,7 @@ def _permitted(problem: Exception, kind: type[msgspec.Struct]) -> str:
 
 def query_of(http: Exchange, *known: str) -> dict[str, str]:
     """The parameters of the query, each at most once. Raises `RequestError` for others."""
-    asked = parse_qs(http.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    asked = parse_qs(http.query.decode("latin-1"), keep_blank_values=True)
     for name, values in asked.items():
         if name not in known or len(values) > 1:
             raise RequestError(f"{shortened(name, 80)}: must be one of {', '.join(known)}, each at most once")

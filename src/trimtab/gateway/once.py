@@ -16,9 +16,9 @@ from typing import Protocol
 import msgspec
 
 from trimtab.errors import Conflict, InFlight, RequestError, StoreError, TrimtabError, Unavailable
-from trimtab.gateway.http import Exchange
+from trimtab.gateway.http import Exchange, values_of
 from trimtab.gateway.state import ServingState
-from trimtab.gateway.tape import Message, Tape
+from trimtab.gateway.tape import Message, Tape, tell
 from trimtab.providers import Headers
 from trimtab.records import RequestId
 from trimtab.store.idempotency import KEEP_MS, Earlier
@@ -26,6 +26,7 @@ from trimtab.store.idempotency import KEEP_MS, Earlier
 HEADER = b"idempotency-key"
 TOLD = b"x-trimtab-idempotency"
 """Response header: `joined` or `replayed`."""
+JOINED, REPLAYED = (TOLD, b"joined"), (TOLD, b"replayed")
 
 MAX_KEY_CHARS = 255
 MAX_KEPT_BYTES = 4 * 1024 * 1024
@@ -129,12 +130,11 @@ class Once:
         try:
             async with contextlib.aclosing(call.tape.play()) as messages:
                 async for message in messages:
-                    http.started = True
-                    await http.send(_joined(message) if joins else message)
+                    await tell(message, http.to, JOINED if joins else None)
         finally:
             if call.given_up and call.task is not None:
                 await asyncio.wait([call.task], timeout=CUT_S)
-        if not http.started:
+        if not http.to.started:
             raise Unavailable("the request that this one joined was given up; try again", 1)
 
     def _start(self, scope: str, call: _Call, http: Exchange, make: Answer) -> _Call:
@@ -148,7 +148,7 @@ class Once:
     async def _run(self, scope: str, call: _Call, http: Exchange, make: Answer) -> None:
         """Make the call, whoever hears it, and tell the others how it ended."""
         tape = call.tape
-        inner = http.onto(tape.send)
+        inner = http.onto(tape)
         try:
             earlier = await self._claim(scope, call, http.caller.key)
             call.mine = earlier is None
@@ -158,8 +158,8 @@ class Once:
             else:
                 await self._repeat(scope, call, earlier, inner)
         except TrimtabError as problem:
-            if not inner.started:
-                await inner.fail(problem)
+            if not tape.started:
+                inner.fail(problem)
         finally:
             call.decided.set()
             tape.cut()
@@ -190,14 +190,16 @@ class Once:
         if earlier.body_hash != call.body_hash:
             raise _other_body()
         if earlier.answer is not None:
-            await _replay(inner, msgspec.msgpack.decode(earlier.answer, type=Kept))
+            kept = msgspec.msgpack.decode(earlier.answer, type=Kept)
+            # What an earlier version kept says its length itself.
+            headers = [pair for pair in kept.headers if pair[0] != b"content-length"]
+            inner.to.answer(kept.status, [*headers, REPLAYED], kept.body)
             return
         if earlier.state != "lost" and not earlier.settled:
             async with contextlib.aclosing(self._claims.listen(earlier.worker, scope)) as messages:
                 async for message in messages:
-                    inner.started = True
-                    await inner.send(_joined(message))
-            if inner.started:
+                    await tell(message, inner.to, JOINED)
+            if inner.to.started:
                 return
         problem = _TOLD_OF[earlier.state].format(earlier.request_id)
         if earlier.state == "running" or (
@@ -209,7 +211,7 @@ class Once:
     async def _end(self, scope: str, call: _Call, inner: Exchange) -> None:
         """Only a whole answer stands; after anything else the request may be tried again."""
         tape = call.tape
-        whole = tape.whole and tape.status == HTTP_OK and not inner.failed
+        whole = tape.whole and tape.head is not None and tape.head.status == HTTP_OK and not inner.failed
         try:
             if whole:
                 await self._claims.finish(scope, call.request_id, self._kept(tape))
@@ -224,7 +226,9 @@ class Once:
 
     def _kept(self, tape: Tape) -> bytes | None:
         body = tape.body(MAX_KEPT_BYTES) if self.keep_answers else None
-        return None if body is None else msgspec.msgpack.encode(Kept(tape.status, tape.head(), body))
+        if body is None or tape.head is None:
+            return None
+        return msgspec.msgpack.encode(Kept(tape.head.status, tape.head.headers, body))
 
     @contextlib.contextmanager
     def relaying(self) -> Iterator[None]:
@@ -271,20 +275,9 @@ def _other_body() -> RequestError:
 
 
 def _scope(http: Exchange) -> str:
-    keys = [value for name, value in http.headers if name == HEADER]
+    keys = values_of(http.headers, http.named, HEADER)
     text = keys[0].decode("latin-1")
     if len(keys) > 1 or not 0 < len(text) <= MAX_KEY_CHARS or not (text.isascii() and text.isprintable()):
         raise RequestError(f"Idempotency-Key: send one, of 1 to {MAX_KEY_CHARS} printable ASCII characters")
-    query = http.scope["query_string"].decode("latin-1")
+    query = http.query.decode("latin-1")
     return hashlib.sha256("\0".join((http.caller.key, http.path, query, text)).encode()).hexdigest()
-
-
-def _joined(message: Message) -> Message:
-    if message["type"] != "http.response.start" or any(name == TOLD for name, _ in message["headers"]):
-        return message
-    return {**message, "headers": [*message["headers"], (TOLD, b"joined")]}
-
-
-async def _replay(inner: Exchange, kept: Kept) -> None:
-    await inner.start(kept.status, [*kept.headers, (TOLD, b"replayed")])
-    await inner.finish(kept.body)

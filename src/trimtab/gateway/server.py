@@ -1,4 +1,4 @@
-"""The uvicorn server of one process: binds first, sweeps deadlines, and drains on SIGTERM.
+"""The server of one process: binds first, takes connections, sweeps deadlines, and drains on SIGTERM.
 
 What it is not: the supervisor of several processes; that is `app.supervisor`.
 """
@@ -6,7 +6,6 @@ What it is not: the supervisor of several processes; that is `app.supervisor`.
 import asyncio
 import contextlib
 import errno
-import logging
 import os
 import signal
 import socket
@@ -14,17 +13,20 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-import uvicorn
-
 from trimtab.errors import ConfigError
 from trimtab.gateway.application import Gateway
-from trimtab.gateway.protocol import LimitedProtocol, NewId, limited
+from trimtab.gateway.connection import Clients, Connection, NewId
 from trimtab.gateway.settings import Listen
 from trimtab.gateway.state import ServingState
 
-KEEP_ALIVE_S = 75
-"""Longer than the idle limit of client pools (httpx: 5 s, Go: 90 s less a margin), so that clients close first."""
+BACKLOG = 2048
+"""Connections that may wait to be taken."""
 
+TICK_S = 0.1
+"""How often the server looks whether it is to end."""
+
+SWEEP_TICKS = 10
+"""Ticks between two sweeps of the deadlines: a second."""
 
 BIND_PAUSE_S = 0.05
 """Between two tries for an address in use."""
@@ -53,10 +55,15 @@ def bind(listen: Listen, where: str, remedy: str, *, patience_s: float = 0.0) ->
 def _listening(listen: Listen) -> socket.socket:
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     both = listen.host == "::" and socket.has_dualstack_ipv6()  # all addresses there are, of both kinds
-    bound = socket.create_server((listen.host, listen.port), family=family, backlog=2048, dualstack_ipv6=both)
+    bound = socket.create_server(
+        (listen.host, listen.port), family=family, backlog=BACKLOG, dualstack_ipv6=both
+    )
     bound.setblocking(False)
     return bound
 
+
+LAST_BYTES_S = 2.0
+"""How long connections have for what is written on them, when all answers are complete."""
 
 CUT_S = 5.0
 """How long answers that are cut at the end may take to say so to their clients."""
@@ -70,31 +77,23 @@ LINGER_S = 2.0
 the moment in which its client writes to it would cost that request."""
 
 
-class GatewayServer(uvicorn.Server):
+class GatewayServer:
     """Serves until told to stop: the first word of it drains, the second stops at once."""
 
     def __init__(self, gateway: Gateway, state: ServingState, new_id: NewId) -> None:
-        super().__init__(
-            uvicorn.Config(
-                gateway,
-                http=limited(state, new_id),
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=2,
-            )
-        )
+        self._clients = Clients(state, gateway, new_id)
         self._state = state
+        self._at_once = False
         self._drain_until: float | None = None
         self._linger_until = 0.0
+        self._listening: asyncio.Server | None = None
         self._bound: socket.socket | None = None
-        self._ready: Callable[[], None] = lambda: None
         self._draining: Callable[[int], None] = lambda in_flight: None
+
+    @property
+    def answered(self) -> int:
+        """How many answers were sent whole."""
+        return self._clients.answered
 
     async def run_on(
         self, bound: socket.socket, *, ready: Callable[[], None], draining: Callable[[int], None]
@@ -103,11 +102,33 @@ class GatewayServer(uvicorn.Server):
 
         `draining` is told how many answers are still in flight when they are to be finished.
         """
-        self._bound, self._ready, self._draining = bound, ready, draining
-        # The application reports its own failures; what uvicorn adds are duplicates with tracebacks.
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        await self.serve(sockets=[bound])
+        self._bound, self._draining = bound, draining
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(
+            lambda: Connection(self._clients), sock=bound, backlog=BACKLOG
+        )
+        ready()
+        ticks = 0
+        while not await self._over(loop.time()):
+            await asyncio.sleep(TICK_S)
+            ticks += 1
+            if ticks % SWEEP_TICKS == 0:
+                now = loop.time()
+                for connection in list(self._clients.connections):
+                    connection.sweep(now)
+        self._stop_listening()
+        await self._wind_up()
         return await self._cut()
+
+    async def _wind_up(self) -> None:
+        """Let connections end that have nothing more to do."""
+        for connection in list(self._clients.connections):
+            connection.wind_up()
+        give_up_at = asyncio.get_running_loop().time() + LAST_BYTES_S
+        while (self._clients.connections or self._clients.left) and not self._at_once:
+            if asyncio.get_running_loop().time() > give_up_at:
+                return
+            await asyncio.sleep(TICK_S)
 
     @contextlib.contextmanager
     def signals(self, hangup: Callable[[], None]) -> Iterator[None]:
@@ -126,23 +147,17 @@ class GatewayServer(uvicorn.Server):
         with held_signals(on_signal):
             yield
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """uvicorn would take signals by itself while it serves; whoever starts the process decides that here."""
-        yield
-
     async def _cut(self) -> int:
         """End what outlived the draining, and wait until it has settled."""
         cut = self._state.in_flight
         await self._cut_calls()
-        tasks = [*self.server_state.tasks, *self._state.relays]
+        tasks = [*self._clients.tasks(), *self._state.relays]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CUT_S)
-        for connection in list(self.server_state.connections):
-            if isinstance(connection, LimitedProtocol):
-                connection.transport.close()
+        for connection in list(self._clients.connections):
+            connection.close()
         return cut
 
     async def _cut_calls(self) -> None:
@@ -153,12 +168,8 @@ class GatewayServer(uvicorn.Server):
         if not calls:
             return
         await asyncio.wait(calls, timeout=CUT_S)
-        if hearing := [*self.server_state.tasks, *self._state.relays]:
+        if hearing := [*self._clients.tasks(), *self._state.relays]:
             await asyncio.wait(hearing, timeout=TELL_S)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._ready()
 
     def stop(self) -> None:
         """The first call finishes what is in flight and refuses the rest; the second cuts at once. Never waits."""
@@ -177,7 +188,7 @@ class GatewayServer(uvicorn.Server):
     def cut_off(self) -> None:
         """End now; what is in flight is cut, settled and recorded. Idempotent; never waits."""
         self._state.draining = True
-        self.should_exit = self.force_exit = True
+        self._at_once = True
 
     def leave(self) -> None:
         """Let go of the listening socket, answer what open connections bring, then end. Idempotent; never waits.
@@ -192,24 +203,20 @@ class GatewayServer(uvicorn.Server):
         self._draining(self._state.in_flight)
 
     def _stop_listening(self) -> None:
-        for server in getattr(self, "servers", ()):
-            server.close()
+        if self._listening is not None:
+            self._listening.close()
         if self._bound is not None:
             self._bound.close()
 
-    async def on_tick(self, counter: int) -> bool:
-        if await super().on_tick(counter):
+    async def _over(self, now: float) -> bool:
+        """Whether the serving ends."""
+        if self._at_once:
             return True
-        now = asyncio.get_running_loop().time()
-        if counter % 10 == 0:
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, LimitedProtocol):
-                    connection.sweep(now)
         state = self._state
         if not state.draining:
             if state.busy:
                 self._linger_until = now + LINGER_S
-            lingering = self.server_state.connections and now < self._linger_until
+            lingering = self._clients.connections and now < self._linger_until
             if not state.leaving or lingering:
                 return False
         if self._drain_until is None:

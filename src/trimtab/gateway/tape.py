@@ -7,10 +7,45 @@ is called once; a stream holds at most about `CUT_BYTES` of memory, however long
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, MutableMapping
-from typing import Any
+from collections.abc import AsyncGenerator, Callable
 
-Message = MutableMapping[str, Any]
+import msgspec
+
+from trimtab.gateway.http import Outlet
+from trimtab.providers import Headers
+
+
+class Head(msgspec.Struct, frozen=True, tag=True):
+    """The beginning of an answer."""
+
+    status: int
+    headers: Headers
+    length: int | None = None
+    """Bytes of the body, where that is known."""
+
+
+class Piece(msgspec.Struct, frozen=True, tag=True):
+    """A part of its body."""
+
+    body: bytes
+    last: bool = False
+
+
+Message = Head | Piece
+
+
+async def tell(message: Message, to: Outlet, mark: tuple[bytes, bytes] | None = None) -> None:
+    """Send a message; waits while more may not come. A head gets the mark, where there is one."""
+    if isinstance(message, Head):
+        headers = message.headers
+        if mark is not None and all(name != mark[0] for name, _ in headers):
+            headers = [*headers, mark]
+        to.start(message.status, headers, message.length)
+    elif message.last:
+        to.finish(message.body)
+    elif not to.push(message.body):
+        await to.drain()
+
 
 JOIN_BYTES = 8 * 1024 * 1024
 """What is kept from the beginning. A longer answer can no longer be joined, and what all have heard is dropped."""
@@ -35,7 +70,9 @@ class _Listener:
 
 
 class Tape:
-    """ASGI messages of one answer."""
+    """The messages of one answer. An `Outlet`."""
+
+    gone = False
 
     def __init__(self, abandoned: Callable[[], None]) -> None:
         self._messages: deque[Message] = deque()
@@ -45,24 +82,46 @@ class Tape:
         """Bytes of all messages that ever came."""
         self._more = asyncio.Event()
         self._room = asyncio.Event()
-        self._head: Message = {}
+        self._head: Head | None = None
         self._whole = False
         self._ended = False
         self._listeners: set[_Listener] = set()
         self._abandoned = abandoned
 
-    async def send(self, message: Message) -> None:
-        """Add a message; an ASGI `send`. Waits while all listeners lag."""
-        self._cut_off()
-        self._head = self._head or message
-        self._messages.append(message)
-        self._size += _size(message)
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
-            self._whole = self._ended = True
-        self._wake()
-        while not self._ended and self._listeners and self._nearest() > AHEAD_BYTES:
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """See `Outlet.answer`."""
+        self.start(status, headers, len(body))
+        self.finish(body)
+
+    def start(self, status: int, headers: Headers, length: int | None = None) -> None:
+        """See `Outlet.start`."""
+        self._head = Head(status, headers, length)
+        self._add(self._head)
+
+    def push(self, piece: bytes) -> bool:
+        """See `Outlet.push`: no more while all listeners lag."""
+        self._add(Piece(piece))
+        return not self._far_ahead()
+
+    async def drain(self) -> None:
+        """See `Outlet.drain`."""
+        while self._far_ahead():
             self._room.clear()
             await self._room.wait()
+
+    def finish(self, piece: bytes = b"") -> None:
+        """See `Outlet.finish`."""
+        self._whole = self._ended = True
+        self._add(Piece(piece, last=True))
+
+    def _add(self, message: Message) -> None:
+        self._cut_off()
+        self._messages.append(message)
+        self._size += _size(message)
+        self._wake()
+
+    def _far_ahead(self) -> bool:
+        return not self._ended and bool(self._listeners) and self._nearest() > AHEAD_BYTES
 
     def cut(self) -> None:
         """There will be no more, whole or not."""
@@ -107,24 +166,25 @@ class Tape:
         return self._ended
 
     @property
-    def status(self) -> int:
-        """Of the answer; 0 before there is one."""
-        return int(self._head["status"]) if self._head else 0
+    def started(self) -> bool:
+        """Whether its head has come."""
+        return self._head is not None
+
+    @property
+    def head(self) -> Head | None:
+        """Its head, once that has come."""
+        return self._head
 
     @property
     def whole(self) -> bool:
         """Whether the last message has come."""
         return self._whole
 
-    def head(self) -> list[tuple[bytes, bytes]]:
-        """The answer's headers."""
-        return list(self._head["headers"])
-
     def body(self, limit: int) -> bytes | None:
         """All of the answer's body that has come, unless that is more than `limit` bytes or no longer here."""
         if self._dropped:
             return None
-        pieces = [message.get("body", b"") for message in self._messages]
+        pieces = [message.body for message in self._messages if isinstance(message, Piece)]
         return b"".join(pieces) if sum(map(len, pieces)) <= limit else None
 
     async def play(self) -> AsyncGenerator[Message, None]:
@@ -157,4 +217,4 @@ class Tape:
 
 
 def _size(message: Message) -> int:
-    return MESSAGE_BYTES + len(message.get("body", b""))
+    return MESSAGE_BYTES + (len(message.body) if isinstance(message, Piece) else 0)
