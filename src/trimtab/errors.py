@@ -3,7 +3,7 @@
     TrimtabError
     ├── ConfigError              operator: the configuration file or the environment
     ├── StoreError               operator: the record store (StoreLocked: another process holds it)
-    ├── RequestError             caller, 4xx: the request as sent
+    ├── RequestError             caller, 4xx and 505: the request as sent
     │   ├── RuleRefused          caller, 400: the normaliser's mode `strict` (`note`: which rule, why here, what to do)
     │   ├── AuthenticationFailed caller, 401: no key, or one that opens nothing
     │   ├── NotFound             caller, 404: a model or path we do not have
@@ -11,6 +11,7 @@
     │   ├── Conflict             caller, 409: it contradicts what there is already
     │   │   └── InFlight         an earlier request is still being answered (`retry_after_s`)
     │   ├── RequestTooLarge      caller, 413 (a body), HeadersTooLarge 431
+    │   ├── VersionNotServed     caller, 505: a version of HTTP that is not served
     │   ├── RequestTimeout       caller, 408: the request did not arrive in time
     │   ├── PermissionDenied     caller, 403
     │   ├── RateLimited          caller, 429: a limit of the key is reached for now (`retry_after_s`)
@@ -185,6 +186,15 @@ class HeadersTooLarge(RequestError):
     """The request line and headers are over the limit."""
 
     status = 431
+
+
+class VersionNotServed(RequestError):
+    """The request line names another version of HTTP than 1.0 or 1.1."""
+
+    status = 505
+
+    def __init__(self, version: str) -> None:
+        super().__init__(f"HTTP/{version} is not served here; send HTTP/1.1")
 
 
 class RateLimited(RequestError):

@@ -360,6 +360,55 @@ def test_a_passed_through_path_means_one_thing_only(tmp_path: Path, path: str) -
     run(work)
 
 
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "text"),
+    [
+        (head("POST", "/v1/messages", VERSION + b"transfer-encoding: gzip, chunked\r\n"), 400, "only 'chunked'"),
+        (head("POST", "/v1/messages", VERSION + b"transfer-encoding: chunked, gzip\r\n"), 400, "not valid HTTP"),
+        (head("POST", "/v1/messages", VERSION + b"transfer-encoding: identity\r\n"), 400, "only 'chunked'"),
+        (head("POST", "/v1/messages", VERSION + b"transfer-encoding: xchunked\r\n"), 400, "only 'chunked'"),
+        (head("POST", "/v1/messages", VERSION + b"transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n"), 400, ""),
+        (b"POST /v1/messages HTTP/1.0\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n", 400, "HTTP/1.0"),
+        (b"GET /healthz HTTP/2.0\r\nhost: localhost\r\n\r\n", 505, "HTTP/2.0"),
+        (b"GET /healthz HTTP/3.0\r\nhost: localhost\r\n\r\n", 505, "HTTP/3.0"),
+        (b"GET /healthz HTTP/1.2\r\nhost: localhost\r\n\r\n", 505, "HTTP/1.2"),
+        (b"GET /healthz HTTP/0.9\r\nhost: localhost\r\n\r\n", 505, "HTTP/0.9"),
+        (b"GET /healthz\r\n\r\n", 505, "HTTP/0.9"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "HTTP/2.0"),
+    ],
+)  # fmt: skip
+def test_what_another_server_might_read_otherwise_is_refused_before_anything_is_done(
+    tmp_path: Path, request_bytes: bytes, status: int, text: str
+) -> None:
+    """Two readings of where a request ends let one client's request into another's connection."""
+
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            smuggled = b"0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+            reader, writer = await asyncio.open_connection("127.0.0.1", s.port)
+            writer.write(request_bytes + smuggled)
+            got = await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+            assert got.count(b"HTTP/1.1 ") == 1
+            refused = problem_of(got)
+            assert refused[:2] == (status, "invalid_request_error")
+            assert text in refused[2]
+            assert s.application.store.totals(0).requests == 0
+
+    run(work)
+
+
+@pytest.mark.parametrize("coding", [b"chunked", b"Chunked", b"CHUNKED "])
+def test_chunks_are_chunks_however_they_are_spelled(tmp_path: Path, coding: bytes) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            body = json.dumps(ASK).encode()
+            sent = head("POST", "/v1/messages", VERSION + b"transfer-encoding: " + coding + b"\r\n")
+            assert parsed(await s.raw(sent + chunk(body) + b"0\r\n\r\n"))[0] == 200
+
+    run(work)
+
+
 def test_a_client_that_closes_its_sending_side_is_gone(tmp_path: Path) -> None:
     """The end of its stream is all that ever comes of a client that was closed: the platform works for nobody then."""
 

@@ -25,8 +25,9 @@ from trimtab.errors import (
     RequestTimeout,
     TrimtabError,
     Unavailable,
+    VersionNotServed,
 )
-from trimtab.gateway.http import by_name
+from trimtab.gateway.http import by_name, values_of
 from trimtab.gateway.request import ClientRequest, Target
 from trimtab.gateway.state import ServingState
 from trimtab.messages import error_body
@@ -193,7 +194,12 @@ class Connection(asyncio.Protocol):
         ):
             raise self._head_too_large()
         named = by_name(headers)
-        modern = parser.get_http_version() != "1.0"
+        version = parser.get_http_version()
+        modern = version == "1.1"
+        if not modern and version != "1.0":
+            raise VersionNotServed(version)
+        if b"transfer-encoding" in named:
+            _check_coding(values_of(headers, named, b"transfer-encoding"), modern)
         url = self._url
         request = self._coming = ClientRequest(
             self,
@@ -309,6 +315,9 @@ class Connection(asyncio.Protocol):
             # Its traceback names the frames that hold this connection, which would be a cycle, with all that was sent.
             meant.__traceback__ = None
             return meant
+        version = self._parser.get_http_version()
+        if self._phase == "head" and version not in ("0.0", "1.0", "1.1"):
+            return VersionNotServed(version)
         return RequestError("The request is not valid HTTP/1.1")
 
     def _head_too_large(self) -> HeadersTooLarge:
@@ -368,6 +377,19 @@ class Connection(asyncio.Protocol):
 def _size_of(url: bytes, headers: Headers) -> int:
     """Bytes of a head, about."""
     return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+def _check_coding(codings: list[bytes], modern: bool) -> None:
+    """Refuse a body that is coded otherwise than in chunks: what stands before it may read its end elsewhere.
+
+    Raises `RequestError`. Source: RFC 9112 sections 6.1 and 6.3, 7.
+    """
+    if len(codings) != 1 or codings[0].strip().lower() != b"chunked":
+        raise RequestError(
+            "transfer-encoding: only 'chunked' is read here; send the body in chunks or with a content-length"
+        )
+    if not modern:
+        raise RequestError("transfer-encoding: is not for HTTP/1.0; send a content-length")
 
 
 def _target(url: bytes) -> Target:
