@@ -72,8 +72,10 @@ class Crashing:
         self._lives()
         return self._engine.begin()
 
-    def add_records(self, entries: Sequence[Entry], adding: Adding, *, behind: bool) -> list[Entry]:
-        new = self._engine.add_records(entries, adding, behind=behind)
+    def add_records(
+        self, entries: Sequence[Entry], adding: Adding, *, behind: bool, replayed: bool
+    ) -> list[Entry]:
+        new = self._engine.add_records(entries, adding, behind=behind, replayed=replayed)
         self._lives()
         return new
 

@@ -379,6 +379,24 @@ def test_two_stores_on_one_file_both_write(
     assert open_at(tmp_path / "t.db").totals(0).requests == 2000  # rows and the gaps of both
 
 
+@pytest.mark.parametrize("nonsense", [False, True])
+def test_a_record_that_another_process_wrote_meanwhile_stops_no_others(
+    url: str, open_at: OpenStore, make_outcome: MakeOutcome, problems: list[str], nonsense: bool
+) -> None:
+    first = open_at(url)
+    first.put(make_outcome(50, cost_nanousd=1))
+    assert first.close(10) == 0
+    second = open_at(url, batch_ms=10_000)
+    for seed in range(100):
+        second.put(make_outcome(seed, cost_nanousd=2))
+    if nonsense:
+        second.put(make_outcome(200, cost_nanousd=4, requested_model=None))  # a gap: no engine takes it
+    assert second.close(10) == 0
+    totals = open_at(url).totals(0)
+    assert (totals.requests, totals.cost_nanousd) == ((101, 203) if nonsense else (100, 199))
+    assert len(problems) == (2 if nonsense else 0), problems  # that it is not kept, and that the others are
+
+
 VICTIM = """
 import sys, time, random
 from trimtab.records import Outcome, new_request_id

@@ -80,7 +80,9 @@ class PostgresRecords:
         self._connection.execute("BEGIN")
         return True
 
-    def add_records(self, entries: Sequence[Entry], adding: Adding, *, behind: bool) -> list[Entry]:
+    def add_records(
+        self, entries: Sequence[Entry], adding: Adding, *, behind: bool, replayed: bool
+    ) -> list[Entry]:
         """See `RecordEngine.add_records`."""
         made: dict[str, rows.Recorded] = {}
 
@@ -92,7 +94,7 @@ class PostgresRecords:
         def attempts() -> Iterator[rows.Row]:
             for entry in new:
                 one = made[entry.outcome.id]
-                adding.record(entry.outcome, one.counts, own=entry.own)
+                adding.record(entry.outcome, one, own=entry.own)
                 yield from one.attempts
 
         self._copy("incoming_requests", rows.REQUESTS, requests(), behind)

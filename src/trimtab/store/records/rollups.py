@@ -8,13 +8,25 @@ circle. Step 4 of the schema does the same in SQL for the records that it finds;
 
 import math
 import operator
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from trimtab.records import Outcome
 from trimtab.store.records.backlog import Gap
-from trimtab.store.records.rows import BILLED, HOUR_MS, SUM_MAX, SUMMED, Counts, Row, plain_name
+from trimtab.store.records.rows import (
+    BILLED,
+    HOUR_MS,
+    REQUESTS,
+    SUM_MAX,
+    SUMMED,
+    TOKENS,
+    Counts,
+    Recorded,
+    Row,
+    plain_name,
+)
 
 ANSWERED = ("ok", "truncated")
 """Results whose times are kept: errors are often quick, and who went away ended the clock himself."""
@@ -97,74 +109,98 @@ KEY_SPEND = RollUp("key_spend", ("key_id", "simulated"), ("spent_nanousd",))
 _Key = tuple[str | int, ...]
 _Sums = dict[_Key, Sequence[int]]
 
+_TOLD_APART = operator.itemgetter(
+    *map(
+        REQUESTS.index,
+        (
+            "simulated",
+            "purpose",
+            "model",
+            "effort",
+            "tier",
+            "platform",
+            "result",
+            "key_id",
+            "team_id",
+            "organisation",
+            "endpoint",
+        ),
+    )
+)
+"""Of a row of `requests`: the finest key but for the hour, and the endpoint."""
+
+_FIGURES = operator.itemgetter(*map(REQUESTS.index, ("attempt_count", "cost_nanousd", *TOKENS)))
+"""Of a row of `requests`: `SUMMED` but for the requests."""
+
+_TOTAL_MS = operator.itemgetter(REQUESTS.index("total_ms"))
+_FIRST_CONTENT_MS = operator.itemgetter(REQUESTS.index("first_content_ms"))
+
 
 class Adding:
     """Gathers what the records and gaps that are new in the store add to its roll-ups."""
 
     def __init__(self) -> None:
-        self._fine: _Sums = {}
-        self._times: dict[_Key, float] = {}
-        self._slots: dict[_Key, list[int]] = {}
+        self._alike: defaultdict[tuple[int, _Key], list[Row]] = defaultdict(list)
+        """Rows of `requests` by hour and what tells them apart, which is seldom much within one batch."""
+        self._gaps: list[tuple[_Key, Counts]] = []
         self._leases: dict[tuple[str, int], int] = {}
 
-    def record(self, outcome: Outcome, usage: Counts, *, own: bool) -> None:
-        """Count a record in. Raises one of `rows.NONSENSE`. About 5 us."""
-        key = _place(outcome)
-        self._add(key, usage)
-        self._times[key] = self._times.get(key, 0.0) + _plain_ms(outcome.total_ms)
-        if outcome.result in ANSWERED and outcome.endpoint != "count_tokens":
-            self._time(key, outcome)
+    def record(self, outcome: Outcome, made: Recorded, *, own: bool) -> None:
+        """Count a record in. Raises one of `rows.NONSENSE`. About 0.5 us."""
+        self._alike[outcome.at_ms // HOUR_MS, _TOLD_APART(made.request)].append(made.request)
         if own and outcome.leased and outcome.purpose in BILLED:
-            self._lower(plain_name(outcome.key), int(outcome.simulated), usage[2])
+            self._lower(plain_name(outcome.key), int(outcome.simulated), made.counts[2])
 
     def gap(self, gap: Gap) -> None:
         """Count a gap in."""
-        self._add((*gap.place, "", "", "", "", DROPPED, gap.key, gap.team, gap.organisation), gap.counts)
+        names = ("", "", "", "", DROPPED, gap.key, gap.team, gap.organisation)
+        self._gaps.append(((*gap.place, *names), gap.counts))
         self._lower(gap.key, int(gap.simulated), gap.own_nanousd)
 
     def sums(self) -> Iterator[tuple[RollUp, list[Row]]]:
-        """Tables in a fixed order, each with its rows in the order of their keys. Works table by table."""
-        yield USAGE_BY_HOUR, self._hourly()
-        by_key = _folded(self._fine, _BY_KEY)
+        """Tables in a fixed order, each with its rows in the order of their keys. Works table by table. Raises one of
+        `rows.NONSENSE`. About 0.4 us for each record."""
+        fine, took, slots = self._finest()
+        yield USAGE_BY_HOUR, _hourly(fine, took)
+        by_key = _folded(fine, _BY_KEY)
         yield USAGE_BY_KEY, _rows(by_key)
         yield USAGE_BY_TEAM, _rows(_folded(by_key, _BY_TEAM))
-        yield LATENCY_BY_HOUR, _rows(self._slots)
-        yield LATENCY_BY_MODEL, _rows(_folded(self._slots, _TIMED_BY_MODEL))
+        yield LATENCY_BY_HOUR, _rows(slots)
+        yield LATENCY_BY_MODEL, _rows(_folded(slots, _TIMED_BY_MODEL))
         yield KEY_SPEND, _spent(by_key)
 
     def leases(self) -> list[tuple[str, int, int]]:
         """key_id, simulated, nano-dollars that this process spent and that are recorded now."""
         return [(*owner, cost) for owner, cost in sorted(self._leases.items())]
 
-    def _add(self, key: _Key, usage: Counts) -> None:
-        known = self._fine.get(key)
-        self._fine[key] = usage if known is None else [*map(operator.add, known, usage)]
-
     def _lower(self, key: str, simulated: int, nanousd: int) -> None:
         if key and nanousd:
             owner = key, simulated
             self._leases[owner] = self._leases.get(owner, 0) + nanousd
 
-    def _time(self, key: _Key, outcome: Outcome) -> None:
-        first = outcome.attempts[-1].first_content_ms if outcome.attempts else None
-        names = (*key[:4], key[5], key[6])
-        for kind, ms in (("total", outcome.total_ms), ("first_content", first)):
-            if ms is None:
-                continue
-            octave, slot = divmod(bucket_of(_plain_ms(ms)), BUCKETS_PER_OCTAVE)
-            place = (*names, kind, octave)
-            found = self._slots.get(place)
-            if found is None:
-                found = self._slots[place] = [0] * BUCKETS_PER_OCTAVE
-            found[slot] += 1
+    def _finest(self) -> tuple[_Sums, dict[_Key, float], Mapping[_Key, Sequence[int]]]:
+        """By the finest key: sums, and how long requests took together; and the rows of `latency_by_hour`."""
+        fine: _Sums = {}
+        took: dict[_Key, float] = {}
+        slots: dict[_Key, list[int]] = {}
+        for (hour, told), requests in self._alike.items():
+            simulated, purpose, model, effort, tier, platform, result, *owner, endpoint = told
+            names = map(plain_name, (model, effort, tier, platform))
+            key = (hour * HOUR_MS, simulated, purpose, *names, result, *map(plain_name, owner))
+            _add(fine, key, [len(requests), *map(sum, zip(*map(_FIGURES, requests), strict=True))])
+            total_ms = [*map(_plain_ms, map(_TOTAL_MS, requests))]
+            took[key] = took.get(key, 0.0) + sum(total_ms)
+            if key[7] in ANSWERED and endpoint != "count_tokens":
+                first_ms = [_plain_ms(ms) for ms in map(_FIRST_CONTENT_MS, requests) if ms is not None]
+                place = (*key[:4], key[5], key[6])
+                _time(slots, (*place, "total"), total_ms)
+                _time(slots, (*place, "first_content"), first_ms)
+        for key, figures in self._gaps:
+            _add(fine, key, figures)
+        return fine, took, slots
 
-    def _hourly(self) -> list[Row]:
-        took: dict[Row, float] = {}
-        for key, ms in self._times.items():
-            took[key[:8]] = took.get(key[:8], 0.0) + ms
-        return [(*row, took.get(row[:8], 0.0)) for row in _rows(_folded(self._fine, _BY_HOUR))]
 
-
+# The finest key: hour, simulated, purpose, model, effort, tier, platform, result, key, team, organisation.
 _BY_HOUR = operator.itemgetter(0, 1, 2, 3, 4, 5, 6, 7)
 _BY_KEY = operator.itemgetter(0, 1, 2, 10, 9, 8, 3)
 _BY_TEAM = operator.itemgetter(0, 1, 2, 3, 4, 6)
@@ -186,24 +222,16 @@ def middle_ms(bucket: int) -> float:
     return float(2 ** ((bucket + 0.5) / BUCKETS_PER_OCTAVE))
 
 
-def _place(outcome: Outcome) -> _Key:
-    """The finest key: hour, simulated, purpose, model, effort, tier, platform, result, key, team, organisation."""
-    plan, attempts = outcome.plan, outcome.attempts
-    platform = attempts[-1].platform if attempts else plan.platform if plan is not None else ""
-    arm = plan.arm if plan is not None else None
-    return (
-        outcome.at_ms - outcome.at_ms % HOUR_MS,
-        int(outcome.simulated),
-        outcome.purpose,
-        plain_name(arm.model) if arm is not None else "",
-        plain_name(arm.effort) if arm is not None else "",
-        plain_name(plan.tier) if plan is not None else "",
-        plain_name(platform),
-        outcome.result,
-        plain_name(outcome.key),
-        plain_name(outcome.team),
-        plain_name(outcome.organisation),
-    )
+def _add(sums: _Sums, key: _Key, figures: Sequence[int]) -> None:
+    known = sums.get(key)
+    sums[key] = figures if known is None else [*map(operator.add, known, figures)]
+
+
+def _time(slots: dict[_Key, list[int]], key: _Key, times: Sequence[float]) -> None:
+    """Count times into the buckets of their octaves."""
+    for bucket, answers in Counter(map(bucket_of, times)).items():
+        octave, slot = divmod(bucket, BUCKETS_PER_OCTAVE)
+        slots.setdefault((*key, octave), [0] * BUCKETS_PER_OCTAVE)[slot] += answers
 
 
 def _plain_ms(ms: float) -> float:
@@ -214,11 +242,16 @@ def _plain_ms(ms: float) -> float:
 def _folded(fine: Mapping[_Key, Sequence[int]], part: Callable[[_Key], _Key]) -> _Sums:
     """The sums by some parts of their keys."""
     folded: _Sums = {}
-    for key, usage in fine.items():
-        place = part(key)
-        known = folded.get(place)
-        folded[place] = usage if known is None else [*map(operator.add, known, usage)]
+    for key, figures in fine.items():
+        _add(folded, part(key), figures)
     return folded
+
+
+def _hourly(fine: _Sums, took: Mapping[_Key, float]) -> list[Row]:
+    together: dict[Row, float] = {}
+    for key, ms in took.items():
+        together[key[:8]] = together.get(key[:8], 0.0) + ms
+    return [(*row, together.get(row[:8], 0.0)) for row in _rows(_folded(fine, _BY_HOUR))]
 
 
 def _spent(by_key: _Sums) -> list[Row]:

@@ -23,6 +23,8 @@ Row = tuple[str | int | float | bytes | None, ...]
 
 NO_COUNTS: Counts = (0,) * 9
 
+NO_TOKENS: Tokens = (0, 0, 0, 0, 0, 0)
+
 TOKENS = (
     "input_tokens",
     "cache_write_5m_tokens",
@@ -148,11 +150,12 @@ def _input_tokens(usage: Usage | IterationUsage) -> tuple[int, int, int, int]:
     written = _count(usage.cache_creation_input_tokens)
     five, hour = written, 0
     split = usage.cache_creation
-    if split is not None and (
-        split.ephemeral_5m_input_tokens is not None or split.ephemeral_1h_input_tokens is not None
-    ):
-        five = _count(split.ephemeral_5m_input_tokens)
-        hour = max(_count(split.ephemeral_1h_input_tokens), written - five)
+    if split is not None:
+        said_five, said_hour = split.ephemeral_5m_input_tokens, split.ephemeral_1h_input_tokens
+        if said_five is not None or said_hour is not None:
+            five, hour = _count(said_five), _count(said_hour)
+            if hour < written - five:
+                hour = written - five
     return _count(usage.input_tokens), five, hour, _count(usage.cache_read_input_tokens)
 
 
@@ -163,7 +166,7 @@ def _named(part: Usage | IterationUsage) -> int:
 def tokens(usage: Usage | None) -> Tokens:
     """Tokens by kind, in the order of `TOKENS`. Iterations are the bill, unless the top level names more than they."""
     if usage is None:
-        return 0, 0, 0, 0, 0, 0
+        return NO_TOKENS
     details = usage.output_tokens_details
     thinking = _count(details.thinking_tokens) if details is not None else 0
     if not usage.iterations:
@@ -186,12 +189,11 @@ def counts(outcome: Outcome) -> Counts:
 
 def _counts(outcome: Outcome, by_attempt: Sequence[Tokens]) -> Counts:
     if len(by_attempt) == 1:
-        plain, five, hour, read, output, thinking = by_attempt[0]
-    else:
-        plain = five = hour = read = output = thinking = 0
-        for one in by_attempt:
-            plain, five, hour, read = plain + one[0], five + one[1], hour + one[2], read + one[3]
-            output, thinking = output + one[4], thinking + one[5]
+        return 1, 1, _count(outcome.cost_nanousd), *by_attempt[0]
+    plain = five = hour = read = output = thinking = 0
+    for one in by_attempt:
+        plain, five, hour, read = plain + one[0], five + one[1], hour + one[2], read + one[3]
+        output, thinking = output + one[4], thinking + one[5]
     return (
         1,
         len(by_attempt),
@@ -228,7 +230,8 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
 
 
 def recorded(outcome: Outcome, detail: str) -> Recorded:
-    """The rows of a record; `detail` is its JSON. Raises one of `NONSENSE`. About 10 us."""
+    """The rows of a record; `detail` is its JSON. Raises one of `NONSENSE`. About 2 us, 5 us where its parts
+    are in no cache any more."""
     by_attempt = [tokens(attempt.usage) for attempt in outcome.attempts]
     usage = _counts(outcome, by_attempt)
     attempts = [

@@ -26,7 +26,9 @@ BACKOFF_FIRST_S = 0.1
 BACKOFF_MOST_S = 5.0
 
 SUMS_PER_STATEMENT = 64
-"""Rows of a roll-up that are added before the event loop gets its turn; less than half a millisecond's work."""
+SUMS_PER_TURN = 16
+"""Rows of roll-ups after which the event loop gets its turn: a tenth of a millisecond's work where tables get few, less
+than half a millisecond's where one gets many. A turn after each table cost as much as the tables."""
 
 RACES_MAX = 4
 """How often a commit that another writer beat is tried again before it counts as a problem."""
@@ -54,10 +56,12 @@ class RecordEngine(Protocol):
         """
         ...
 
-    def add_records(self, entries: Sequence[Entry], adding: Adding, *, behind: bool) -> list[Entry]:
+    def add_records(
+        self, entries: Sequence[Entry], adding: Adding, *, behind: bool, replayed: bool
+    ) -> list[Entry]:
         """Add what is not there yet, count that in, and return it. No two have one id.
 
-        `behind`: speed goes before the event loop's ease.
+        `behind`: speed goes before the event loop's ease. `replayed`: some are likely to be there already.
         """
         ...
 
@@ -266,17 +270,23 @@ class Writer:
         if batch.entries:
             # A file may hold a record twice. Of two with one id the first stands.
             once = {entry.outcome.id: entry for entry in reversed(batch.entries)}
-            new = engine.add_records([*reversed(once.values())], adding, behind=behind)
+            new = engine.add_records(
+                [*reversed(once.values())], adding, behind=behind, replayed=batch.replay is not None
+            )
         if batch.gaps:
             for gap in engine.add_gaps(self._name, batch.gap_serial, batch.gaps):
                 adding.gap(gap)
         if batch.configs:
             engine.add_configs(batch.configs)
+        added = 0
         for rollup, made in adding.sums():
             for start in range(0, len(made), SUMS_PER_STATEMENT):
-                engine.add_sums(rollup, made[start : start + SUMS_PER_STATEMENT])
-                if not behind:
+                part = made[start : start + SUMS_PER_STATEMENT]
+                engine.add_sums(rollup, part)
+                added += len(part)
+                if added >= SUMS_PER_TURN and not behind:
                     time.sleep(0)  # the event loop first
+                    added = 0
         leases = adding.leases()
         if self._worker and leases:
             engine.lower_leases(self._worker, leases)
