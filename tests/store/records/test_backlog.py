@@ -1,6 +1,9 @@
 """Whatever the order of events, each record is counted exactly once."""
 
+import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,6 +26,36 @@ BASE = Outcome(
     status=200,
     stream=False,
 )
+
+
+HOUR_S = 3_600.0
+
+
+class Looking:
+    """The writer's thread while it waits for a batch."""
+
+    def __init__(self, backlog: Backlog, linger_s: float) -> None:
+        self._thread = threading.Thread(target=backlog.wait_for_batch, args=(linger_s,), daemon=True)
+        self._thread.start()
+
+    def wakes(self) -> int:
+        """How often it has woken and waited anew, from a moment at which it waits."""
+        file = Path(f"/proc/self/task/{self._thread.native_id}/status")
+        while True:
+            fields = dict(line.split(":\t", 1) for line in file.read_text().splitlines() if ":\t" in line)
+            if fields["State"].startswith("S"):
+                return int(fields["voluntary_ctxt_switches"])
+
+    def rest(self) -> None:
+        """Wait until it wakes no more by itself."""
+        before = -1
+        while (now := self.wakes()) != before:
+            before = now
+            time.sleep(0.05)
+
+    def ended(self) -> bool:
+        self._thread.join(10)
+        return not self._thread.is_alive()
 
 
 def record(n: int, cost: int, hour: int, simulated: bool) -> Outcome:
@@ -140,3 +173,33 @@ def test_a_record_that_the_store_refuses_counts_once_however_often_its_file_is_r
     assert backlog.dropped == 1
     backlog.settle(Batch((entry,), (), 0, (), replay))
     assert backlog.next_replay() is None
+
+
+def test_no_record_wakes_the_writer_before_a_batch_is_full(make_outcome: Callable[..., Outcome]) -> None:
+    backlog = Backlog(100, 50)
+    writer = Looking(backlog, HOUR_S)
+    writer.rest()
+    before = writer.wakes()
+    for n in range(49):
+        backlog.put(make_outcome(n))
+    assert writer.wakes() == before
+    backlog.put(make_outcome(49))
+    assert writer.ended()
+
+
+def test_a_record_wakes_a_writer_that_sleeps(make_outcome: Callable[..., Outcome]) -> None:
+    backlog = Backlog(100, 50)
+    writer = Looking(backlog, 0.001)
+    writer.rest()
+    backlog.put(make_outcome(1))
+    assert writer.ended()
+
+
+def test_what_waits_when_the_writer_looks_is_not_left_for_the_next_look(
+    make_outcome: Callable[..., Outcome],
+) -> None:
+    backlog = Backlog(100, 50)
+    backlog.put(make_outcome(1))
+    assert Looking(backlog, 0.001).ended()
+    backlog.start_closing()
+    assert Looking(backlog, HOUR_S).ended()
