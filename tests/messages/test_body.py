@@ -424,6 +424,22 @@ def test_the_window_that_is_read_first_changes_no_digest(turns: list[tuple[str, 
     assert prefix(messages) == _in_one_window(messages)
 
 
+ODD_TURNS = (
+    '{"role":"\\u0075ser","content":"a"}', '{"role":"user","role":"x"}', '{"role":"x","role":"user"}', '{"role":1}',
+    '{"role":["user"]}', '{"role":null}', '{"content":{"role":"user"}}', '{ "role" : "user" }',
+    '{"content":[{"type":"text","text":"]}{["}],"role":"user"}', '{"role":"assistant"}', '{}', "[]", '"user"', "1", "null",
+    '{"role":"é"}', '{"a":' + "[" * 60 + "]" * 60 + "}",
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.sampled_from(ODD_TURNS), st.sampled_from(["", " ", "\n\t"])), max_size=20))
+def test_a_short_list_of_odd_turns_has_the_digest_that_a_long_one_begins_with(
+    turns: list[tuple[str, str]],
+) -> None:
+    messages = f"[{','.join(blank + turn + blank for turn, blank in turns)}]"
+    assert prefix(messages) == _in_one_window(messages)
+
+
 def test_the_digest_reads_a_bounded_part_of_the_body() -> None:
     head = '{"role":"user","content":[' + "0," * 40_000
     assert prefix(f"[{head}1]}}]") == prefix(f"[{head}2]}}]")

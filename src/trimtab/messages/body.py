@@ -57,7 +57,7 @@ _STR = msgspec.json.Decoder(str)
 _BOOL = msgspec.json.Decoder(bool)
 _NUMBER: msgspec.json.Decoder[int | float] = msgspec.json.Decoder(int | float)
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
-_BRACKET = ord("[")
+_BRACKET, _BRACE = ord("["), ord("{")
 _TURN = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)
 """Only finds where a turn ends and who speaks: numbers stay text, as Python refuses to read very long ones."""
 _T = TypeVar("_T")
@@ -93,10 +93,15 @@ class _Metadata(msgspec.Struct):
     user_id: msgspec.Raw = msgspec.Raw()
 
 
+class _Role(msgspec.Struct):
+    role: object = None
+
+
 class _Named(msgspec.Struct):
     model: msgspec.Raw = msgspec.Raw()
 
 
+_TURNS_ROLE = msgspec.json.Decoder(_Role)
 _NAMED = msgspec.json.Decoder(_Named)
 _CONFIG = msgspec.json.Decoder(_Config)
 _THINKING = msgspec.json.Decoder(_Thinking)
@@ -226,7 +231,9 @@ class MessagesBody:
             digest.update(b"%d:" % len(view))
             digest.update(view[:PREFIX_WINDOW])
         messages = memoryview(self.fields["messages"])
-        turns = _first_turns(messages[:FIRST_WINDOW], whole=len(messages) <= FIRST_WINDOW)
+        turns = _turns_of_a_few(messages) if len(messages) <= MAX_BLANK else None
+        if turns is None:
+            turns = _first_turns(messages[:FIRST_WINDOW], whole=len(messages) <= FIRST_WINDOW)
         if turns is None:
             turns = _first_turns(messages[:PREFIX_WINDOW], whole=True)
         for turn in turns or ():
@@ -296,6 +303,25 @@ def _text(raw: msgspec.Raw) -> str | None:
         return _STR.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _turns_of_a_few(messages: memoryview) -> list[bytes] | None:
+    """What `_first_turns` finds in a list so short that no blank in it is too long; `None` where it must be asked.
+
+    1 us, where that takes 3: of a short request's processor time in its thread the difference is 2 %.
+    """
+    turns: list[bytes] = []
+    try:
+        for turn in _LIST.decode(messages)[:MAX_PREFIX_TURNS]:
+            written = bytes(turn)
+            if written[0] != _BRACE:
+                break
+            turns.append(written)
+            if _TURNS_ROLE.decode(turn).role == "user":
+                break
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return turns
 
 
 def _first_turns(window: memoryview, *, whole: bool) -> list[bytes] | None:
