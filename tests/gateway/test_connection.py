@@ -22,8 +22,8 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.connection = connection
         self.sent = b""
-        self.closed = False
-        self.reading = True
+        self.closed = self.aborted = False
+        self.reading = self.takes = True
 
     def write(self, data: Any) -> None:
         self.sent += data
@@ -37,9 +37,16 @@ class Wire(asyncio.Transport):
     def close(self) -> None:
         if not self.closed:
             self.closed = True
-            asyncio.get_running_loop().call_soon(self.connection.connection_lost, None)
+            if self.takes:
+                self._lose()
 
-    abort = close
+    def abort(self) -> None:
+        if not self.aborted and not (self.closed and self.takes):
+            self.closed = self.aborted = True
+            self._lose()
+
+    def _lose(self) -> None:
+        asyncio.get_running_loop().call_soon(self.connection.connection_lost, None)
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -51,9 +58,11 @@ class Wire(asyncio.Transport):
 class Room:
     """A connection, and what was asked on it."""
 
-    def __init__(self, hold: bool = False, **settings: Any) -> None:
+    def __init__(self, hold: bool = False, early: bool = False, **settings: Any) -> None:
         self.asked: list[tuple[str, str, bytes]] = []
         self.cancelled = 0
+        self.early = early
+        """The answer does not wait for the body."""
         self.go_on = asyncio.Event()
         if not hold:
             self.go_on.set()
@@ -66,7 +75,7 @@ class Room:
     async def answer(self, request: ClientRequest) -> None:
         body, more = b"", True
         try:
-            while more:
+            while more and not self.early:
                 body += await request.read()
                 more = request.more
             self.asked.append((request.method, request.target.path, body))
@@ -248,5 +257,91 @@ def test_a_client_that_takes_nothing_is_cut_and_one_that_does_again_is_not() -> 
         room.connection.sweep(1017.1)
         assert room.wire.closed
         await room.settled()
+
+    in_loop(work)
+
+
+def test_one_request_has_one_answer_also_when_its_body_goes_wrong_after_it() -> None:
+    async def work() -> None:
+        for wrong in (b"ZZ\r\n", b""):
+            room = Room(early=True, body_timeout_s=5)
+            room.connection.data_received(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n")
+            await room.settled()
+            assert room.statuses == [b"200"]
+            if wrong:
+                room.connection.data_received(wrong)
+            else:
+                room.connection.sweep(1000.0)
+                room.connection.sweep(1006.0)
+            assert room.statuses == [b"200"]
+            assert room.wire.closed
+            await room.settled()
+
+    in_loop(work)
+
+
+def test_a_trailer_that_closes_the_connection_closes_it() -> None:
+    async def work() -> None:
+        for early in (False, True):
+            room = Room(early=early)
+            room.connection.data_received(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n")
+            await room.settled()
+            room.connection.data_received(b"0\r\nconnection: close\r\n\r\n" + get(b"/never"))
+            await room.settled()
+            assert room.statuses == [b"200"]
+            assert room.wire.closed
+
+    in_loop(work)
+
+
+def test_a_client_that_waits_to_send_its_body_is_not_kept_when_nobody_wants_that() -> None:
+    """What it sends next may be the body or another request; nobody could tell."""
+
+    async def work() -> None:
+        room = Room(early=True)
+        room.connection.data_received(
+            b"POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 40\r\n\r\n"
+        )
+        await room.settled()
+        assert room.statuses == [b"200"]
+        assert b"connection: close\r\n" in room.wire.sent
+        assert room.wire.closed
+
+    in_loop(work)
+
+
+def test_only_a_client_that_knows_interim_answers_and_has_more_to_send_gets_one() -> None:
+    async def work() -> None:
+        for version, length, statuses in (
+            (b"1.1", 1, [b"100", b"200"]),
+            (b"1.1", 0, [b"200"]),
+            (b"1.0", 1, [b"200"]),
+        ):
+            room = Room()
+            room.connection.data_received(
+                b"POST / HTTP/%b\r\nexpect: 100-continue\r\ncontent-length: %d\r\n\r\n" % (version, length)
+            )
+            await room.settled()
+            room.connection.data_received(b"x") if length else None
+            await room.settled()
+            assert room.statuses == statuses
+
+    in_loop(work)
+
+
+def test_a_client_that_does_not_take_the_last_bytes_of_a_closed_connection_is_cut() -> None:
+    async def work() -> None:
+        room = Room(write_timeout_s=5)
+        room.wire.takes = False
+        room.connection.data_received(get(b"/", b"connection: close\r\n"))
+        await room.settled()
+        assert room.wire.closed
+        for now in (1000.0, 1005.0):
+            room.connection.sweep(now)
+            assert not room.wire.aborted
+        room.connection.sweep(1005.1)
+        assert room.wire.aborted
+        await room.settled()
+        assert not room.clients.connections
 
     in_loop(work)

@@ -160,7 +160,7 @@ class Connection(asyncio.Protocol):
         self.lags, self._lags_since = True, 0.0
 
     def resume_writing(self) -> None:
-        self.lags = False
+        self.lags, self._lags_since = False, 0.0
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         if self._running is None and self._waiting:
@@ -231,8 +231,15 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._before, self._unseen = self._came, 0
         self._enter("idle" if self._running is None and not self._waiting else "answer")
-        if self._coming is not None:
-            self._coming.end()
+        request = self._coming
+        if request is None:
+            return
+        request.end()
+        if request.keep_alive and not self._parser.should_keep_alive():
+            # A trailer closed the connection: the parser shows nothing of what follows, which would wait for ever.
+            request.keep_alive = False
+            if request.complete:
+                self._transport.close()
 
     def _enter(self, phase: Phase) -> None:
         self._phase, self._since, self._received = phase, 0.0, 0
@@ -331,6 +338,9 @@ class Connection(asyncio.Protocol):
         self._phase = "answer"
         if self._transport.is_closing():
             return
+        if self._coming is not None and self._coming.complete and self._coming.more:
+            self._transport.close()  # its answer has gone already, and another would be taken for the next one's
+            return
         running = self._running
         if self._waiting or (running is not None and not (running is self._coming and running.more)):
             # Something behind a request that is still being answered: its answer comes first.
@@ -355,7 +365,7 @@ class Connection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Apply the deadlines. Called about once a second, which is how late they may be."""
         settings, phase = self._settings, self._phase
-        if self.lags:
+        if self.lags or self._transport.is_closing():  # which waits for the client to take the last bytes
             self._lags_since = self._lags_since or now
             if now - self._lags_since > settings.write_timeout_s:
                 self._transport.abort()

@@ -74,7 +74,8 @@ class ClientRequest:
         """Whether the connection stays open after the answer; may be taken back until that has begun."""
         self._knows_chunks = knows_chunks
         self._head_only = method == "HEAD"
-        self._continue = b"expect" in named and named[b"expect"].lower() == b"100-continue"
+        # Source: RFC 9110 section 10.1.1: a client of HTTP/1.0 knows no interim answers
+        self._continue = b"expect" in named and named[b"expect"].lower() == b"100-continue" and knows_chunks
         self._pieces: list[bytes] = []
 
     # The request's body
@@ -101,7 +102,8 @@ class ClientRequest:
         """What has come of the body; waits for something while there is `more`. Raises `ClientGone`."""
         if self._continue:
             self._continue = False
-            self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if self.more:
+                self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.connection.resume_reading()  # also of what is sent ahead: else nobody would notice the client's end
         while self.more and not self._pieces and not self.gone:
             self._waiter = asyncio.get_running_loop().create_future()
@@ -180,6 +182,9 @@ class ClientRequest:
         if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
             raise RuntimeError("a header of this answer holds a line end or a NUL")
         self.started = True
+        if self._continue and self.more and not self._pieces:
+            # It waits to hear whether its body is wanted: what it sends next may be that, or another request.
+            self.keep_alive = False
         self._continue = False
         framing = b"\r\n"
         if length is not None:
