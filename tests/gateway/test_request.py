@@ -153,6 +153,22 @@ def test_head_requests_get_no_body_but_its_length(whole: bool) -> None:
     assert line.completed == 1
 
 
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_answer_without_a_body_is_framed_by_its_status_alone(whole: bool, modern: bool) -> None:
+    def work(to: ClientRequest) -> None:
+        if whole:
+            to.answer(204, [], b"")
+        else:
+            to.start(204, [])
+            to.finish()
+
+    line = answered(work, modern=modern)
+    end = b"\r\n" if modern else b"connection: close\r\n\r\n"
+    assert b"".join(line.writes) == b"HTTP/1.1 204 No Content\r\n" + end
+    assert line.completed == 1
+
+
 def test_a_client_that_knows_no_chunks_gets_a_stream_that_ends_with_the_connection() -> None:
     def work(to: ClientRequest) -> None:
         to.start(200, [(b"content-type", b"text/event-stream")])

@@ -187,12 +187,14 @@ class ClientRequest:
             self.keep_alive = False
         self._continue = False
         framing = b"\r\n"
-        if length is not None:
+        if status == 204 and not length:
+            pass  # Source: RFC 9110 section 8.6: such an answer has no body, and no length either
+        elif length is not None:
             self._left = length
             framing = b"\r\ncontent-length: %d\r\n" % length
         elif not self._knows_chunks:
             self._until_close = True  # Source: RFC 9112 6.1: a client of HTTP/1.0 knows no chunks
-        elif not self._head_only and status not in (204, 304):
+        elif not self._head_only and status != 304:
             self._chunked = True
             framing = b"\r\ntransfer-encoding: chunked\r\n"
         return b"".join((head, framing, b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"))
