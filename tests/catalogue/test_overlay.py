@@ -169,7 +169,7 @@ BAD = [
         "unknown platform",
         PRICES.replace("  rows", "  platform: azure\n  rows") + ROW,
         "overlay.yaml: prices[0].platform: 'azure': must be one of anthropic, anthropic_on_aws, "
-        "bedrock, vertex, foundry, simulator",
+        "bedrock, vertex, foundry, openai, simulator",
     ),
     (
         "one day twice",

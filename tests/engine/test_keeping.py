@@ -55,7 +55,9 @@ class Bench:
         runtime = Runtime(monotonic=time.monotonic, config_version="c", catalogue_version="k", keep=self)
         self.metered = Metered(CATALOGUE, Ledger(), Recorder(self, Metrics()), runtime)
         router = TierRouter(
-            CATALOGUE, resolve_tiers(TierSettings(), CATALOGUE, str), (Place("sim", "anthropic"),)
+            CATALOGUE,
+            resolve_tiers(TierSettings(), CATALOGUE, str),
+            (Place("sim", "anthropic", {model.id: model.id for model in CATALOGUE.models}),),
         )
         self.pipeline = Pipeline(self.metered, router, {"sim": self.provider})
 

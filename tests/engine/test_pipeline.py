@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trimtab.budgets import Ledger
-from trimtab.catalogue import Catalogue, TierSettings, resolve_tiers
+from trimtab.catalogue import Catalogue, Model, TierSettings, resolve_tiers
 from trimtab.engine import Inbound, Metered, Pipeline, Recorder, Runtime
 from trimtab.errors import (
     NotFound,
@@ -71,6 +71,9 @@ class FakeProvider:
         self.answer = answer
         self.calls: list[Call] = []
 
+    def model_id(self, model: Model) -> str | None:
+        return model.id
+
     async def send(self, call: Call) -> FakeReply:
         self.calls.append(call)
         if isinstance(self.answer, TrimtabError):
@@ -96,7 +99,11 @@ class Bench:
         )  # fmt: skip
         self.metered = Metered(CATALOGUE, self.ledger, Recorder(self, self.metrics), runtime)
         bound = resolve_tiers(TierSettings(**tiers), CATALOGUE, str)
-        router = TierRouter(CATALOGUE, bound, (Place("claude", "anthropic"),))
+        router = TierRouter(
+            CATALOGUE,
+            bound,
+            (Place("claude", "anthropic", {model.id: model.id for model in CATALOGUE.models}),),
+        )
         self.pipeline = Pipeline(self.metered, router, {"claude": provider})
 
     def put(self, outcome: Outcome) -> None:

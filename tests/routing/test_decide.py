@@ -9,9 +9,16 @@ from trimtab.routing import Ask, Place, TierRouter
 CATALOGUE = Catalogue.load()
 
 
+def place(name: str, platform: str) -> Place:
+    ids = {
+        model.id: known for model in CATALOGUE.models if (known := model.platform_id(platform)) is not None
+    }
+    return Place(name, platform, ids)
+
+
 def router(*places: tuple[str, str]) -> TierRouter:
     tiers = resolve_tiers(TierSettings(), CATALOGUE, str)
-    return TierRouter(CATALOGUE, tiers, tuple(Place(name, platform) for name, platform in places))
+    return TierRouter(CATALOGUE, tiers, tuple(place(*names) for names in places))
 
 
 def test_the_first_entry_that_serves_the_model_gets_it() -> None:

@@ -17,6 +17,7 @@ from trimtab.app.ground import Ground
 from trimtab.app.settings import Settings
 from trimtab.app.telemetry import open_observer, open_tracer
 from trimtab.budgets import Ledger
+from trimtab.catalogue import Catalogue
 from trimtab.config import secrets_in
 from trimtab.engine import Conversations, Metered, Observer, Pipeline, Recorder, Runtime
 from trimtab.gateway import (
@@ -223,7 +224,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         parts.logs.hide(secrets_in(settings))
     if providers is None:
         providers = open_providers(settings)
-    places = tuple(Place(provider.name, provider.platform) for provider in providers.values())
+    places = tuple(_place(provider, settings.catalogue) for provider in providers.values())
     router = TierRouter(settings.catalogue, settings.tiers, places)
     runtime = Runtime(
         monotonic=time.monotonic,
@@ -268,6 +269,11 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         figures=parts.console.for_programs(settings),
     )
     return Edition(settings, providers, surroundings)
+
+
+def _place(provider: Provider, catalogue: Catalogue) -> Place:
+    ids = {model.id: name for model in catalogue.models if (name := provider.model_id(model)) is not None}
+    return Place(provider.name, provider.platform, ids)
 
 
 def open_providers(settings: Settings) -> dict[str, Provider]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 import trimtab.catalogue.pricing as pricing
-from trimtab.catalogue.model import PLATFORMS, Model, PriceRow
+from trimtab.catalogue.model import PLATFORMS, Model, PriceRow, Seller, seller
 from trimtab.catalogue.overlay import Overlay, check_model, price_layers
 from trimtab.catalogue.pricing import NanoUSD, Timeline
 from trimtab.catalogue.reading import read_yaml, show, to_struct
@@ -123,16 +123,17 @@ class Catalogue:
 
     def _compile(self, layers: dict[str, tuple[PriceRow, ...]]) -> dict[str, dict[str, Timeline]]:
         """Timelines by platform and model id; platforms without rows of their own share one."""
-        timelines: dict[str, dict[str, Timeline]] = {platform: {} for platform in (*PLATFORMS, _ANY_PLATFORM)}
+        sellers: dict[str, Seller | None] = {platform: seller(platform) for platform in PLATFORMS}
+        sellers[_ANY_PLATFORM] = None
+        timelines: dict[str, dict[str, Timeline]] = {platform: {} for platform in sellers}
         for model in self.models:
             above = layers.get(model.id, ())
             special = {row.platform for row in above + model.prices if row.platform is not None}
             shared = pricing.compile_timeline((above, model.prices), None)
             for platform, by_id in timelines.items():
+                sold_by = sellers[platform]
                 by_id[model.id] = (
-                    pricing.compile_timeline((above, model.prices), platform)
-                    if platform in special
-                    else shared
+                    pricing.compile_timeline((above, model.prices), sold_by) if sold_by in special else shared
                 )
         return timelines
 

@@ -6,22 +6,36 @@ Invariant: every struct refuses fields it does not know, so a misspelt key never
 
 import datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
 from trimtab.catalogue.arm import EFFORTS, Effort
 
-Platform = Literal["anthropic", "anthropic_on_aws", "bedrock", "vertex", "foundry", "simulator"]
-
-PLATFORMS: tuple[Platform, ...] = (
+Platform = Literal[
     "anthropic",
     "anthropic_on_aws",
     "bedrock",
+    "bedrock_mantle",
+    "bedrock_converse",
     "vertex",
     "foundry",
+    "openai",
     "simulator",
-)
+]
+"""Bedrock has three ways in, which differ in what they take: InvokeModel, its Messages endpoint ("mantle"), Converse.
+`openai` is any server that speaks the OpenAI API."""
+
+PLATFORMS: tuple[Platform, ...] = get_args(Platform)
+
+Seller = Literal["anthropic", "anthropic_on_aws", "bedrock", "vertex", "foundry", "openai", "simulator"]
+"""Who has prices of their own: a platform, whatever the way in."""
+
+
+def seller(platform: Platform) -> Seller:
+    """Whose prices hold on a platform."""
+    return "bedrock" if platform == "bedrock_mantle" or platform == "bedrock_converse" else platform
+
 
 _PLAIN_ID_PLATFORMS = frozenset(("anthropic", "anthropic_on_aws", "simulator"))
 
@@ -94,7 +108,7 @@ class PriceRow(_Row, frozen=True):
     batch_output: Decimal | None = None
     fast: FastPrice | None = None
     long_prompt: LongPrompt | None = None
-    platform: Platform | None = None
+    platform: Seller | None = None
     """The only platform on which the row holds; `None` holds on all."""
 
 
@@ -247,8 +261,10 @@ class Model(_Row, frozen=True, kw_only=True):
         """What the platform calls this model; `None` where it is not known to be served."""
         if platform in _PLAIN_ID_PLATFORMS:
             return self.id
-        if platform == "bedrock":
+        if platform in ("bedrock", "bedrock_converse"):
             return self.ids.bedrock
+        if platform == "bedrock_mantle":
+            return self.ids.bedrock_mantle
         if platform == "vertex":
             return self.ids.vertex
         return self.ids.foundry if platform == "foundry" else None

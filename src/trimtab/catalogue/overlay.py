@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
-from trimtab.catalogue.model import Model, Platform, PriceRow
+from trimtab.catalogue.model import Model, PriceRow, Seller
 from trimtab.catalogue.reading import show
 from trimtab.errors import ConfigError
 
@@ -26,7 +26,7 @@ class NegotiatedPrices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str
     """Id or alias."""
     rows: tuple[PriceRow, ...]
-    platform: Platform | None = None
+    platform: Seller | None = None
     """Where they hold; `None` holds everywhere."""
 
 

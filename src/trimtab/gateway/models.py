@@ -75,16 +75,14 @@ class ModelList:
 
     def _usable(self, models: Iterable[Model], caller: Caller) -> list[Model]:
         """Those that a platform serves and the caller may use there."""
-        platforms = {
-            place.platform
-            for place in self._places
-            if caller.platforms is None or place.name in caller.platforms
-        }
+        places = [
+            place for place in self._places if caller.platforms is None or place.name in caller.platforms
+        ]
         return [
             model
             for model in models
             if (caller.models is None or model.id in caller.models)
-            and any(model.platform_id(platform) is not None for platform in platforms)
+            and any(model.id in place.ids for place in places)
         ]
 
     def _virtual_entry(self, name: str, caller: Caller) -> dict[str, object] | None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NoReturn
 
 import msgspec
 
+from trimtab.catalogue import Model
 from trimtab.config import Secret, fail
 from trimtab.errors import ConfigError
 from trimtab.providers.http import (
@@ -64,6 +65,10 @@ class AnthropicProvider:
             if settings.auth == "x-api-key"
             else b"authorization: Bearer %b\r\n" % key
         )
+
+    def model_id(self, model: Model) -> str | None:
+        """See `providers.seam.Provider.model_id`."""
+        return model.platform_id(self.platform)
 
     def send(self, call: Call) -> Coroutine[Any, Any, Reply]:
         """Send one call. See `providers.seam.Provider.send`."""

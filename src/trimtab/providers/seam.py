@@ -5,9 +5,11 @@ which model to call is the router's, and money and records are the engine's.
 """
 
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
+
+from trimtab.catalogue import Model
 
 Headers = list[tuple[bytes, bytes]]
 """Names in lower case, in order, repeated names allowed."""
@@ -27,6 +29,12 @@ class Call(msgspec.Struct, frozen=True):
     """Needed with an iterator body; a `bytes` body knows its own length."""
     stream: bool = False
     """The caller expects an event stream, so the first-event deadline applies after the head."""
+    endpoint: Literal["messages", "count_tokens", "chat", "other"] = "other"
+    """Which of the vendor's operations this is, for platforms that have another address for each. `other` goes to its
+    `path` as it is."""
+    model: str = ""
+    """The platform's id of the model that the body names, for platforms that want it in the address. Empty where the
+    body names none."""
 
 
 Sink = Callable[[bytes], bool]
@@ -69,6 +77,10 @@ class Provider(Protocol):
     simulated: bool
     api_versions: tuple[str, ...]
     """Values of `anthropic-version` that it takes, oldest first."""
+
+    def model_id(self, model: Model) -> str | None:
+        """What the platform calls a model of the catalogue; `None` where it does not serve it."""
+        ...
 
     async def send(self, call: Call) -> Reply:
         """Send the call and wait for the response head; an error status is a `Reply` like any other.

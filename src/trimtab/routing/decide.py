@@ -8,6 +8,7 @@ What the caller's key permits is part of the question: it never changes which ar
 """
 
 import difflib
+from collections.abc import Mapping
 
 import msgspec
 
@@ -28,6 +29,8 @@ class Place(msgspec.Struct, frozen=True):
     name: str
     platform: str
     """The catalogue's name for its kind."""
+    ids: Mapping[str, str]
+    """What it calls each model that it serves, by catalogue id."""
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -161,7 +164,7 @@ class TierRouter:
     def _place(self, model: Model, written: str, permitted: tuple[str, ...] | None) -> tuple[Place, str]:
         places = [place for place in self._places if permitted is None or place.name in permitted]
         for place in places:
-            platform_id = model.platform_id(place.platform)
+            platform_id = place.ids.get(model.id)
             if platform_id is not None:
                 # An alias that the client wrote is the platform's own name too: leave its bytes alone.
                 return place, written if platform_id == model.id else platform_id

@@ -7,6 +7,7 @@ the deadline is the `UpstreamTimeout` that a socket would give.
 import asyncio
 from collections.abc import Iterator
 
+from trimtab.catalogue import Model
 from trimtab.errors import DeadlinePhase, UpstreamBroken, UpstreamTimeout
 from trimtab.providers.seam import Call, Headers, Reply, Sink
 from trimtab.providers.simulator.core import API_VERSIONS, MAX_BODY_BYTES, Simulator
@@ -30,6 +31,10 @@ class SimulatorProvider:
         self.name = name
         self._simulator = simulator
         self._sleep = sleep
+
+    def model_id(self, model: Model) -> str | None:
+        """See the seam."""
+        return model.platform_id(self.platform)
 
     async def send(self, call: Call) -> Reply:
         """Answer one call. Raises `UpstreamTimeout` when the script stalls the head past the deadline."""

@@ -1,0 +1,87 @@
+"""A platform that serves Messages in a way of its own: another address, other credentials, another framing.
+
+What it is not: the Claude API itself (`anthropic`), whose calls go out as they come, or a table of what a platform
+takes (`catalogue.platforms`): by the time a call is here, the normaliser has made it one that the platform takes.
+Invariant: bytes of the body that the platform's dialect has no reason to change reach it as they were.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from trimtab.catalogue import Model, Platform
+from trimtab.providers.http import HttpClient
+from trimtab.providers.seam import Call, Reply
+
+
+class Dialect(Protocol):
+    """How a platform wants a call said, and how its answer is read. Pure: no clock, no sockets, no secrets."""
+
+    def request(self, call: Call) -> Call:
+        """The call as the platform wants it: path, query, headers, body. Raises `RequestError` where it has no such
+        operation."""
+        ...
+
+    def reply(self, call: Call, reply: Reply) -> Reply:
+        """The platform's answer to a call (as it came, before `request`) in the framing and with the error bodies of
+        the vendor's own API."""
+        ...
+
+
+class Credentials(Protocol):
+    """Who we are to a platform."""
+
+    async def lines(self, call: Call) -> bytes:
+        """Header lines, each ended by CR LF, that authenticate this call; signatures cover its body. Usually at once;
+        waits where a token must be fetched first. Raises `UpstreamRefused`: nothing was sent."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop renewing."""
+        ...
+
+
+class HttpPlatform:
+    """See `providers.seam.Provider`."""
+
+    simulated = False
+
+    def __init__(
+        self,
+        name: str,
+        platform: Platform,
+        *,
+        client: HttpClient,
+        dialect: Dialect,
+        credentials: Credentials,
+        api_versions: tuple[str, ...],
+        ids: Mapping[str, str] | None = None,
+        prefix: str = "",
+    ) -> None:
+        """`ids` are the operator's own names of models, by catalogue id; `prefix` stands before the others."""
+        self.name = name
+        self.platform: str = platform
+        self.api_versions = api_versions
+        self._client = client
+        self._dialect = dialect
+        self._credentials = credentials
+        self._ids = ids or {}
+        self._prefix = prefix
+
+    def model_id(self, model: Model) -> str | None:
+        """See `providers.seam.Provider.model_id`."""
+        own = self._ids.get(model.id)
+        if own is not None:
+            return own
+        name = model.platform_id(self.platform)
+        return None if name is None else self._prefix + name
+
+    async def send(self, call: Call) -> Reply:
+        """Send one call. See `providers.seam.Provider.send`."""
+        asked = self._dialect.request(call)
+        lines = await self._credentials.lines(asked)
+        return self._dialect.reply(call, await self._client.send(asked, lines))
+
+    async def aclose(self) -> None:
+        """Close pooled connections."""
+        await self._credentials.aclose()
+        await self._client.aclose()
