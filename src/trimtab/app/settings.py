@@ -14,6 +14,7 @@ from trimtab.gateway import Listen, ServerSettings, check_server
 from trimtab.jobs import JobSettings, check_jobs
 from trimtab.normaliser import NormaliserSettings
 from trimtab.providers.anthropic import AnthropicSettings
+from trimtab.providers.connecting import Connecting
 from trimtab.providers.simulator import SimulatorSettings
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings, check_telemetry
@@ -203,7 +204,7 @@ def _beside(path: Path | None, name: str | None, where: str) -> Path | None:
 
 
 def _placed(path: Path | None, entry: PlatformSettings, where: str) -> PlatformSettings:
-    if isinstance(entry, AnthropicSettings):
+    if isinstance(entry, Connecting):
         ca_file = _beside(path, entry.ca_file, f"{where}.ca_file")
         return msgspec.structs.replace(entry, ca_file=_text(ca_file))
     return msgspec.structs.replace(entry, script=_text(_beside(path, entry.script, f"{where}.script")))
