@@ -96,5 +96,25 @@ def test_an_object_that_must_change_and_says_a_thing_twice_is_refused() -> None:
         MessagesBody(raw).changed({"x": {"a": 2, "b": 4}})
 
 
+@pytest.mark.parametrize(
+    ("raw", "gone", "expected"),
+    [
+        (b'{"model":"m","messages":[]}', (), b'{"v":"1","b":["x"],"messages":[]}'),
+        (b'{ "a": 1 , "model" : "m" }', (), b'{ "a": 1 , "v":"1","b":["x"] }'),
+        (b'{"stream":true,"model":"m","messages":[]}', ("stream",), b'{"v":"1","b":["x"],"messages":[]}'),
+        (b'{"model":"m","stream":true, "messages":[]}', ("stream",), b'{"v":"1","b":["x"], "messages":[]}'),
+        (b'{"messages":[],"model":"m", "stream":true }', ("stream",), b'{"messages":[],"v":"1","b":["x"] }'),
+        (b'{"c":1,"model":"m","d":2,"messages":[]}', ("c", "d"), b'{"v":"1","b":["x"],"messages":[]}'),
+    ],
+)
+def test_other_members_take_the_place_of_the_model_and_the_rest_stays(
+    raw: bytes, gone: tuple[str, ...], expected: bytes
+) -> None:
+    if b"messages" not in raw:
+        raw, expected = raw[:-1] + b',"messages":[]}', expected[:-1] + b',"messages":[]}'
+    body = MessagesBody(raw, max_tokens_required=False)
+    assert body.without_model({"v": "1", "b": ["x"]}, gone) == expected
+
+
 def test_messages_are_counted_and_what_is_no_list_counts_as_none() -> None:
     assert MessagesBody(body(messages=[{}, {}, {}])).count_messages() == 3

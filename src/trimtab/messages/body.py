@@ -10,13 +10,13 @@ Errors are `RequestError` with the field first, as the vendor writes them ("max_
 import codecs
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 import msgspec
 
 from trimtab.errors import RequestError
-from trimtab.messages.splice import apply_edits, key_at, skip_blank, top_level_edits
+from trimtab.messages.splice import apply_edits, key_at, skip_blank, swap_edits, top_level_edits
 from trimtab.messages.tolerant import given
 
 MAX_TOP_LEVEL_FIELDS = 256
@@ -278,6 +278,11 @@ class MessagesBody:
         must change holds a key twice. Cost: decodes the fields named.
         """
         return apply_edits(self.raw, top_level_edits(self.raw, self.fields, values, "model"))
+
+    def without_model(self, members: Mapping[str, object], gone: Collection[str] = ()) -> bytes:
+        """The body with members (at least one) in the place of its `model`, for platforms that have the model in the
+        address; top-level fields in `gone` are removed. Every other byte stays."""
+        return apply_edits(self.raw, swap_edits(self.raw, self.fields, "model", members, gone))
 
     def _places(self) -> dict[str, tuple[int, int]]:
         """Where each top-level value stands: name -> (start, end)."""

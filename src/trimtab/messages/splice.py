@@ -4,7 +4,7 @@ What it is not: an encoder of bodies. Invariant: what is made decodes to the new
 bytes outside what differs are the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -74,6 +74,23 @@ def top_level_edits(
         place = parts[behind].end
         edits.append((place, place, b"".join(added)))
     return edits
+
+
+def swap_edits(
+    raw: bytes,
+    fields: Mapping[str, msgspec.Raw],
+    name: str,
+    members: Mapping[str, object],
+    gone: Collection[str],
+) -> list[Edit]:
+    """The edits that put members in the place of the member `name`, and remove others; no value is decoded."""
+    parts = _members(raw, skip_blank(raw, 0), fields)
+    made = b",".join(
+        msgspec.json.encode(key) + b":" + msgspec.json.encode(value) for key, value in members.items()
+    )
+    place = parts[name]
+    removals = _removals(list(parts.values()), [key in gone for key in parts])
+    return [(place.start, place.end, made), *removals]
 
 
 def _value_edits(raw: bytes, part: _Part, before: Any, after: Any, edits: list[Edit]) -> None:
