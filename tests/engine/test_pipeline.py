@@ -289,6 +289,15 @@ def test_a_version_that_the_platform_refuses_is_replaced_and_reported() -> None:
     assert b.record.adaptations == ("anthropic-version=2023-06-01",)
 
 
+def test_a_version_that_the_platform_refuses_for_this_model_alone_is_replaced_and_reported() -> None:
+    for model, sent in (("claude-sonnet-4-6", b"2023-06-01"), ("claude-opus-4-7", b"2026-10-21")):
+        b = Bench(FakeProvider(FakeReply(200, JSON, [message({})])))
+        b.provider.platform = "bedrock"
+        b.ask({"model": model}, headers=[(b"anthropic-version", b"2026-10-21")])
+        assert b.provider.calls[0].headers == [(b"anthropic-version", sent)]
+        assert bool(b.record.adaptations) == (sent == b"2023-06-01")
+
+
 def test_a_stream_passes_unchanged_and_settles_on_its_cumulative_usage() -> None:
     whole = START + BLOCK + DELTA + CLOSE + END + STOP
     chunks = [whole[i : i + 11] for i in range(0, len(whole), 11)]

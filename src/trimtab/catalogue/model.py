@@ -60,7 +60,9 @@ class PlatformIds(_Row, frozen=True):
     bedrock_profiles: tuple[str, ...] = ()
     """Inference-profile prefixes (`us`, `global` ...); newer models need one, and some are not recorded."""
     bedrock_mantle: str | None = None
-    """Id on the Messages endpoint of Bedrock, where it differs."""
+    """Id on the Messages endpoint of Bedrock, which serves Claude 4.7 and later, and Haiku 4.5."""
+    bedrock_api_versions: tuple[str, ...] | None = None
+    """Values of `anthropic-version` that Bedrock takes for it; `None`: any that the vendor knows."""
     vertex: str | None = None
     foundry: str | None = None
     """Default deployment name; an operator may have chosen another."""
@@ -268,6 +270,13 @@ class Model(_Row, frozen=True, kw_only=True):
         if platform == "vertex":
             return self.ids.vertex
         return self.ids.foundry if platform == "foundry" else None
+
+    def api_versions(self, platform: str, spoken: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the API versions that a platform speaks which it takes for this model, in the same order."""
+        taken = self.ids.bedrock_api_versions
+        if taken is None or not platform.startswith("bedrock"):
+            return spoken
+        return tuple(version for version in spoken if version in taken) or spoken
 
     def retired_on(self, day: datetime.date) -> bool:
         """Whether calls to the vendor's own API fail on that day, by the dates we know."""

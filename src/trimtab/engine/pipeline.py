@@ -113,7 +113,8 @@ class Pipeline:
             )
         )
         provider = self._providers[decision.plan.platform]
-        headers, version, version_change = _versioned(inbound.headers, provider.api_versions)
+        versions = decision.model.api_versions(provider.platform, provider.api_versions)
+        headers, version, version_change = _versioned(inbound.headers, versions)
         model, plan, adaptations = decision.model, decision.plan, (*decision.plan.changes, *version_change)
         session = session_of(body, inbound.own.get("x-trimtab-session"), caller.key)
         normal = self._normalised(inbound, body, decision, provider, headers, version, session, mode)
@@ -210,7 +211,7 @@ class Pipeline:
                 model=decision.model,
                 send_model=decision.send_model,
                 version=version,
-                versions=provider.api_versions,
+                versions=decision.model.api_versions(provider.platform, provider.api_versions),
                 set_effort=decision.set_effort,
                 set_adaptive=decision.set_adaptive,
                 foreign=foreign,
