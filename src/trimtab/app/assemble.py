@@ -14,7 +14,7 @@ from trimtab.app.clock import unix_ms
 from trimtab.app.console import ConsoleParts
 from trimtab.app.doorkeeping import open_doorkeeper
 from trimtab.app.ground import Ground
-from trimtab.app.settings import Settings
+from trimtab.app.settings import PlatformSettings, Settings
 from trimtab.app.telemetry import open_observer, open_tracer
 from trimtab.budgets import Ledger
 from trimtab.catalogue import Catalogue
@@ -32,7 +32,8 @@ from trimtab.gateway import (
 from trimtab.normaliser import Normaliser, Rule, shipped_rules
 from trimtab.providers import Headers, Provider
 from trimtab.providers.anthropic import AnthropicSettings, open_anthropic
-from trimtab.providers.simulator import Simulator, SimulatorProvider, SimulatorSettings
+from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings, open_bedrock, open_claude_on_aws
+from trimtab.providers.simulator import Simulator, SimulatorProvider
 from trimtab.records import RequestId, new_request_id
 from trimtab.routing import Place, TierRouter
 from trimtab.store import Store, open_store
@@ -281,7 +282,7 @@ def open_providers(settings: Settings) -> dict[str, Provider]:
     return {name: open_provider(name, platform, settings) for name, platform in settings.platforms.items()}
 
 
-def open_provider(name: str, platform: AnthropicSettings | SimulatorSettings, settings: Settings) -> Provider:
+def open_provider(name: str, platform: PlatformSettings, settings: Settings) -> Provider:
     """One platform entry as a provider. Raises `ConfigError`."""
 
     def where(key: str) -> str:
@@ -289,6 +290,10 @@ def open_provider(name: str, platform: AnthropicSettings | SimulatorSettings, se
 
     if isinstance(platform, AnthropicSettings):
         return open_anthropic(name, platform, where)
+    if isinstance(platform, BedrockSettings):
+        return open_bedrock(name, platform, where, settings.catalogue)
+    if isinstance(platform, ClaudeOnAwsSettings):
+        return open_claude_on_aws(name, platform, where)
     return SimulatorProvider(name, Simulator(platform, settings.catalogue))
 
 

@@ -14,6 +14,7 @@ from trimtab.gateway import Listen, ServerSettings, check_server
 from trimtab.jobs import JobSettings, check_jobs
 from trimtab.normaliser import NormaliserSettings
 from trimtab.providers.anthropic import AnthropicSettings
+from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings
 from trimtab.providers.connecting import Connecting
 from trimtab.providers.simulator import SimulatorSettings
 from trimtab.store import StoreSettings
@@ -22,7 +23,7 @@ from trimtab.telemetry import TelemetrySettings, check_telemetry
 DEFAULT_FILE = "trimtab.toml"
 KEY_VARIABLE = "ANTHROPIC_API_KEY"
 
-PlatformSettings: TypeAlias = AnthropicSettings | SimulatorSettings
+PlatformSettings: TypeAlias = AnthropicSettings | ClaudeOnAwsSettings | BedrockSettings | SimulatorSettings
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,6 +219,8 @@ def _platforms(document: Document) -> tuple[dict[str, PlatformSettings], str]:
     if document.has("platforms"):
         kinds: dict[str, type[PlatformSettings]] = {
             "anthropic": AnthropicSettings,
+            "anthropic_on_aws": ClaudeOnAwsSettings,
+            "bedrock": BedrockSettings,
             "simulator": SimulatorSettings,
         }
         table = document.table("platforms", kinds)

@@ -1,0 +1,278 @@
+"""Amazon Bedrock: InvokeModel (its event stream becomes the vendor's), or its Messages endpoint, called mantle.
+
+What it is not: what Bedrock takes of a request (`catalogue/platforms.yaml`), or Converse, whose schema is another.
+Invariant: a body changes only where the address or a header of the vendor's API has its place in Bedrock's body; every
+other byte stays.
+
+Source: Amazon Bedrock API reference (2026-11); wire output of the vendor's SDK 2.11, which tests compare with.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+from urllib.parse import quote
+
+import msgspec
+
+from trimtab.catalogue import Catalogue
+from trimtab.config import fail
+from trimtab.errors import NotFound, UpstreamBroken, shortened
+from trimtab.messages import GONE, MessagesBody
+from trimtab.providers.aws.credentials import Machine, open_credentials, region_of
+from trimtab.providers.aws.event_stream import InvokeStream
+from trimtab.providers.aws.replies import JSON, error_reply, named, request_id, value_of, vendors_reply
+from trimtab.providers.aws.settings import AwsSettings, own_ids
+from trimtab.providers.aws.signing import SignedPlatform
+from trimtab.providers.aws.sigv4 import Scope
+from trimtab.providers.connecting import open_client, parse_target
+from trimtab.providers.seam import Call, Headers, Reply
+from trimtab.providers.translated import ErrorReply, TranslatedReply
+
+HTTP_OK = 200
+
+InferenceProfile = Literal["us", "eu", "jp", "au", "apac", "global", ""]
+
+OLD_VERSION = "bedrock-2023-05-31"
+"""What Bedrock calls the API version 2023-06-01; later ones have the vendor's names."""
+
+EVENT_STREAM = b"application/vnd.amazon.eventstream"
+
+BEARER_VARIABLES = {
+    "invoke": ("AWS_BEARER_TOKEN_BEDROCK",),
+    "mantle": ("AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_AWS_API_KEY"),
+}
+"""Where a bearer key may be, first found wins. Source: the vendor's SDK 2.11."""
+
+_NOT_FOR_BEDROCK = (b"accept", b"anthropic-beta", b"anthropic-version")
+
+
+class BedrockSettings(AwsSettings, frozen=True, kw_only=True):
+    """`[platforms.NAME]` with `kind = "bedrock"`."""
+
+    endpoint: Literal["invoke", "mantle"] = "invoke"
+    inference_profile: InferenceProfile | None = None
+    """Stands before model ids on `invoke`; "" is none. `None`: that of the region's part of the world, so that data
+    stays there (`eu` in eu-west-1), or none where it has no such profile."""
+    models: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """The operator's own ids or ARNs, by catalogue id; they are sent as they stand."""
+
+
+class InvokeModel:
+    """See `providers.platform.Dialect`."""
+
+    def __init__(self, foundation: Mapping[str, str]) -> None:
+        """`foundation` has the id of the bare model for each id that calls name: CountTokens takes no profile."""
+        self._foundation = foundation
+
+    def request(self, call: Call) -> Call:
+        """See the seam. Raises `NotFound` for what is neither messages nor count_tokens."""
+        counting = call.endpoint == "count_tokens"
+        if call.endpoint not in ("messages", "count_tokens") or not isinstance(call.body, bytes):
+            raise _no_such(call, "InvokeModel")
+        body = MessagesBody(call.body, max_tokens_required=False)
+        if counting:
+            model, operation = self._foundation.get(call.model, call.model), "count-tokens"
+            content = invoke_body(body, call.headers, _count_bound(body))
+            content = msgspec.json.encode({"input": {"invokeModel": {"body": content}}})
+        else:
+            model = call.model
+            operation = "invoke-with-response-stream" if call.stream else "invoke"
+            content = invoke_body(body, call.headers)
+        return msgspec.structs.replace(
+            call,
+            path=f"/model/{quote(model, safe=':')}/{operation}",
+            query=b"",
+            headers=[
+                *(
+                    (name, value)
+                    for name, value in call.headers
+                    if name not in _NOT_FOR_BEDROCK and not name.startswith(b"x-amz-")
+                ),
+                (b"accept", JSON),
+            ],
+            body=content,
+        )
+
+    def reply(self, call: Call, reply: Reply) -> Reply:
+        """See the seam."""
+        headers = reply.headers
+        if reply.status != HTTP_OK:
+            return error_reply(reply)
+        if call.endpoint == "count_tokens":
+            return ErrorReply(reply, HTTP_OK, named(headers, content_type=JSON), _counted)
+        if value_of(headers, b"content-type").lower().startswith(EVENT_STREAM):
+            made = named(
+                headers, without=(b"x-amzn-bedrock-content-type",), content_type=b"text/event-stream"
+            )
+            return TranslatedReply(reply, InvokeStream(request_id(headers).decode("latin-1")), made)
+        reply.headers = named(headers)
+        return reply
+
+
+def invoke_body(body: MessagesBody, headers: Headers, more: Mapping[str, object] | None = None) -> bytes:
+    """A body of the Messages API as InvokeModel takes it: no `model` and `stream`, version and betas in the body.
+
+    What the caller wrote there of these two stays, as with the vendor's own client; betas are joined.
+    """
+    members: dict[str, object] = {}
+    gone = {"stream"}
+    if "anthropic_version" not in body.fields:
+        sent = value_of(headers, b"anthropic-version").decode("latin-1")
+        members["anthropic_version"] = OLD_VERSION if sent in ("", "2023-06-01") else sent
+    betas = betas_of(headers)
+    if betas and "anthropic_beta" in body.fields:
+        written = msgspec.json.decode(body.fields["anthropic_beta"])
+        if isinstance(written, list):
+            members["anthropic_beta"] = [*written, *(beta for beta in betas if beta not in written)]
+            gone.add("anthropic_beta")
+    elif betas:
+        members["anthropic_beta"] = betas
+    members |= more or {}
+    if not members:
+        return body.changed({name: GONE for name in ("model", "stream") if name in body.fields})
+    return body.without_model(members, gone)
+
+
+def betas_of(headers: Headers) -> list[str]:
+    """The values of `anthropic-beta`, each once, in order."""
+    values = [value for name, value in headers if name == b"anthropic-beta"]
+    return list(
+        dict.fromkeys(
+            beta for part in b",".join(values).decode("latin-1").split(",") if (beta := part.strip())
+        )
+    )
+
+
+def _count_bound(body: MessagesBody) -> dict[str, int]:
+    """The `max_tokens` that a body to be counted may lack, and InvokeModel's schema wants: over any thinking budget."""
+    if "max_tokens" in body.fields:
+        return {}
+    budget = 0
+    if body.thinking_type == "enabled":
+        try:
+            budget = _THINKING.decode(body.fields["thinking"]).budget_tokens
+        except msgspec.DecodeError:
+            pass  # the platform judges it
+    return {"max_tokens": budget + 1}
+
+
+def _counted(body: bytes) -> bytes:
+    try:
+        return msgspec.json.encode({"input_tokens": _COUNT.decode(body).tokens})
+    except msgspec.DecodeError as problem:
+        raise UpstreamBroken(f"the platform's count of tokens cannot be read: {problem}") from None
+
+
+class _Thinking(msgspec.Struct):
+    budget_tokens: int = 0
+
+
+class _Count(msgspec.Struct):
+    tokens: int = msgspec.field(name="inputTokens")
+
+
+_THINKING = msgspec.json.Decoder(_Thinking)
+_COUNT = msgspec.json.Decoder(_Count)
+
+
+class Mantle:
+    """Bedrock's Messages endpoint: the vendor's API but for a few headers. See `providers.platform.Dialect`."""
+
+    def request(self, call: Call) -> Call:
+        """See the seam. Raises `NotFound` for what is neither messages nor count_tokens."""
+        if call.endpoint not in ("messages", "count_tokens") or not isinstance(call.body, bytes):
+            raise _no_such(call, "Messages endpoint")
+        profile = value_of(call.headers, b"anthropic-user-profile-id")
+        content = call.body
+        if profile:  # the endpoint reads it in the body only
+            body = MessagesBody(content, max_tokens_required=False)
+            if "user_profile_id" not in body.fields:
+                content = body.changed({"user_profile_id": profile.decode("latin-1")})
+        return msgspec.structs.replace(
+            call,
+            headers=[
+                (name, value)
+                for name, value in call.headers
+                if name != b"anthropic-user-profile-id" and not name.startswith(b"x-amz-")
+            ],
+            body=content,
+        )
+
+    def reply(self, call: Call, reply: Reply) -> Reply:
+        """See the seam."""
+        return vendors_reply(reply)
+
+
+def _no_such(call: Call, way: str) -> NotFound:
+    return NotFound(
+        f"{call.method} {shortened(call.path)}: Amazon Bedrock ({way}) has no such operation; "
+        "it has /v1/messages and /v1/messages/count_tokens"
+    )
+
+
+def open_bedrock(
+    name: str,
+    settings: BedrockSettings,
+    where: Callable[[str], str],
+    catalogue: Catalogue,
+    machine: Machine | None = None,
+) -> SignedPlatform:
+    """Build the provider; opens no connection yet. Raises `ConfigError` named by `where(key)`."""
+    around = machine or Machine.here()
+    own = own_ids(settings.models, catalogue, where)
+    mantle = settings.endpoint == "mantle"
+    if mantle and settings.inference_profile:
+        fail(
+            where("inference_profile"),
+            settings.inference_profile,
+            "is not for endpoint = 'mantle'; remove it",
+        )
+    profile = settings.inference_profile
+    region = region_of(settings, where, around)
+    if profile is None and not mantle:
+        profile = home_profile(region)
+    foundation: dict[str, str] = {}
+    public = (
+        f"https://bedrock-mantle.{region}.api.aws/anthropic"
+        if mantle
+        else f"https://bedrock-runtime.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+    )
+    target = parse_target(settings.base_url or public, where)
+    client = open_client(target, settings, where)
+    scope = Scope("bedrock-mantle" if mantle else "bedrock", region)
+    credentials = open_credentials(
+        settings, where, around, scope, target, bearer_variables=BEARER_VARIABLES[settings.endpoint]
+    )
+    platform = SignedPlatform(
+        name,
+        "bedrock_mantle" if mantle else "bedrock",
+        client=client,
+        dialect=Mantle() if mantle else InvokeModel(foundation),
+        credentials=credentials,
+        api_versions=("2023-06-01", "2026-10-21"),
+        ids=own,
+        prefix="" if mantle or not profile else f"{profile}.",
+    )
+    for model in catalogue.models:
+        sent = platform.model_id(model)
+        if sent is not None and model.ids.bedrock is not None:
+            foundation[sent] = model.ids.bedrock
+    return platform
+
+
+def home_profile(region: str) -> InferenceProfile:
+    """The inference profile that keeps data in a region's part of the world; "" where there is none.
+
+    Source: vendor page on Amazon Bedrock, table of regions (2026-08).
+    """
+    if region.startswith("eu-"):
+        return "eu"
+    if region.startswith("us-") and not region.startswith("us-gov-"):
+        return "us"
+    known: dict[str, InferenceProfile] = {
+        "ap-northeast-1": "jp",
+        "ap-northeast-3": "jp",
+        "ap-southeast-2": "au",
+        "ap-southeast-4": "au",
+        "ca-central-1": "us",
+    }
+    return known.get(region, "")

@@ -1,0 +1,130 @@
+"""Keys that end and are renewed before they do, behind the requests that use them.
+
+What it is not: where new keys come from. Invariant: at most one renewal is under way; while the old keys are good, no
+request waits for it and none fails because of it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from trimtab.errors import UpstreamRefused
+from trimtab.providers.aws.sigv4 import Keys
+
+RENEW_S = 900.0
+"""So long before their end keys are renewed, or at half of their life where that is shorter. Source: AWS's own tools
+begin 15 minutes before."""
+
+AGAIN_S = 30.0
+"""After a failed renewal, the next one at the earliest, while the old keys are good."""
+
+AGAIN_WITHOUT_S = 1.0
+"""The same without good keys: requests in between are refused at once with the reason."""
+
+LAST_S = 5.0
+"""Keys are not used in their last seconds: clocks differ, and a request takes its time."""
+
+Fetch = Callable[[], Awaitable[Keys]]
+"""Gets new keys. Raises `UpstreamRefused` with what to do."""
+
+_log = logging.getLogger("trimtab.providers.aws")
+
+
+class Steady:
+    """Keys that do not end. See `signing.KeySource`."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    def ready(self) -> Keys | None:
+        """See the seam."""
+        return self._keys
+
+    async def keys(self) -> Keys:
+        """See the seam."""
+        return self._keys
+
+    async def aclose(self) -> None:
+        """See the seam."""
+
+
+class Renewing:
+    """See `signing.KeySource`. Bound to one event loop."""
+
+    def __init__(self, fetch: Fetch, now: Callable[[], float]) -> None:
+        """`now` gives Unix seconds."""
+        self._fetch = fetch
+        self._now = now
+        self._keys: Keys | None = None
+        self._renew_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self._problem: UpstreamRefused | None = None
+
+    def ready(self) -> Keys | None:
+        """See the seam. Begins a renewal when it is time for one."""
+        keys = self._keys
+        now = self._now()
+        if keys is None or (keys.expires is not None and now >= keys.expires - LAST_S):
+            return None
+        if now >= self._renew_at and self._task is None:
+            self._begin()
+        return keys
+
+    async def keys(self) -> Keys:
+        """See the seam. Waits for a renewal; a cancelled caller does not stop it for the others."""
+        keys = self.ready()
+        if keys is not None:
+            return keys
+        if self._task is None:
+            if self._problem is not None and self._now() < self._renew_at:
+                raise self._refusal()
+            self._begin()
+        assert self._task is not None
+        await asyncio.shield(self._task)
+        keys = self.ready()
+        if keys is None:
+            raise self._refusal()
+        return keys
+
+    async def aclose(self) -> None:
+        """See the seam."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    def _begin(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._renew())
+
+    async def _renew(self) -> None:
+        try:
+            keys = await self._fetch()
+        except UpstreamRefused as problem:
+            self._failed(problem)
+        except Exception as problem:  # a bug or a bad answer must not end renewals for ever
+            self._failed(UpstreamRefused(f"AWS credentials cannot be renewed: {problem}"))
+        else:
+            self._problem = None
+            self._keys = keys
+            now = self._now()
+            self._renew_at = float("inf")
+            if keys.expires is not None:
+                left = keys.expires - now
+                self._renew_at = keys.expires - min(RENEW_S, left / 2) if left > 0 else now + AGAIN_WITHOUT_S
+        finally:
+            self._task = None
+
+    def _failed(self, problem: UpstreamRefused) -> None:
+        good = self._keys is not None and (
+            self._keys.expires is None or self._now() < self._keys.expires - LAST_S
+        )
+        self._problem = problem
+        self._renew_at = self._now() + (AGAIN_S if good else AGAIN_WITHOUT_S)
+        _log.warning("%s%s", problem, "; the old ones are used until they end" if good else "")
+
+    def _refusal(self) -> UpstreamRefused:
+        """An error of its own for each caller: one object raised twice would collect tracebacks."""
+        if self._problem is not None:
+            return UpstreamRefused(str(self._problem))
+        return UpstreamRefused(
+            "the AWS credentials that were just fetched have expired already; set this machine's clock"
+        )

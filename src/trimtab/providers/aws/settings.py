@@ -1,0 +1,86 @@
+"""What every platform of Amazon has in its settings: region, credentials and address.
+
+What it is not: where credentials come from (`credentials`). Invariant: two ways to authenticate are never both written.
+"""
+
+from collections.abc import Callable, Mapping
+
+from trimtab.catalogue import Catalogue
+from trimtab.config import Secret, fail
+from trimtab.errors import ConfigError
+from trimtab.providers.connecting import Connecting
+
+REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+"""In the order of AWS's own tools."""
+
+_REGION = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+_MODEL_ID = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/")
+
+MAX_MODEL_ID = 2048
+"""Source: Amazon Bedrock API reference, InvokeModel, `modelId`."""
+
+
+class AwsSettings(Connecting, frozen=True, kw_only=True):
+    """Settings of `[platforms.NAME]` that every kind on AWS has."""
+
+    region: str | None = None
+    """`None`: `AWS_REGION`, `AWS_DEFAULT_REGION`, else that of the profile."""
+    api_key: Secret | None = None
+    """A bearer key, in place of signatures."""
+    access_key_id: Secret | None = None
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
+    """Of temporary keys."""
+    profile: str | None = None
+    """A profile of the shared files; `None`: `AWS_PROFILE`, where nothing else is given."""
+    base_url: str | None = None
+    """A private endpoint, in place of the region's public one."""
+
+
+def check_credentials(settings: AwsSettings, where: Callable[[str], str]) -> None:
+    """Raises `ConfigError` where keys are half there, or two ways to authenticate are written."""
+    pair = (settings.access_key_id, settings.secret_access_key)
+    if (pair[0] is None) != (pair[1] is None):
+        there, missing = (
+            ("access_key_id", "secret_access_key") if pair[0] else ("secret_access_key", "access_key_id")
+        )
+        raise ConfigError(where(missing), f"missing; {there} is set, and one is nothing without the other")
+    if settings.session_token is not None and pair[0] is None:
+        raise ConfigError(where("session_token"), "belongs to keys; set access_key_id and secret_access_key")
+    ways = [
+        name
+        for name, value in (
+            ("api_key", settings.api_key),
+            ("access_key_id", pair[0]),
+            ("profile", settings.profile),
+        )
+        if value is not None
+    ]
+    if len(ways) > 1:
+        raise ConfigError(where(ways[1]), f"{ways[0]} is set too; keep one of them")
+
+
+def check_region(region: str, where: Callable[[str], str]) -> str:
+    """The region. Raises `ConfigError` for what can be no part of a host name."""
+    if not region or len(region) > 40 or not _REGION.issuperset(region):
+        fail(where("region"), region, "must be the name of an AWS region, as 'eu-west-1'")
+    return region
+
+
+def own_ids(models: Mapping[str, str], catalogue: Catalogue, where: Callable[[str], str]) -> dict[str, str]:
+    """The operator's ids or ARNs by catalogue id. Raises `ConfigError`."""
+    found: dict[str, str] = {}
+    for name, model_id in models.items():
+        model = catalogue.find(name)
+        if model is None:
+            fail(where("models"), name, "is no model of the catalogue; 'trimtab models' lists them")
+        if (
+            not 0 < len(model_id) <= MAX_MODEL_ID
+            or not _MODEL_ID.issuperset(model_id)
+            or any(part in ("", ".", "..") for part in model_id.split("/"))
+        ):
+            fail(
+                where(f"models.{name}"), model_id, "must be the id or the ARN of a model or inference profile"
+            )
+        found[model.id] = model_id
+    return found
