@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from trimtab.config import read_file
-from trimtab.errors import ConfigError, UpstreamError, UpstreamRefused, shortened
+from trimtab.errors import ConfigError, UpstreamBroken, UpstreamError, UpstreamRefused, shortened
 from trimtab.providers.aws.renewing import Fetch
 from trimtab.providers.aws.sigv4 import Keys
 from trimtab.providers.http import Deadlines, HttpClient, Target, proxy_from_environment, tls_context
@@ -50,9 +50,7 @@ async def ask(
             while piece := await reply.read():
                 parts.append(piece)
                 if sum(map(len, parts)) > MAX_ANSWER_BYTES:
-                    raise UpstreamRefused(f"{what}: its answer is over {MAX_ANSWER_BYTES} bytes")
-    except UpstreamRefused:
-        raise
+                    raise UpstreamBroken(f"its answer is over {MAX_ANSWER_BYTES} bytes")
     except (UpstreamError, TimeoutError) as problem:
         reason = str(problem) or f"no answer within {limit_s:g} s"
         raise UpstreamRefused(f"{what}: {reason}") from None
