@@ -26,6 +26,7 @@ class Received:
     headers: list[tuple[bytes, bytes]]
     """Names in lower case, in order."""
     body: bytes
+    method: bytes = b""
 
     def values(self, name: bytes) -> list[bytes]:
         return [value for key, value in self.headers if key == name]
@@ -90,7 +91,7 @@ class Upstream:
         line = reader.readline()
         if not line:
             return None
-        target = line.split(b" ")[1]
+        method, target, _ = line.split(b" ", 2)
         headers: list[tuple[bytes, bytes]] = []
         while (line := reader.readline()) not in (b"\r\n", b""):
             name, _, value = line.partition(b":")
@@ -104,7 +105,7 @@ class Upstream:
             reader.readline()
         else:
             body = reader.read(int(named.get(b"content-length", b"0")))
-        return Received(target, headers, body)
+        return Received(target, headers, body, method)
 
 
 def whole(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> list[bytes]:
