@@ -141,3 +141,23 @@ def test_equal_files_have_an_equal_version(catalogue: Catalogue, tmp_path: Path)
     with_overlay = Catalogue.load(overlay).version
     assert with_overlay != catalogue.version
     assert Catalogue.load(overlay).version == with_overlay
+
+
+def test_bedrock_has_each_model_by_the_name_of_its_endpoint(catalogue: Catalogue) -> None:
+    assert find(catalogue, "claude-haiku-4-5").ids.bedrock_mantle == "anthropic.claude-haiku-4-5"
+    for model in catalogue.models:
+        older = model.ids.bedrock_api_versions == ("2023-06-01",)
+        if older:  # Claude 4.6 and before, of which the Messages endpoint serves Haiku 4.5 alone
+            assert (model.ids.bedrock_mantle is None) == (model.id != "claude-haiku-4-5-20251001"), model.id
+        else:
+            assert model.ids.bedrock_mantle == model.ids.bedrock == f"anthropic.{model.id}"
+
+
+def test_an_api_version_that_bedrock_refuses_for_a_model_is_taken_elsewhere(catalogue: Catalogue) -> None:
+    both = ("2023-06-01", "2026-10-21")
+    older, newer = find(catalogue, "claude-opus-4-6"), find(catalogue, "claude-opus-4-7")
+    for platform in ("bedrock", "bedrock_mantle", "bedrock_converse"):
+        assert older.api_versions(platform, both) == ("2023-06-01",)
+        assert newer.api_versions(platform, both) == both
+    assert older.api_versions("anthropic", both) == both
+    assert older.api_versions("bedrock", ("2026-10-21",)) == ("2026-10-21",), "a platform speaks some version"

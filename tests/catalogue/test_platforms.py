@@ -20,3 +20,34 @@ def test_a_platform_that_nobody_knows_is_named() -> None:
 def test_a_misspelt_key_is_named() -> None:
     with pytest.raises(ConfigError, match="beta"):
         load_platforms(b"platforms: {bedrock: {name: x, source: y, beta: [a]}}")
+
+
+def test_what_bedrock_refuses_is_there_whatever_the_way_in() -> None:
+    profiles = load_platforms()
+    for name in ("bedrock", "bedrock_mantle", "bedrock_converse"):
+        profile = profiles[name]  # type: ignore[index]
+        assert {"output_config.task_budget", "cache_control", "fallbacks", "inference_geo"} <= set(
+            profile.no_fields
+        )
+        assert any("web_search_20260209".startswith(kind) for kind in profile.no_tools)
+        assert profile.sources is not None
+        assert "url" not in profile.sources
+        assert profile.max_image_bytes == 5 * 1024 * 1024
+        assert profile.betas is not None
+        assert "interleaved-thinking-2025-05-14" in profile.betas
+        assert "files-api-2025-04-14" not in profile.betas
+        assert "task-budgets-2026-03-13" not in profile.betas
+        assert len(set(profile.betas)) == len(profile.betas)
+        assert "betas" in profile.unverified
+        assert profile.regional_premium == 0.1
+
+
+def test_the_vendors_platform_on_aws_takes_every_beta_and_no_fast_mode() -> None:
+    profile = load_platforms()["anthropic_on_aws"]
+    assert profile.betas is None
+    assert profile.no_fields == ("speed", "diagnostics")
+
+
+def test_what_is_unverified_is_a_key_of_the_profile() -> None:
+    for profile in load_platforms().values():
+        assert set(profile.unverified) <= set(profile.__struct_fields__)
