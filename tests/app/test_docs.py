@@ -11,6 +11,7 @@ from trimtab.content import ContentSettings
 from trimtab.gateway import ServerSettings
 from trimtab.normaliser import NormaliserSettings
 from trimtab.providers.anthropic import AnthropicSettings
+from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings
 from trimtab.providers.simulator import SimulatorSettings
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings
@@ -52,6 +53,8 @@ def test_the_documented_file_names_every_setting() -> None:
         NormaliserSettings,
         ContentSettings,
         AnthropicSettings,
+        BedrockSettings,
+        ClaudeOnAwsSettings,
     ):
         for name in kind.__struct_fields__:
             assert re.search(rf"^(# )?{name} = ", text, re.MULTILINE), (

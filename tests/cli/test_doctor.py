@@ -219,3 +219,18 @@ def test_the_commands_on_the_page_about_upgrading_work(tmp_path: Path, postgres_
     assert re.search(r"ok +store: env:DATABASE_URL can be written; PostgreSQL", done.stdout)
     assert len(list((tmp_path / "backups").iterdir())) == 1
     assert len(list(tmp_path.glob("trimtab.db.before-restore-*"))) == 1
+
+
+def test_a_platform_that_has_no_list_of_models_is_no_problem(tmp_path: Path) -> None:
+    (tmp_path / "trimtab.toml").write_text(
+        '[platforms.aws]\nkind = "bedrock"\nregion = "eu-west-1"\naccess_key_id = "env:A"\nsecret_access_key = "env:B"\n'
+    )
+    done = run(tmp_path, "doctor", A="AKID", B="secret")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "platform aws" in done.stdout
+    assert "it has no list of models" in done.stdout
+    listed = run(tmp_path, "models", "--check", A="AKID", B="secret")
+    assert listed.returncode == 1
+    assert "GET /v1/models: Amazon Bedrock (InvokeModel) has no such operation" in listed.stderr.replace(
+        "\n", " "
+    )

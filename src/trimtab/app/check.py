@@ -18,7 +18,7 @@ from trimtab.app.doorkeeping import console_words
 from trimtab.app.live import live_models, today
 from trimtab.app.settings import Settings, config_path, load_settings
 from trimtab.catalogue import lifecycle_notes
-from trimtab.errors import ConfigError, TrimtabError
+from trimtab.errors import ConfigError, NotFound, TrimtabError
 from trimtab.gateway import bind
 from trimtab.store import open_database, store_exists
 from trimtab.store.housekeeping import Condition, condition_of
@@ -181,6 +181,8 @@ def _platform(settings: Settings, name: str, network: bool) -> Finding:
         return Finding("ok", subject, "configured; not asked (--offline)")
     try:
         live = live_models(settings, name)
+    except NotFound:
+        return Finding("ok", subject, "configured; it has no list of models, so it was not asked")
     except TrimtabError as problem:
         return Finding("problem", subject, str(problem))
     if live.simulated:

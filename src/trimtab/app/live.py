@@ -37,7 +37,8 @@ class _Page(msgspec.Struct):
 def live_models(settings: Settings, platform: str | None = None) -> LiveModels:
     """The models that an entry (the first, if none is named) lists now. Blocks on the network; spends nothing.
 
-    Raises `ConfigError` for an unknown entry, `UpstreamError` when the list cannot be had.
+    Raises `ConfigError` for an unknown entry, `UpstreamError` when the list cannot be had, `NotFound` where the kind of
+    platform has none.
     """
     name = platform if platform is not None else next(iter(settings.platforms))
     if name not in settings.platforms:
