@@ -9,15 +9,18 @@ import pytest
 from aws_event_frames import chunk, exception
 from aws_platform import SECRET, TOKEN, call, keys, sent, where
 from aws_verify import signed_by
+from hypothesis import given
+from hypothesis import strategies as st
 from scripted_upstream import Received, Upstream, whole
 
 from trimtab.catalogue import Catalogue
 from trimtab.config import Secret
 from trimtab.errors import ConfigError, NotFound, UpstreamBroken
+from trimtab.messages import MessagesBody
 from trimtab.providers import Call, Provider
 from trimtab.providers.aws import BedrockSettings, open_bedrock
-from trimtab.providers.aws.bedrock import home_profile
-from trimtab.providers.aws.credentials import Machine
+from trimtab.providers.aws.bedrock import home_profile, invoke_body
+from trimtab.providers.aws.machine import Machine
 
 MESSAGE = {"type": "message", "id": "msg_bdrk_1", "model": "claude-opus-4-7", "content": [], "usage": {}}
 BODY = b'{"model": "eu.anthropic.claude-opus-4-7",  "max_tokens":16, "stream" : false,"messages":[{"role":"user","content":"h\xc3\xa9 \\u00e9"}] }'
@@ -353,3 +356,48 @@ def test_the_address_is_that_of_the_region(
     target = provider._client._target
     assert (target.scheme, target.authority) == ("https", expected)
     assert target.base_path == ("/anthropic" if endpoint == "mantle" else "")
+
+
+# Bodies in general
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+OTHERS = st.dictionaries(
+    st.sampled_from(["system", "tools", "stream", "max_tokens", "metadata", "thinking", "a", "é"]),
+    JSON,
+    max_size=6,
+)
+
+
+@given(
+    others=OTHERS,
+    order=st.randoms(use_true_random=False),
+    betas=st.lists(st.text("abc-1", min_size=1, max_size=5), max_size=3),
+    spaced=st.booleans(),
+)
+def test_whatever_a_body_holds_only_model_and_stream_leave_and_only_version_and_betas_come(
+    others: dict[str, Any], order: Any, betas: list[str], spaced: bool
+) -> None:
+    others["stream"] = bool(others.get("stream"))
+    if not isinstance(others.get("max_tokens"), int) or isinstance(others["max_tokens"], bool):
+        others["max_tokens"] = 1
+    others["max_tokens"] = abs(others["max_tokens"])
+    whole_body = {**others, "model": "m", "messages": []}
+    names = list(whole_body)
+    order.shuffle(names)
+    shuffled = {name: whole_body[name] for name in names}
+    separators = (" , ", " : ") if spaced else (",", ":")
+    raw = json.dumps(shuffled, separators=separators, ensure_ascii=order.random() < 0.5).encode()
+    headers = [(b"anthropic-version", b"2023-06-01"), (b"anthropic-beta", ",".join(betas).encode())]
+    made = invoke_body(MessagesBody(raw, max_tokens_required=False), headers)
+    expected = {name: value for name, value in shuffled.items() if name not in ("model", "stream")}
+    expected["anthropic_version"] = "bedrock-2023-05-31"
+    if betas:
+        expected["anthropic_beta"] = list(dict.fromkeys(betas))
+    found = json.loads(made)
+    assert found == expected
+    kept = [name for name in names if name not in ("model", "stream")]
+    assert [name for name in found if name in kept] == kept, "members keep their order"

@@ -14,7 +14,7 @@ from trimtab.config import Secret
 from trimtab.errors import ConfigError, RequestTooLarge
 from trimtab.providers import Call, Provider
 from trimtab.providers.aws import ClaudeOnAwsSettings, open_claude_on_aws
-from trimtab.providers.aws.credentials import Machine
+from trimtab.providers.aws.machine import Machine
 from trimtab.providers.aws.signing import MAX_SIGNED_BYTES
 
 BODY = b'{"model": "claude-opus-4-7",  "max_tokens":16, "stream":true,"messages":[] }'

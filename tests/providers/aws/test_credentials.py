@@ -11,12 +11,14 @@ from urllib.parse import parse_qs
 
 import pytest
 from aws_platform import ACCESS, NOW, SECRET, TOKEN, keys, where
+from aws_verify import signed_by
 from scripted_upstream import Received, Upstream, whole
 
 from trimtab.config import Secret
 from trimtab.errors import ConfigError, UpstreamRefused
 from trimtab.providers import Call
-from trimtab.providers.aws.credentials import Machine, open_credentials, region_of
+from trimtab.providers.aws.credentials import open_credentials, region_of
+from trimtab.providers.aws.machine import Machine
 from trimtab.providers.aws.settings import AwsSettings
 from trimtab.providers.aws.sigv4 import Scope
 from trimtab.providers.http import Target
@@ -221,10 +223,22 @@ def test_keys_in_the_config_file_are_read_too_and_the_credentials_file_wins(plac
 @pytest.mark.parametrize(
     ("config", "said"),
     [
+        ("[profile work]\nrole_arn = r\nsource_profile = none\n", "'none': no such profile in"),
+        ("[profile work]\nrole_arn = r\n", "has a role_arn and no source_profile or credential_source"),
+        ("[profile work]\nrole_arn = r\nsource_profile = work\n", "leads back to 'work'"),
         (
-            "[profile work]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = default\n",
-            "takes a role by way of",
+            "[profile work]\nrole_arn = r\nsource_profile = b\n[profile b]\nrole_arn = r\nsource_profile = work\n",
+            "leads back to 'work'",
         ),
+        (
+            "[profile work]\nrole_arn = r\nsource_profile = b\n[profile b]\nregion = x\n",
+            "its role is assumed with 'b', which has no keys",
+        ),
+        (
+            "[profile work]\nrole_arn = r\ncredential_source = Environment\n",
+            "its role is assumed with 'Environment', which has no keys",
+        ),
+        ("[profile work]\nrole_arn = r\nmfa_serial = m\nsource_profile = b\n", "needs the code of a device"),
         ("[profile work]\nsso_session = s\nsso_account_id = 1\n", "signs in through IAM Identity Center"),
         ("[profile work]\nregion = eu-west-1\n", "this profile holds no credentials"),
         ("[profile other]\nregion = eu-west-1\n", "'work': no such profile in"),
@@ -366,6 +380,62 @@ def test_a_token_file_that_is_not_there_is_said(pod: Place) -> None:
 def test_a_token_never_goes_to_sts_in_the_clear(pod: Place) -> None:
     pod.environment["AWS_ENDPOINT_URL_STS"] = "http://sts.example"
     assert "AWS_ENDPOINT_URL_STS: 'sts.example': must be https" in pod.refusal()
+
+
+# A role by way of other keys
+
+KEYS_FILE = f"[base]\naws_access_key_id = AKIABASE\naws_secret_access_key = {SECRET}\n"
+
+
+def role(place: Place, upstream: Upstream, more: str = "source_profile = base") -> None:
+    place.files(KEYS_FILE, f"[default]\nrole_arn = arn:aws:iam::1:role/r\nexternal_id = x-1\n{more}\n")
+    place.environment["AWS_ENDPOINT_URL_STS"] = upstream.url
+    upstream.answer = lambda _: whole(STS.encode())
+
+
+def test_a_role_is_assumed_with_the_keys_of_another_profile(place: Place, upstream: Upstream) -> None:
+    role(place, upstream)
+    assert place.access_key() == "ASIASTS"
+    [request] = upstream.received
+    signed_by(request, SECRET, "sts", "eu-west-1")
+    assert parse_qs(request.body.decode()) == {
+        "Action": ["AssumeRole"],
+        "Version": ["2011-06-15"],
+        "RoleArn": ["arn:aws:iam::1:role/r"],
+        "RoleSessionName": ["trimtab"],
+        "ExternalId": ["x-1"],
+    }
+
+
+def test_a_role_may_be_assumed_with_the_profiles_own_keys(place: Place, upstream: Upstream) -> None:
+    role(place, upstream, "source_profile = default\naws_access_key_id = AKIAOWN\naws_secret_access_key = s")
+    assert place.access_key() == "ASIASTS"
+    assert b"Credential=AKIAOWN/" in upstream.received[0].values(b"authorization")[0]
+
+
+def test_a_role_may_be_assumed_with_keys_of_the_environment_or_the_container(
+    place: Place, upstream: Upstream
+) -> None:
+    role(place, upstream, "credential_source = Environment")
+    environment_keys(place)
+    assert place.access_key(profile="default") == "ASIASTS"
+    assert b"Credential=AKIAENV/" in upstream.received[0].values(b"authorization")[0]
+
+
+def test_a_role_may_be_assumed_with_a_role(place: Place, upstream: Upstream) -> None:
+    role(place, upstream, "source_profile = middle\n[profile middle]\nrole_arn = m\nsource_profile = base")
+    assert place.access_key() == "ASIASTS"
+    assert [parse_qs(request.body.decode())["RoleArn"] for request in upstream.received] == [
+        ["m"],
+        ["arn:aws:iam::1:role/r"],
+    ]
+    signed_by(upstream.received[1], "sts-secret", "sts", "eu-west-1", token="sts-token")
+
+
+def test_authorities_that_cannot_be_read_refuse_calls_with_the_reason(pod: Place) -> None:
+    pod.environment["AWS_ENDPOINT_URL_STS"] = "https://127.0.0.1:1"
+    pod.environment["AWS_CA_BUNDLE"] = "/nowhere.pem"
+    assert "No such file" in pod.refusal()
 
 
 # The container endpoint

@@ -17,8 +17,9 @@ from trimtab.catalogue import Catalogue
 from trimtab.config import fail
 from trimtab.errors import NotFound, UpstreamBroken, shortened
 from trimtab.messages import GONE, MessagesBody
-from trimtab.providers.aws.credentials import Machine, open_credentials, region_of
+from trimtab.providers.aws.credentials import open_credentials, region_of
 from trimtab.providers.aws.event_stream import InvokeStream
+from trimtab.providers.aws.machine import Machine
 from trimtab.providers.aws.replies import JSON, error_reply, named, request_id, value_of, vendors_reply
 from trimtab.providers.aws.settings import AwsSettings, own_ids
 from trimtab.providers.aws.signing import SignedPlatform

@@ -12,7 +12,8 @@ import msgspec
 
 from trimtab.config import fail
 from trimtab.errors import ConfigError
-from trimtab.providers.aws.credentials import Machine, open_credentials, region_of
+from trimtab.providers.aws.credentials import open_credentials, region_of
+from trimtab.providers.aws.machine import Machine
 from trimtab.providers.aws.replies import vendors_reply
 from trimtab.providers.aws.settings import AwsSettings
 from trimtab.providers.aws.signing import SignedPlatform

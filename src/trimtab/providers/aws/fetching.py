@@ -18,7 +18,8 @@ from urllib.parse import quote, urlencode
 from trimtab.config import read_file
 from trimtab.errors import ConfigError, UpstreamBroken, UpstreamError, UpstreamRefused, shortened
 from trimtab.providers.aws.renewing import Fetch
-from trimtab.providers.aws.sigv4 import Keys
+from trimtab.providers.aws.signing import KeySource
+from trimtab.providers.aws.sigv4 import Keys, Scope, sign
 from trimtab.providers.http import Deadlines, HttpClient, Target, proxy_from_environment, tls_context
 from trimtab.providers.seam import Call, Headers
 
@@ -35,18 +36,35 @@ MAX_ANSWER_BYTES = 256 * 1024
 
 HTTP_OK = 200
 
+SESSION_NAME = "trimtab"
+"""Names our calls in CloudTrail where nothing else does."""
+
+_FORM = "application/x-www-form-urlencoded"
+
 
 async def ask(
-    target: Target, method: str, path: str, headers: Headers, body: bytes = b"", *, limit_s: float, what: str
+    target: Target,
+    method: str,
+    path: str,
+    headers: Headers,
+    body: bytes = b"",
+    *,
+    limit_s: float,
+    what: str,
+    authentication: bytes = b"",
+    ca_file: str | None = None,
 ) -> tuple[int, str]:
     """One small exchange on a connection of its own: (status, text). Raises `UpstreamRefused`, `what` first."""
-    tls = tls_context(None) if target.scheme == "https" else None
-    proxy = proxy_from_environment(target) if target.scheme == "https" else None
+    try:
+        tls = tls_context(ca_file) if target.scheme == "https" else None
+        proxy = proxy_from_environment(target) if target.scheme == "https" else None
+    except (OSError, ValueError) as problem:
+        raise UpstreamRefused(f"{what}: {problem}") from None
     client = HttpClient(target, Deadlines(limit_s, limit_s, limit_s, limit_s), tls=tls, proxy=proxy)
     parts: list[bytes] = []
     try:
         async with asyncio.timeout(limit_s):
-            reply = await client.send(Call(method, path, headers, body), b"")
+            reply = await client.send(Call(method, path, headers, body), authentication)
             while piece := await reply.read():
                 parts.append(piece)
                 if sum(map(len, parts)) > MAX_ANSWER_BYTES:
@@ -64,6 +82,7 @@ def web_identity(
     token_file: str,
     session: str,
     sts: Target,
+    ca_file: str | None,
 ) -> Fetch:
     """Keys of a role for the token in a file, as Kubernetes on AWS mounts it. It is read each time: it changes."""
 
@@ -80,15 +99,63 @@ def web_identity(
             "RoleSessionName": session,
             "WebIdentityToken": token,
         }
-        return await _from_sts(sts, form, what)
+        return await _from_sts(sts, form, what, ca_file)
 
     return fetch
 
 
-async def _from_sts(sts: Target, form: Mapping[str, str], what: str) -> Keys:
-    headers = [(b"content-type", b"application/x-www-form-urlencoded"), (b"accept", b"application/xml")]
+def assumed_role(
+    role: str,
+    session: str,
+    external_id: str | None,
+    base: KeySource,
+    sts: Target,
+    region: str,
+    now: Callable[[], float],
+    ca_file: str | None,
+) -> Fetch:
+    """Keys of a role that other keys may assume."""
+
+    async def fetch() -> Keys:
+        what = f"AWS credentials for role {role!r} from STS at {sts.authority}"
+        form = {
+            "Action": "AssumeRole",
+            "Version": "2011-06-15",
+            "RoleArn": role,
+            "RoleSessionName": session,
+        }
+        if external_id:
+            form["ExternalId"] = external_id
+        keys = base.ready() or await base.keys()
+        authentication = sign(
+            keys,
+            Scope("sts", region),
+            method="POST",
+            host=sts.authority,
+            path="/",
+            headers=[("content-type", _FORM)],
+            body=urlencode(form).encode("ascii"),
+            now_s=now(),
+        )
+        return await _from_sts(sts, form, what, ca_file, authentication)
+
+    return fetch
+
+
+async def _from_sts(
+    sts: Target, form: Mapping[str, str], what: str, ca_file: str | None, authentication: bytes = b""
+) -> Keys:
+    headers = [(b"content-type", _FORM.encode()), (b"accept", b"application/xml")]
     status, text = await ask(
-        sts, "POST", "/", headers, urlencode(form).encode("ascii"), limit_s=FETCH_S, what=what
+        sts,
+        "POST",
+        "/",
+        headers,
+        urlencode(form).encode("ascii"),
+        limit_s=FETCH_S,
+        what=what,
+        authentication=authentication,
+        ca_file=ca_file,
     )
     if status != HTTP_OK:
         said = _inside(text, "Message") or "no reason given"

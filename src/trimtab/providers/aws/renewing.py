@@ -7,6 +7,7 @@ request waits for it and none fails because of it.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from trimtab.errors import UpstreamRefused
 from trimtab.providers.aws.sigv4 import Keys
@@ -26,6 +27,15 @@ LAST_S = 5.0
 
 Fetch = Callable[[], Awaitable[Keys]]
 """Gets new keys. Raises `UpstreamRefused` with what to do."""
+
+
+class Closing(Protocol):
+    """What stops renewing."""
+
+    async def aclose(self) -> None:
+        """Stop."""
+        ...
+
 
 _log = logging.getLogger("trimtab.providers.aws")
 
@@ -51,8 +61,9 @@ class Steady:
 class Renewing:
     """See `signing.KeySource`. Bound to one event loop."""
 
-    def __init__(self, fetch: Fetch, now: Callable[[], float]) -> None:
-        """`now` gives Unix seconds."""
+    def __init__(self, fetch: Fetch, now: Callable[[], float], base: "Closing | None" = None) -> None:
+        """`now` gives Unix seconds. `base` are the keys that `fetch` uses; they are closed with these."""
+        self._base = base
         self._fetch = fetch
         self._now = now
         self._keys: Keys | None = None
@@ -91,6 +102,8 @@ class Renewing:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
+        if self._base is not None:
+            await self._base.aclose()
 
     def _begin(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._renew())
