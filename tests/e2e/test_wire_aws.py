@@ -46,8 +46,7 @@ CONFIG = {
     "mantle": 'kind = "bedrock"\nendpoint = "mantle"\n',
     "claude": 'kind = "anthropic_on_aws"\nworkspace = "wrkspc_1"\n',
 }
-KEYS = """region = "us-east-1"
-access_key_id = "env:THE_ID"
+KEYS = """access_key_id = "env:THE_ID"
 secret_access_key = "env:THE_KEY"
 session_token = "env:THE_TOKEN"
 """
@@ -76,8 +75,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return found
 
 
-@pytest.fixture(scope="module")
-def pairs(kind: str, serve: Callable[..., Any]) -> dict[str, Pair]:
+def made(kind: str, serve: Callable[..., Any], credentials: str, key: str | None = None) -> dict[str, Pair]:
     """What the platform got, by the name of the call: from the SDK's client, and from Trimtab."""
     python = python_of("2.11")
     if subprocess.run([python, "-c", "import boto3"], capture_output=True, check=False).returncode:
@@ -85,12 +83,14 @@ def pairs(kind: str, serve: Callable[..., Any]) -> dict[str, Pair]:
     upstream = Upstream(platform)
     base = upstream.url + ("/anthropic" if kind == "mantle" else "")
     server = serve(
-        f'[platforms.aws]\nbase_url = "{base}"\n{CONFIG[kind]}{KEYS}',
+        f'[platforms.aws]\nbase_url = "{base}"\n{CONFIG[kind]}region = "us-east-1"\n{credentials}',
+        THE_BEARER=key or "",
         THE_ID="AKIDEXAMPLE",
         THE_KEY=SECRET,
         THE_TOKEN=TOKEN,
     )
-    said = run_program(python, E2E / "aws_wire.py", server.url, server.folder, server.log, kind, upstream.url)
+    arguments = (kind, upstream.url, *((key,) if key else ()))
+    said = run_program(python, E2E / "aws_wire.py", server.url, server.folder, server.log, *arguments)
     upstream.close()
     for case, seen in said["seen"].items():
         assert seen["ours"] == seen["theirs"], case
@@ -98,6 +98,11 @@ def pairs(kind: str, serve: Callable[..., Any]) -> dict[str, Pair]:
     received = upstream.received
     assert len(received) == 2 * len(said["seen"])
     return {case: (received[2 * at], received[2 * at + 1]) for at, case in enumerate(said["seen"])}
+
+
+@pytest.fixture(scope="module")
+def pairs(kind: str, serve: Callable[..., Any]) -> dict[str, Pair]:
+    return made(kind, serve, KEYS)
 
 
 def body_of(request: Received) -> dict[str, Any]:
@@ -151,3 +156,12 @@ def test_betas_and_streams_were_asked_for(kind: str, pairs: dict[str, Pair]) -> 
     else:
         assert b",".join(ours.values(b"anthropic-beta")) == ",".join(betas).encode()
         assert body_of(ours)["stream"] is True
+
+
+@pytest.mark.parametrize("by_key", ["bedrock", "mantle", "claude"])
+def test_a_bearer_key_travels_the_same_way(by_key: str, serve: Callable[..., Any]) -> None:
+    [(theirs, ours)] = made(by_key, serve, 'api_key = "env:THE_BEARER"\n', "aws-key-1").values()
+    assert ours.values(b"authorization") == theirs.values(b"authorization") == [b"Bearer aws-key-1"]
+    assert ours.target == theirs.target
+    assert body_of(ours) == body_of(theirs)
+    assert not {b"x-amz-date", b"x-api-key"} & (ours.names() | theirs.names())

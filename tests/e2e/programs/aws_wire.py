@@ -1,6 +1,7 @@
 """The same calls twice: by the SDK's own client of a platform of Amazon's, and by its plain client at a gateway.
 
-`python aws_wire.py GATEWAY KIND PLATFORM` with the kind `bedrock`, `mantle` or `claude`, and the platform's address.
+`python aws_wire.py GATEWAY KIND PLATFORM [KEY]` with the kind `bedrock`, `mantle` or `claude`, and the platform's
+address; with a key it authenticates in place of signatures, and one call is enough.
 """
 
 import os
@@ -20,6 +21,8 @@ KEYS: dict[str, Any] = {
     "aws_region": "us-east-1",
     "max_retries": 0,
 }
+if len(sys.argv) > 4:
+    KEYS = {"api_key": sys.argv[4], "aws_region": "us-east-1", "max_retries": 0}
 ARN = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/ab12cd34ef56"
 TOOL = {
     "name": "weather",
@@ -97,6 +100,8 @@ if KIND != "bedrock":
         ),
     ]
 
+if "api_key" in KEYS:
+    CASES = CASES[:1]
 theirs, ours = direct(), client()
 seen = {}
 for case, model, make in CASES:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from trimtab.catalogue import Catalogue
+from trimtab.catalogue import Catalogue, Platform
 from trimtab.config import fail
 from trimtab.errors import NotFound, UpstreamBroken, shortened
 from trimtab.messages import GONE, MessagesBody
@@ -36,12 +36,6 @@ OLD_VERSION = "bedrock-2023-05-31"
 """What Bedrock calls the API version 2023-06-01; later ones have the vendor's names."""
 
 EVENT_STREAM = b"application/vnd.amazon.eventstream"
-
-BEARER_VARIABLES = {
-    "invoke": ("AWS_BEARER_TOKEN_BEDROCK",),
-    "mantle": ("AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_AWS_API_KEY"),
-}
-"""Where a bearer key may be, first found wins. Source: the vendor's SDK 2.11."""
 
 _NOT_FOR_BEDROCK = (b"accept", b"anthropic-beta", b"anthropic-version")
 
@@ -210,6 +204,33 @@ def _no_such(call: Call, way: str) -> NotFound:
     )
 
 
+class _Way(msgspec.Struct, frozen=True):
+    """A way into Bedrock."""
+
+    platform: Platform
+    service: str
+    """The signing name."""
+    address: str
+    bearer_variables: tuple[str, ...]
+    """Where a bearer key may be, first found wins. Source: the vendor's SDK 2.11."""
+    profiles: bool
+    """Whether ids have inference profiles before them."""
+
+
+_RUNTIME = "https://bedrock-runtime.{region}.amazonaws.com{cn}"
+
+_WAYS = {
+    "invoke": _Way("bedrock", "bedrock", _RUNTIME, ("AWS_BEARER_TOKEN_BEDROCK",), True),
+    "mantle": _Way(
+        "bedrock_mantle",
+        "bedrock-mantle",
+        "https://bedrock-mantle.{region}.api.aws/anthropic",
+        ("AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_AWS_API_KEY"),
+        False,
+    ),
+}
+
+
 def open_bedrock(
     name: str,
     settings: BedrockSettings,
@@ -219,39 +240,29 @@ def open_bedrock(
 ) -> SignedPlatform:
     """Build the provider; opens no connection yet. Raises `ConfigError` named by `where(key)`."""
     around = machine or Machine.here()
+    way = _WAYS[settings.endpoint]
     own = own_ids(settings.models, catalogue, where)
-    mantle = settings.endpoint == "mantle"
-    if mantle and settings.inference_profile:
-        fail(
-            where("inference_profile"),
-            settings.inference_profile,
-            "is not for endpoint = 'mantle'; remove it",
-        )
-    profile = settings.inference_profile
     region = region_of(settings, where, around)
-    if profile is None and not mantle:
+    profile = settings.inference_profile
+    if profile and not way.profiles:
+        fail(where("inference_profile"), profile, f"is not for endpoint = {settings.endpoint!r}; remove it")
+    if profile is None:
         profile = home_profile(region)
-    foundation: dict[str, str] = {}
-    public = (
-        f"https://bedrock-mantle.{region}.api.aws/anthropic"
-        if mantle
-        else f"https://bedrock-runtime.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
-    )
+    public = way.address.format(region=region, cn=".cn" if region.startswith("cn-") else "")
     target = parse_target(settings.base_url or public, where)
-    client = open_client(target, settings, where)
-    scope = Scope("bedrock-mantle" if mantle else "bedrock", region)
-    credentials = open_credentials(
-        settings, where, around, scope, target, bearer_variables=BEARER_VARIABLES[settings.endpoint]
-    )
+    scope = Scope(way.service, region)
+    foundation: dict[str, str] = {}
     platform = SignedPlatform(
         name,
-        "bedrock_mantle" if mantle else "bedrock",
-        client=client,
-        dialect=Mantle() if mantle else InvokeModel(foundation),
-        credentials=credentials,
+        way.platform,
+        client=open_client(target, settings, where),
+        dialect=Mantle() if settings.endpoint == "mantle" else InvokeModel(foundation),
+        credentials=open_credentials(
+            settings, where, around, scope, target, bearer_variables=way.bearer_variables
+        ),
         api_versions=("2023-06-01", "2026-10-21"),
         ids=own,
-        prefix="" if mantle or not profile else f"{profile}.",
+        prefix=f"{profile}." if profile and way.profiles else "",
     )
     for model in catalogue.models:
         sent = platform.model_id(model)
