@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from trimtab.errors import UpstreamRefused
-from trimtab.providers.aws.renewing import AGAIN_S, RENEW_S, Renewing
+from trimtab.providers.aws.renewing import AGAIN_S, LAST_S, RENEW_S, Renewing
 from trimtab.providers.aws.sigv4 import Keys
 
 HOUR = 3600.0
@@ -118,6 +118,20 @@ def test_a_failed_renewal_keeps_the_old_keys_and_is_tried_again(caplog: pytest.L
         world.answer = None
         assert await world.name() == "A1"
         await world.settle()
+        assert await world.name() == "A3"
+
+    run(work)
+
+
+def test_at_the_end_of_the_old_keys_a_renewal_is_tried_at_once_though_the_last_one_just_failed() -> None:
+    async def work(world: World) -> None:
+        await world.name()
+        world.answer = UpstreamRefused("STS is away; check it")
+        world.now += HOUR - LAST_S - 1
+        assert await world.name() == "A1"
+        await world.settle()
+        world.answer = None
+        world.now += 1
         assert await world.name() == "A3"
 
     run(work)

@@ -127,11 +127,12 @@ class Renewing:
             self._task = None
 
     def _failed(self, problem: UpstreamRefused) -> None:
-        good = self._keys is not None and (
-            self._keys.expires is None or self._now() < self._keys.expires - LAST_S
-        )
+        now = self._now()
+        expires = self._keys.expires if self._keys is not None else None
+        good = expires is not None and now < expires - LAST_S
         self._problem = problem
-        self._renew_at = self._now() + (AGAIN_S if good else AGAIN_WITHOUT_S)
+        # At the end of the old keys it is tried at once, whatever was waited for.
+        self._renew_at = min(now + AGAIN_S, expires - LAST_S) if expires and good else now + AGAIN_WITHOUT_S
         _log.warning("%s%s", problem, "; the old ones are used until they end" if good else "")
 
     def _refusal(self) -> UpstreamRefused:
