@@ -34,7 +34,10 @@ _EVENT = msgspec.json.Decoder(_Event)
 
 
 class InvokeStream:
-    """See `providers.translated.Translation`. One for each reply. Cost: 3 us an event of some words, 45 us one of 11 kB."""
+    """See `providers.translated.Translation`. One for each reply.
+
+    Cost: 3 us for an event of some words, 45 us for one of 11 kB.
+    """
 
     def __init__(self, request_id: str) -> None:
         """`request_id` is the platform's, for an error event."""
