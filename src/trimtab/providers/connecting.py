@@ -4,12 +4,13 @@ What it is not: addresses or credentials, which each kind of platform has its ow
 here never sends a key in the clear, and each mistake is one `ConfigError` that shows no secret.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
 import msgspec
 
+from trimtab.catalogue import Catalogue
 from trimtab.config import fail
 from trimtab.errors import ConfigError
 from trimtab.providers.http import (
@@ -73,6 +74,26 @@ def open_client(
         _refuse(where("ca_file"), shown, f"cannot be read as PEM certificates: {reason}")
     deadlines = Deadlines(settings.connect_s, settings.header_s, settings.first_event_s, settings.idle_s)
     return HttpClient(target, deadlines, tls=tls, proxy=proxy, max_connections=settings.max_connections)
+
+
+def ids_of(
+    models: Mapping[str, str],
+    catalogue: Catalogue,
+    where: Callable[[str], str],
+    fits: Callable[[str], bool],
+    what: str,
+) -> dict[str, str]:
+    """The operator's own names of models by catalogue id. Raises `ConfigError` for a model that nobody knows, and for a
+    name that does not fit: it must be `what`."""
+    found: dict[str, str] = {}
+    for name, model_id in models.items():
+        model = catalogue.find(name)
+        if model is None:
+            fail(where("models"), name, "is no model of the catalogue; 'trimtab models' lists them")
+        if not fits(model_id):
+            fail(where(f"models.{name}"), model_id, f"must be {what}")
+        found[model.id] = model_id
+    return found
 
 
 def _like_a_key(path: str) -> bool:

@@ -11,7 +11,7 @@ from scripted_upstream import Upstream
 from trimtab.catalogue import Catalogue
 from trimtab.providers import Provider
 from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings, open_bedrock, open_claude_on_aws
-from trimtab.providers.aws.machine import Machine
+from trimtab.providers.machine import Machine
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from trimtab.messages import MessagesBody
 from trimtab.providers import Call, Provider
 from trimtab.providers.aws import BedrockSettings, open_bedrock
 from trimtab.providers.aws.bedrock import home_profile, invoke_body
-from trimtab.providers.aws.machine import Machine
+from trimtab.providers.machine import Machine
 
 MESSAGE = {"type": "message", "id": "msg_bdrk_1", "model": "claude-opus-4-7", "content": [], "usage": {}}
 BODY = b'{"model": "eu.anthropic.claude-opus-4-7",  "max_tokens":16, "stream" : false,"messages":[{"role":"user","content":"h\xc3\xa9 \\u00e9"}] }'

@@ -14,8 +14,8 @@ from trimtab.config import Secret
 from trimtab.errors import ConfigError, RequestTooLarge
 from trimtab.providers import Call, Provider
 from trimtab.providers.aws import ClaudeOnAwsSettings, open_claude_on_aws
-from trimtab.providers.aws.machine import Machine
 from trimtab.providers.aws.signing import MAX_SIGNED_BYTES
+from trimtab.providers.machine import Machine
 
 BODY = b'{"model": "claude-opus-4-7",  "max_tokens":16, "stream":true,"messages":[] }'
 EVENTS = [b'event: message_start\ndata: {"type":"message_start"}\n\n', b"event: ping\ndata: {}\n\n"]

@@ -18,10 +18,10 @@ from trimtab.config import Secret
 from trimtab.errors import ConfigError, UpstreamRefused
 from trimtab.providers import Call
 from trimtab.providers.aws.credentials import open_credentials, region_of
-from trimtab.providers.aws.machine import Machine
 from trimtab.providers.aws.settings import AwsSettings
 from trimtab.providers.aws.sigv4 import Scope
 from trimtab.providers.http import Target
+from trimtab.providers.machine import Machine
 
 END = "2026-11-18T13:06:40Z"  # half an hour after NOW
 STS = """<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>

@@ -16,15 +16,17 @@ import msgspec
 from trimtab.catalogue import Catalogue, Platform
 from trimtab.config import fail
 from trimtab.errors import NotFound, UpstreamBroken, shortened
-from trimtab.messages import GONE, MessagesBody
+from trimtab.messages import MessagesBody
 from trimtab.providers.aws.credentials import open_credentials, region_of
 from trimtab.providers.aws.event_stream import InvokeStream
-from trimtab.providers.aws.machine import Machine
-from trimtab.providers.aws.replies import JSON, error_reply, named, request_id, value_of, vendors_reply
+from trimtab.providers.aws.replies import REQUEST_IDS, error_reply, vendors_reply
 from trimtab.providers.aws.settings import AwsSettings, own_ids
 from trimtab.providers.aws.signing import SignedPlatform
 from trimtab.providers.aws.sigv4 import Scope
+from trimtab.providers.carried import version_member, without_model
 from trimtab.providers.connecting import open_client, parse_target
+from trimtab.providers.machine import Machine
+from trimtab.providers.replies import JSON, named, request_id, value_of
 from trimtab.providers.seam import Call, Headers, Reply
 from trimtab.providers.translated import ErrorReply, TranslatedReply
 
@@ -93,13 +95,18 @@ class InvokeModel:
         if reply.status != HTTP_OK:
             return error_reply(reply)
         if call.endpoint == "count_tokens":
-            return ErrorReply(reply, HTTP_OK, named(headers, content_type=JSON), _counted)
+            return ErrorReply(reply, HTTP_OK, named(headers, REQUEST_IDS, content_type=JSON), _counted)
         if value_of(headers, b"content-type").lower().startswith(EVENT_STREAM):
             made = named(
-                headers, without=(b"x-amzn-bedrock-content-type",), content_type=b"text/event-stream"
+                headers,
+                REQUEST_IDS,
+                without=(b"x-amzn-bedrock-content-type",),
+                content_type=b"text/event-stream",
             )
-            return TranslatedReply(reply, InvokeStream(request_id(headers).decode("latin-1")), made)
-        reply.headers = named(headers)
+            return TranslatedReply(
+                reply, InvokeStream(request_id(headers, REQUEST_IDS).decode("latin-1")), made
+            )
+        reply.headers = named(headers, REQUEST_IDS)
         return reply
 
 
@@ -108,11 +115,8 @@ def invoke_body(body: MessagesBody, headers: Headers, more: Mapping[str, object]
 
     What the caller wrote there of these two stays, as with the vendor's own client; betas are joined.
     """
-    members: dict[str, object] = {}
+    members = version_member(body, headers, OLD_VERSION)
     gone = {"stream"}
-    if "anthropic_version" not in body.fields:
-        sent = value_of(headers, b"anthropic-version").decode("latin-1")
-        members["anthropic_version"] = OLD_VERSION if sent in ("", "2023-06-01") else sent
     betas = betas_of(headers)
     if betas and "anthropic_beta" in body.fields:
         written = msgspec.json.decode(body.fields["anthropic_beta"])
@@ -121,10 +125,7 @@ def invoke_body(body: MessagesBody, headers: Headers, more: Mapping[str, object]
             gone.add("anthropic_beta")
     elif betas:
         members["anthropic_beta"] = betas
-    members |= more or {}
-    if not members:
-        return body.changed({name: GONE for name in ("model", "stream") if name in body.fields})
-    return body.without_model(members, gone)
+    return without_model(body, {**members, **(more or {})}, gone)
 
 
 def betas_of(headers: Headers) -> list[str]:

@@ -13,12 +13,12 @@ import msgspec
 from trimtab.config import fail
 from trimtab.errors import ConfigError
 from trimtab.providers.aws.credentials import open_credentials, region_of
-from trimtab.providers.aws.machine import Machine
 from trimtab.providers.aws.replies import vendors_reply
 from trimtab.providers.aws.settings import AwsSettings
 from trimtab.providers.aws.signing import SignedPlatform
 from trimtab.providers.aws.sigv4 import Scope
 from trimtab.providers.connecting import open_client, parse_target
+from trimtab.providers.machine import Machine
 from trimtab.providers.seam import Call, Reply
 
 SERVICE = "aws-external-anthropic"

@@ -16,16 +16,17 @@ Source: AWS SDKs and Tools Reference Guide, "Credential provider chain" (2026-11
 from collections.abc import Callable
 
 from trimtab.errors import ConfigError
-from trimtab.providers.aws.machine import Machine
 from trimtab.providers.aws.profile_keys import ProfileKeys
 from trimtab.providers.aws.profiles import DEFAULT_PROFILE, SharedFiles
-from trimtab.providers.aws.renewing import Steady
 from trimtab.providers.aws.settings import REGION_VARIABLES, AwsSettings, check_credentials, check_region
-from trimtab.providers.aws.signing import BearerKey, KeySource, Signatures
+from trimtab.providers.aws.signing import KeySource, Signatures
 from trimtab.providers.aws.sigv4 import Keys, Scope
 from trimtab.providers.aws.sources import from_container, from_environment, from_instance
+from trimtab.providers.bearer import BearerKey
 from trimtab.providers.http import Target
+from trimtab.providers.machine import Machine
 from trimtab.providers.platform import Credentials
+from trimtab.providers.renewing import Steady
 
 
 def region_of(settings: AwsSettings, where: Callable[[str], str], machine: Machine) -> str:

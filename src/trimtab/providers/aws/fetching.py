@@ -8,73 +8,28 @@ Source: AWS SDKs and Tools Reference Guide, "Standardized credential providers" 
 
 import asyncio
 import datetime
-import json
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from trimtab.config import read_file
-from trimtab.errors import ConfigError, UpstreamBroken, UpstreamError, UpstreamRefused, shortened
-from trimtab.providers.aws.renewing import Fetch
+from trimtab.errors import ConfigError, UpstreamRefused, shortened
+from trimtab.providers.asking import FETCH_S, FORM, HTTP_OK, METADATA_S, ask, json_object
 from trimtab.providers.aws.signing import KeySource
 from trimtab.providers.aws.sigv4 import Keys, Scope, sign
-from trimtab.providers.http import Deadlines, HttpClient, Target, proxy_from_environment, tls_context
-from trimtab.providers.seam import Call, Headers
-
-FETCH_S = 10.0
-"""For one answer of STS or a container endpoint; they take some 100 ms."""
-
-METADATA_S = 2.0
-"""For one answer of instance metadata, which is on the same host; where there is none, nothing answers at all."""
+from trimtab.providers.http import Target
+from trimtab.providers.seam import Headers
 
 PROCESS_S = 60.0
 """For a program that gets credentials; some ask a person."""
 
-MAX_ANSWER_BYTES = 256 * 1024
-
-HTTP_OK = 200
+Fetch = Callable[[], Awaitable[Keys]]
+"""Gets new keys. Raises `UpstreamRefused` with what to do."""
 
 SESSION_NAME = "trimtab"
 """Names our calls in CloudTrail where nothing else does."""
-
-_FORM = "application/x-www-form-urlencoded"
-
-
-async def ask(
-    target: Target,
-    method: str,
-    path: str,
-    headers: Headers,
-    body: bytes = b"",
-    *,
-    limit_s: float,
-    what: str,
-    authentication: bytes = b"",
-    ca_file: str | None = None,
-) -> tuple[int, str]:
-    """One small exchange on a connection of its own: (status, text). Raises `UpstreamRefused`, `what` first."""
-    try:
-        tls = tls_context(ca_file) if target.scheme == "https" else None
-        proxy = proxy_from_environment(target) if target.scheme == "https" else None
-    except (OSError, ValueError) as problem:
-        raise UpstreamRefused(f"{what}: {problem}") from None
-    client = HttpClient(target, Deadlines(limit_s, limit_s, limit_s, limit_s), tls=tls, proxy=proxy)
-    parts: list[bytes] = []
-    try:
-        async with asyncio.timeout(limit_s):
-            reply = await client.send(Call(method, path, headers, body), authentication)
-            while piece := await reply.read():
-                parts.append(piece)
-                if sum(map(len, parts)) > MAX_ANSWER_BYTES:
-                    raise UpstreamBroken(f"its answer is over {MAX_ANSWER_BYTES} bytes")
-    except (UpstreamError, TimeoutError) as problem:
-        reason = str(problem) or f"no answer within {limit_s:g} s"
-        raise UpstreamRefused(f"{what}: {reason}") from None
-    finally:
-        await client.aclose()
-    return reply.status, b"".join(parts).decode("utf-8", "replace")
 
 
 def web_identity(
@@ -133,7 +88,7 @@ def assumed_role(
             method="POST",
             host=sts.authority,
             path="/",
-            headers=[("content-type", _FORM)],
+            headers=[("content-type", FORM)],
             body=urlencode(form).encode("ascii"),
             now_s=now(),
         )
@@ -145,7 +100,7 @@ def assumed_role(
 async def _from_sts(
     sts: Target, form: Mapping[str, str], what: str, ca_file: str | None, authentication: bytes = b""
 ) -> Keys:
-    headers = [(b"content-type", _FORM.encode()), (b"accept", b"application/xml")]
+    headers = [(b"content-type", FORM.encode()), (b"accept", b"application/xml")]
     status, text = await ask(
         sts,
         "POST",
@@ -193,7 +148,7 @@ def container(target: Target, path: str, authorization: Callable[[], str | None]
         status, text = await ask(target, "GET", path, headers, limit_s=FETCH_S, what=what)
         if status != HTTP_OK:
             raise UpstreamRefused(f"{what}: it answered {status}; check the task's or the pod's role")
-        return _keys(_json(text, what), what)
+        return _keys(json_object(text, what), what)
 
     return fetch
 
@@ -231,7 +186,7 @@ def instance_metadata(target: Target) -> Fetch:
         )
         if status != HTTP_OK:
             raise UpstreamRefused(f"{what}: it answered {status} for role {shortened(role)!r}")
-        return _keys(_json(text, what), what)
+        return _keys(json_object(text, what), what)
 
     return fetch
 
@@ -259,7 +214,7 @@ def process(command: list[str], where: str) -> Fetch:
         if running.returncode != 0:
             said = shortened(complaint.decode("utf-8", "replace").strip())
             raise UpstreamRefused(f"{what}: {command[0]!r} ended with {running.returncode}: {said}")
-        answer = _json(output.decode("utf-8", "replace"), what)
+        answer = json_object(output.decode("utf-8", "replace"), what)
         if answer.get("Version") != 1:
             raise UpstreamRefused(
                 f"{what}: version {answer.get('Version')!r} of its output is not known; it must be 1"
@@ -267,16 +222,6 @@ def process(command: list[str], where: str) -> Fetch:
         return _keys(answer, what)
 
     return fetch
-
-
-def _json(text: str, what: str) -> dict[str, Any]:
-    try:
-        answer = json.loads(text)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        raise UpstreamRefused(f"{what}: the answer is not a JSON object")  # and not shown: it may hold keys
-    return answer
 
 
 def _keys(answer: Mapping[str, Any], what: str) -> Keys:

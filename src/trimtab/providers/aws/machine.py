@@ -1,40 +1,17 @@
-"""What credentials are looked for in: environment, home, clock; and the addresses that these name.
+"""What AWS's own tools take from the machine: authorities to trust, the address of STS, keys that headers can carry.
 
-What it is not: the places themselves (`sources`, `profiles`). Invariant: no token goes out in the clear but to
-loopback and the addresses that AWS has for containers and instances.
+What it is not: the places of credentials (`sources`, `profiles`), or the machine itself (`providers.machine`).
 """
-
-import os
-import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import NoReturn
-from urllib.parse import urlsplit
-
-import msgspec
 
 from trimtab.errors import ConfigError
 from trimtab.providers.aws.sigv4 import Keys
 from trimtab.providers.http import Target
+from trimtab.providers.machine import Machine, parsed_target
 
 
-class Machine(msgspec.Struct, frozen=True):
-    """What credentials are looked for in."""
-
-    environment: Mapping[str, str]
-    home: Path
-    now: Callable[[], float] = time.time
-    """Unix seconds."""
-
-    @property
-    def ca_bundle(self) -> str | None:
-        """The authorities that AWS's tools trust here, where they are not the system's."""
-        return self.environment.get("AWS_CA_BUNDLE") or None
-
-    @classmethod
-    def here(cls) -> "Machine":
-        """This process's."""
-        return cls(os.environ, Path(os.environ.get("HOME", "/")))
+def ca_bundle(machine: Machine) -> str | None:
+    """The authorities that AWS's tools trust here, where they are not the system's."""
+    return machine.environment.get("AWS_CA_BUNDLE") or None
 
 
 def sts_target(machine: Machine, region: str) -> Target:
@@ -43,31 +20,6 @@ def sts_target(machine: Machine, region: str) -> Target:
     suffix = ".cn" if region.startswith("cn-") else ""
     url = machine.environment.get(name) or f"https://sts.{region}.amazonaws.com{suffix}"
     return parsed_target(url, f"environment: {name}", ())
-
-
-def parsed_target(url: str, name: str, plain: tuple[str, ...] | None) -> Target:
-    """The origin of a URL. Without TLS only loopback and the hosts `plain`; `None`: any. Raises `ConfigError`."""
-    try:
-        parts = urlsplit(url)
-        port, host = parts.port, parts.hostname or ""
-    except ValueError:
-        _no_url(name)
-    if parts.scheme not in ("http", "https") or not host or not url.isascii() or not url.isprintable():
-        _no_url(name)
-    if parts.scheme == "http" and plain is not None and host not in plain and not _is_loopback(host):
-        raise ConfigError(
-            name,
-            f"{host!r}: must be https, or a loopback address{' or one of AWS for containers' * bool(plain)}",
-        )
-    return Target(parts.scheme, host, port or (443 if parts.scheme == "https" else 80))
-
-
-def _no_url(name: str) -> NoReturn:
-    raise ConfigError(name, "must be a URL such as 'http://127.0.0.1:8080/path'")
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def checked(keys: Keys, place: str) -> Keys:

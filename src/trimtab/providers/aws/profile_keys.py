@@ -10,12 +10,13 @@ from pathlib import Path
 
 from trimtab.errors import ConfigError
 from trimtab.providers.aws.fetching import SESSION_NAME, assumed_role, process, web_identity
-from trimtab.providers.aws.machine import Machine, checked, sts_target
+from trimtab.providers.aws.machine import ca_bundle, checked, sts_target
 from trimtab.providers.aws.profiles import SharedFiles
-from trimtab.providers.aws.renewing import Renewing, Steady
 from trimtab.providers.aws.signing import KeySource
 from trimtab.providers.aws.sigv4 import Keys
 from trimtab.providers.aws.sources import from_container, from_environment, from_instance
+from trimtab.providers.machine import Machine
+from trimtab.providers.renewing import Renewing, Steady
 
 
 class ProfileKeys:
@@ -55,7 +56,9 @@ class ProfileKeys:
         session = section.get("role_session_name") or SESSION_NAME
         sts = sts_target(machine, self._region)
         if token_file := section.get("web_identity_token_file"):
-            return Renewing(web_identity(role, token_file, session, sts, machine.ca_bundle), machine.now)
+            return Renewing(
+                web_identity(role, token_file, session, sts, ca_bundle(machine)), machine.now, of="AWS"
+            )
         if "mfa_serial" in section:
             raise ConfigError(
                 self._place,
@@ -71,9 +74,9 @@ class ProfileKeys:
             sts,
             self._region,
             machine.now,
-            machine.ca_bundle,
+            ca_bundle(machine),
         )
-        return Renewing(fetch, machine.now, base)
+        return Renewing(fetch, machine.now, base, of="AWS")
 
     def _base(self, profile: str, section: Mapping[str, str], before: tuple[str, ...]) -> KeySource:
         """Keys with which the role of a profile is assumed."""
@@ -121,7 +124,7 @@ class ProfileKeys:
                     str(path), f"credential_process of profile {profile!r}: {problem}"
                 ) from None
             if words:
-                return Renewing(process(words, f"profile {profile!r}"), self._machine.now)
+                return Renewing(process(words, f"profile {profile!r}"), self._machine.now, of="AWS")
         return None
 
 

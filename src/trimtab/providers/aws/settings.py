@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from trimtab.catalogue import Catalogue
 from trimtab.config import Secret, fail
 from trimtab.errors import ConfigError
-from trimtab.providers.connecting import Connecting
+from trimtab.providers.connecting import Connecting, ids_of
 
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 """In the order of AWS's own tools."""
@@ -69,18 +69,13 @@ def check_region(region: str, where: Callable[[str], str]) -> str:
 
 def own_ids(models: Mapping[str, str], catalogue: Catalogue, where: Callable[[str], str]) -> dict[str, str]:
     """The operator's ids or ARNs by catalogue id. Raises `ConfigError`."""
-    found: dict[str, str] = {}
-    for name, model_id in models.items():
-        model = catalogue.find(name)
-        if model is None:
-            fail(where("models"), name, "is no model of the catalogue; 'trimtab models' lists them")
-        if (
-            not 0 < len(model_id) <= MAX_MODEL_ID
-            or not _MODEL_ID.issuperset(model_id)
-            or any(part in ("", ".", "..") for part in model_id.split("/"))
-        ):
-            fail(
-                where(f"models.{name}"), model_id, "must be the id or the ARN of a model or inference profile"
-            )
-        found[model.id] = model_id
-    return found
+
+    def fits(name: str) -> bool:
+        parts = name.split("/")
+        return (
+            len(name) <= MAX_MODEL_ID
+            and _MODEL_ID.issuperset(name)
+            and all(part not in ("", ".", "..") for part in parts)
+        )
+
+    return ids_of(models, catalogue, where, fits, "the id or the ARN of a model or inference profile")

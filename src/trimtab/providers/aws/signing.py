@@ -5,7 +5,7 @@ type and the whole body as they are sent.
 """
 
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from typing import TypeAlias
 
 import msgspec
 
@@ -13,6 +13,7 @@ from trimtab.errors import RequestTooLarge
 from trimtab.providers.aws.sigv4 import Keys, Scope, sign
 from trimtab.providers.http import Target
 from trimtab.providers.platform import HttpPlatform
+from trimtab.providers.renewing import Source
 from trimtab.providers.seam import Call, Reply
 
 MAX_SIGNED_BYTES = 64 * 1024 * 1024
@@ -20,20 +21,7 @@ MAX_SIGNED_BYTES = 64 * 1024 * 1024
 32 MB."""
 
 
-class KeySource(Protocol):
-    """Has the keys of the moment."""
-
-    def ready(self) -> Keys | None:
-        """Keys that are good now, if they are here."""
-        ...
-
-    async def keys(self) -> Keys:
-        """Keys that are good now. Raises `UpstreamRefused`."""
-        ...
-
-    async def aclose(self) -> None:
-        """Stop renewing."""
-        ...
+KeySource: TypeAlias = Source[Keys]
 
 
 class Signatures:
@@ -71,20 +59,6 @@ class Signatures:
     async def aclose(self) -> None:
         """See the seam."""
         await self._source.aclose()
-
-
-class BearerKey:
-    """See `providers.platform.Credentials`."""
-
-    def __init__(self, key: str) -> None:
-        self._lines = b"authorization: Bearer %b\r\n" % key.encode("ascii")
-
-    async def lines(self, call: Call) -> bytes:
-        """See the seam."""
-        return self._lines
-
-    async def aclose(self) -> None:
-        """See the seam."""
 
 
 class SignedPlatform(HttpPlatform):

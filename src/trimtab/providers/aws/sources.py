@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 from trimtab.config import read_file
 from trimtab.errors import ConfigError, UpstreamRefused
 from trimtab.providers.aws.fetching import SESSION_NAME, container, instance_metadata, web_identity
-from trimtab.providers.aws.machine import Machine, checked, parsed_target, sts_target
-from trimtab.providers.aws.renewing import Renewing, Steady
+from trimtab.providers.aws.machine import ca_bundle, checked, sts_target
 from trimtab.providers.aws.signing import KeySource
 from trimtab.providers.aws.sigv4 import Keys
+from trimtab.providers.machine import Machine, parsed_target
+from trimtab.providers.renewing import Renewing, Steady
 
 CONTAINER_HOSTS = ("169.254.170.2", "169.254.170.23", "fd00:ec2::23")
 """To which a token may go without TLS, beside loopback. Source: the guide's page on container credentials."""
@@ -36,8 +37,8 @@ def from_environment(machine: Machine, region: str) -> KeySource | None:
     token_file, role = environment.get("AWS_WEB_IDENTITY_TOKEN_FILE"), environment.get("AWS_ROLE_ARN")
     if token_file and role:
         session = environment.get("AWS_ROLE_SESSION_NAME") or SESSION_NAME
-        fetch = web_identity(role, token_file, session, sts_target(machine, region), machine.ca_bundle)
-        return Renewing(fetch, machine.now)
+        fetch = web_identity(role, token_file, session, sts_target(machine, region), ca_bundle(machine))
+        return Renewing(fetch, machine.now, of="AWS")
     return None
 
 
@@ -69,7 +70,7 @@ def from_container(machine: Machine) -> KeySource | None:
                 f"AWS credentials: the container's authorization token: {problem}"
             ) from None
 
-    return Renewing(container(target, path, authorization, target.authority), machine.now)
+    return Renewing(container(target, path, authorization, target.authority), machine.now, of="AWS")
 
 
 def from_instance(machine: Machine) -> KeySource | None:
@@ -79,4 +80,4 @@ def from_instance(machine: Machine) -> KeySource | None:
         return None
     name = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
     target = parsed_target(environment.get(name) or METADATA_HOST, f"environment: {name}", None)
-    return Renewing(instance_metadata(target), machine.now)
+    return Renewing(instance_metadata(target), machine.now, of="AWS")

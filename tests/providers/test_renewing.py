@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from trimtab.errors import UpstreamRefused
-from trimtab.providers.aws.renewing import AGAIN_S, LAST_S, RENEW_S, Renewing
 from trimtab.providers.aws.sigv4 import Keys
+from trimtab.providers.renewing import AGAIN_S, LAST_S, RENEW_S, Renewing
 
 HOUR = 3600.0
 
@@ -22,7 +22,7 @@ class World:
         self.answer: Keys | Exception | None = None
         self.release = asyncio.Event()
         self.release.set()
-        self.source = Renewing(self._fetch, lambda: self.now)
+        self.source = Renewing(self._fetch, lambda: self.now, of="AWS")
 
     async def _fetch(self) -> Keys:
         self.asked += 1

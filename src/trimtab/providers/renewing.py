@@ -7,14 +7,13 @@ request waits for it and none fails because of it.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from trimtab.errors import UpstreamRefused
-from trimtab.providers.aws.sigv4 import Keys
 
 RENEW_S = 900.0
-"""So long before their end keys are renewed, or at half of their life where that is shorter. Source: AWS's own tools
-begin 15 minutes before."""
+"""So long before their end keys are renewed, or at half of their life where that is shorter. AWS's own tools begin
+15 minutes before, Google's 4; a token of Google's metadata server comes with what is left of its hour."""
 
 AGAIN_S = 30.0
 """After a failed renewal, the next one at the earliest, while the old keys are good."""
@@ -25,8 +24,34 @@ AGAIN_WITHOUT_S = 1.0
 LAST_S = 5.0
 """Keys are not used in their last seconds: clocks differ, and a request takes its time."""
 
-Fetch = Callable[[], Awaitable[Keys]]
-"""Gets new keys. Raises `UpstreamRefused` with what to do."""
+
+class Ending(Protocol):
+    """Keys, or a token."""
+
+    @property
+    def expires(self) -> float | None:
+        """Unix seconds; `None`: they do not end by themselves."""
+        ...
+
+
+K = TypeVar("K", bound=Ending)
+E_co = TypeVar("E_co", bound=Ending, covariant=True)
+
+
+class Source(Protocol[E_co]):
+    """Has the keys of the moment."""
+
+    def ready(self) -> E_co | None:
+        """Keys that are good now, if they are here."""
+        ...
+
+    async def keys(self) -> E_co:
+        """Keys that are good now. Raises `UpstreamRefused`."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop renewing."""
+        ...
 
 
 class Closing(Protocol):
@@ -37,20 +62,20 @@ class Closing(Protocol):
         ...
 
 
-_log = logging.getLogger("trimtab.providers.aws")
+_log = logging.getLogger("trimtab.providers")
 
 
-class Steady:
-    """Keys that do not end. See `signing.KeySource`."""
+class Steady(Generic[K]):
+    """Keys that do not end. See `Source`."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: K) -> None:
         self._keys = keys
 
-    def ready(self) -> Keys | None:
+    def ready(self) -> K | None:
         """See the seam."""
         return self._keys
 
-    async def keys(self) -> Keys:
+    async def keys(self) -> K:
         """See the seam."""
         return self._keys
 
@@ -58,20 +83,29 @@ class Steady:
         """See the seam."""
 
 
-class Renewing:
-    """See `signing.KeySource`. Bound to one event loop."""
+class Renewing(Generic[K]):
+    """See `Source`. Bound to one event loop."""
 
-    def __init__(self, fetch: Fetch, now: Callable[[], float], base: "Closing | None" = None) -> None:
-        """`now` gives Unix seconds. `base` are the keys that `fetch` uses; they are closed with these."""
+    def __init__(
+        self,
+        fetch: Callable[[], Awaitable[K]],
+        now: Callable[[], float],
+        base: Closing | None = None,
+        *,
+        of: str,
+    ) -> None:
+        """`fetch` raises `UpstreamRefused` with what to do; `now` gives Unix seconds. `base` are the keys that `fetch`
+        uses; they are closed with these. `of` says for messages whose credentials they are."""
         self._base = base
+        self._of = of
         self._fetch = fetch
         self._now = now
-        self._keys: Keys | None = None
+        self._keys: K | None = None
         self._renew_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self._problem: UpstreamRefused | None = None
 
-    def ready(self) -> Keys | None:
+    def ready(self) -> K | None:
         """See the seam. Begins a renewal when it is time for one."""
         keys = self._keys
         now = self._now()
@@ -81,7 +115,7 @@ class Renewing:
             self._begin()
         return keys
 
-    async def keys(self) -> Keys:
+    async def keys(self) -> K:
         """See the seam. Waits for a renewal; a cancelled caller does not stop it for the others."""
         keys = self.ready()
         if keys is not None:
@@ -114,7 +148,7 @@ class Renewing:
         except UpstreamRefused as problem:
             self._failed(problem)
         except Exception as problem:  # a bug or a bad answer must not end renewals for ever
-            self._failed(UpstreamRefused(f"AWS credentials cannot be renewed: {problem}"))
+            self._failed(UpstreamRefused(f"{self._of} credentials cannot be renewed: {problem}"))
         else:
             self._problem = None
             self._keys = keys
@@ -140,5 +174,5 @@ class Renewing:
         if self._problem is not None:
             return UpstreamRefused(str(self._problem))
         return UpstreamRefused(
-            "the AWS credentials that were just fetched have expired already; set this machine's clock"
+            f"the {self._of} credentials that were just fetched have expired already; set this machine's clock"
         )
