@@ -1,5 +1,7 @@
 """What platforms take, as data: the shipped file reads, and mistakes in it are named."""
 
+from decimal import Decimal
+
 import pytest
 
 from trimtab.catalogue.platforms import load_platforms
@@ -39,7 +41,7 @@ def test_what_bedrock_refuses_is_there_whatever_the_way_in() -> None:
         assert "task-budgets-2026-03-13" not in profile.betas
         assert len(set(profile.betas)) == len(profile.betas)
         assert "betas" in profile.unverified
-        assert profile.regional_premium == 0.1
+        assert profile.regional_premium == Decimal("0.1")
 
 
 def test_the_vendors_platform_on_aws_takes_every_beta_and_no_fast_mode() -> None:

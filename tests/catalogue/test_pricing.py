@@ -573,6 +573,29 @@ def test_the_worst_case_knows_fast_mode_and_us_only_inference(catalogue: Catalog
     assert catalogue.worst_case(model, 100, 10, day(TODAY), fast=True, us=True) == 2_200_000
 
 
+@pytest.mark.parametrize("platform", ["bedrock", "bedrock_mantle", "bedrock_converse", "vertex"])
+def test_a_regional_endpoint_of_bedrock_and_vertex_costs_a_tenth_more(
+    catalogue: Catalogue, platform: str
+) -> None:
+    model = catalogue.find(SONNET)
+    assert model is not None
+    bill = usage(input_tokens=1000, output_tokens=500, cache_read_input_tokens=10)
+    at = day(TODAY)
+    # 1000 * 3 + 500 * 15 + 10 * 0.3 = 10,503
+    assert catalogue.price(model, bill, at, platform=platform) == 10_503_000
+    assert catalogue.price(model, bill, at, platform=platform, regional=True) == 11_553_300
+    # 1000 * 6 + 500 * 15 = 13,500
+    assert catalogue.worst_case(model, 1000, 500, at, platform=platform, regional=True) == 14_850_000
+
+
+def test_elsewhere_a_region_costs_nothing_more(catalogue: Catalogue) -> None:
+    model = catalogue.find(SONNET)
+    assert model is not None
+    bill = usage(input_tokens=1000)
+    for platform in ("anthropic", "anthropic_on_aws", "foundry", "simulator", "elsewhere"):
+        assert catalogue.price(model, bill, day(TODAY), platform=platform, regional=True) == 3_000_000
+
+
 def test_an_unknown_platform_pays_the_list_price(catalogue: Catalogue) -> None:
     model = catalogue.find(SONNET)
     assert model is not None

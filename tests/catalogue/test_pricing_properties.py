@@ -140,6 +140,48 @@ def test_few_prices_can_be_the_costliest() -> None:
     """A thousand iterations of unknown models take a millisecond or two because few prices are tried for each."""
     at = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
     for platform in ("anthropic", "bedrock"):
-        kept = CATALOGUE._dearest(platform, at.toordinal(), False, False, False)
+        kept = CATALOGUE._dearest(platform, at.toordinal(), False, False, False, False)
         assert 1 <= len(kept) <= 4
-        assert CATALOGUE._dearest(platform, at.toordinal(), False, False, False) is kept
+        assert CATALOGUE._dearest(platform, at.toordinal(), False, False, False, False) is kept
+
+
+@given(MODELS, USAGES, MOMENTS, st.sampled_from(["bedrock", "vertex"]))
+def test_a_regional_endpoint_costs_a_tenth_more_to_the_nano_dollar(
+    model: Model, usage: Usage, at: datetime.datetime, platform: str
+) -> None:
+    plain = msgspec.structs.replace(usage, server_tool_use=None)
+    globally = CATALOGUE.price(model, plain, at, platform=platform)
+    regionally = CATALOGUE.price(model, plain, at, platform=platform, regional=True)
+    # Each is rounded once, by half a nano-dollar at most.
+    assert abs(10 * regionally - 11 * globally) <= 11
+
+
+@given(MODELS, COUNT, COUNT, COUNT, COUNT, MOMENTS, st.booleans(), st.sampled_from(["bedrock", "vertex"]))
+def test_a_regional_call_never_costs_more_than_was_reserved_for_it(
+    model: Model,
+    fresh: int,
+    read: int,
+    written: int,
+    out: int,
+    at: datetime.datetime,
+    fast: bool,
+    platform: str,
+) -> None:
+    usage = Usage(
+        input_tokens=fresh,
+        output_tokens=out,
+        cache_read_input_tokens=read,
+        cache_creation=CacheCreation(0, written),
+        speed="fast" if fast else None,
+    )
+    reserved = CATALOGUE.worst_case(
+        model, fresh + read + written, out, at, platform=platform, fast=fast, regional=True
+    )
+    assert CATALOGUE.price(model, usage, at, platform=platform, regional=True) <= reserved
+
+
+def test_every_regional_rate_is_exact() -> None:
+    for model in CATALOGUE.models:
+        row = CATALOGUE.price_row(model, AT.date(), platform="bedrock")
+        for rate in (row.input, row.output, row.cache_write_5m, row.cache_write_1h, row.cache_read):
+            assert (rate * 11 * 10**11) % 1 == 0

@@ -59,6 +59,7 @@ class FakeProvider:
     """A platform whose answers are given."""
 
     platform = "anthropic"
+    regional = False
 
     def __init__(
         self,

@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 import trimtab.catalogue.pricing as pricing
-from trimtab.catalogue.model import PLATFORMS, Model, PriceRow, Seller, seller
+from trimtab.catalogue.model import PLATFORMS, Model, Platform, PriceRow, Seller, seller
 from trimtab.catalogue.overlay import Overlay, check_model, price_layers
+from trimtab.catalogue.platforms import PlatformProfile, load_platforms
 from trimtab.catalogue.pricing import NanoUSD, Timeline
 from trimtab.catalogue.reading import read_yaml, show, to_struct
 from trimtab.config import read_file
@@ -28,7 +29,7 @@ _ANY_PLATFORM = ""
 """Stands for every platform that the catalogue does not know by name."""
 
 _DEAREST_KEPT = 256
-"""Answers of `_dearest` that are kept; a day has at most 56."""
+"""Answers of `_dearest` that are kept; a day has at most 112."""
 
 
 class CatalogueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,6 +73,7 @@ class Catalogue:
         self,
         document: _Document,
         lineups: dict[str, Lineup],
+        platforms: dict[Platform, PlatformProfile],
         version: str,
         overlay: Overlay | None = None,
         overlay_name: str = "",
@@ -82,6 +84,8 @@ class Catalogue:
         """The day on which the shipped rows were true."""
         self.sources = document.sources
         self.lineups = lineups
+        self.platforms = platforms
+        """What each platform takes of a request. One that is not listed takes everything."""
         self._server_tools = sorted(document.server_tools, key=lambda row: row.effective_from)
         self._names: dict[str, Model] = {}
         self._platform_names: dict[str, Model] = {}
@@ -92,7 +96,7 @@ class Catalogue:
         """Shipped models in the file's order, then the overlay's."""
         layers = price_layers(overlay, self.find, overlay_name) if overlay is not None else {}
         self._timelines = self._compile(layers)
-        self._dearest_known: dict[tuple[str, int, bool, bool, bool], list[pricing.Priced]] = {}
+        self._dearest_known: dict[tuple[str, int, bool, bool, bool, bool], list[pricing.Priced]] = {}
 
     @classmethod
     def load(cls, overlay: Path | None = None, content: bytes | None = None) -> "Catalogue":
@@ -103,7 +107,8 @@ class Catalogue:
         package = resources.files("trimtab.catalogue")
         models = (package / "models.yaml").read_bytes()
         lineups = (package / "lineups.yaml").read_bytes()
-        digest = hashlib.sha256(models + b"\0" + lineups)
+        platforms = (package / "platforms.yaml").read_bytes()
+        digest = hashlib.sha256(models + b"\0" + lineups + b"\0" + platforms)
         added: Overlay | None = None
         name = ""
         if overlay is not None:
@@ -116,6 +121,7 @@ class Catalogue:
         return cls(
             to_struct(read_yaml(models, "models.yaml"), _Document, "models.yaml"),
             to_struct(read_yaml(lineups, "lineups.yaml"), dict[str, Lineup], "lineups.yaml"),
+            load_platforms(platforms),
             digest.hexdigest()[:16],
             added,
             name,
@@ -125,16 +131,21 @@ class Catalogue:
         """Timelines by platform and model id; platforms without rows of their own share one."""
         sellers: dict[str, Seller | None] = {platform: seller(platform) for platform in PLATFORMS}
         sellers[_ANY_PLATFORM] = None
+        premiums = {platform: profile.regional_premium for platform, profile in self.platforms.items()}
         timelines: dict[str, dict[str, Timeline]] = {platform: {} for platform in sellers}
         for model in self.models:
             above = layers.get(model.id, ())
             special = {row.platform for row in above + model.prices if row.platform is not None}
-            shared = pricing.compile_timeline((above, model.prices), None)
+            plain: dict[Seller | None, Timeline] = {}
+            made: dict[tuple[Seller | None, Decimal], Timeline] = {}
             for platform, by_id in timelines.items():
-                sold_by = sellers[platform]
-                by_id[model.id] = (
-                    pricing.compile_timeline((above, model.prices), sold_by) if sold_by in special else shared
-                )
+                sold_by = sellers[platform] if sellers[platform] in special else None
+                premium = premiums.get(platform, Decimal(0))  # type: ignore[call-overload]
+                if sold_by not in plain:
+                    plain[sold_by] = pricing.compile_timeline((above, model.prices), sold_by)
+                if (sold_by, premium) not in made:
+                    made[sold_by, premium] = pricing.with_regional(plain[sold_by], premium)
+                by_id[model.id] = made[sold_by, premium]
         return timelines
 
     def _add(self, models: tuple[Model, ...], file: str) -> None:
@@ -173,13 +184,14 @@ class Catalogue:
         *,
         platform: str = "anthropic",
         batch: bool = False,
+        regional: bool = False,
     ) -> NanoUSD:
         """What this usage cost at that moment. `at` needs a time zone. Cost: a few microseconds.
 
         Iterations, where present, are the bill and the top-level counts are left out; but where they name fewer
         tokens than the top level, the dearer of the two is charged. An iteration of a model that the catalogue does
         not know is charged as the costliest one that it knows. Source: SDK 2.11.0 `beta_usage.py`; see `pricing`
-        for the rest.
+        for the rest. `regional`: at a regional endpoint, which costs more on some platforms.
         """
         day = pricing.utc_day(at)
         batch = batch or usage.service_tier == "batch"
@@ -187,7 +199,7 @@ class Catalogue:
         us = usage.inference_geo == "us"
         if not usage.iterations and usage.server_tool_use is None:  # nearly always
             table = self._timeline(model, platform).on(day)
-            bits = self._variant(model, batch, fast, us) if batch or fast or us else 0
+            bits = self._variant(model, batch, fast, us, regional) if batch or fast or us or regional else 0
             return pricing.rounded(pricing.token_cost(table, usage, bits))
         cost = named = 0
         for iteration in usage.iterations or ():
@@ -199,15 +211,17 @@ class Catalogue:
                 if found is None:
                     cost += max(
                         pricing.token_cost(table, iteration, bits)
-                        for table, bits in self._dearest(platform, day, batch, fast, us)
+                        for table, bits in self._dearest(platform, day, batch, fast, us, regional)
                     )
                     continue
                 billed = found
             table = self._timeline(billed, platform).on(day)
-            cost += pricing.token_cost(table, iteration, self._variant(billed, batch, fast, us))
+            cost += pricing.token_cost(table, iteration, self._variant(billed, batch, fast, us, regional))
         if not named or named < pricing.tokens_billed(usage):
             table = self._timeline(model, platform).on(day)
-            cost = max(cost, pricing.token_cost(table, usage, self._variant(model, batch, fast, us)))
+            cost = max(
+                cost, pricing.token_cost(table, usage, self._variant(model, batch, fast, us, regional))
+            )
         if usage.server_tool_use is not None:
             cost += self._server_tool_cost(usage, day)
         return pricing.rounded(cost)
@@ -222,6 +236,7 @@ class Catalogue:
         platform: str = "anthropic",
         fast: bool = False,
         us: bool = False,
+        regional: bool = False,
     ) -> NanoUSD:
         """The most that a call with so many tokens can cost; what to reserve before it.
 
@@ -230,7 +245,7 @@ class Catalogue:
         further models that the platform calls on its own (advisor, fallback).
         """
         table = self._timeline(model, platform).on(pricing.utc_day(at))
-        bits = self._variant(model, False, fast, us) if fast or us else 0
+        bits = self._variant(model, False, fast, us, regional) if fast or us or regional else 0
         return pricing.rounded(pricing.costliest(table, max(input_tokens, 0), max(max_tokens, 0), bits))
 
     def price_row(self, model: Model, day: datetime.date, *, platform: str = "anthropic") -> PriceRow:
@@ -238,8 +253,9 @@ class Catalogue:
         return self._timeline(model, platform).on(day.toordinal()).row
 
     @staticmethod
-    def _variant(model: Model, batch: bool, fast: bool, us: bool) -> int:
-        return pricing.variant(batch=batch, fast=fast, us=us and model.features.inference_geo is not False)
+    def _variant(model: Model, batch: bool, fast: bool, us: bool, regional: bool) -> int:
+        us = us and model.features.inference_geo is not False
+        return pricing.variant(batch=batch, fast=fast, us=us, regional=regional)
 
     def _timeline(self, model: Model, platform: str) -> Timeline:
         return (self._timelines.get(platform) or self._timelines[_ANY_PLATFORM])[model.id]
@@ -253,13 +269,15 @@ class Catalogue:
                 found = self._names.get(stem)
         return found
 
-    def _dearest(self, platform: str, day: int, batch: bool, fast: bool, us: bool) -> list[pricing.Priced]:
+    def _dearest(
+        self, platform: str, day: int, batch: bool, fast: bool, us: bool, regional: bool
+    ) -> list[pricing.Priced]:
         """The prices among which is the costliest known one for any usage. Kept, for a list may ask 1000 times."""
-        key = (platform if platform in self._timelines else _ANY_PLATFORM, day, batch, fast, us)
+        key = (platform if platform in self._timelines else _ANY_PLATFORM, day, batch, fast, us, regional)
         found = self._dearest_known.get(key)
         if found is None:
             found = pricing.dearest(
-                (self._timeline(one, platform).on(day), self._variant(one, batch, fast, us))
+                (self._timeline(one, platform).on(day), self._variant(one, batch, fast, us, regional))
                 for one in self.models
             )
             if len(self._dearest_known) >= _DEAREST_KEPT:

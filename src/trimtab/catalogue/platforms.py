@@ -4,6 +4,7 @@ What it is not: addresses or credentials (`providers`), or what a model takes (`
 not listed takes everything, as the vendor's own API does.
 """
 
+from decimal import Decimal
 from importlib import resources
 from typing import Literal
 
@@ -36,7 +37,7 @@ class PlatformProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """Of one image, base64 as it is sent."""
     rate_limit_headers: bool = True
     """Whether its answers say what is left of its limits."""
-    regional_premium: float = 0.0
+    regional_premium: Decimal = Decimal(0)
     """What a regional endpoint costs beyond the global one, as a part of the price."""
     unverified: tuple[str, ...] = ()
     """Keys with one source, or sources in conflict."""

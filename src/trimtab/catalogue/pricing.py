@@ -1,18 +1,19 @@
 """What a usage costs, in integer nano-dollars: dated rows compiled once into integer rates, then a few products.
 
-What it is not: a judge of whether a call was billed at all (the engine knows), or regional premiums.
+What it is not: a judge of whether a call was billed at all, or at a regional endpoint (the engine knows).
 Invariants: all arithmetic is on integers; a bill is summed exactly and rounded once, half up; where the platform's
 figures leave room for doubt, the dearer reading is taken, so that spend is never under-counted.
 
 Source: vendor pricing page and SDK 2.11.0 `beta_usage.py` (2026-11): multipliers stack; cache 5-minute and 1-hour
-writes and reads have their own rates; batch is half of every token rate; `inference_geo: "us"` is 1.1 times;
-fast mode raises every token rate alike; where `iterations` are present they are the bill, unless they name fewer
-tokens than the top level does.
+writes and reads have their own rates; batch is half of every token rate; `inference_geo: "us"` is 1.1 times; fast mode
+raises every token rate alike, and so does a regional endpoint (`platforms.yaml`); where `iterations` are present they
+are the bill, unless they name fewer tokens than the top level does.
 """
 
 import datetime
 from bisect import bisect_right
 from collections.abc import Iterable
+from decimal import Decimal
 from fractions import Fraction
 from math import ceil
 from typing import NamedTuple, NewType
@@ -36,8 +37,9 @@ US_GEO_FACTOR = Fraction(11, 10)
 BATCH_FACTOR = Fraction(1, 2)
 """Source: vendor batch processing page (2026-11): half of all token prices, cache rates included."""
 
-_BATCH, _FAST, _US, _LONG = 1, 2, 4, 8
+_BATCH, _FAST, _US, _LONG, _REGIONAL = 1, 2, 4, 8, 16
 _VARIANTS = range(16)
+"""Of the global endpoint; as many follow for regional ones."""
 
 Rates = tuple[int, int, int, int, int]
 """input, output, 5-minute write, 1-hour write, cache read; in 1/UNIT nano-dollars per token."""
@@ -96,6 +98,31 @@ def compile_timeline(layers: Iterable[tuple[PriceRow, ...]], platform: str | Non
     return Timeline(tuple(starts), tuple(tables))
 
 
+def with_regional(timeline: Timeline, premium: Decimal) -> Timeline:
+    """The same with rates for regional endpoints, which cost so much more, as a part of the price. A rate that this
+    makes finer than 1/UNIT nano-dollars is rounded up."""
+    factor = 1 + Fraction(premium)
+
+    def dearer(rate: int) -> int:
+        return -(-rate * factor.numerator // factor.denominator)
+
+    return Timeline(
+        timeline.starts,
+        tuple(
+            table._replace(
+                variants=(
+                    *table.variants,
+                    *(
+                        (dearer(a), dearer(b), dearer(c), dearer(d), dearer(e))
+                        for a, b, c, d, e in table.variants
+                    ),
+                )
+            )
+            for table in timeline.tables
+        ),
+    )
+
+
 def _row_on(chains: list[list[PriceRow]], day: int) -> PriceRow | None:
     for chain in chains:
         for row in reversed(chain):
@@ -139,9 +166,14 @@ def _rates(row: PriceRow, day: int, bits: int) -> Rates:
     )
 
 
-def variant(*, batch: bool, fast: bool, us: bool) -> int:
+def variant(*, batch: bool, fast: bool, us: bool, regional: bool) -> int:
     """Which rates of a table apply, before the length of the prompt is known."""
-    return (_BATCH if batch else 0) | (_FAST if fast else 0) | (_US if us else 0)
+    return (
+        (_BATCH if batch else 0)
+        | (_FAST if fast else 0)
+        | (_US if us else 0)
+        | (_REGIONAL if regional else 0)
+    )
 
 
 def token_cost(table: Table, usage: Usage | IterationUsage, bits: int) -> int:

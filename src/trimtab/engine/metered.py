@@ -224,6 +224,7 @@ class Metered:
             platform=job.provider.platform,
             fast=job.fast,
             us=job.us_only,
+            regional=job.provider.regional,
         )
 
 
@@ -527,9 +528,9 @@ class MeteredReply:
         )
 
     def _price(self, usage: Usage) -> NanoUSD:
-        job = self._job
-        at = _priced_at(job.arrived_ms // HOUR_MS)
-        return self._metered.catalogue.price(job.model, usage, at, platform=job.provider.platform)
+        at, by = _priced_at(self._job.arrived_ms // HOUR_MS), self._job.provider
+        price = self._metered.catalogue.price
+        return price(self._job.model, usage, at, platform=by.platform, regional=by.regional)
 
     def _outcome(
         self,

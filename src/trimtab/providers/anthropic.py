@@ -31,6 +31,7 @@ class AnthropicProvider:
 
     platform = "anthropic"
     simulated = False
+    regional = False
 
     def __init__(self, name: str, settings: AnthropicSettings, client: HttpClient) -> None:
         self.name = name

@@ -56,11 +56,16 @@ class HttpPlatform:
         api_versions: tuple[str, ...],
         ids: Mapping[str, str] | None = None,
         prefix: str = "",
+        regional: bool = False,
     ) -> None:
-        """`ids` are the operator's own names of models, by catalogue id; `prefix` stands before the others."""
+        """`ids` are the operator's own names of models, by catalogue id; `prefix` stands before the others.
+
+        `regional`: see the seam.
+        """
         self.name = name
         self.platform: str = platform
         self.api_versions = api_versions
+        self.regional = regional
         self._client = client
         self._dialect = dialect
         self._credentials = credentials

@@ -77,6 +77,9 @@ class Provider(Protocol):
     simulated: bool
     api_versions: tuple[str, ...]
     """Values of `anthropic-version` that it takes, oldest first."""
+    regional: bool
+    """Whether its calls may be served at a regional endpoint, which costs more on some platforms; where it depends on
+    the model, whether any does."""
 
     def model_id(self, model: Model) -> str | None:
         """What the platform calls a model of the catalogue; `None` where it does not serve it."""

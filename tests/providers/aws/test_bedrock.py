@@ -201,6 +201,27 @@ def test_a_model_is_called_by_the_inference_profile_of_the_region_unless_another
     assert bedrock(region=region, inference_profile=written).model_id(model) == expected
 
 
+@pytest.mark.parametrize(
+    ("options", "regional"),
+    [
+        ({}, True),
+        ({"inference_profile": "global"}, False),
+        ({"inference_profile": ""}, True),
+        ({"inference_profile": "global", "models": {"claude-opus-4-7": "eu.anthropic.claude-opus-4-7"}}, True),
+        ({"inference_profile": "global", "models": {"claude-opus-4-7": "global.anthropic.claude-opus-4-7"}}, False),
+        (
+            {"inference_profile": "global", "models": {"claude-opus-4-7": "arn:aws:bedrock:eu-west-1:1:application-inference-profile/a"}},
+            True,
+        ),
+        ({"endpoint": "mantle"}, True),
+    ],
+)  # fmt: skip
+def test_only_an_entry_whose_ids_are_all_global_is_priced_as_global(
+    bedrock: Open, options: dict[str, Any], regional: bool
+) -> None:
+    assert bedrock(region="eu-central-1", **options).regional is regional
+
+
 def test_regions_without_a_profile_of_their_own_have_none() -> None:
     assert home_profile("me-central-1") == ""
     assert home_profile("cn-north-1") == ""

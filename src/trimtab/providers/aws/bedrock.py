@@ -264,12 +264,18 @@ def open_bedrock(
         api_versions=("2023-06-01", "2026-10-21"),
         ids=own,
         prefix=f"{profile}." if profile and way.profiles else "",
+        regional=not (way.profiles and profile == "global" and all(map(_is_global, own.values()))),
     )
     for model in catalogue.models:
         sent = platform.model_id(model)
         if sent is not None and model.ids.bedrock is not None:
             foundation[sent] = model.ids.bedrock
     return platform
+
+
+def _is_global(name: str) -> bool:
+    """Whether the global endpoint serves this id of the operator's. Of an ARN without the word that is not known."""
+    return name.startswith("global.") or "inference-profile/global." in name
 
 
 def home_profile(region: str) -> InferenceProfile:

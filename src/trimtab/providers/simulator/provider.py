@@ -25,6 +25,7 @@ class SimulatorProvider:
 
     platform = "simulator"
     simulated = True
+    regional = False
     api_versions: tuple[str, ...] = API_VERSIONS
 
     def __init__(self, name: str, simulator: Simulator, *, sleep: Sleep = asyncio.sleep) -> None:
