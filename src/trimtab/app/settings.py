@@ -16,6 +16,7 @@ from trimtab.normaliser import NormaliserSettings
 from trimtab.providers.anthropic import AnthropicSettings
 from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings
 from trimtab.providers.connecting import Connecting
+from trimtab.providers.google import VertexSettings
 from trimtab.providers.simulator import SimulatorSettings
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings, check_telemetry
@@ -23,7 +24,9 @@ from trimtab.telemetry import TelemetrySettings, check_telemetry
 DEFAULT_FILE = "trimtab.toml"
 KEY_VARIABLE = "ANTHROPIC_API_KEY"
 
-PlatformSettings: TypeAlias = AnthropicSettings | ClaudeOnAwsSettings | BedrockSettings | SimulatorSettings
+PlatformSettings: TypeAlias = (
+    AnthropicSettings | ClaudeOnAwsSettings | BedrockSettings | VertexSettings | SimulatorSettings
+)
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,6 +208,9 @@ def _beside(path: Path | None, name: str | None, where: str) -> Path | None:
 
 
 def _placed(path: Path | None, entry: PlatformSettings, where: str) -> PlatformSettings:
+    if isinstance(entry, VertexSettings):
+        named = _beside(path, entry.credentials_file, f"{where}.credentials_file")
+        entry = msgspec.structs.replace(entry, credentials_file=_text(named))
     if isinstance(entry, Connecting):
         ca_file = _beside(path, entry.ca_file, f"{where}.ca_file")
         return msgspec.structs.replace(entry, ca_file=_text(ca_file))
@@ -222,6 +228,7 @@ def _platforms(document: Document) -> tuple[dict[str, PlatformSettings], str]:
             "anthropic_on_aws": ClaudeOnAwsSettings,
             "bedrock": BedrockSettings,
             "simulator": SimulatorSettings,
+            "vertex": VertexSettings,
         }
         table = document.table("platforms", kinds)
         if not table:

@@ -1,0 +1,116 @@
+"""Where Google's tokens come from: a service account's signature, a user's refresh token, a machine's metadata.
+
+What it is not: which of them is used (`credentials`), or when (`renewing`). Invariant: each says in its
+`UpstreamRefused` what failed and what to do, and never a token or a key.
+
+Source: Google's page on OAuth 2.0 for server to server applications, and on metadata of Compute Engine (2026-11);
+tests compare with google-auth.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import quote, urlencode
+
+from trimtab.errors import UpstreamRefused, shortened
+from trimtab.providers.asking import FETCH_S, FORM, HTTP_OK, METADATA_S, ask, json_object
+from trimtab.providers.bearer import Token, granted
+from trimtab.providers.google.assertions import SCOPE, assertion
+from trimtab.providers.http import Target
+from trimtab.providers.seam import Headers
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+METADATA = "/computeMetadata/v1/"
+
+Fetch: TypeAlias = Callable[[], Awaitable[Token]]
+"""Gets a new token. Raises `UpstreamRefused` with what to do."""
+
+
+def service_account(
+    key: "RSAPrivateKey", key_id: str, email: str, target: Target, path: str, now: Callable[[], float]
+) -> Fetch:
+    """Tokens of a service account, by its key."""
+
+    async def fetch() -> Token:
+        form = {
+            "assertion": assertion(key, key_id, email, now()),
+            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        }
+        what = f"Google credentials for {email!r} from {target.authority}"
+        advice = "check that the key and the account still exist, and this machine's clock"
+        return await _token(target, path, form, now, what, advice)
+
+    return fetch
+
+
+def authorized_user(
+    form: Mapping[str, str], target: Target, path: str, now: Callable[[], float], place: str
+) -> Fetch:
+    """Tokens of a user, by the refresh token that gcloud got."""
+
+    async def fetch() -> Token:
+        what = f"Google credentials of {place} from {target.authority}"
+        advice = "log in again: gcloud auth application-default login"
+        return await _token(target, path, form, now, what, advice)
+
+    return fetch
+
+
+async def _token(
+    target: Target, path: str, form: Mapping[str, str], now: Callable[[], float], what: str, advice: str
+) -> Token:
+    headers: Headers = [(b"content-type", FORM.encode()), (b"accept", b"application/json")]
+    body = urlencode(form).encode("ascii")
+    status, text = await ask(target, "POST", path, headers, body, limit_s=FETCH_S, what=what)
+    if status != HTTP_OK:
+        raise UpstreamRefused(f"{what}: it answered {status}{_reason(text)}; {advice}")
+    return granted(json_object(text, what), now(), what)
+
+
+def _reason(text: str) -> str:
+    """Why a token service refuses. Source: RFC 6749 section 5.2."""
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return ""
+    if not isinstance(answer, dict):
+        return ""
+    said = [str(answer[name]) for name in ("error", "error_description") if answer.get(name)]
+    return f" ({shortened(': '.join(said))})" if said else ""
+
+
+NO_CREDENTIALS = (
+    "no Google credentials were found: set credentials_file of this platform or GOOGLE_APPLICATION_CREDENTIALS, run "
+    "gcloud auth application-default login, or give this machine a service account"
+)
+
+
+def metadata_token(target: Target, now: Callable[[], float]) -> Fetch:
+    """Tokens of the service account of this machine: Compute Engine, GKE, Cloud Run."""
+    path = f"{METADATA}instance/service-accounts/default/token?scopes={quote(SCOPE, safe='')}"
+
+    async def fetch() -> Token:
+        what = f"Google credentials from metadata at {target.authority}"
+        text = await _metadata(target, path, what)
+        return granted(json_object(text, what), now(), what)
+
+    return fetch
+
+
+async def metadata_project(target: Target) -> str:
+    """The project of this machine. Raises `UpstreamRefused`."""
+    what = f"the project from metadata at {target.authority}"
+    return (await _metadata(target, f"{METADATA}project/project-id", what)).strip()
+
+
+async def _metadata(target: Target, path: str, what: str) -> str:
+    headers: Headers = [(b"metadata-flavor", b"Google")]
+    try:
+        status, text = await ask(target, "GET", path, headers, limit_s=METADATA_S, what=what)
+    except UpstreamRefused as problem:
+        raise UpstreamRefused(f"{NO_CREDENTIALS} ({problem})") from None
+    if status != HTTP_OK:
+        raise UpstreamRefused(f"{what}: it answered {status}; check that this machine has a service account")
+    return text

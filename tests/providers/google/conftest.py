@@ -1,0 +1,70 @@
+"""A platform of Google's that a test scripts, a key that nobody else has, and a machine with nothing on it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from google_service import Account
+from scripted_upstream import Upstream
+
+from trimtab.catalogue import Catalogue
+from trimtab.config import Secret
+from trimtab.providers import Provider
+from trimtab.providers.google import VertexSettings, open_vertex
+from trimtab.providers.machine import Machine
+
+NOW = 1_795_000_000.0
+
+
+def where(key: str) -> str:
+    return f"trimtab.toml: platforms.vertex.{key}"
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    return Catalogue.load()
+
+
+@pytest.fixture(scope="session")
+def account() -> Account:
+    """A service account."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return Account("gateway@my-project-123.iam.gserviceaccount.com", "key-1", pem.decode(), public)
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    stub = Upstream(lambda _: [b"HTTP/1.1 500 Unset\r\ncontent-length: 0\r\n\r\n"])
+    yield stub
+    stub.close()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine({}, tmp_path, lambda: NOW)
+
+
+@pytest.fixture
+def vertex(upstream: Upstream, machine: Machine, catalogue: Catalogue) -> Callable[..., Provider]:
+    """Opens `kind = "vertex"` against the scripted platform."""
+
+    def opened(around: Machine | None = None, **written: Any) -> Provider:
+        settings = {
+            "project": "my-project-123",
+            "region": "europe-west1",
+            "base_url": upstream.url,
+            "access_token": Secret("ya29.fixed", "env:T"),
+            **written,
+        }
+        return open_vertex("vertex", VertexSettings(**settings), where, catalogue, around or machine)
+
+    return opened
