@@ -4,10 +4,11 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvicorn
 
 from trimtab.app.assemble import assemble, build, open_providers, open_records
@@ -17,9 +18,12 @@ from trimtab.app.reloading import Reloads
 from trimtab.app.settings import Settings, placed_at
 from trimtab.app.supervisor import Ending, Supervisor
 from trimtab.catalogue import Catalogue
+from trimtab.config import fail
+from trimtab.errors import ConfigError
 from trimtab.gateway import Listen, bind, held_signals
 from trimtab.providers import Provider
 from trimtab.providers.simulator import Simulator, SimulatorSettings, simulator_asgi
+from trimtab.providers.simulator.faces import BASE_PATHS, FACES, FaceOptions, Front
 from trimtab.store import hold_instance
 from trimtab.telemetry import LogOutput
 from trimtab.telemetry.processes import ReloadMetrics
@@ -132,15 +136,36 @@ def _address(bound: socket.socket) -> Listen:
     return Listen(host, port)
 
 
-def serve_simulator(settings: SimulatorSettings, listen: Listen, ready: Callable[[Listen], None]) -> None:
-    """Serve the simulator on a port until stopped; blocks. Raises `ConfigError`."""
-    simulator = Simulator(settings, Catalogue.load())
+def serve_simulator(
+    settings: SimulatorSettings,
+    listen: Listen,
+    ready: Callable[[Listen, str], None],
+    *,
+    platform: str | None = None,
+    region: str | None = None,
+    aws_key: str | None = None,
+    models: Iterable[str] = (),
+) -> None:
+    """Serve the simulator on a port until stopped, with the faces of all platforms or of one; blocks. `ready` gets the
+    address, and what stands behind it in the platform's base URL. `aws_key` is `ID:SECRET`, `models` are `NAME=ID`.
+    Raises `ConfigError`."""
+    catalogue = Catalogue.load()
+    only = next((name for name in FACES if name == platform), None)
+    if platform is not None and only is None:
+        fail("--platform", platform, f"must be one of {', '.join(FACES)}")
+    options = FaceOptions(region, _pair(aws_key, ":", "--aws-key") if aws_key else None)
+    named = dict(_pair(model, "=", "--model") for model in models)
+    simulator = Simulator(settings, catalogue)
+    try:
+        front = Front(simulator, catalogue, msgspec.structs.replace(options, models=named), only=only)
+    except ValueError as problem:
+        raise ConfigError("--model", str(problem)) from None
     bound = bind(listen, "--port", "choose another port with --port")
     host, port = bound.getsockname()[:2]
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     server = _SimulatorServer(
         uvicorn.Config(
-            simulator_asgi(simulator),
+            simulator_asgi(front),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -149,9 +174,17 @@ def serve_simulator(settings: SimulatorSettings, listen: Listen, ready: Callable
             proxy_headers=False,
             timeout_graceful_shutdown=1,
         ),
-        lambda: ready(Listen(host, port)),
+        lambda: ready(Listen(host, port), BASE_PATHS.get(only or "", "")),
     )
     run_loop(server.serve(sockets=[bound]))
+
+
+def _pair(text: str, between: str, option: str) -> tuple[str, str]:
+    name, _, value = text.partition(between)
+    if not name or not value:
+        # The value may be a secret, and is not shown.
+        raise ConfigError(option, f"must be two parts with {between!r} between them")
+    return name, value
 
 
 class _SimulatorServer(uvicorn.Server):

@@ -1,5 +1,6 @@
 """`trimtab simulate`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -32,8 +33,29 @@ def run(
     require_key: Annotated[
         bool, typer.Option("--require-key", help="Answer 401 to requests without any key.")
     ] = False,
+    platform: Annotated[
+        str | None,
+        typer.Option("--platform", help="Answer as this platform only, such as bedrock; without it, as all."),
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option("--region", help="The only region that requests may name; any without it.")
+    ] = None,
+    aws_key: Annotated[
+        str | None,
+        typer.Option(
+            "--aws-key",
+            envvar="TRIMTAB_SIMULATE_AWS_KEY",
+            help="ID:SECRET, made up: signatures must be made with it.",
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model", help="NAME=ID: a deployment or ARN, and the model it stands for; repeatable."
+        ),
+    ] = None,
 ) -> None:
-    """Serve the simulated platform over HTTP, for tests of any client. It calls no model; every answer says so."""
+    """Serve simulated platforms over HTTP, for tests of any client. It calls no model; every answer says so."""
     settings = simulator_settings(
         script,
         seed=seed,
@@ -41,11 +63,22 @@ def run(
         rate_limit_rpm=rpm,
         require_key=require_key,
     )
-    serve_simulator(settings, Listen("127.0.0.1", port), _ready)
+    serve_simulator(
+        settings,
+        Listen("127.0.0.1", port),
+        partial(_ready, platform),
+        platform=platform,
+        region=region,
+        aws_key=aws_key,
+        models=model or (),
+    )
     fresh_line()
     say("stopped")
 
 
-def _ready(listen: Listen) -> None:
+def _ready(platform: str | None, listen: Listen, behind: str) -> None:
     say(f"The simulated platform serves {listen.url} (SIMULATED: no real model answers)")
-    say(f"  use it as ANTHROPIC_BASE_URL={listen.url} with any key; Ctrl-C stops")
+    if platform is None or platform == "anthropic":
+        say(f"  use it as ANTHROPIC_BASE_URL={listen.url} with any key; Ctrl-C stops")
+    else:
+        say(f'  use it as {platform} with base_url = "{listen.url}{behind}"; Ctrl-C stops')

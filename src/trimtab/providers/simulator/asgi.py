@@ -6,9 +6,10 @@ connection without a proper end (uvicorn logs one line); a client that goes away
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
-from trimtab.providers.simulator.core import MAX_BODY_BYTES, Simulator
+from trimtab.providers.seam import Headers
+from trimtab.providers.simulator.core import MAX_BODY_BYTES
 from trimtab.providers.simulator.response import SimResponse, SimulatedCut, Sleep
 
 Message = MutableMapping[str, Any]
@@ -17,7 +18,15 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 
-def simulator_asgi(simulator: Simulator, *, sleep: Sleep = asyncio.sleep) -> App:
+class Answering(Protocol):
+    """The simulated API, or all platforms' (`faces.Front`)."""
+
+    def handle(self, method: str, path: str, query: bytes, headers: Headers, body: bytes) -> SimResponse:
+        """Answer one request. The path is percent-encoded as it came."""
+        ...
+
+
+def simulator_asgi(simulator: Answering, *, sleep: Sleep = asyncio.sleep) -> App:
     """An application that serves this simulator. It takes `http` and `lifespan`, nothing else."""
 
     async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -27,7 +36,11 @@ def simulator_asgi(simulator: Simulator, *, sleep: Sleep = asyncio.sleep) -> App
             body = await _body(receive)
             if body is not None:
                 response = simulator.handle(
-                    scope["method"], scope["path"], scope["query_string"], list(scope["headers"]), body
+                    scope["method"],
+                    scope["raw_path"].decode("latin-1"),
+                    scope["query_string"],
+                    list(scope["headers"]),
+                    body,
                 )
                 await _respond(response, receive, send, sleep)
 

@@ -39,8 +39,6 @@ from trimtab.providers.simulator.response import (
     Step,
     Wait,
     after_events,
-    cut_after_bytes,
-    rechunked,
 )
 from trimtab.providers.simulator.script import Endpoint, RawReply, Reply, Script, load_script
 from trimtab.providers.simulator.settings import SimulatorSettings
@@ -102,19 +100,12 @@ class Simulator:
         exchange = _Exchange(self._ids.next("req_011"), headers or [])
         try:
             return self._route(exchange, method, path, query, body)
-        except RequestError as problem:
-            return self._failed(exchange, Failure(problem.status, problem.anthropic_type, str(problem)))
-        except RateLimited as problem:
-            retry = (b"retry-after", b"%d" % problem.retry_after_s)
-            return self._failed(
-                exchange, Failure(429, "rate_limit_error", str(problem), [*problem.headers, retry])
-            )
-        except Failure as problem:
+        except (RequestError, RateLimited, Failure, RecursionError) as problem:
             return self._failed(exchange, problem)
-        except RecursionError:
-            return self._failed(
-                exchange, Failure(400, "invalid_request_error", "The request body is nested too deeply")
-            )
+
+    def refused(self, problem: RequestError | Failure | RecursionError) -> SimResponse:
+        """The answer to a request that is refused before `handle` sees it, with an id of its own."""
+        return self._failed(_Exchange(self._ids.next("req_011"), []), problem)
 
     def _route(self, exchange: _Exchange, method: str, path: str, query: bytes, body: bytes) -> SimResponse:
         endpoint = _endpoint(path)
@@ -225,7 +216,18 @@ class Simulator:
         headers.append((b"content-length", b"%d" % len(body)))
         return _disturbed(exchange, status, headers, (body,), reply, waited_s)
 
-    def _failed(self, exchange: _Exchange, failure: Failure) -> SimResponse:
+    def _failed(
+        self, exchange: _Exchange, problem: RequestError | RateLimited | Failure | RecursionError
+    ) -> SimResponse:
+        if isinstance(problem, Failure):
+            failure = problem
+        elif isinstance(problem, RateLimited):
+            retry = (b"retry-after", b"%d" % problem.retry_after_s)
+            failure = Failure(429, "rate_limit_error", str(problem), [*problem.headers, retry])
+        elif isinstance(problem, RequestError):
+            failure = Failure(problem.status, problem.anthropic_type, str(problem))
+        else:
+            failure = Failure(400, "invalid_request_error", "The request body is nested too deeply")
         body = failure.body(exchange.request_id)
         headers = [_JSON, *failure.headers, (b"content-length", b"%d" % len(body))]
         return _disturbed(exchange, failure.status, headers, (body,), None)
@@ -315,7 +317,8 @@ def _raw(exchange: _Exchange, raw: RawReply, reply: Reply) -> SimResponse:
     body = raw.body.encode()
     headers: Headers = [(b"content-type", raw.content_type.encode()), (b"content-length", b"%d" % len(body))]
     headers += [(name.lower().encode(), value.encode()) for name, value in raw.headers.items()]
-    return _disturbed(exchange, raw.status, headers, (body,), reply)
+    made = _disturbed(exchange, raw.status, headers, (body,), reply)
+    return msgspec.structs.replace(made, foreign=True)
 
 
 def _disturbed(
@@ -342,8 +345,5 @@ def _disturbed(
         else:
             pause = (Wait(reply.stall.seconds),)
             steps = after_events(steps, reply.stall.events or 0, pause, stop=False)
-    if reply.cut is not None and reply.cut.after_bytes is not None:
-        steps = cut_after_bytes(steps, reply.cut.after_bytes)
-    if reply.chunk_bytes is not None:
-        steps = rechunked(steps, reply.chunk_bytes)
-    return SimResponse(status, headers, steps, before_head_s)
+    cut = reply.cut.after_bytes if reply.cut is not None else None
+    return SimResponse(status, headers, steps, before_head_s, cut, reply.chunk_bytes)

@@ -32,12 +32,28 @@ class SimulatedCut(Exception):
 
 
 class SimResponse(msgspec.Struct, frozen=True):
-    """Status and headers, and the steps that follow. `before_head_s` passes before even the head is sent."""
+    """Status and headers, and what follows. `before_head_s` passes before even the head is sent."""
 
     status: int
     headers: Headers
-    steps: Iterable[Step]
+    events: Iterable[Step]
+    """One step for each event of a stream, or one for the whole body: what a platform's framing is put around."""
     before_head_s: float = 0.0
+    cut_after_bytes: int | None = None
+    chunk_bytes: int | None = None
+    """These two hold for bytes as they are on the wire, after any framing."""
+    foreign: bool = False
+    """The script gave the answer as bytes that are no platform's: no framing is put around it."""
+
+    @property
+    def steps(self) -> Iterable[Step]:
+        """What is played. To be taken once."""
+        steps = self.events
+        if self.cut_after_bytes is not None:
+            steps = cut_after_bytes(steps, self.cut_after_bytes)
+        if self.chunk_bytes is not None:
+            steps = rechunked(steps, self.chunk_bytes)
+        return steps
 
     async def chunks(self, sleep: Sleep) -> AsyncIterator[bytes]:
         """The body as it would arrive. Raises `SimulatedCut` at a cut."""

@@ -1,0 +1,272 @@
+"""Simulated platforms on a port, and a provider for each kind of platform, as the conformance suite drives them.
+
+What it is not: a judge. Signatures are checked by the simulator with the key it was given, and by tests again with AWS's
+own library (`aws_verify`), which shares no code with either side.
+"""
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from aws_platform import ACCESS, SECRET, keys
+
+from trimtab.catalogue import Catalogue
+from trimtab.catalogue.model import Platform
+from trimtab.config import Secret
+from trimtab.errors import TrimtabError
+from trimtab.providers import Call, Headers, Provider
+from trimtab.providers.anthropic import AnthropicSettings, open_anthropic
+from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings, open_bedrock, open_claude_on_aws
+from trimtab.providers.machine import Machine
+from trimtab.providers.simulator import SimResponse, Simulator, SimulatorSettings, simulator_asgi
+from trimtab.providers.simulator.faces import FaceOptions, Front
+from trimtab.providers.simulator.script import read_script
+
+MODEL = "claude-opus-4-7"
+"""All platforms have it."""
+REGION = "eu-west-1"
+WAIT_S = 20.0
+"""For things that happen at once; only a test that fails waits for it."""
+
+MACHINE = Machine({}, Path("/nonexistent"), time.time)
+"""Without credentials of its own."""
+
+
+def where(key: str) -> str:
+    return f"trimtab.toml: platforms.p.{key}"
+
+
+Open = Callable[..., Provider]
+
+
+def _anthropic(url: str, catalogue: Catalogue, **more: Any) -> Provider:
+    more.pop("machine", None)
+    return open_anthropic("p", AnthropicSettings(api_key=Secret("k", "env:K"), base_url=url, **more), where)
+
+
+def _on_aws(url: str, catalogue: Catalogue, **more: Any) -> Provider:
+    machine = more.pop("machine", MACHINE)
+    written = {"region": REGION, "workspace": "wrkspc_1", "base_url": url, **keys(), **more}
+    return open_claude_on_aws("p", ClaudeOnAwsSettings(**written), where, machine)
+
+
+def _bedrock(url: str, catalogue: Catalogue, **more: Any) -> Provider:
+    machine = more.pop("machine", MACHINE)
+    written = {"region": REGION, "base_url": url, **keys(), **more}
+    return open_bedrock("p", BedrockSettings(**written), where, catalogue, machine)
+
+
+def _mantle(url: str, catalogue: Catalogue, **more: Any) -> Provider:
+    return _bedrock(f"{url}/anthropic", catalogue, endpoint="mantle", **more)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of platform."""
+
+    platform: Platform
+    open: Open
+    """Of the simulator's address and the catalogue; further settings by name."""
+    service: str = ""
+    """The signing name, on AWS."""
+    translated: bool = False
+    """Whether its framing or its errors are not the vendor's."""
+    statuses: dict[int, int] = field(default_factory=dict)
+    """What clients get for a status of the model's, where the platform has no word for it."""
+
+
+KINDS = (
+    Kind("anthropic", _anthropic),
+    Kind("anthropic_on_aws", _on_aws, "aws-external-anthropic"),
+    Kind("bedrock", _bedrock, "bedrock", translated=True, statuses={503: 529}),
+    Kind("bedrock_mantle", _mantle, "bedrock-mantle"),
+)
+
+
+@dataclass
+class Seen:
+    """A request as it came over the wire."""
+
+    target: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    client: tuple[str, int]
+    made: int = 0
+    """Bytes of the answer that the simulator has made so far."""
+
+
+@dataclass
+class House:
+    """The simulator on a port, with the faces of all platforms."""
+
+    simulator: Simulator
+    front: Front
+    url: str = ""
+    seen: list[Seen] = field(default_factory=list)
+    left: threading.Event = field(default_factory=threading.Event)
+    """Somebody went away while the simulator waited."""
+
+
+@contextmanager
+def simulated(script: str | None = None, *, catalogue: Catalogue, **settings: Any) -> Iterator[House]:
+    """The simulator with a script, made of text, until the end of the block. It knows the tests' AWS key."""
+    read = read_script(script.encode(), "script.yaml") if script is not None else None
+    simulator = Simulator(SimulatorSettings(**{"latency_scale": 0.0, **settings}), catalogue, script=read)
+    house = House(simulator, Front(simulator, catalogue, FaceOptions(REGION, (ACCESS, SECRET))))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(
+            uvicorn.Config(_watched(house), log_level="critical", ws="none", timeout_graceful_shutdown=1)
+        )
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.002)
+            house.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield house
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+def _watched(house: House) -> Any:
+    async def sleep(seconds: float) -> None:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            house.left.set()
+            raise
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        class Watched:
+            def handle(
+                self, method: str, path: str, query: bytes, headers: Headers, body: bytes
+            ) -> SimResponse:
+                target = path.encode() + (b"?" + query if query else b"")
+                seen = Seen(target, headers, body, tuple(scope["client"]))
+                house.seen.append(seen)
+                response = house.front.handle(method, path, query, headers, body)
+
+                def counted() -> Iterator[Any]:
+                    for step in response.events:
+                        seen.made += len(step) if isinstance(step, bytes) else 0
+                        yield step
+
+                return SimResponse(
+                    response.status,
+                    response.headers,
+                    counted(),
+                    response.before_head_s,
+                    response.cut_after_bytes,
+                    response.chunk_bytes,
+                )
+
+        await simulator_asgi(Watched(), sleep=sleep)(scope, receive, send)
+
+    return app
+
+
+@dataclass
+class Said:
+    """What a provider gave, as far as it came."""
+
+    status: int = 0
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    body: bytes = b""
+    problem: TrimtabError | None = None
+    """How it ended, if not properly."""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        assert self.json["type"] == "error", self.json
+        found: dict[str, Any] = self.json["error"]
+        return found
+
+    @property
+    def blocks(self) -> list[bytes]:
+        """The events, each with its blank line."""
+        return [block + b"\n\n" for block in self.body.split(b"\n\n") if block]
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(block.partition(b"data: ")[2]) for block in self.blocks]
+
+
+def asked(
+    content: Any = "Hello there", *, counting: bool = False, stream: bool = False, **fields: Any
+) -> dict[str, Any]:
+    """A request to the Messages API, less its model."""
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": content}], **fields}
+    if not counting:
+        body.setdefault("max_tokens", 1024)
+    if stream:
+        body["stream"] = True
+    return body
+
+
+def call_to(
+    provider: Provider, catalogue: Catalogue, body: dict[str, Any], *, counting: bool = False, betas: str = ""
+) -> Call:
+    """The call as the engine makes it: the platform's id of the model in the body, and beside it."""
+    model = catalogue.find(MODEL)
+    assert model is not None
+    name = provider.model_id(model)
+    assert name is not None
+    headers = [(b"content-type", b"application/json"), (b"anthropic-version", b"2023-06-01")]
+    if betas:
+        headers.append((b"anthropic-beta", betas.encode()))
+    return Call(
+        method="POST",
+        path="/v1/messages/count_tokens" if counting else "/v1/messages",
+        headers=headers,
+        body=json.dumps({"model": name, **body}, ensure_ascii=False).encode(),
+        stream=bool(body.get("stream")),
+        endpoint="count_tokens" if counting else "messages",
+        model=name,
+    )
+
+
+async def said_to(provider: Provider, call: Call) -> Said:
+    """One exchange, read to whatever end it has. The provider stays open."""
+    said = Said()
+    try:
+        reply = await provider.send(call)
+        said.status, said.headers = reply.status, dict(reply.headers)
+        while piece := await reply.read():
+            said.body += piece
+    except TrimtabError as problem:
+        said.problem = problem
+    return said
+
+
+@contextmanager
+def loop_of(provider: Provider) -> Iterator[Callable[[Any], Any]]:
+    """Runs coroutines one after another with the same provider, and closes it."""
+    runner = asyncio.Runner()
+    try:
+        yield runner.run
+    finally:
+        with suppress(RuntimeError):
+            runner.run(provider.aclose())
+        runner.close()
+
+
+def until(look: Callable[[], Any]) -> Any:
+    """What `look` gives, once that is true."""
+    give_up = time.monotonic() + WAIT_S
+    while not (found := look()):
+        assert time.monotonic() < give_up, f"waited {WAIT_S:g} s for {look}"
+        time.sleep(0.01)
+    return found
