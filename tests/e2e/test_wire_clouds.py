@@ -86,7 +86,7 @@ def made(kind: str, serve: Callable[..., Any]) -> dict[str, Pair]:
     return {case: (received[2 * at], received[2 * at + 1]) for at, case in enumerate(said["seen"])}
 
 
-@pytest.fixture(scope="module", params=["vertex"])
+@pytest.fixture(scope="module", params=["vertex", "foundry"])
 def kind(request: pytest.FixtureRequest) -> str:
     found: str = request.param
     return found
@@ -123,9 +123,24 @@ def test_what_was_to_be_seen_was_asked_for(kind: str, pairs: dict[str, Pair]) ->
     ours = {case: pair[1] for case, pair in pairs.items()}
     assert ours["streamed with betas"].values(b"anthropic-beta") == [betas]
     assert body_of(ours["streamed with betas"])["stream"] is True
+    if kind == "foundry":
+        assert ours["streamed with betas"].target == b"/anthropic/v1/messages"
+        assert ours["count"].target == b"/anthropic/v1/messages/count_tokens"
+        assert body_of(ours["id of a snapshot"])["model"] == "claude-sonnet-4-5"
+        assert body_of(ours["id of the operator"])["model"] == "fast-one"
+        assert ours["plain"].values(b"api-key") == ours["plain"].values(b"x-api-key") == [b"azure-key-1"]
+        return
     models = b"/v1/projects/my-project-123/locations/europe-west1/publishers/anthropic/models/"
     assert ours["streamed with betas"].target == models + b"claude-opus-4-7:streamRawPredict"
     assert ours["id of a snapshot"].target == models + b"claude-sonnet-4-5@20250929:rawPredict"
     assert ours["id of the operator"].target == models + b"claude-haiku-4-5@my-own:rawPredict"
     assert ours["count"].target == models + b"count-tokens:rawPredict"
     assert body_of(ours["plain"])["anthropic_version"] == "2026-10-21"
+
+
+def test_a_token_of_entra_id_travels_the_same_way(serve: Callable[..., Any]) -> None:
+    [(theirs, ours)] = made("entra", serve).values()
+    assert ours.values(b"authorization") == theirs.values(b"authorization") == [b"Bearer ya29.the-token"]
+    assert ours.target == theirs.target
+    assert body_of(ours) == body_of(theirs)
+    assert not {b"x-api-key", b"api-key"} & (ours.names() | theirs.names())

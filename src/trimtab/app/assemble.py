@@ -33,6 +33,7 @@ from trimtab.normaliser import Normaliser, Rule, shipped_rules
 from trimtab.providers import Headers, Provider
 from trimtab.providers.anthropic import AnthropicSettings, open_anthropic
 from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings, open_bedrock, open_claude_on_aws
+from trimtab.providers.azure import FoundrySettings, open_foundry
 from trimtab.providers.google import VertexSettings, open_vertex
 from trimtab.providers.simulator import Simulator, SimulatorProvider
 from trimtab.records import RequestId, new_request_id
@@ -295,6 +296,8 @@ def open_provider(name: str, platform: PlatformSettings, settings: Settings) -> 
         return open_bedrock(name, platform, where, settings.catalogue)
     if isinstance(platform, ClaudeOnAwsSettings):
         return open_claude_on_aws(name, platform, where)
+    if isinstance(platform, FoundrySettings):
+        return open_foundry(name, platform, where, settings.catalogue)
     if isinstance(platform, VertexSettings):
         return open_vertex(name, platform, where, settings.catalogue)
     return SimulatorProvider(name, Simulator(platform, settings.catalogue))

@@ -15,6 +15,7 @@ from trimtab.jobs import JobSettings, check_jobs
 from trimtab.normaliser import NormaliserSettings
 from trimtab.providers.anthropic import AnthropicSettings
 from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings
+from trimtab.providers.azure import FoundrySettings
 from trimtab.providers.connecting import Connecting
 from trimtab.providers.google import VertexSettings
 from trimtab.providers.simulator import SimulatorSettings
@@ -25,7 +26,12 @@ DEFAULT_FILE = "trimtab.toml"
 KEY_VARIABLE = "ANTHROPIC_API_KEY"
 
 PlatformSettings: TypeAlias = (
-    AnthropicSettings | ClaudeOnAwsSettings | BedrockSettings | VertexSettings | SimulatorSettings
+    AnthropicSettings
+    | ClaudeOnAwsSettings
+    | BedrockSettings
+    | FoundrySettings
+    | VertexSettings
+    | SimulatorSettings
 )
 
 
@@ -211,6 +217,9 @@ def _placed(path: Path | None, entry: PlatformSettings, where: str) -> PlatformS
     if isinstance(entry, VertexSettings):
         named = _beside(path, entry.credentials_file, f"{where}.credentials_file")
         entry = msgspec.structs.replace(entry, credentials_file=_text(named))
+    if isinstance(entry, FoundrySettings):
+        named = _beside(path, entry.federated_token_file, f"{where}.federated_token_file")
+        entry = msgspec.structs.replace(entry, federated_token_file=_text(named))
     if isinstance(entry, Connecting):
         ca_file = _beside(path, entry.ca_file, f"{where}.ca_file")
         return msgspec.structs.replace(entry, ca_file=_text(ca_file))
@@ -227,6 +236,7 @@ def _platforms(document: Document) -> tuple[dict[str, PlatformSettings], str]:
             "anthropic": AnthropicSettings,
             "anthropic_on_aws": ClaudeOnAwsSettings,
             "bedrock": BedrockSettings,
+            "foundry": FoundrySettings,
             "simulator": SimulatorSettings,
             "vertex": VertexSettings,
         }

@@ -8,7 +8,7 @@ import asyncio
 import json
 from typing import Any
 
-from trimtab.errors import UpstreamBroken, UpstreamError, UpstreamRefused
+from trimtab.errors import UpstreamBroken, UpstreamError, UpstreamRefused, shortened
 from trimtab.providers.http import Deadlines, HttpClient, Target, proxy_from_environment, tls_context
 from trimtab.providers.seam import Call, Headers
 
@@ -69,3 +69,15 @@ def json_object(text: str, what: str) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise UpstreamRefused(f"{what}: the answer is not a JSON object")
     return answer
+
+
+def oauth_reason(text: str) -> str:
+    """Why a token service refuses, in brackets: the first line of what it says. Source: RFC 6749 section 5.2."""
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return ""
+    if not isinstance(answer, dict):
+        return ""
+    said = [str(answer[name]) for name in ("error", "error_description") if answer.get(name)]
+    return f" ({shortened(': '.join(said).partition(chr(10))[0].strip())})" if said else ""

@@ -7,13 +7,12 @@ Source: Google's page on OAuth 2.0 for server to server applications, and on met
 tests compare with google-auth.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote, urlencode
 
-from trimtab.errors import UpstreamRefused, shortened
-from trimtab.providers.asking import FETCH_S, FORM, HTTP_OK, METADATA_S, ask, json_object
+from trimtab.errors import UpstreamRefused
+from trimtab.providers.asking import FETCH_S, FORM, HTTP_OK, METADATA_S, ask, json_object, oauth_reason
 from trimtab.providers.bearer import Token, granted
 from trimtab.providers.google.assertions import SCOPE, assertion
 from trimtab.providers.http import Target
@@ -65,20 +64,8 @@ async def _token(
     body = urlencode(form).encode("ascii")
     status, text = await ask(target, "POST", path, headers, body, limit_s=FETCH_S, what=what)
     if status != HTTP_OK:
-        raise UpstreamRefused(f"{what}: it answered {status}{_reason(text)}; {advice}")
+        raise UpstreamRefused(f"{what}: it answered {status}{oauth_reason(text)}; {advice}")
     return granted(json_object(text, what), now(), what)
-
-
-def _reason(text: str) -> str:
-    """Why a token service refuses. Source: RFC 6749 section 5.2."""
-    try:
-        answer = json.loads(text)
-    except ValueError:
-        return ""
-    if not isinstance(answer, dict):
-        return ""
-    said = [str(answer[name]) for name in ("error", "error_description") if answer.get(name)]
-    return f" ({shortened(': '.join(said))})" if said else ""
 
 
 NO_CREDENTIALS = (
