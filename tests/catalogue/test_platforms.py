@@ -3,7 +3,9 @@
 from decimal import Decimal
 
 import pytest
+from platform_table import table, written
 
+from trimtab.catalogue import Catalogue
 from trimtab.catalogue.platforms import load_platforms
 from trimtab.errors import ConfigError
 
@@ -53,3 +55,29 @@ def test_the_vendors_platform_on_aws_takes_every_beta_and_no_fast_mode() -> None
 def test_what_is_unverified_is_a_key_of_the_profile() -> None:
     for profile in load_platforms().values():
         assert set(profile.unverified) <= set(profile.__struct_fields__)
+
+
+def test_the_page_shows_what_the_profiles_say() -> None:
+    assert written() == table(), "python tests/support/platform_table.py writes it"
+
+
+def test_vertex_and_foundry_have_no_feature_that_only_the_vendors_own_api_has() -> None:
+    profiles = load_platforms()
+    for name in ("vertex", "foundry"):
+        profile = profiles[name]  # type: ignore[index]
+        assert {"output_config.task_budget", "fallbacks", "inference_geo"} <= set(profile.no_fields)
+        assert "advisor_" in profile.no_tools
+        assert {"no_fields", "no_tools"} <= set(profile.unverified)
+    assert profiles["vertex"].max_request_bytes == 30 * 1024 * 1024
+    assert profiles["vertex"].sources is not None
+    assert "url" not in profiles["vertex"].sources
+    assert profiles["foundry"].rate_limit_headers is False
+
+
+def test_models_that_a_profile_names_are_in_the_catalogue() -> None:
+    catalogue = Catalogue.load()
+    for profile in load_platforms().values():
+        for model in (*(profile.structured_outputs or ()), *profile.efforts):
+            found = catalogue.find(model)
+            assert found is not None
+            assert found.id == model

@@ -138,7 +138,8 @@ MISSES: dict[str, list[Case]] = {
     "beta-now-general": [(S45, {"_betas": ("interleaved-thinking-2025-05-14",)}), (O47, {"_betas": ("effort-2027-11-24",)})],
 }  # fmt: skip
 
-RULES = {rule.id: rule for rule in NORMALISER.rules}
+RULES = {rule.id: rule for rule in NORMALISER.rules if not rule.about_platforms}
+"""Those about platforms are in test_platforms.py."""
 
 
 def sees(rule: str, case: Case) -> bool:
@@ -187,8 +188,8 @@ def test_every_rule_has_cases_on_both_sides() -> None:
 def test_every_rule_is_about_a_shipped_model_and_every_check_and_fix_is_some_rules() -> None:
     for rule in NORMALISER.rules:
         assert any(applies_to(rule, model) for model in CATALOGUE.models), rule.id
-    assert {rule.check for rule in NORMALISER.rules} - {None} == set(CHECKS)
-    assert {rule.adapt for rule in NORMALISER.rules} - {None} == set(FIXES)
+    assert {rule.check for rule in RULES.values()} - {None} == set(CHECKS)
+    assert {rule.adapt for rule in RULES.values()} - {None} == set(FIXES)
 
 
 def test_a_rule_without_a_fix_says_that_nothing_is_done() -> None:
@@ -211,6 +212,8 @@ RULE = """rules:
             RULE % ("a-b", "model: {thinking.enabled: [refused]}"),
             "'refused' is not one of accepted, deprecated",
         ),
+        (RULE % ("a-b", "profile: betos"), "a-b.profile: 'betos': a profile has no such key"),
+        (RULE % ("a-b", "platforms: [bedrok]"), "bedrok"),
         (RULE % ("a-b", "chek: x"), "did you mean 'check'?"),
         (RULE % ("a-b", "kind: silent"), "given twice"),
         (RULE % ("A_b", "deep: true"), "expected text matching"),

@@ -10,7 +10,7 @@ from trimtab.normaliser import Asked, Mode, Normalised, Normaliser, NormaliserSe
 from trimtab.providers.simulator import Simulator, SimulatorSettings
 
 CATALOGUE = Catalogue.load()
-NORMALISER = Normaliser(NormaliserSettings(), shipped_rules())
+NORMALISER = Normaliser(NormaliserSettings(), shipped_rules(), CATALOGUE.platforms)
 SIMULATOR = Simulator(SimulatorSettings(serve_retired=True, latency_scale=0), CATALOGUE)
 OLD, NEW = "2023-06-01", "2026-10-21"
 Headers = list[tuple[bytes, bytes]]

@@ -246,7 +246,11 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
     surroundings = Surroundings(
         config_version=settings.document.version,
         pipeline=Pipeline(
-            metered, router, providers, Normaliser(settings.normaliser, parts.rules), parts.conversations
+            metered,
+            router,
+            providers,
+            Normaliser(settings.normaliser, parts.rules, settings.catalogue.platforms),
+            parts.conversations,
         ),
         models=ModelList(
             settings.catalogue,

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from trimtab.catalogue.arm import Effort
 from trimtab.catalogue.model import PLATFORMS, Platform
 from trimtab.catalogue.reading import read_yaml, to_struct
 from trimtab.errors import ConfigError
@@ -22,6 +23,8 @@ class PlatformProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     name: str
     """For people."""
+    applied: bool = True
+    """Whether requests are held against this before they go out; else the platform says itself what it refuses."""
     endpoints: tuple[Endpoint, ...] = ("messages", "count_tokens")
     """What it has an operation for."""
     betas: tuple[str, ...] | None = None
@@ -32,6 +35,10 @@ class PlatformProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """Beginnings of the `type` of tools that it does not have."""
     sources: tuple[Literal["base64", "url", "file", "text", "content"], ...] | None = None
     """Kinds of `source` of images and documents; `None`: any."""
+    structured_outputs: tuple[str, ...] | None = None
+    """Catalogue ids of the models that have them there; `None`: those that have them at all."""
+    efforts: dict[str, tuple[Effort, ...]] = {}
+    """Effort levels by catalogue id, where they are not the model's own; none at all refuses the field."""
     max_request_bytes: int | None = None
     max_image_bytes: int | None = None
     """Of one image, base64 as it is sent."""

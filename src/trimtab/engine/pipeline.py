@@ -184,13 +184,17 @@ class Pipeline:
         session: str,
         mode: Mode,
     ) -> Normalised:
-        """What the rules make of the request. Raises `RuleRefused` in mode `strict`."""
-        if self._normaliser is None or mode == "off":
+        """What the rules make of the request. Raises `RuleRefused`: in mode `strict`, or where the platform does not
+        take what cannot be left out."""
+        if self._normaliser is None:
+            return UNCHANGED
+        free = self._normaliser.platform_mode(mode, provider.platform) == "off"
+        if free and mode == "off":
             return UNCHANGED
         places: list[int] | None = None
         if mode == "observe":
             places = self._normaliser.places(body, decision.model)
-            if not places:
+            if free and not places:
                 return UNCHANGED
         foreign = 0
         changing = mode == "adapt" and inbound.endpoint == "messages" and decision.plan.tier is not None
@@ -215,6 +219,7 @@ class Pipeline:
                 set_effort=decision.set_effort,
                 set_adaptive=decision.set_adaptive,
                 foreign=foreign,
+                platform=provider.platform,
             ),
             mode,
             tier=decision.plan.tier,

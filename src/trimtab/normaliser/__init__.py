@@ -4,7 +4,14 @@ What it is not: a validator of the whole vendor schema (the platform is that), o
 data (`rules.yaml`). Invariant: what no rule names stays, byte for byte.
 """
 
-from trimtab.normaliser.normaliser import Asked, Normalised, Normaliser, rules_of, shipped_rules
+from trimtab.normaliser.normaliser import (
+    Asked,
+    Normalised,
+    Normaliser,
+    platform_rules_of,
+    rules_of,
+    shipped_rules,
+)
 from trimtab.normaliser.rules import Rule
 from trimtab.normaliser.settings import Mode, NormaliserSettings
 
@@ -15,6 +22,7 @@ __all__ = [
     "Normaliser",
     "NormaliserSettings",
     "Rule",
+    "platform_rules_of",
     "rules_of",
     "shipped_rules",
 ]

@@ -11,6 +11,7 @@ import msgspec
 
 from trimtab.catalogue import EFFORTS
 from trimtab.catalogue.model import Model
+from trimtab.catalogue.platforms import PlatformProfile
 from trimtab.messages import GONE, MessagesBody
 
 Headers = list[tuple[bytes, bytes]]
@@ -44,6 +45,7 @@ class Draft:
         "headers",
         "model",
         "notes",
+        "profile",
         "version",
         "versions",
     )
@@ -56,6 +58,7 @@ class Draft:
         version: str,
         versions: tuple[str, ...],
         foreign: int,
+        profile: PlatformProfile | None = None,
     ) -> None:
         self.body = body
         self.headers = headers
@@ -65,6 +68,8 @@ class Draft:
         """API versions that the platform takes."""
         self.foreign = foreign
         """How many messages, from the first on, stem from a time when another model answered."""
+        self.profile = profile
+        """What the platform takes; `None`: anything."""
         self.notes: dict[str, str] = {}
         self._before: dict[str, object] = {}
         self._now: dict[str, Any] = {}
@@ -82,6 +87,10 @@ class Draft:
         if name not in self._before:
             self._before[name] = self._decoded(name)
         return self._before[name]
+
+    def has(self, name: str) -> bool:
+        """Whether the body has this top-level field now, be it null."""
+        return self._now[name] is not GONE if name in self._now else name in self.body.fields
 
     def at(self, path: str) -> Any:
         """A value by its key path through objects; `None` where there is none."""

@@ -1,21 +1,25 @@
 """Holds a request against the rules and, by mode, refuses it, mends it, or takes note.
 
-Pure: nothing is called, stored or spent. Invariants: `observe` and `off` give the body and headers back as they are;
-in `adapt` every change is named; what `adapt` makes passes `strict`, but for what the notes say could not be mended.
+Pure: nothing is called, stored or spent. Invariants: `observe` and `off` give the body and headers back as they are,
+but for what the platform does not take; every change is named; what `adapt` makes passes `strict`, but for what the
+notes say could not be mended.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
-from trimtab.catalogue import Effort, Model
-from trimtab.errors import RuleRefused, shortened
+from trimtab.catalogue import Effort, Model, Platform
+from trimtab.catalogue.platforms import PlatformProfile
+from trimtab.errors import RequestTooLarge, RuleRefused, shortened
 from trimtab.messages import MessagesBody
-from trimtab.normaliser.checks import CHECKS, Seen
+from trimtab.normaliser.checks import CHECKS as MODEL_CHECKS
+from trimtab.normaliser.checks import Seen
 from trimtab.normaliser.draft import Draft, Headers
-from trimtab.normaliser.fixes import FIXES
-from trimtab.normaliser.rules import Rule, applies_to, load_rules
-from trimtab.normaliser.settings import Mode, NormaliserSettings
+from trimtab.normaliser.fixes import FIXES as MODEL_FIXES
+from trimtab.normaliser.platforms import PLATFORM_CHECKS, PLATFORM_FIXES
+from trimtab.normaliser.rules import Rule, applies_on, applies_to, load_rules
+from trimtab.normaliser.settings import Mode, NormaliserSettings, PlatformMode
 
 MAX_NOTES = 24
 """Observations, and adaptations, of one request: they go into its record and a header."""
@@ -32,6 +36,9 @@ decoding it."""
 WINDOW = 1024
 """Bytes at either end of `tools` and `messages` that `observe` looks at. Searching 53 KB for one mark takes 20 to 75 us
 (CPython 3.11), over the 10 us that a request of that size may cost; 1 KB takes 0.3 us."""
+
+CHECKS = MODEL_CHECKS | PLATFORM_CHECKS
+FIXES = MODEL_FIXES | PLATFORM_FIXES
 
 _ROLE = b'"role"'
 
@@ -52,6 +59,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     foreign: int = 0
     """How many messages, from the first on, stem from a time when the gateway sent this conversation to another
     model."""
+    platform: str = ""
+    """The catalogue's name for the kind of platform that it goes to."""
 
 
 class Normalised(msgspec.Struct, frozen=True):
@@ -92,6 +101,16 @@ NOTHING = Normalised()
 TOO_DEEP = Normalised(observations=("body: nested too deeply to be held against the rules",))
 
 
+class _Held(msgspec.Struct, frozen=True):
+    """The rules that are about one platform, for one model."""
+
+    profile: PlatformProfile
+    first: tuple[Rule, ...]
+    """Looked at before those about the model."""
+    last: tuple[Rule, ...]
+    """Looked at after them: they may ask for a beta."""
+
+
 def shipped_rules() -> tuple[Rule, ...]:
     """The rules that come with Trimtab, in order. Raises `ConfigError`. Cost: 20 ms."""
     return load_rules(CHECKS, FIXES)
@@ -99,20 +118,44 @@ def shipped_rules() -> tuple[Rule, ...]:
 
 def rules_of(model: Model) -> tuple[Rule, ...]:
     """The shipped rules that hold for this model, in order. Cost: 20 ms."""
-    return tuple(rule for rule in shipped_rules() if applies_to(rule, model))
+    return tuple(rule for rule in shipped_rules() if not rule.about_platforms and applies_to(rule, model))
+
+
+def platform_rules_of(platform: str, profile: PlatformProfile) -> tuple[Rule, ...]:
+    """The shipped rules that hold on this platform, in order. Cost: 20 ms."""
+    return tuple(rule for rule in shipped_rules() if applies_on(rule, platform, profile))
 
 
 class Normaliser:
     """The rules, compiled for each model on first use. One per configuration version."""
 
-    def __init__(self, settings: NormaliserSettings, rules: tuple[Rule, ...]) -> None:
+    def __init__(
+        self,
+        settings: NormaliserSettings,
+        rules: tuple[Rule, ...],
+        platforms: Mapping[Platform, PlatformProfile] | None = None,
+    ) -> None:
+        """`platforms` says what each takes, by the catalogue's names."""
         self._settings = settings
         self.rules = rules
+        self._model_rules = tuple(rule for rule in rules if not rule.about_platforms)
         self._tables: dict[str, _Table] = {}
+        self._profiles: dict[str, PlatformProfile] = {
+            name: profile for name, profile in (platforms or {}).items() if profile.applied
+        }
+        self._held: dict[tuple[str, str], _Held] = {}
 
     def mode(self, *, tier: bool) -> Mode:
         """What is done with a request that names a tier, or else a model."""
         return self._settings.tiers if tier else self._settings.pinned
+
+    def platform_mode(self, mode: Mode, platform: str) -> PlatformMode:
+        """What is done with what this platform does not take, of a request in this mode. `off` where nothing is known
+        of the platform: most requests end here, at a cost of 0.1 us."""
+        if platform not in self._profiles:
+            return "off"
+        chosen = self._settings.platform
+        return chosen if chosen is not None else "strict" if mode == "strict" else "adapt"
 
     def places(self, body: MessagesBody, model: Model) -> list[int]:
         """The rules that `observe` has to look into, for `normalise`; mostly none, at a cost of 1.5 to 3 us."""
@@ -129,26 +172,47 @@ class Normaliser:
         Cost where no rule has anything to do, in processor time: `observe` 2.3 us at 0.6 KB, 2.1 to 5.5 us at 53 KB;
         `adapt` and `strict` 8 us, and 24 to 68 us, for they decode the messages (`benchmarks/normaliser.py`).
         """
-        if mode == "off":
+        theirs = self.platform_mode(mode, asked.platform)
+        if mode == "off" and theirs == "off":
             return NOTHING
         table = self._tables.get(asked.model.id) or self._compile(asked.model)
-        if mode == "observe":
+        if mode == "off":
+            places = []
+        elif mode == "observe":
             if places is None:
                 places = _observed(asked.body, table)
         else:
             places = _looked_at(asked.body, table)
             if tier is not None:
                 places += table.always
-        if not places:
+        held = self._about(asked) if theirs != "off" else None
+        if held is None and not places:
             return NOTHING
-        rules = table.rules
+        rules = [table.rules[place] for place in sorted(set(places))]
         try:
-            return self._held(asked, [rules[place] for place in sorted(set(places))], mode, tier)
+            return _normalised(asked, rules, mode, tier, held, theirs)
         except RecursionError:
             return TOO_DEEP
 
+    def _about(self, asked: Asked) -> _Held:
+        key = (asked.platform, asked.model.id)
+        held = self._held.get(key)
+        if held is None:
+            profile = self._profiles[asked.platform]
+            rules = [
+                rule
+                for rule in self.rules
+                if applies_on(rule, asked.platform, profile) and applies_to(rule, asked.model)
+            ]
+            held = self._held[key] = _Held(
+                profile,
+                tuple(rule for rule in rules if rule.profile != "betas"),
+                tuple(rule for rule in rules if rule.profile == "betas"),
+            )
+        return held
+
     def _compile(self, model: Model) -> _Table:
-        rules = tuple(rule for rule in self.rules if applies_to(rule, model))
+        rules = tuple(rule for rule in self._model_rules if applies_to(rule, model))
         names = {name for rule in rules for name in rule.fields}
         table = self._tables[model.id] = _Table(
             rules,
@@ -158,31 +222,58 @@ class Normaliser:
         )
         return table
 
-    def _held(self, asked: Asked, rules: list[Rule], mode: Mode, tier: str | None) -> Normalised:
-        draft = Draft(asked.body, asked.headers, asked.model, asked.version, asked.versions, asked.foreign)
-        if asked.set_effort is not None:
-            draft.set_effort(asked.set_effort)
-        if asked.set_adaptive:
-            draft.put("thinking", {"type": "adaptive"})
-        observations: list[str] = []
-        for rule in rules:
-            seen = _seen(draft, rule)
-            if seen is None:
-                continue
-            if mode == "strict" and rule.kind == "refused":
-                raise RuleRefused(_message(rule, seen, draft), _why(rule, asked.model, tier))
-            if mode != "adapt" or not _mend(draft, rule, seen):
-                observations.append(shortened(f"{rule.id}: {_message(rule, seen, draft)}", MAX_NOTE_CHARS))
-        told = tuple(observations[:MAX_NOTES])
-        if not draft.notes:
-            return Normalised(observations=told) if told else NOTHING
-        body = asked.body.changed({**draft.changes(), "model": asked.send_model})
-        return Normalised(
-            body=body,
-            headers=draft.headers,
-            adaptations=tuple(draft.notes.values())[:MAX_NOTES],
-            observations=told,
-            changed=MessagesBody(body, max_tokens_required=False),
+
+def _normalised(
+    asked: Asked, rules: list[Rule], mode: Mode, tier: str | None, held: _Held | None, theirs: PlatformMode
+) -> Normalised:
+    profile = held.profile if held is not None else None
+    draft = Draft(
+        asked.body, asked.headers, asked.model, asked.version, asked.versions, asked.foreign, profile
+    )
+    if asked.set_effort is not None:
+        draft.set_effort(asked.set_effort)
+    if asked.set_adaptive:
+        draft.put("thinking", {"type": "adaptive"})
+    if held is not None:
+        _hold_for_platform(draft, held.first, theirs, asked)
+    observations: list[str] = []
+    for rule in rules:
+        seen = _seen(draft, rule)
+        if seen is None:
+            continue
+        if mode == "strict" and rule.kind == "refused":
+            raise RuleRefused(_message(rule, seen, draft), _why(rule, asked.model, tier))
+        if mode != "adapt" or not _mend(draft, rule, seen):
+            observations.append(shortened(f"{rule.id}: {_message(rule, seen, draft)}", MAX_NOTE_CHARS))
+    if held is not None:
+        _hold_for_platform(draft, held.last, theirs, asked)
+    told = tuple(observations[:MAX_NOTES])
+    if not draft.notes:
+        return Normalised(observations=told) if told else NOTHING
+    body = asked.body.changed({**draft.changes(), "model": asked.send_model})
+    return Normalised(
+        body=body,
+        headers=draft.headers,
+        adaptations=tuple(draft.notes.values())[:MAX_NOTES],
+        observations=told,
+        changed=MessagesBody(body, max_tokens_required=False),
+    )
+
+
+def _hold_for_platform(draft: Draft, rules: tuple[Rule, ...], mode: PlatformMode, asked: Asked) -> None:
+    """Take out what the platform does not take. Raises `RuleRefused`, `RequestTooLarge`."""
+    fields = asked.body.fields
+    for rule in rules:
+        if rule.fields and not any(name in fields for name in rule.fields) and not draft.changes():
+            continue
+        seen = _seen(draft, rule)
+        if seen is None or (mode == "adapt" and _mend(draft, rule, seen)):
+            continue
+        says, note = _message(rule, seen, draft), _why_of_platform(rule, asked.platform)
+        raise (
+            RequestTooLarge(f"{says} ({note})")
+            if rule.profile == "max_request_bytes"
+            else RuleRefused(says, note)
         )
 
 
@@ -222,6 +313,15 @@ def _why(rule: Rule, model: Model, tier: str | None) -> str:
     )
     fix = "no mode mends it" if rule.adapt is None else f'"adapt" mends it: {rule.does}'
     return f'Trimtab: rule {rule.id}, normaliser.{setting} = "strict", {meant}; change the request; {fix}'
+
+
+def _why_of_platform(rule: Rule, platform: str) -> str:
+    fix = (
+        "no mode takes it out"
+        if rule.adapt is None
+        else f'normaliser.platform = "adapt" mends it: {rule.does}'
+    )
+    return f"Trimtab: rule {rule.id}, platform {platform}; change the request, or use another platform; {fix}"
 
 
 def _watch(name: str, rules: tuple[Rule, ...]) -> _Watch:

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, get
 
 import msgspec
 
-from trimtab.catalogue.model import Model
+from trimtab.catalogue.model import Model, Platform
+from trimtab.catalogue.platforms import PlatformProfile
 from trimtab.catalogue.reading import read_yaml, to_struct
 from trimtab.errors import ConfigError
 
@@ -30,6 +31,10 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Top-level fields of which one must be there. Empty: looked at in every request that names a tier."""
     model: dict[str, tuple[Scalar, ...]] = {}
     """Key path in the model's catalogue row -> values of which it has one, or holds one where it is a list."""
+    profile: str | None = None
+    """Key of the platform's profile that must say something. A rule with this, or `platforms`, is about platforms."""
+    platforms: tuple[Platform, ...] = ()
+    """Platforms on which it applies; empty is all."""
     versions: tuple[str, ...] = ()
     """API versions on which it applies; empty is all."""
     request: dict[str, tuple[Scalar, ...]] = {}
@@ -45,7 +50,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     says: str
     """The refusal in the vendor's words, with `{placeholders}` that the check fills in; for a silent rule, ours."""
     adapt: str | None = None
-    """Name of a function of `fixes`; `None`: nothing honest can be done, the platform judges."""
+    """Name of a function of `fixes`; `None`: nothing honest can be done. The platform judges then, but a rule about
+    platforms refuses."""
     does: str
     """What `adapt` does, for people."""
     options: dict[str, Any] = {}
@@ -54,9 +60,17 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     unverified: bool = False
     """One source only."""
 
+    @property
+    def about_platforms(self) -> bool:
+        """Whether it says what a platform does not take, whatever the model."""
+        return self.profile is not None or bool(self.platforms)
+
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rules: tuple[Rule, ...]
+
+
+_UNSAID = PlatformProfile(name="", source="")
 
 
 def load_rules(checks: Iterable[str], fixes: Iterable[str], content: bytes | None = None) -> tuple[Rule, ...]:
@@ -81,6 +95,8 @@ def load_rules(checks: Iterable[str], fixes: Iterable[str], content: bytes | Non
                 raise ConfigError(f"{place}.{key}", f"{value!r}: must be one of {', '.join(sorted(names))}")
         for path, values in rule.model.items():
             _check_model_path(f"{place}.model", path, values)
+        if rule.profile is not None and rule.profile not in PlatformProfile.__struct_fields__:
+            raise ConfigError(f"{place}.profile", f"{rule.profile!r}: a profile has no such key")
         if rule.marks and len(rule.fields) != 1:
             raise ConfigError(f"{place}.marks", "are looked for in one field; name exactly one in fields")
         if rule.fields == ("messages",) and not rule.deep and rule.glance is None:
@@ -111,6 +127,14 @@ def _literals(kind: Any) -> tuple[Any, ...]:
 def applies_to(rule: Rule, model: Model) -> bool:
     """Whether the model is one that the rule is about."""
     return all(_holds(value_at(model, path), values) for path, values in rule.model.items())
+
+
+def applies_on(rule: Rule, platform: str, profile: PlatformProfile) -> bool:
+    """Whether a rule about platforms is about this one."""
+    if rule.platforms and platform not in rule.platforms:
+        return False
+    key = rule.profile
+    return rule.about_platforms and (key is None or getattr(profile, key) != getattr(_UNSAID, key))
 
 
 def _holds(value: Any, values: tuple[Scalar, ...]) -> bool:
