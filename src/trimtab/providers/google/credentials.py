@@ -12,25 +12,17 @@ Source: Google's page on how application default credentials work (2026-11); goo
 """
 
 import configparser
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeAlias
-from urllib.parse import urlsplit
 
 import msgspec
 
 from trimtab.config import Secret, read_file
 from trimtab.errors import ConfigError
 from trimtab.providers.bearer import Token
-from trimtab.providers.google.assertions import load_key
-from trimtab.providers.google.fetching import (
-    NO_CREDENTIALS,
-    authorized_user,
-    metadata_project,
-    metadata_token,
-    service_account,
-)
-from trimtab.providers.http import Target
+from trimtab.providers.google.fetching import NO_CREDENTIALS, metadata_project, metadata_token
+from trimtab.providers.google.files import opened
 from trimtab.providers.machine import Machine, parsed_target
 from trimtab.providers.renewing import Renewing, Source, Steady
 
@@ -39,9 +31,7 @@ PROJECT_VARIABLES = ("ANTHROPIC_VERTEX_PROJECT_ID", "GOOGLE_CLOUD_PROJECT", "GCL
 """The first is the vendor's SDK's, the others Google's libraries'; in this order."""
 
 WELL_KNOWN = "application_default_credentials.json"
-TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105
 METADATA_HOST = "metadata.google.internal"
-UNIVERSE = "googleapis.com"
 
 FindProject: TypeAlias = Callable[[], Awaitable[str]]
 
@@ -131,57 +121,5 @@ def _from_metadata(machine: Machine) -> Found:
 
 
 def _from_file(path: Path, place: str, machine: Machine) -> Found:
-    """What a file of Google's says. Raises `ConfigError` that shows nothing of it but names: it may hold a key."""
-    try:
-        content = read_file(path)
-        raw = msgspec.json.decode(content)
-    except ConfigError as problem:
-        raise ConfigError(place, str(problem)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raw = None
-    if not isinstance(raw, dict):
-        raise ConfigError(
-            place, f"{str(path)!r}: is not a JSON object; it must be a file of Google credentials"
-        )
-    place = f"{place}: {str(path)!r}"
-    kind = raw.get("type")
-    if raw.get("universe_domain", UNIVERSE) != UNIVERSE:
-        raise ConfigError(place, f"its universe_domain is not {UNIVERSE}, and no other is known here")
-    project = raw.get("project_id") if isinstance(raw.get("project_id"), str) else None
-    if kind == "service_account":
-        values = _values(raw, ("client_email", "private_key"), place)
-        key_id = raw.get("private_key_id")
-        target, token_path = _service(raw.get("token_uri", TOKEN_URI), f"{place}: token_uri")
-        key = load_key(values["private_key"], place)
-        identifier = key_id if isinstance(key_id, str) else ""
-        fetch = service_account(key, identifier, values["client_email"], target, token_path, machine.now)
-        return Found(Renewing(fetch, machine.now, of="Google"), project)
-    if kind == "authorized_user":
-        values = _values(raw, ("client_id", "client_secret", "refresh_token"), place)
-        target, token_path = _service(raw.get("token_uri", TOKEN_URI), f"{place}: token_uri")
-        form = {"grant_type": "refresh_token", **values}
-        fetch = authorized_user(form, target, token_path, machine.now, repr(str(path)))
-        return Found(Renewing(fetch, machine.now, of="Google"), project)
-    shown = repr(kind) if isinstance(kind, str) and len(kind) <= 60 else "none that is known"
-    raise ConfigError(
-        place,
-        f"its type is {shown}; use a file of the type 'service_account' or 'authorized_user', or run on a machine "
-        "whose metadata give tokens (Compute Engine, GKE, Cloud Run)",
-    )
-
-
-def _values(raw: Mapping[str, object], names: tuple[str, ...], place: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name in names:
-        value = raw.get(name)
-        if not isinstance(value, str) or not value:
-            raise ConfigError(place, f"has no {name}; download or make the file again")
-        found[name] = value
-    return found
-
-
-def _service(url: object, name: str) -> tuple[Target, str]:
-    """Origin and path of a token service. Raises `ConfigError`."""
-    text = url if isinstance(url, str) else ""
-    target = parsed_target(text, name, ())
-    return target, urlsplit(text).path or "/"
+    source, project = opened(path, place, machine)
+    return Found(source, project)

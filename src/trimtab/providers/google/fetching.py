@@ -7,15 +7,21 @@ Source: Google's page on OAuth 2.0 for server to server applications, and on met
 tests compare with google-auth.
 """
 
+import datetime
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote, urlencode
 
-from trimtab.errors import UpstreamRefused
+import msgspec
+
+from trimtab.config import read_file
+from trimtab.errors import ConfigError, UpstreamRefused
 from trimtab.providers.asking import FETCH_S, FORM, HTTP_OK, METADATA_S, ask, json_object, oauth_reason
 from trimtab.providers.bearer import Token, granted
 from trimtab.providers.google.assertions import SCOPE, assertion
 from trimtab.providers.http import Target
+from trimtab.providers.renewing import Source
 from trimtab.providers.seam import Headers
 
 if TYPE_CHECKING:
@@ -53,6 +59,90 @@ def authorized_user(
         what = f"Google credentials of {place} from {target.authority}"
         advice = "log in again: gcloud auth application-default login"
         return await _token(target, path, form, now, what, advice)
+
+    return fetch
+
+
+def federated(
+    form: Mapping[str, str], subject: "Subject", target: Target, path: str, now: Callable[[], float]
+) -> Fetch:
+    """Tokens for the token of another issuer, by workload identity federation. Source: RFC 8693."""
+
+    async def fetch() -> Token:
+        what = f"Google credentials for a workload identity from {target.authority}"
+        wanted = {**form, "subject_token": await subject(what)}
+        return await _token(target, path, wanted, now, what, "check the pool, its provider and the token")
+
+    return fetch
+
+
+Subject: TypeAlias = Callable[[str], Awaitable[str]]
+"""Gets the other issuer's token. Raises `UpstreamRefused`, its argument first."""
+
+
+def subject_of_file(path: Path, field: str | None) -> Subject:
+    """The token is the file, or a field of it. It is read each time: it changes."""
+
+    async def subject(what: str) -> str:
+        try:
+            return _subject(read_file(path).decode(), field, what)
+        except (ConfigError, UnicodeDecodeError) as problem:
+            raise UpstreamRefused(f"{what}: the token of the workload: {problem}") from None
+
+    return subject
+
+
+def subject_of_url(target: Target, path: str, headers: Headers, field: str | None) -> Subject:
+    """The token is what an address answers, or a field of it."""
+
+    async def subject(what: str) -> str:
+        what = f"{what}: the token of the workload from {target.authority}"
+        status, text = await ask(target, "GET", path, headers, limit_s=FETCH_S, what=what)
+        if status != HTTP_OK:
+            raise UpstreamRefused(f"{what}: it answered {status}; check the url and headers of the file")
+        return _subject(text, field, what)
+
+    return subject
+
+
+def _subject(text: str, field: str | None, what: str) -> str:
+    found = text if field is None else json_object(text, what).get(field)
+    if not isinstance(found, str) or not found:
+        raise UpstreamRefused(f"{what}: no token of the workload is there; check the credential_source")
+    return found
+
+
+def impersonated(wanted: Mapping[str, object], base: Source[Token], target: Target, path: str) -> Fetch:
+    """Tokens of a service account that the owner of other tokens may impersonate."""
+
+    async def fetch() -> Token:
+        what = f"Google credentials by impersonation from {target.authority}"
+        token = base.ready() or await base.keys()
+        headers: Headers = [(b"content-type", b"application/json"), (b"accept", b"application/json")]
+        status, text = await ask(
+            target,
+            "POST",
+            path,
+            headers,
+            msgspec.json.encode(wanted),
+            limit_s=FETCH_S,
+            what=what,
+            authentication=b"authorization: Bearer %b\r\n" % token.value.encode("ascii"),
+        )
+        if status != HTTP_OK:
+            raise UpstreamRefused(
+                f"{what}: it answered {status}; check that the account may be impersonated (Service Account Token "
+                "Creator)"
+            )
+        answer = json_object(text, what)
+        try:
+            end = datetime.datetime.fromisoformat(str(answer.get("expireTime")))
+        except ValueError:
+            raise UpstreamRefused(f"{what}: the expireTime of the answer is not a time") from None
+        moment = end if end.tzinfo is not None else end.replace(tzinfo=datetime.UTC)
+        return granted(
+            {"access_token": answer.get("accessToken"), "expires_on": moment.timestamp()}, 0.0, what
+        )
 
     return fetch
 
