@@ -16,6 +16,7 @@ from trimtab.app.callers import Callers
 from trimtab.app.clock import unix_ms
 from trimtab.app.doorkeeping import console_words
 from trimtab.app.live import live_models, today
+from trimtab.app.served import entries, tiers_served
 from trimtab.app.settings import Settings, config_path, load_settings
 from trimtab.catalogue import lifecycle_notes
 from trimtab.errors import ConfigError, NotFound, TrimtabError
@@ -52,6 +53,7 @@ def diagnose(path: Path | None, *, network: bool) -> list[Finding]:
         findings += _keys(settings)
         findings += _console(settings)
     findings.append(_address(settings))
+    findings += _tiers(settings)
     for name in settings.platforms:
         findings.append(_platform(settings, name, network))
     return findings
@@ -173,6 +175,30 @@ def _address(settings: Settings) -> Finding:
     except TrimtabError as problem:
         return Finding("note", "address", f"{problem} (fine if that is Trimtab itself)")
     return Finding("ok", "address", f"{settings.listen.url} is free")
+
+
+def _tiers(settings: Settings) -> list[Finding]:
+    """Whether some entry serves each tier, and what it does not take there."""
+    try:
+        served = tiers_served(settings, entries(settings))
+    except ConfigError as problem:
+        return [Finding("problem", "platforms", str(problem))]
+    findings = []
+    by_entry: dict[str, list[str]] = {}
+    for one in served:
+        if one.entry is None:
+            text = f"{one.tier} is {one.arm}, which no configured platform serves; bind it to another model, or add one"
+            findings.append(Finding("problem", "tiers", text))
+            continue
+        by_entry.setdefault(one.entry.name, []).append(one.tier)
+        if one.lacks:
+            kind = one.entry.profile.name if one.entry.profile is not None else one.entry.platform
+            text = f"{one.tier} ({one.arm}) goes to {one.entry.name}, and {kind} does not take {', '.join(one.lacks)}"
+            findings.append(Finding("note", "tiers", f"{text}; see docs/normaliser.md"))
+    if by_entry:
+        shown = "; ".join(f"{', '.join(tiers)} by {name}" for name, tiers in by_entry.items())
+        findings.insert(0, Finding("ok", "tiers", f"served: {shown}"))
+    return findings
 
 
 def _platform(settings: Settings, name: str, network: bool) -> Finding:

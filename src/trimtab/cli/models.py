@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trimtab.app import config_path, live_models, load_settings, today
+from trimtab.app.served import entries, tiers_served
 from trimtab.catalogue import (
     EFFORTS,
     Catalogue,
@@ -29,6 +30,7 @@ from trimtab.catalogue import (
     compare_live,
     lifecycle_notes,
 )
+from trimtab.cli.model_platforms import platforms_json, render_platforms
 from trimtab.cli.model_rules import found_model, render_rules, rules_json
 from trimtab.cli.tables import console
 from trimtab.cli.term import print_json
@@ -56,6 +58,12 @@ def run(
         str | None,
         typer.Option("--rules", metavar="MODEL", help="What this model refuses, and what is done then."),
     ] = None,
+    platforms: Annotated[
+        bool,
+        typer.Option(
+            "--platforms", help="Which platform serves which model under which id, and what it does not take."
+        ),
+    ] = False,
 ) -> None:
     """Show every model of the catalogue: prices, abilities, life cycle, and the tier it is bound to."""
     settings = load_settings(config_path(config))
@@ -68,6 +76,14 @@ def run(
             print_json(rules_json(model, settings.normaliser))
         else:
             out.print(render_rules(model, settings.normaliser))
+        return
+    if platforms:
+        found = entries(settings)
+        tiers = tiers_served(settings, found)
+        if as_json:
+            print_json(platforms_json(found, tiers))
+        else:
+            out.print(render_platforms(settings.catalogue, found, tiers))
         return
     if not check:
         if as_json:

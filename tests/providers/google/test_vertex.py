@@ -156,6 +156,7 @@ def test_no_id_of_a_model_leaves_its_place_in_the_address(model: str) -> None:
 def test_each_region_has_its_host(vertex: Open, region: str, address: str) -> None:
     assert public_address(region) == address
     provider: Any = vertex(region=region, base_url=None)
+    assert provider.regional is (region != "global"), "only the global endpoint costs the plain price"
     assert f"https://{provider._client._target.authority}" == address
     asyncio.run(provider.aclose())
 

@@ -117,6 +117,7 @@ class Vertex(HttpPlatform):
             credentials=credentials,
             api_versions=("2023-06-01", "2026-10-21"),
             ids=ids,
+            regional=region != "global",
         )
         self._region = region
         self._find_project = find_project if project is None else None

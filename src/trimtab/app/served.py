@@ -1,0 +1,90 @@
+"""Which platform entry serves which model, under which id, and what it does not take.
+
+For `trimtab models --platforms` and `trimtab doctor`. What it is not: live. It asks nobody; it opens the entries as
+`serve` would, reads the catalogue, and closes them.
+"""
+
+import msgspec
+
+from trimtab.app.assemble import open_providers
+from trimtab.app.process import run_loop
+from trimtab.app.settings import Settings
+from trimtab.catalogue import Arm, Model
+from trimtab.catalogue.platforms import PlatformProfile
+
+TASK_BUDGET = "output_config.task_budget"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One configured platform entry."""
+
+    name: str
+    """The operator's."""
+    platform: str
+    """The catalogue's name for its kind."""
+    regional: bool
+    """Whether its calls are priced as regional."""
+    simulated: bool
+    models: dict[str, str]
+    """What it calls each model that it serves, by catalogue id."""
+    profile: PlatformProfile | None
+    """What it takes; `None`: nothing is known to be refused."""
+
+
+class TierServed(msgspec.Struct, frozen=True):
+    """Where the requests of a tier go."""
+
+    tier: str
+    arm: Arm
+    entry: Entry | None
+    """The first that serves its model."""
+    lacks: tuple[str, ...]
+    """What the model has, or the tier asks for, and the platform does not take: sentences."""
+
+
+def entries(settings: Settings) -> list[Entry]:
+    """All entries, in the order of the configuration. Raises `ConfigError` where one cannot be opened."""
+    providers = open_providers(settings)
+
+    async def close() -> None:
+        for provider in providers.values():
+            await provider.aclose()
+
+    catalogue = settings.catalogue
+    found = []
+    for provider in providers.values():
+        ids = {model.id: name for model in catalogue.models if (name := provider.model_id(model)) is not None}
+        profile = next((p for kind, p in catalogue.platforms.items() if kind == provider.platform), None)
+        found.append(
+            Entry(provider.name, provider.platform, provider.regional, provider.simulated, ids, profile)
+        )
+    run_loop(close())
+    return found
+
+
+def tiers_served(settings: Settings, found: list[Entry]) -> list[TierServed]:
+    """Each tier with the entry that serves it."""
+    served = []
+    for tier, arm in settings.tiers.items():
+        model = settings.catalogue.find(arm.model)
+        entry = next((one for one in found if model is not None and model.id in one.models), None)
+        profile = entry.profile if entry is not None else None
+        lacks = () if model is None or profile is None else lacking(profile, model, arm)
+        served.append(TierServed(tier, arm, entry, lacks))
+    return served
+
+
+def lacking(profile: PlatformProfile, model: Model, arm: Arm) -> tuple[str, ...]:
+    """What a platform does not take of what an arm asks for, or its model has elsewhere."""
+    lacks = []
+    levels = profile.efforts.get(model.id)
+    if arm.effort is not None and levels is not None and arm.effort not in levels:
+        lacks.append(f"effort {arm.effort} (it has {', '.join(levels) or 'none'})")
+    if TASK_BUDGET in profile.no_fields and model.features.task_budgets:
+        lacks.append(f"task budgets ({TASK_BUDGET})")
+    has_formats = model.features.structured_outputs is not False
+    if profile.structured_outputs is not None and has_formats and model.id not in profile.structured_outputs:
+        lacks.append("structured outputs (output_config.format)")
+    if "speed" in profile.no_fields and model.features.fast_mode == "sold":
+        lacks.append("fast mode (speed)")
+    return tuple(lacks)
