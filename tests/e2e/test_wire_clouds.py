@@ -112,10 +112,17 @@ def test_bodies_are_the_same_field_by_field(pairs: dict[str, Pair]) -> None:
         assert body_of(ours) == body_of(theirs), case
 
 
-def test_headers_are_the_same_but_for_who_speaks_and_how_bytes_travel(pairs: dict[str, Pair]) -> None:
+def test_headers_are_the_same_but_for_who_speaks_and_how_bytes_travel(
+    kind: str, pairs: dict[str, Pair]
+) -> None:
     for case, (theirs, ours) in pairs.items():
         for name in sorted((theirs.names() | ours.names()) - HOW):
-            assert ours.values(name) == theirs.values(name), (case, name)
+            expected = theirs.values(name)
+            if (kind, case, name) == ("vertex", "count with betas", b"anthropic-beta"):
+                # Meant: a beta that Vertex is not known to take is left out, and what was done is said to the caller.
+                assert expected == [b"token-counting-2024-11-01,token-counting-2024-11-01"]
+                expected = []
+            assert ours.values(name) == expected, (case, name)
 
 
 def test_what_was_to_be_seen_was_asked_for(kind: str, pairs: dict[str, Pair]) -> None:

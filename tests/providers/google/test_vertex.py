@@ -158,6 +158,7 @@ def test_each_region_has_its_host(vertex: Open, region: str, address: str) -> No
     provider: Any = vertex(region=region, base_url=None)
     assert provider.regional is (region != "global"), "only the global endpoint costs the plain price"
     assert f"https://{provider._client._target.authority}" == address
+    assert provider.regional is (region != "global"), "others cost more"
     asyncio.run(provider.aclose())
 
 
