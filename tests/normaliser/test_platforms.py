@@ -8,7 +8,7 @@ import pytest
 from normaliser_drive import CATALOGUE, NEW, NORMALISER, OLD, Headers, headers_of, model_of
 
 from trimtab.catalogue.platforms import PlatformProfile
-from trimtab.errors import RequestTooLarge, RuleRefused
+from trimtab.errors import NotFound, RequestTooLarge, RuleRefused
 from trimtab.messages import MessagesBody
 from trimtab.normaliser import Asked, Mode, Normalised, Normaliser, NormaliserSettings, shipped_rules
 from trimtab.normaliser.platforms import PLATFORM_CHECKS, PLATFORM_FIXES
@@ -148,7 +148,7 @@ def test_what_the_answer_would_miss_is_refused_in_every_mode(what: str, mode: Mo
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_the_vendors_own_api_and_what_is_not_known_get_it_as_it_is(what: str) -> None:
-    for platform in ("anthropic", "simulator", "openai", ""):
+    for platform in ("anthropic", "simulator", ""):
         for mode in ("observe", "off"):
             assert held(platform, mode=mode, **REFUSED[what][1]).body is None  # type: ignore[arg-type]
 
@@ -298,6 +298,18 @@ def test_structured_output_passes_for_the_models_that_have_it_there() -> None:
         assert held("bedrock", mode="off", model=model, output_config={"format": FORMAT}).body is None
 
 
+@pytest.mark.parametrize("mode", [*MODES, "strict"])
+def test_an_operation_that_the_platform_does_not_have_is_not_found(mode: Mode) -> None:
+    profile = PlatformProfile(name="P", source="x", endpoints=("messages",))
+    normaliser = Normaliser(NormaliserSettings(), shipped_rules(), {"vertex": profile})
+    asked = asked_of("vertex", body_of(OPUS), headers_of(), endpoint="count_tokens")
+    with pytest.raises(NotFound, match=r"count_tokens: P has no such operation .*use another platform"):
+        normaliser.normalise(asked, mode, tier=None)
+    normaliser.normalise(msgspec.structs.replace(asked, endpoint="messages"), mode, tier=None)
+    for platform in (*BEDROCKS, "vertex", "foundry", "anthropic_on_aws"):
+        NORMALISER.normalise(msgspec.structs.replace(asked, platform=platform), mode, tier=None)
+
+
 def test_what_cannot_be_read_is_left_to_the_platform() -> None:
     for fields in (
         {"tools": "x"},
@@ -322,5 +334,5 @@ def test_every_rule_about_platforms_is_about_a_shipped_one_and_every_check_and_f
 
 def test_every_field_of_a_profile_that_says_what_is_not_taken_has_a_rule() -> None:
     ruled = {rule.profile for rule in NORMALISER.rules}
-    told = {"name", "applied", "endpoints", "rate_limit_headers", "regional_premium", "unverified", "source"}
+    told = {"name", "applied", "rate_limit_headers", "regional_premium", "unverified", "source"}
     assert set(msgspec.structs.asdict(PlatformProfile(name="", source=""))) - told == ruled - {None}

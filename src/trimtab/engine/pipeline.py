@@ -220,6 +220,7 @@ class Pipeline:
                 set_adaptive=decision.set_adaptive,
                 foreign=foreign,
                 platform=provider.platform,
+                endpoint=inbound.endpoint,
             ),
             mode,
             tier=decision.plan.tier,

@@ -5,7 +5,7 @@ judges them.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -41,6 +41,7 @@ class Draft:
         "_now",
         "_turns",
         "body",
+        "endpoint",
         "foreign",
         "headers",
         "model",
@@ -59,6 +60,7 @@ class Draft:
         versions: tuple[str, ...],
         foreign: int,
         profile: PlatformProfile | None = None,
+        endpoint: Literal["messages", "count_tokens"] = "messages",
     ) -> None:
         self.body = body
         self.headers = headers
@@ -68,6 +70,7 @@ class Draft:
         """API versions that the platform takes."""
         self.foreign = foreign
         """How many messages, from the first on, stem from a time when another model answered."""
+        self.endpoint: Literal["messages", "count_tokens"] = endpoint
         self.profile = profile
         """What the platform takes; `None`: anything."""
         self.notes: dict[str, str] = {}

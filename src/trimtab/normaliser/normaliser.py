@@ -6,12 +6,13 @@ notes say could not be mended.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import msgspec
 
 from trimtab.catalogue import Effort, Model, Platform
 from trimtab.catalogue.platforms import PlatformProfile
-from trimtab.errors import RequestTooLarge, RuleRefused, shortened
+from trimtab.errors import NotFound, RequestTooLarge, RuleRefused, shortened
 from trimtab.messages import MessagesBody
 from trimtab.normaliser.checks import CHECKS as MODEL_CHECKS
 from trimtab.normaliser.checks import Seen
@@ -61,6 +62,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     model."""
     platform: str = ""
     """The catalogue's name for the kind of platform that it goes to."""
+    endpoint: Literal["messages", "count_tokens"] = "messages"
 
 
 class Normalised(msgspec.Struct, frozen=True):
@@ -228,7 +230,14 @@ def _normalised(
 ) -> Normalised:
     profile = held.profile if held is not None else None
     draft = Draft(
-        asked.body, asked.headers, asked.model, asked.version, asked.versions, asked.foreign, profile
+        asked.body,
+        asked.headers,
+        asked.model,
+        asked.version,
+        asked.versions,
+        asked.foreign,
+        profile,
+        asked.endpoint,
     )
     if asked.set_effort is not None:
         draft.set_effort(asked.set_effort)
@@ -261,7 +270,7 @@ def _normalised(
 
 
 def _hold_for_platform(draft: Draft, rules: tuple[Rule, ...], mode: PlatformMode, asked: Asked) -> None:
-    """Take out what the platform does not take. Raises `RuleRefused`, `RequestTooLarge`."""
+    """Take out what the platform does not take. Raises `RuleRefused`, `RequestTooLarge`, `NotFound`."""
     fields = asked.body.fields
     for rule in rules:
         if rule.fields and not any(name in fields for name in rule.fields) and not draft.changes():
@@ -270,11 +279,9 @@ def _hold_for_platform(draft: Draft, rules: tuple[Rule, ...], mode: PlatformMode
         if seen is None or (mode == "adapt" and _mend(draft, rule, seen)):
             continue
         says, note = _message(rule, seen, draft), _why_of_platform(rule, asked.platform)
-        raise (
-            RequestTooLarge(f"{says} ({note})")
-            if rule.profile == "max_request_bytes"
-            else RuleRefused(says, note)
-        )
+        if rule.profile == "max_request_bytes":
+            raise RequestTooLarge(f"{says} ({note})")
+        raise NotFound(f"{says} ({note})") if rule.profile == "endpoints" else RuleRefused(says, note)
 
 
 def _mend(draft: Draft, rule: Rule, seen: Seen) -> bool:

@@ -41,6 +41,11 @@ def _named(draft: Draft, **seen: Any) -> Seen:
     return {**seen, "platform": _profile(draft).name}
 
 
+def absent_operation(draft: Draft, rule: Rule) -> Seen | None:
+    """An operation that the platform does not have."""
+    return None if draft.endpoint in _profile(draft).endpoints else _named(draft, operation=draft.endpoint)
+
+
 def _fields(draft: Draft) -> Iterator[str]:
     """Key paths of the request that the platform does not take, null ones included."""
     for path in _profile(draft).no_fields:
@@ -234,8 +239,8 @@ def drop_everywhere(draft: Draft, rule: Rule, seen: Seen) -> bool:
 PLATFORM_CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
-        needed_field, refused_field, absent_tool, refused_source, large_image, large_request, absent_format,
-        absent_effort, forced_and_thinking, unknown_betas,
+        absent_operation, needed_field, refused_field, absent_tool, refused_source, large_image, large_request,
+        absent_format, absent_effort, forced_and_thinking, unknown_betas,
     )
 }  # fmt: skip
 """By name, as rules write them."""
