@@ -1,7 +1,10 @@
-"""A service account, as Google's files describe it."""
+"""A service account, as Google's files describe it, with a key that nobody else has."""
 
 from dataclasses import dataclass
 from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 
 @dataclass(frozen=True)
@@ -10,6 +13,17 @@ class Account:
     key_id: str
     private: str
     public: bytes
+
+    @classmethod
+    def new(cls) -> "Account":
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return cls("gateway@my-project-123.iam.gserviceaccount.com", "key-1", pem.decode(), public)
 
     def file(self, token_uri: str, **more: Any) -> dict[str, Any]:
         """What the console gives out as its key."""

@@ -64,7 +64,7 @@ def json_object(text: str, what: str) -> dict[str, Any]:
     """An answer that must be a JSON object. Raises `UpstreamRefused`, `what` first, and never shows it."""
     try:
         answer = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
         raise UpstreamRefused(f"{what}: the answer is not a JSON object")
@@ -75,7 +75,7 @@ def oauth_reason(text: str) -> str:
     """Why a token service refuses, in brackets: the first line of what it says. Source: RFC 6749 section 5.2."""
     try:
         answer = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     if not isinstance(answer, dict):
         return ""

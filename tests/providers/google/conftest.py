@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from google_service import Account
 from scripted_upstream import Upstream
 
@@ -31,14 +29,7 @@ def catalogue() -> Catalogue:
 @pytest.fixture(scope="session")
 def account() -> Account:
     """A service account."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return Account("gateway@my-project-123.iam.gserviceaccount.com", "key-1", pem.decode(), public)
+    return Account.new()
 
 
 @pytest.fixture
