@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from platform_calls import call, sent
 from scripted_upstream import Upstream, whole
 
-from trimtab.errors import UpstreamRefused
-from trimtab.providers import Provider
+from trimtab.errors import NotFound, UpstreamRefused
+from trimtab.providers import Call, Provider
 from trimtab.providers.google.failures import failure
 from trimtab.providers.machine import Machine
 
@@ -128,3 +128,12 @@ def test_a_project_that_is_none_refuses_the_call_before_anything_is_sent(
     ):
         sent(vertex(around, project=None, access_token=None), call(BODY, "claude-opus-4-7"))
     assert not [request for request in upstream.received if b"rawPredict" in request.target]
+
+
+def test_what_vertex_does_not_have_is_refused_without_asking_for_the_project(
+    vertex: Open, upstream: Upstream, machine: Machine
+) -> None:
+    around = Machine({"GCE_METADATA_HOST": upstream.url.removeprefix("http://")}, machine.home, machine.now)
+    with pytest.raises(NotFound, match="Vertex AI has no such operation"):
+        sent(vertex(around, project=None, access_token=None), Call("GET", "/v1/models", []))
+    assert upstream.received == []

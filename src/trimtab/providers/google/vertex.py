@@ -125,6 +125,7 @@ class Vertex(HttpPlatform):
     async def send(self, call: Call) -> Reply:
         """See the seam."""
         if self._find_project is not None:
+            self._dialect.request(call)  # what Vertex does not have is refused without asking anybody
             # First, because where there are no credentials it says so at once, and not after a wait for each call.
             await self._credentials.lines(call)
             project = await self._find_project()
