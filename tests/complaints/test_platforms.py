@@ -251,3 +251,33 @@ def test_tokens_are_counted_by_the_platform_that_would_answer_and_its_errors_kee
     told = json.loads(refused.body)
     assert (refused.status, told["type"], told["error"]["type"]) == (400, "error", "invalid_request_error")
     assert "at least one message is required" in told["error"]["message"]
+
+
+def test_a_restart_of_the_gateway_changes_no_byte_of_the_cached_prefix(
+    started: Callable[..., Any], upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Complaint 7, the prompt cache is lost when the gateway starts anew (litellm#36079, litellm#35908)."""
+    upstream.answer = answers
+    secret = tmp_path_factory.mktemp("secret") / "key"
+    secret.write_text("key-of-the-platform")
+    gateway = started(
+        store_options="batch_ms = 5\n",
+        server_options="require_keys = true\n",
+        options=section(upstream, f"file:{secret}"),
+    )
+    with opened_key_door(gateway.site.config, create=True) as door:
+        made = door.admin.add(Actor("tests"), NewKey(name="v", platforms=("vertex",)))
+    extra = (
+        '"system":[{"text":"You are \\u00e9\\/brief.", "type":"text","cache_control":{"type":"ephemeral"}}],'
+    )
+    seen = []
+    for _ in range(2):
+        client = Client(gateway.site.port, made.secret.reveal())
+        try:
+            assert client.post(body_of("trimtab/escalation", extra)).status == 200
+        finally:
+            client.close()
+        seen.append(upstream.received[-1].body)
+        assert gateway.site.stop() == 0
+        gateway.site.start()
+    assert seen == [as_sent("vertex", OPUS, extra)] * 2

@@ -41,6 +41,7 @@ def render_rules(model: Model, modes: NormaliserSettings) -> RenderableType:
         Text("In force, by [normaliser] of the configuration (docs/normaliser.md):"),
         Text(f'  a request that names a tier:  tiers = "{modes.tiers}", {DOES[modes.tiers]}'),
         Text(f'  a request that names a model: pinned = "{modes.pinned}", {DOES[modes.pinned]}'),
+        Text("What platforms do not take, whatever the model: trimtab models --platforms"),
     )
 
 
