@@ -25,6 +25,7 @@ from trimtab.errors import TrimtabError
 from trimtab.providers import Call, Headers, Provider
 from trimtab.providers.anthropic import AnthropicSettings, open_anthropic
 from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings, open_bedrock, open_claude_on_aws
+from trimtab.providers.google import VertexSettings, open_vertex
 from trimtab.providers.machine import Machine
 from trimtab.providers.simulator import SimResponse, Simulator, SimulatorSettings, simulator_asgi
 from trimtab.providers.simulator.faces import FaceOptions, Front
@@ -68,6 +69,18 @@ def _mantle(url: str, catalogue: Catalogue, **more: Any) -> Provider:
     return _bedrock(f"{url}/anthropic", catalogue, endpoint="mantle", **more)
 
 
+def _vertex(url: str, catalogue: Catalogue, **more: Any) -> Provider:
+    machine = more.pop("machine", MACHINE)
+    written = {
+        "project": "my-project",
+        "region": REGION,
+        "base_url": url,
+        "access_token": Secret("ya29.token", "env:T"),
+        **more,
+    }
+    return open_vertex("p", VertexSettings(**written), where, catalogue, machine)
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of platform."""
@@ -88,6 +101,7 @@ KINDS = (
     Kind("anthropic_on_aws", _on_aws, "aws-external-anthropic"),
     Kind("bedrock", _bedrock, "bedrock", translated=True, statuses={503: 529}),
     Kind("bedrock_mantle", _mantle, "bedrock-mantle"),
+    Kind("vertex", _vertex, translated=True, statuses={503: 529}),
 )
 
 
@@ -100,7 +114,7 @@ class Seen:
     body: bytes
     client: tuple[str, int]
     made: int = 0
-    """Bytes of the answer that the simulator has made so far."""
+    """Bytes of the answer that the server has taken so far."""
 
 
 @dataclass
@@ -116,12 +130,20 @@ class House:
 
 
 @contextmanager
-def simulated(script: str | None = None, *, catalogue: Catalogue, **settings: Any) -> Iterator[House]:
+def simulated(
+    script: str | None = None,
+    *,
+    catalogue: Catalogue,
+    core: type[Simulator] = Simulator,
+    **settings: Any,
+) -> Iterator[House]:
     """The simulator with a script, made of text, until the end of the block. It knows the tests' AWS key."""
     read = read_script(script.encode(), "script.yaml") if script is not None else None
-    simulator = Simulator(SimulatorSettings(**{"latency_scale": 0.0, **settings}), catalogue, script=read)
+    simulator = core(SimulatorSettings(**{"latency_scale": 0.0, **settings}), catalogue, script=read)
     house = House(simulator, Front(simulator, catalogue, FaceOptions(REGION, (ACCESS, SECRET))))
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        # Little room on the way, so that a reader that stops is felt soon.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
         server = uvicorn.Server(
             uvicorn.Config(_watched(house), log_level="critical", ws="none", timeout_graceful_shutdown=1)
         )
@@ -153,23 +175,13 @@ def _watched(house: House) -> Any:
                 target = path.encode() + (b"?" + query if query else b"")
                 seen = Seen(target, headers, body, tuple(scope["client"]))
                 house.seen.append(seen)
-                response = house.front.handle(method, path, query, headers, body)
+                return house.front.handle(method, path, query, headers, body)
 
-                def counted() -> Iterator[Any]:
-                    for step in response.events:
-                        seen.made += len(step) if isinstance(step, bytes) else 0
-                        yield step
+        async def counting(message: Any) -> None:
+            await send(message)
+            house.seen[-1].made += len(message.get("body", b""))
 
-                return SimResponse(
-                    response.status,
-                    response.headers,
-                    counted(),
-                    response.before_head_s,
-                    response.cut_after_bytes,
-                    response.chunk_bytes,
-                )
-
-        await simulator_asgi(Watched(), sleep=sleep)(scope, receive, send)
+        await simulator_asgi(Watched(), sleep=sleep)(scope, receive, counting)
 
     return app
 
