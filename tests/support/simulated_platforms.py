@@ -25,6 +25,7 @@ from trimtab.errors import TrimtabError
 from trimtab.providers import Call, Headers, Provider
 from trimtab.providers.anthropic import AnthropicSettings, open_anthropic
 from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings, open_bedrock, open_claude_on_aws
+from trimtab.providers.azure import FoundrySettings, open_foundry
 from trimtab.providers.google import VertexSettings, open_vertex
 from trimtab.providers.machine import Machine
 from trimtab.providers.simulator import SimResponse, Simulator, SimulatorSettings, simulator_asgi
@@ -81,6 +82,12 @@ def _vertex(url: str, catalogue: Catalogue, **more: Any) -> Provider:
     return open_vertex("p", VertexSettings(**written), where, catalogue, machine)
 
 
+def _foundry(url: str, catalogue: Catalogue, **more: Any) -> Provider:
+    machine = more.pop("machine", MACHINE)
+    written = {"base_url": f"{url}/anthropic", "api_key": Secret("key", "env:K"), **more}
+    return open_foundry("p", FoundrySettings(**written), where, catalogue, machine)
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of platform."""
@@ -102,6 +109,7 @@ KINDS = (
     Kind("bedrock", _bedrock, "bedrock", translated=True, statuses={503: 529}),
     Kind("bedrock_mantle", _mantle, "bedrock-mantle"),
     Kind("vertex", _vertex, translated=True, statuses={503: 529}),
+    Kind("foundry", _foundry, translated=True, statuses={503: 529}),
 )
 
 

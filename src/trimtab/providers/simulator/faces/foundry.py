@@ -1,6 +1,6 @@
 """Microsoft Foundry: the vendor's API under `/anthropic`, where models are deployments.
 
-What it is not: Azure OpenAI. Invariant: what Azure's front door refuses (key, deployment) is said in Azure's shape, all
+What it is not: Azure OpenAI. Invariant: what Azure's front door says (key, deployment, 503) is in Azure's shape, all
 else in the vendor's. That this is so at Azure is seen from what clients report, not documented.
 
 Source: vendor page on Microsoft Foundry (2026-11); wire output of the vendor's SDK 2.11.
@@ -21,11 +21,15 @@ from trimtab.providers.simulator.faces.face import (
     betas_of,
     decoded,
     encoded,
+    error_of,
+    held,
     in_vendors_words,
+    reshaped,
 )
 from trimtab.providers.simulator.faces.taken import check_size, check_taken
 from trimtab.providers.simulator.response import SimResponse
 
+UNAVAILABLE = 503
 _AT = "/anthropic"
 _PATHS = ("/v1/messages", "/v1/messages/count_tokens")
 
@@ -68,12 +72,25 @@ class FoundryFace:
     def reply(self, asked: Asked, response: SimResponse) -> SimResponse:
         """See the seam."""
         own = next((value for name, value in response.headers if name == b"request-id"), b"")
-        return in_vendors_words(response, self._profile, [(b"apim-request-id", own)])
+        made = in_vendors_words(response, self._profile, [(b"apim-request-id", own)])
+        if response.foreign or response.status != UNAVAILABLE:
+            return made
+        made, _ = held(made)  # the vendor has no 503: it is Azure's
+        return reshaped(made, UNAVAILABLE, made.headers, _unavailable)
+
+
+def _unavailable(body: bytes) -> bytes:
+    error = error_of(body)
+    return body if error is None else _said("ServiceUnavailable", error.message)
 
 
 def azure_refusal(status: int, code: str, message: str) -> PlatformRefusal:
     """An error answer in Azure's shape."""
-    return PlatformRefusal(status, [], msgspec.json.encode({"error": {"code": code, "message": message}}))
+    return PlatformRefusal(status, [], _said(code, message))
+
+
+def _said(code: str, message: str) -> bytes:
+    return msgspec.json.encode({"error": {"code": code, "message": message}})
 
 
 def _check_key(asked: Asked) -> None:
