@@ -56,8 +56,10 @@ def place(request: pytest.FixtureRequest) -> Place:
 def address(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The base URL that `trimtab simulate --platform` says."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "trimtab", "simulate", "--port", "0", "--latency-scale", "0"]
-        + ["--platform", place.platform, "--aws-key", f"AKIDEXAMPLE:{SECRET}"],
+        [
+            *(sys.executable, "-m", "trimtab", "simulate", "--port", "0", "--latency-scale", "0"),
+            *("--platform", place.platform, "--aws-key", f"AKIDEXAMPLE:{SECRET}"),
+        ],
         cwd=tmp_path_factory.mktemp("simulate"),
         stdout=subprocess.PIPE,
         text=True,
@@ -88,7 +90,6 @@ def test_the_sdk_is_answered_and_the_record_says_where_and_at_what_price(
     assert said["headers"]["x-trimtab-simulated"] == "true"
     record = server.record(said["headers"]["x-trimtab-request"])
     [attempt] = record["attempts"]
-    print(record)
     assert record["simulated"] is True
     assert (attempt["platform"], attempt["model"]) == ("there", place.model)
     usage = said["plain"]["usage"]

@@ -1,0 +1,200 @@
+"""Complaints that concern every platform, tried on each: Trimtab in front of the simulator in that platform's framing."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import pytest
+from aws_platform import ACCESS, SECRET
+from drive import opened_key_door
+from raw_client import Aborted, Answer, Client
+from simulated_platforms import House, simulated
+
+from trimtab.admin import Actor, NewKey
+from trimtab.catalogue import Catalogue
+from trimtab.messages import StreamValidator
+
+MODEL = "claude-opus-4-7"
+ANSWER = "text: 'The rudder, 日本, is small.'"
+CONTENT_AT = 4
+"""Events up to the first delta: message_start, content_block_start, ping, content_block_delta."""
+SCRIPT = f"""
+version: 1
+rules:
+- {{match: {{contains: cut after content}}, reply: {{{ANSWER}, cut: {{after_events: {CONTENT_AT + 1}}}}}}}
+- {{match: {{contains: cut before content}}, reply: {{{ANSWER}, cut: {{after_events: 1}}}}}}
+- {{match: {{contains: cut before all}}, reply: {{{ANSWER}, cut: {{after_events: 0}}}}}}
+- {{match: {{contains: fails after content}}, reply: {{{ANSWER}, stream_error: {{after_events: {CONTENT_AT}}}}}}}
+- {{match: {{contains: fails before content}}, reply: {{{ANSWER}, stream_error: {{after_events: 1}}}}}}
+- {{match: {{contains: overloaded}}, reply: {{error: {{status: 529}}}}}}
+- {{match: {{contains: late head}}, reply: {{{ANSWER}, stall: {{where: before_head, seconds: 60}}}}}}
+- {{match: {{contains: late start}}, reply: {{{ANSWER}, stall: {{where: after_head, seconds: 60}}}}}}
+- {{match: {{contains: late middle}}, reply: {{{ANSWER}, stall: {{where: after_events, events: {CONTENT_AT}, seconds: 60}}}}}}
+"""
+KEYS = 'access_key_id = "file:{folder}/aws.id"\nsecret_access_key = "file:{folder}/aws.key"\nregion = "eu-west-1"\n'
+PLATFORMS = {
+    "anthropic": 'kind = "anthropic"\nbase_url = "{url}"\napi_key = "file:{folder}/aws.id"\n',
+    "anthropic-on-aws": 'kind = "anthropic_on_aws"\nworkspace = "wrkspc_1"\nbase_url = "{url}"\n' + KEYS,
+    "bedrock": 'kind = "bedrock"\nbase_url = "{url}"\n' + KEYS,
+    "mantle": 'kind = "bedrock"\nendpoint = "mantle"\nbase_url = "{url}/anthropic"\n' + KEYS,
+    "vertex": 'kind = "vertex"\nproject = "my-project"\nregion = "eu-west-1"\nbase_url = "{url}"\n'
+    'access_token = "file:{folder}/aws.id"\n',
+    "foundry": 'kind = "foundry"\nbase_url = "{url}/anthropic"\napi_key = "file:{folder}/aws.id"\n',
+}
+DEADLINES = {"header_s": 0.7, "first_event_s": 0.8, "idle_s": 0.9}
+"""Different, so that a message says which one it was."""
+
+
+class Placed(NamedTuple):
+    """A gateway, the simulator behind it, and a client that may use one platform only."""
+
+    house: House
+    client: Client
+
+    def post(self, content: str, *, stream: bool = True) -> Answer:
+        """The answer, as far as it came."""
+        asked = {"model": MODEL, "max_tokens": 500, "messages": [{"role": "user", "content": content}]}
+        try:
+            return self.client.post(json.dumps(asked | ({"stream": True} if stream else {})).encode())
+        except Aborted as aborted:
+            return aborted.answer
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    with simulated(SCRIPT, catalogue=Catalogue.load()) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def everywhere(
+    house: House, started: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, dict[str, str]]:
+    """A gateway with all platforms, and a key for each."""
+    folder = tmp_path_factory.mktemp("secrets")
+    (folder / "aws.id").write_text(ACCESS)
+    (folder / "aws.key").write_text(SECRET)
+    deadlines = "".join(f"{name} = {value}\n" for name, value in DEADLINES.items())
+    entries = (
+        f"[platforms.{name}]\n{entry.format(url=house.url, folder=folder)}{deadlines}"
+        for name, entry in PLATFORMS.items()
+    )
+    gateway = started(
+        store_options="batch_ms = 5\n", server_options="require_keys = true\n", options="".join(entries)
+    )
+    keys = {}
+    with opened_key_door(gateway.site.config, create=False) as door:
+        for name in PLATFORMS:
+            made = door.admin.add(Actor("chaos"), NewKey(name=name, platforms=(name,)))
+            keys[name] = made.secret.reveal()
+    return gateway, keys
+
+
+@pytest.fixture(params=PLATFORMS)
+def placed(request: pytest.FixtureRequest, everywhere: Any, house: House) -> Iterator[Placed]:
+    gateway, keys = everywhere
+    client = Client(gateway.site.port, keys[request.param])
+    yield Placed(house, client)
+    client.close()
+
+
+@contextmanager
+def one_call(placed: Placed) -> Iterator[None]:
+    """The platform is asked once, whatever becomes of it."""
+    at = len(placed.house.seen)
+    yield
+    assert len(placed.house.seen) == at + 1
+
+
+def events_of(answer: Answer) -> list[dict[str, Any]]:
+    return [
+        json.loads(block.partition(b"data: ")[2])
+        for block in answer.body.split(b"\n\n")
+        if b"data: " in block
+    ]
+
+
+# --- 15: after the first content nothing is tried again in silence ---
+
+
+@pytest.mark.parametrize("when", ["before all", "before content", "after content"])
+def test_a_stream_that_a_platform_cuts_is_told_once_and_never_begun_again(when: str, placed: Placed) -> None:
+    """Complaint 15, a second answer inside the first: a retry or another model in mid-stream gave text twice, or none of
+    it was tried and nobody heard (litellm#6957, litellm#29808, litellm#28216). Failing over before the first content is
+    not there yet."""
+    with one_call(placed):
+        answer = placed.post(f"cut {when}")
+    types = [event["type"] for event in events_of(answer)]
+    assert types.count("message_start") <= 1
+    assert "message_stop" not in types
+    if when == "before all":
+        assert answer.status == 502 or types in ([], ["error"])
+    else:
+        assert types[0] == "message_start"
+        assert types.count("error") <= 1
+    record = placed.client.record(answer.id)
+    assert record["result"] == "truncated"
+    assert len(record["attempts"]) == 1
+
+
+@pytest.mark.parametrize("when", ["before content", "after content"])
+def test_an_error_in_mid_stream_is_the_last_event_and_no_other_model_goes_on(
+    when: str, placed: Placed
+) -> None:
+    """Complaint 15, a silent change of the model: an error of the platform inside a stream ends it, in the vendor's words
+    (litellm#6957, litellm#29808, litellm#19077)."""
+    with one_call(placed):
+        answer = placed.post(f"fails {when}")
+    validator = StreamValidator()
+    validator.feed(answer.body)
+    assert validator.finish() == []
+    events = events_of(answer)
+    assert [event["type"] for event in events].count("message_start") == 1
+    assert events[-1]["type"] == "error"
+    assert events[-1]["error"]["type"] == "overloaded_error"
+    assert len(events) == (CONTENT_AT if when == "after content" else 1) + 1
+    assert len(placed.client.record(answer.id)["attempts"]) == 1
+
+
+def test_an_overloaded_platform_is_said_to_be_overloaded(placed: Placed) -> None:
+    """Complaint 15 and 27: before any content the platform's own error is told, with its status (litellm#5764)."""
+    with one_call(placed):
+        answer = placed.post("overloaded")
+    assert (answer.status, answer.error["type"]) == (529, "overloaded_error")
+
+
+# --- 18: a stall is an error of its own ---
+
+
+@pytest.mark.parametrize("moment", ["late head", "late start", "late middle"])
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+def test_a_platform_that_falls_silent_is_a_timeout_that_says_where(
+    moment: str, stream: bool, placed: Placed
+) -> None:
+    """Complaint 18, a hung stream that is no error: a stall never ended, or one deadline stood for all of them
+    (hermes-agent#22277, hermes-agent#42776, livekit/agents#6171, experiential#641)."""
+    if moment == "late middle" and not stream:
+        pytest.skip("an answer in one piece has no middle")
+    with one_call(placed):
+        answer = placed.post(moment, stream=stream)
+    late = {"late head": "header_s", "late start": "first_event_s" if stream else "idle_s"}.get(
+        moment, "idle_s"
+    )
+    begun = stream and moment != "late head"
+    if begun:
+        assert answer.status == 200
+        events = events_of(answer)
+        assert "message_stop" not in [event["type"] for event in events]
+        assert len(events) == (CONTENT_AT if moment == "late middle" else 0) + 1
+        error = events[-1]["error"]
+    else:
+        assert answer.status == 504
+        error = answer.error
+    assert error["type"] == "timeout_error"
+    assert f"within {DEADLINES[late]:g} s" in error["message"]
+    record = placed.client.record(answer.id)
+    assert record["result"] == (
+        "error" if moment == "late head" else "truncated"
+    )  # after a head it may be billed
+    assert len(record["attempts"]) == 1
