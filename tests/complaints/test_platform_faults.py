@@ -158,7 +158,8 @@ def test_an_error_in_mid_stream_is_the_last_event_and_no_other_model_goes_on(
 
 
 def test_an_overloaded_platform_is_said_to_be_overloaded(placed: Placed) -> None:
-    """Complaint 15 and 27: before any content the platform's own error is told, with its status (litellm#5764)."""
+    """Complaints 15 and 27, an error that became another: before any content the platform's own is told, with the status
+    that the vendor has for it (litellm#5764)."""
     with one_call(placed):
         answer = placed.post("overloaded")
     assert (answer.status, answer.error["type"]) == (529, "overloaded_error")

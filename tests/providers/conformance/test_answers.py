@@ -37,6 +37,8 @@ TOOL = {
     },
 }
 THINKING = {"type": "adaptive", "display": "summarized"}
+LACKING = {"structured": ("bedrock", "bedrock_mantle")}
+"""Platforms on which the model does not have it, by the catalogue."""
 REQUESTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "text of several bytes": {"content": "whole"},
@@ -88,6 +90,10 @@ def test_a_stream_is_event_by_event_the_claude_apis(
     name: str, kind: Kind, caller: Callable[..., Any], catalogue: Catalogue
 ) -> None:
     fields = {**REQUESTS[name], "stream": True}
+    if kind.platform in LACKING.get(name, ()):
+        with simulated(SCRIPT, catalogue=catalogue) as house:
+            assert caller(house)(**fields).error["type"] == "invalid_request_error"
+        return
     with simulated(SCRIPT, catalogue=catalogue) as one, simulated(SCRIPT, catalogue=catalogue) as other:
         expected_status, expected = from_the_vendor(one, fields)
         said = caller(other)(**fields)
@@ -109,9 +115,13 @@ def test_a_stream_is_event_by_event_the_claude_apis(
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_an_answer_in_one_piece_is_the_claude_apis(
-    name: str, caller: Callable[..., Any], catalogue: Catalogue
+    name: str, kind: Kind, caller: Callable[..., Any], catalogue: Catalogue
 ) -> None:
     fields = REQUESTS[name]
+    if kind.platform in LACKING.get(name, ()):
+        with simulated(SCRIPT, catalogue=catalogue) as house:
+            assert caller(house)(**fields).error["type"] == "invalid_request_error"
+        return
     with simulated(SCRIPT, catalogue=catalogue) as one, simulated(SCRIPT, catalogue=catalogue) as other:
         expected = from_the_vendor(one, fields)
         said = caller(other)(**fields)

@@ -35,7 +35,7 @@ from trimtab.providers.simulator.faces.face import (
     reshaped,
     streams,
 )
-from trimtab.providers.simulator.faces.taken import check_size, check_taken
+from trimtab.providers.simulator.faces.taken import check_operation, check_size, check_taken
 from trimtab.providers.simulator.response import SimResponse, Step
 
 SERVICE = "bedrock"
@@ -92,6 +92,7 @@ class BedrockFace:
         check_credentials(asked, SERVICE, self._options)
         raw = decoded(asked.body)
         counting = operation == _COUNT
+        check_operation(self._profile, counting=counting)
         if counting:
             raw = _counted(raw)
         model = self._model(name, counting=counting)
@@ -102,7 +103,7 @@ class BedrockFace:
         betas = _betas(raw.pop("anthropic_beta", None))
         if "max_tokens" not in raw:
             raise RequestError("max_tokens: Field required")
-        check_taken(self._profile, raw, betas)
+        check_taken(self._profile, raw, betas, model)
         if counting:
             del raw["max_tokens"]
         if operation == _STREAM:

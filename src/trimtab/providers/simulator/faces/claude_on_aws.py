@@ -56,9 +56,9 @@ class ClaudeOnAwsFace:
         body = asked.body
         if body:
             raw = decoded(body)
-            check_taken(self._profile, raw, betas_of(asked))
             name = raw.get("model")
             model = self._names.find(name) if isinstance(name, str) else None
+            check_taken(self._profile, raw, betas_of(asked), model)
             if model is not None and model.id != name:
                 body = encoded({**raw, "model": model.id})
         return Wanted(asked.path, asked.headers, body, asked.query, asked.method)

@@ -26,7 +26,7 @@ from trimtab.providers.simulator.faces.face import (
     in_vendors_words,
     reshaped,
 )
-from trimtab.providers.simulator.faces.taken import check_size, check_taken
+from trimtab.providers.simulator.faces.taken import check_operation, check_size, check_taken
 from trimtab.providers.simulator.response import SimResponse
 
 UNAVAILABLE = 503
@@ -53,6 +53,7 @@ class FoundryFace:
         path = asked.path.removeprefix(_AT) if asked.path.startswith(_AT) else ""
         if path not in _PATHS:
             raise NotFound("Not found")
+        check_operation(self._profile, counting=path == _PATHS[1])
         check_size(self._profile, asked.body)
         raw = decoded(asked.body)
         name = raw.get("model")
@@ -64,7 +65,7 @@ class FoundryFace:
                 f"The API deployment {name!s:.120} does not exist. If you created the deployment within the last 5 "
                 "minutes, please wait a moment and try again.",
             )
-        check_taken(self._profile, raw, betas_of(asked))
+        check_taken(self._profile, raw, betas_of(asked), model)
         raw["model"] = model.id
         headers = [*asked.headers, (b"x-api-key", b"checked")]  # the core knows no `api-key`
         return Wanted(path, headers, encoded(raw), method=asked.method)

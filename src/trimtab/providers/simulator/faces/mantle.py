@@ -21,7 +21,7 @@ from trimtab.providers.simulator.faces.face import (
     encoded,
     in_vendors_words,
 )
-from trimtab.providers.simulator.faces.taken import check_size, check_taken
+from trimtab.providers.simulator.faces.taken import check_operation, check_size, check_taken
 from trimtab.providers.simulator.response import SimResponse
 
 SERVICE = "bedrock-mantle"
@@ -52,6 +52,7 @@ class MantleFace:
         check_credentials(asked, SERVICE, self._options)
         if path not in _PATHS:
             raise NotFound("Not found")
+        check_operation(self._profile, counting=path == _PATHS[1])
         raw = decoded(asked.body)
         name = raw.get("model")
         model = self._names.find(name) if isinstance(name, str) else None
@@ -60,7 +61,7 @@ class MantleFace:
         version, taken = asked.value(b"anthropic-version"), model.ids.bedrock_api_versions
         if taken is not None and version not in taken:
             raise RequestError(f'anthropic-version: "{version!s:.64}" is not a valid version for this model')
-        check_taken(self._profile, raw, betas_of(asked))
+        check_taken(self._profile, raw, betas_of(asked), model)
         raw.pop("user_profile_id", None)  # it stands in the body here, and has no effect
         raw["model"] = model.id
         return Wanted(path, asked.headers, encoded(raw), method=asked.method)

@@ -7,8 +7,9 @@ What it is not: what the vendor's own API checks, which the core does for all pl
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from trimtab.catalogue.model import Model
 from trimtab.catalogue.platforms import PlatformProfile
-from trimtab.errors import RequestError, RequestTooLarge
+from trimtab.errors import NotFound, RequestError, RequestTooLarge
 from trimtab.providers.simulator.checks.shapes import Raw
 
 _WITH_SOURCE = ("image", "document")
@@ -21,14 +22,22 @@ def check_size(profile: PlatformProfile, body: bytes) -> None:
         raise RequestTooLarge(f"Request exceeds the maximum size of {limit} bytes")
 
 
-def check_taken(profile: PlatformProfile, raw: Raw, betas: Iterable[str]) -> None:
-    """Raises `RequestError` for the first thing that the platform does not take."""
+def check_operation(profile: PlatformProfile, *, counting: bool) -> None:
+    """Raises `NotFound` for an operation that the platform does not have."""
+    if ("count_tokens" if counting else "messages") not in profile.endpoints:
+        raise NotFound("Not found")
+
+
+def check_taken(profile: PlatformProfile, raw: Raw, betas: Iterable[str], model: Model | None) -> None:
+    """Raises `RequestError` for the first thing that the platform does not take, of this model where it is known."""
     known = profile.betas
     if known is not None and any(beta not in known for beta in betas):
         raise RequestError("invalid beta flag")
     for path in profile.no_fields:
         if _stands(raw, path.split(".")):
             raise RequestError(f"{path}: Extra inputs are not permitted")
+    if model is not None:
+        _check_output(profile, raw.get("output_config"), model)
     tools = raw.get("tools")
     for index, tool in enumerate(tools if isinstance(tools, list) else ()):
         kind = tool.get("type") if isinstance(tool, dict) else None
@@ -36,6 +45,17 @@ def check_taken(profile: PlatformProfile, raw: Raw, betas: Iterable[str]) -> Non
             raise RequestError(f"tools.{index}.type: {kind!r:.80} is not supported")
     for where, source in _sources(raw):
         _check_source(profile, where, source)
+
+
+def _check_output(profile: PlatformProfile, output: object, model: Model) -> None:
+    if not isinstance(output, dict):
+        return
+    having = profile.structured_outputs
+    if having is not None and model.id not in having and output.get("format") is not None:
+        raise RequestError(f"output_config.format: structured outputs are not supported for {model.id}")
+    levels = profile.efforts.get(model.id)
+    if levels is not None and output.get("effort") is not None and output["effort"] not in levels:
+        raise RequestError(f"output_config.effort: {output['effort']!r:.40} is not supported for {model.id}")
 
 
 def _check_source(profile: PlatformProfile, where: str, source: Raw) -> None:

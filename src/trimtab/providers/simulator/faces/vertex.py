@@ -32,7 +32,7 @@ from trimtab.providers.simulator.faces.face import (
     reshaped,
     without,
 )
-from trimtab.providers.simulator.faces.taken import check_size, check_taken
+from trimtab.providers.simulator.faces.taken import check_operation, check_size, check_taken
 from trimtab.providers.simulator.response import SimResponse
 
 _VERSIONS = {"vertex-2023-10-16": "2023-06-01", "2026-10-21": "2026-10-21"}
@@ -76,6 +76,7 @@ class VertexFace:
         check_size(self._profile, asked.body)
         raw = decoded(asked.body)
         counting = name == _COUNT
+        check_operation(self._profile, counting=counting)
         if counting:
             name = str(raw.pop("model", ""))
         elif "model" in raw:
@@ -90,7 +91,7 @@ class VertexFace:
             raise RequestError(f"stream: {raw['stream']!r:.20} is not what the method of the address does")
         version = _version(raw.pop("anthropic_version", None))
         betas = [*betas_of(asked), *_written(raw.pop("anthropic_beta", None))]
-        check_taken(self._profile, raw, betas)
+        check_taken(self._profile, raw, betas, model)
         raw["model"] = model.id
         if streams:
             raw["stream"] = True
