@@ -15,6 +15,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from trimtab.catalogue import Catalogue
 from trimtab.messages import MessagesBody
 from trimtab.normaliser import Asked, Mode, Normaliser, NormaliserSettings, shipped_rules
@@ -81,7 +83,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="fewer rounds, and the bar is not judged")
     smoke = parser.parse_args().smoke
-    catalogue, normaliser = Catalogue.load(), Normaliser(NormaliserSettings(), shipped_rules())
+    catalogue = Catalogue.load()
+    normaliser = Normaliser(NormaliserSettings(), shipped_rules(), catalogue.platforms)
     missed = False
     for name, fields in bodies().items():
         for model_id in MODELS:
@@ -104,7 +107,11 @@ def main() -> int:
                 )
                 for mode in MODES
             }
-            shown = ", ".join(f"{mode} {us:.1f} us" for mode, us in spent.items())
+            there = msgspec.structs.replace(asked, platform="bedrock")
+            held = best_us(partial(normaliser.normalise, there, "off", tier=None), times)
+            shown = f"rules of Bedrock alone {held:.1f} us, " + ", ".join(
+                f"{mode} {us:.1f} us" for mode, us in spent.items()
+            )
             print(f"{name:30} {len(raw):6} bytes  {model_id:18} {shown}")
             missed = missed or spent["observe"] > (SMALL_US if len(raw) < SMALL_BYTES else LARGE_US)
     if smoke:

@@ -16,7 +16,7 @@ WORDS = st.sampled_from(
     ["type", "role", "content", "user", "assistant", "system", "thinking", "enabled", "adaptive", "disabled", "tool_use",
      "tool_result", "id", "name", "display", "budget_tokens", "effort", "max", "task_budget", "total", "format", "citations",
      "text", "image", "source", "data", "computer_20250124", "text_editor_20250124", "any", "tool", "signature", "defer_loading",
-     "between_tools", "enabled", "document", "us", "fast", "remaining", "{name}", "\ud800", "\x00"]
+     "between_tools", "enabled", "url", "file", "base64", "web_search_20250305", "document", "us", "fast", "remaining", "{name}", "\ud800", "\x00"]
 )  # fmt: skip
 ODD = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-1, 30000), st.floats(allow_nan=False, allow_infinity=False), WORDS),
@@ -29,7 +29,7 @@ TURN = st.one_of(
 BLOCKS = st.lists(
     st.dictionaries(WORDS, ODD, max_size=4).map(lambda block: {"type": "tool_use", **block}), max_size=3
 )
-FIELDS = ("thinking", "output_config", "tools", "tool_choice", "temperature", "top_p", "top_k", "speed", "inference_geo", "system", "compaction", "output_format")  # fmt: skip
+FIELDS = ("thinking", "output_config", "tools", "tool_choice", "temperature", "top_p", "top_k", "speed", "inference_geo", "system", "compaction", "output_format", "anthropic_beta", "mcp_servers", "container", "cache_control", "fallbacks")  # fmt: skip
 
 
 @settings(max_examples=600, deadline=None)
@@ -41,18 +41,19 @@ FIELDS = ("thinking", "output_config", "tools", "tool_choice", "temperature", "t
     st.sampled_from([model.id for model in CATALOGUE.models]),
     st.sampled_from([OLD, NEW]),
     st.integers(0, 5),
+    st.sampled_from(["", "bedrock", "vertex", "foundry"]),
 )  # fmt: skip
 def test_whatever_stands_in_the_fields_no_mode_breaks(
-    fields: dict[str, Any], model: str, version: str, foreign: int
+    fields: dict[str, Any], model: str, version: str, foreign: int, platform: str
 ) -> None:
     raw = json.dumps({"model": model, "max_tokens": 3000, **fields}).encode()
     try:
         MessagesBody(raw)
     except RequestError:
         return
-    for mode in ("adapt", "strict", "observe"):
+    for mode in ("adapt", "strict", "observe", "off"):
         try:
-            result = normalised(raw, headers_of(version), mode, foreign=foreign)  # type: ignore[arg-type]
+            result = normalised(raw, headers_of(version), mode, foreign=foreign, platform=platform)  # type: ignore[arg-type]
         except RequestError:
             continue
         for note in result.adaptations:
@@ -87,6 +88,8 @@ def test_a_body_of_millions_of_small_parts_is_not_built_in_memory(piece: bytes) 
     draft = Draft(MessagesBody(raw), headers_of(), model_of("claude-opus-4-7"), OLD, (OLD,), 0)
     assert draft.value("messages") is None
     assert normalised(raw, headers_of()).body is None
+    tools = raw.replace(b'"messages"', b'"tools"')[:-1] + b',"messages":[{"role":"user","content":"hi"}]}'
+    assert normalised(tools, headers_of(), platform="bedrock").body is None
 
 
 def test_a_long_text_is_held_against_the_rules_like_a_short_one() -> None:

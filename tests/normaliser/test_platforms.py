@@ -310,6 +310,32 @@ def test_an_operation_that_the_platform_does_not_have_is_not_found(mode: Mode) -
         NORMALISER.normalise(msgspec.structs.replace(asked, platform=platform), mode, tier=None)
 
 
+def test_what_is_left_after_taking_out_is_what_strict_lets_pass() -> None:
+    everything = {
+        **REMOVED,
+        "output_config": {"task_budget": BUDGET, "effort": "low"},
+        "anthropic_beta": ["a-1", "compact-2026-01-12"],
+        "tool_choice": {"type": "any"},
+    }
+    for platform in (*GATED, "foundry", "anthropic_on_aws"):
+        given = (
+            {**everything, "mcp_servers": None} if platform in ("foundry", "anthropic_on_aws") else everything
+        )
+        first = held(platform, "b-2", "context-1m-2025-08-07", mode="off", model=SONNET5, **given)
+        assert first.body is not None
+        assert first.headers is not None
+        again = asked_of(platform, first.body, first.headers)
+        strict = Normaliser(NormaliserSettings(platform="strict"), shipped_rules(), CATALOGUE.platforms)
+        assert strict.normalise(again, "off", tier=None) == Normalised()
+
+
+def test_more_changes_than_a_header_has_room_for_are_counted() -> None:
+    result = held("vertex", *(f"beta-{number}" for number in range(40)), mode="off")
+    assert len(result.adaptations) == 24
+    assert result.adaptations[-1] == "and 17 more changes"
+    assert betas_sent(result) == []
+
+
 def test_what_cannot_be_read_is_left_to_the_platform() -> None:
     for fields in (
         {"tools": "x"},

@@ -108,6 +108,10 @@ class Draft:
         field = self.body.fields.get(name)
         return memoryview(b"" if field is None else field)
 
+    def is_small_enough(self, name: str) -> bool:
+        """Whether a field that is there may be decoded: what spells many objects takes ten times its bytes."""
+        return _is_small_enough(self.body.fields[name])
+
     def _decoded(self, name: str) -> Any:
         field = self.body.fields.get(name)
         if field is None or not _is_small_enough(field):

@@ -263,10 +263,17 @@ def _normalised(
     return Normalised(
         body=body,
         headers=draft.headers,
-        adaptations=tuple(draft.notes.values())[:MAX_NOTES],
+        adaptations=_told(tuple(draft.notes.values())),
         observations=told,
         changed=MessagesBody(body, max_tokens_required=False),
     )
+
+
+def _told(changes: tuple[str, ...]) -> tuple[str, ...]:
+    """The changes, of which no more are named than a header has room for; how many more there are is said."""
+    if len(changes) <= MAX_NOTES:
+        return changes
+    return (*changes[: MAX_NOTES - 1], f"and {len(changes) - MAX_NOTES + 1} more changes")
 
 
 def _hold_for_platform(draft: Draft, rules: tuple[Rule, ...], mode: PlatformMode, asked: Asked) -> None:

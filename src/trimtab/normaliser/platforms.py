@@ -94,11 +94,13 @@ def remove_paths(draft: Draft, rule: Rule, seen: Seen) -> bool:
 
 def absent_tool(draft: Draft, rule: Rule) -> Seen | None:
     """A tool that the platform does not have."""
+    if not draft.is_small_enough("tools"):
+        return None  # the platform judges it
     kinds: list[str | None]
     try:
         kinds = [tool.type for tool in _TOOLS.decode(draft.raw("tools"))]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None  # the platform judges it
+        return None  # and this
     for index, kind in enumerate(kinds):
         if kind is not None and kind.startswith(_profile(draft).no_tools):
             return _named(draft, index=index, type=shortened(kind, 60))
