@@ -1,8 +1,8 @@
-"""Amazon Bedrock: InvokeModel (its event stream becomes the vendor's), or its Messages endpoint, called mantle.
+"""Amazon Bedrock: InvokeModel (its event stream becomes the vendor's), its Messages endpoint, called mantle, Converse.
 
-What it is not: what Bedrock takes of a request (`catalogue/platforms.yaml`), or Converse, whose schema is another.
-Invariant: a body changes only where the address or a header of the vendor's API has its place in Bedrock's body; every
-other byte stays.
+What it is not: what Bedrock takes of a request (`catalogue/platforms.yaml`), or Converse's schema (`converse`).
+Invariant: but for Converse, a body changes only where the address or a header of the vendor's API has its place in
+Bedrock's body; every other byte stays.
 
 Source: Amazon Bedrock API reference (2026-11); wire output of the vendor's SDK 2.11, which tests compare with.
 """
@@ -17,6 +17,8 @@ from trimtab.catalogue import Catalogue, Platform
 from trimtab.config import fail
 from trimtab.errors import NotFound, UpstreamBroken, shortened
 from trimtab.messages import MessagesBody
+from trimtab.providers.aws.betas import joined_betas
+from trimtab.providers.aws.converse import Converse
 from trimtab.providers.aws.credentials import open_credentials, region_of
 from trimtab.providers.aws.event_stream import InvokeStream
 from trimtab.providers.aws.replies import REQUEST_IDS, error_reply, vendors_reply
@@ -26,6 +28,7 @@ from trimtab.providers.aws.sigv4 import Scope
 from trimtab.providers.carried import version_member, without_model
 from trimtab.providers.connecting import open_client, parse_target
 from trimtab.providers.machine import Machine
+from trimtab.providers.platform import Dialect
 from trimtab.providers.replies import JSON, named, request_id, value_of
 from trimtab.providers.seam import Call, Headers, Reply
 from trimtab.providers.translated import ErrorReply, TranslatedReply
@@ -45,10 +48,10 @@ _NOT_FOR_BEDROCK = (b"accept", b"anthropic-beta", b"anthropic-version")
 class BedrockSettings(AwsSettings, frozen=True, kw_only=True):
     """`[platforms.NAME]` with `kind = "bedrock"`."""
 
-    endpoint: Literal["invoke", "mantle"] = "invoke"
+    endpoint: Literal["invoke", "mantle", "converse"] = "invoke"
     inference_profile: InferenceProfile | None = None
-    """Stands before model ids on `invoke`; "" is none. `None`: that of the region's part of the world, so that data
-    stays there (`eu` in eu-west-1), or none where it has no such profile."""
+    """Stands before model ids on `invoke` and `converse`; "" is none. `None`: that of the region's part of the world,
+    so that data stays there (`eu` in eu-west-1), or none where it has no such profile."""
     models: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The operator's own ids or ARNs, by catalogue id; they are sent as they stand."""
 
@@ -117,25 +120,12 @@ def invoke_body(body: MessagesBody, headers: Headers, more: Mapping[str, object]
     """
     members = version_member(body, headers, OLD_VERSION)
     gone = {"stream"}
-    betas = betas_of(headers)
-    if betas and "anthropic_beta" in body.fields:
-        written = msgspec.json.decode(body.fields["anthropic_beta"])
-        if isinstance(written, list):
-            members["anthropic_beta"] = [*written, *(beta for beta in betas if beta not in written)]
-            gone.add("anthropic_beta")
-    elif betas:
+    betas = joined_betas(body, headers)
+    if betas is not None:
         members["anthropic_beta"] = betas
+        if "anthropic_beta" in body.fields:
+            gone.add("anthropic_beta")
     return without_model(body, {**members, **(more or {})}, gone)
-
-
-def betas_of(headers: Headers) -> list[str]:
-    """The values of `anthropic-beta`, each once, in order."""
-    values = [value for name, value in headers if name == b"anthropic-beta"]
-    return list(
-        dict.fromkeys(
-            beta for part in b",".join(values).decode("latin-1").split(",") if (beta := part.strip())
-        )
-    )
 
 
 def _count_bound(body: MessagesBody) -> dict[str, int]:
@@ -216,6 +206,7 @@ class _Way(msgspec.Struct, frozen=True):
     """Where a bearer key may be, first found wins. Source: the vendor's SDK 2.11."""
     profiles: bool
     """Whether ids have inference profiles before them."""
+    api_versions: tuple[str, ...] = ("2023-06-01", "2026-10-21")
 
 
 _RUNTIME = "https://bedrock-runtime.{region}.amazonaws.com{cn}"
@@ -228,6 +219,10 @@ _WAYS = {
         "https://bedrock-mantle.{region}.api.aws/anthropic",
         ("AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_AWS_API_KEY"),
         False,
+    ),
+    # Converse has no place for a version: its schema is its own, of the time of the first one.
+    "converse": _Way(
+        "bedrock_converse", "bedrock", _RUNTIME, ("AWS_BEARER_TOKEN_BEDROCK",), True, ("2023-06-01",)
     ),
 }
 
@@ -253,15 +248,21 @@ def open_bedrock(
     target = parse_target(settings.base_url or public, where)
     scope = Scope(way.service, region)
     foundation: dict[str, str] = {}
+    invoke = InvokeModel(foundation)
+    dialect: Dialect = invoke
+    if settings.endpoint == "mantle":
+        dialect = Mantle()
+    elif settings.endpoint == "converse":
+        dialect = Converse(counting=invoke)
     platform = SignedPlatform(
         name,
         way.platform,
         client=open_client(target, settings, where),
-        dialect=Mantle() if settings.endpoint == "mantle" else InvokeModel(foundation),
+        dialect=dialect,
         credentials=open_credentials(
             settings, where, around, scope, target, bearer_variables=way.bearer_variables
         ),
-        api_versions=("2023-06-01", "2026-10-21"),
+        api_versions=way.api_versions,
         ids=own,
         prefix=f"{profile}." if profile and way.profiles else "",
         regional=not (way.profiles and profile == "global" and all(map(_is_global, own.values()))),

@@ -1,11 +1,13 @@
-"""InvokeModel's event stream as the vendor's own: each `chunk` holds one event of the Messages API, in base64.
+"""Bedrock's event streams as the vendor's own. InvokeModel's: a `chunk` holds one event of the Messages API, in base64.
 
-What it is not: the framing (`frames`), or Converse's stream, whose events are another schema. Invariant: the JSON of an
-event goes on byte for byte; an exception ends the stream with one `error` event, and nothing follows it.
+What it is not: the framing (`frames`), or the events of Converse, which are another schema (`converse_stream`).
+Invariant: the JSON of an event of InvokeModel goes on byte for byte; an exception ends a stream with one `error` event,
+and nothing follows it.
 
 Source: Amazon Bedrock API reference, InvokeModelWithResponseStream (2026-11).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import msgspec
@@ -33,17 +35,13 @@ _CHUNK = msgspec.json.Decoder(_Chunk)
 _EVENT = msgspec.json.Decoder(_Event)
 
 
-class InvokeStream:
-    """See `providers.translated.Translation`. One for each reply.
-
-    Cost: 3 us for an event of some words, 45 us for one of 11 kB.
-    """
+class EventStream(ABC):
+    """See `providers.translated.Translation`. One for each reply."""
 
     def __init__(self, request_id: str) -> None:
         """`request_id` is the platform's, for an error event."""
         self._request_id = request_id
         self._frames = Frames()
-        self._lines: dict[str, bytes] = {}
         self._over = False
         self._broken: UpstreamBroken | None = None
 
@@ -67,17 +65,28 @@ class InvokeStream:
         """See the seam."""
         if self._broken is not None:
             raise self._broken
-        if not self._over and self._frames.inside:
-            raise UpstreamBroken("the platform ended inside a frame of its event stream")
+        if not self._over:
+            if self._frames.inside:
+                raise UpstreamBroken("the platform ended inside a frame of its event stream")
+            self.ended()
         return b""
+
+    @abstractmethod
+    def event(self, kind: str, payload: bytes) -> bytes:
+        """What an event comes to; empty for one that is not known. Raises `UpstreamBroken`."""
+
+    def ended(self) -> None:
+        """The platform's bytes ended, between frames and without an exception. Raises `UpstreamBroken`."""
+        return
 
     def _events(self, data: bytes) -> Iterator[bytes]:
         for headers, payload in self._frames.feed(data):
+            if self._over:
+                return
             kind = headers.get(":message-type", "event")
             if kind == "event":
-                # A chunk is all there is today; what other events come to be is not the vendor's stream.
-                if headers.get(":event-type") == "chunk" and (event := self._chunk(payload)):
-                    yield event
+                if made := self.event(headers.get(":event-type", ""), payload):
+                    yield made
                 continue
             self._over = True
             if kind == "exception":
@@ -86,6 +95,20 @@ class InvokeStream:
                 found = failure_named(headers.get(":error-code", kind), headers.get(":error-message", ""))
             yield error_event(found.type, found.message, self._request_id)
             return
+
+
+class InvokeStream(EventStream):
+    """InvokeModel's. Cost: 3 us for an event of some words, 45 us for one of 11 kB."""
+
+    def __init__(self, request_id: str) -> None:
+        """`request_id` is the platform's, for an error event."""
+        super().__init__(request_id)
+        self._lines: dict[str, bytes] = {}
+
+    def event(self, kind: str, payload: bytes) -> bytes:
+        """See `EventStream`."""
+        # A chunk is all there is today; what other events come to be is not the vendor's stream.
+        return self._chunk(payload) if kind == "chunk" else b""
 
     def _chunk(self, payload: bytes) -> bytes:
         try:
