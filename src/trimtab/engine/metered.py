@@ -16,12 +16,13 @@ import msgspec
 
 from trimtab.budgets import Hold, Ledger
 from trimtab.catalogue import Catalogue, Model, NanoUSD, upper_bound_tokens
+from trimtab.engine.platform_watch import PlatformWatch
 from trimtab.engine.recording import Copy, Keep, Recorder
 from trimtab.errors import (
+    RequestError,
     TrimtabError,
     Unavailable,
     UpstreamBroken,
-    UpstreamError,
     UpstreamRefused,
     UpstreamTimeout,
     shortened,
@@ -122,25 +123,6 @@ def most_output(job: Job) -> int:
 def _asked(job: Job) -> bytes:
     body = job.call.body if job.asked is None else job.asked
     return body if isinstance(body, bytes) else b""
-
-
-class PlatformWatch:
-    """Tells the operator when a platform begins to fail and when it answers again: a line each, not one a call."""
-
-    def __init__(self) -> None:
-        self._failing: set[str] = set()
-
-    def saw(self, platform: str, problem: BaseException | None) -> None:
-        """Take note of how a call ended."""
-        if isinstance(problem, UpstreamError):
-            if platform not in self._failing:
-                self._failing.add(platform)
-                _log.warning(
-                    "platform %s fails: %s; further failures are counted in /metrics", platform, problem
-                )
-        elif problem is None and platform in self._failing:
-            self._failing.discard(platform)
-            _log.warning("platform %s answers again", platform)
 
 
 class Metered:
@@ -487,7 +469,7 @@ class MeteredReply:
             return NanoUSD(0), "unbilled", usage
         if meter is not None and usage is not None and meter.final:
             return self._price(usage), "reported", usage
-        if usage is None or usage.input_tokens is None:
+        if usage is None or not usage.input_said:
             return self._hold.amount, "estimated", usage
         estimate = self._estimate(usage)
         return self._price(estimate), "estimated", estimate
@@ -498,6 +480,12 @@ class MeteredReply:
             return True
         if isinstance(problem, UpstreamTimeout) and problem.phase == "connect":
             return True
+        if (
+            isinstance(problem, RequestError) and self.status == 0
+        ):  # the platform has no words for it: not sent
+            return True
+        if self._job.provider.platform == "bedrock_converse":
+            return False  # what AWS itself filters is a refusal there, and AWS does not say that it is free
         # Source: vendor refusal page (2026-11): a refusal before any output is not billed.
         if self._meter is not None:
             return self._meter.stop_reason == "refusal" and not self._meter.saw_content

@@ -70,6 +70,13 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     speed: Text | None = None
     inference_geo: Text | None = None
 
+    @property
+    def input_said(self) -> bool:
+        """Whether the platform said what went in. No prompt is empty: one that counts at the end only starts with 0."""
+        if self.input_tokens is None:
+            return False
+        return bool(self.input_tokens or self.cache_read_input_tokens or self.cache_creation_input_tokens)
+
 
 USAGE_FIELDS = Usage.__struct_fields__
 
