@@ -113,9 +113,12 @@ class StreamMeter:
         "usage",
     )
 
+    ends_with = "message_stop"
+    """What a whole stream ends with."""
+
     def __init__(self, content_encoding: bytes = b"") -> None:
         self._parser = SSEParser()
-        self._inflate, self.readable = _inflater(content_encoding)
+        self._inflate, self.readable = inflater(content_encoding)
         self.usage: Usage | None = None
         self.model: str | None = None
         self.stop_reason: str | None = None
@@ -251,7 +254,7 @@ class ReplyMeter:
         """False only when the answer shows an empty content list."""
         self.final = False
         """Input and output counts are both there."""
-        inflate, readable = _inflater(content_encoding)
+        inflate, readable = inflater(content_encoding)
         if not readable:
             return
         try:
@@ -307,7 +310,7 @@ class Inflater:
 
 def unpacked(reply: bytes, content_encoding: bytes) -> bytes | None:
     """A reply as it was before a platform packed it, as much as there is of it; `None` where that cannot be read."""
-    inflate, readable = _inflater(content_encoding)
+    inflate, readable = inflater(content_encoding)
     if not readable:
         return None
     if inflate is None:
@@ -318,7 +321,7 @@ def unpacked(reply: bytes, content_encoding: bytes) -> bytes | None:
         return None
 
 
-def _inflater(content_encoding: bytes) -> tuple[Inflater | None, bool]:
+def inflater(content_encoding: bytes) -> tuple[Inflater | None, bool]:
     """(decompressor or None, readable). We ask platforms for identity; some compress all the same."""
     match content_encoding.strip().lower():
         case b"" | b"identity":
