@@ -15,6 +15,7 @@ from trimtab.providers.seam import Headers
 from trimtab.providers.simulator.core import Simulator
 from trimtab.providers.simulator.errors import Failure
 from trimtab.providers.simulator.faces.bedrock import BedrockFace
+from trimtab.providers.simulator.faces.chat import ChatFace
 from trimtab.providers.simulator.faces.claude_on_aws import ClaudeOnAwsFace
 from trimtab.providers.simulator.faces.face import Asked, Face, FaceOptions, PlatformRefusal
 from trimtab.providers.simulator.faces.foundry import FoundryFace
@@ -22,10 +23,10 @@ from trimtab.providers.simulator.faces.mantle import MantleFace
 from trimtab.providers.simulator.faces.vertex import VertexFace
 from trimtab.providers.simulator.response import SimResponse
 
-_FACES = (BedrockFace, MantleFace, ClaudeOnAwsFace, VertexFace, FoundryFace)
+_FACES = (BedrockFace, MantleFace, ClaudeOnAwsFace, VertexFace, FoundryFace, ChatFace)
 """In the order in which they are asked whether a request is theirs."""
 
-BASE_PATHS: Mapping[str, str] = {"bedrock_mantle": "/anthropic", "foundry": "/anthropic"}
+BASE_PATHS: Mapping[str, str] = {"bedrock_mantle": "/anthropic", "foundry": "/anthropic", "openai": "/v1"}
 """What a `base_url` of each platform has behind its host; others nothing."""
 
 FACES: tuple[Platform, ...] = ("anthropic", *(face.platform for face in _FACES))
