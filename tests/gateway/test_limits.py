@@ -49,7 +49,7 @@ from trimtab.gateway.connection import MAX_AHEAD
         (b"GET / HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\n\r\n", 403, "permission_error", "is not this machine"),
         (b"GET / HTTP/1.1\r\nhost: [::1]evil.example\r\n\r\n", 403, "permission_error", "is not this machine"),
         (head("POST", "/v1/v1/messages", VERSION, 0), 404, "not_found_error", "the base URL ends in /v1"),
-        (head("POST", "/v1/chat/completions", VERSION, 0), 404, "not_found_error", "does not serve the OpenAI API"),
+        (head("POST", "/v1/responses", VERSION, 0), 404, "not_found_error", "serves /v1/chat/completions only"),
         (b"GET / HTTP/1.1\r\nhost: localhost:1\r\norigin: https://evil.example\r\n\r\n", 403, "permission_error", "Origin"),
         (b"GET / HTTP/1.1\r\nhost: localhost\r\norigin: null\r\n\r\n", 403, "permission_error", "Origin"),
         (b"NONSENSE\r\n\r\n", 400, "invalid_request_error", "not valid HTTP"),

@@ -20,7 +20,7 @@ import trimtab.telemetry.names as names
 from trimtab.catalogue import CatalogueSettings, TierSettings
 from trimtab.cli.root import root
 from trimtab.content import ContentSettings
-from trimtab.engine.pipeline import OWN_HEADERS
+from trimtab.engine.inbound import OWN_HEADERS
 from trimtab.gateway import ServerSettings, openapi_document
 from trimtab.jobs import JobSettings
 from trimtab.normaliser import NormaliserSettings

@@ -4,7 +4,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 from prometheus_client import disable_created_metrics
@@ -35,6 +35,7 @@ from trimtab.providers.anthropic import AnthropicSettings, open_anthropic
 from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings, open_bedrock, open_claude_on_aws
 from trimtab.providers.azure import FoundrySettings, open_foundry
 from trimtab.providers.google import VertexSettings, open_vertex
+from trimtab.providers.openai import OpenAISettings, open_openai
 from trimtab.providers.simulator import Simulator, SimulatorProvider
 from trimtab.records import RequestId, new_request_id
 from trimtab.routing import Place, TierRouter
@@ -227,7 +228,8 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         parts.logs.hide(secrets_in(settings))
     if providers is None:
         providers = open_providers(settings)
-    places = tuple(_place(provider, settings.catalogue) for provider in providers.values())
+    served = ids_served(providers, settings.catalogue)
+    places = tuple(Place(name, providers[name].platform, ids) for name, ids in served.items())
     router = TierRouter(settings.catalogue, settings.tiers, places)
     runtime = Runtime(
         monotonic=time.monotonic,
@@ -260,7 +262,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         ),
         access=parts.callers.access(settings),
         key_admin=parts.callers.admin(settings),
-        passthrough=next(iter(providers.values())),
+        passthrough=_passthrough(providers),
         exposition=parts.exposition,
         find_record=parts.store.find,
         find_content=parts.ground.content.find,
@@ -278,9 +280,29 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
     return Edition(settings, providers, surroundings)
 
 
-def _place(provider: Provider, catalogue: Catalogue) -> Place:
-    ids = {model.id: name for model in catalogue.models if (name := provider.model_id(model)) is not None}
-    return Place(provider.name, provider.platform, ids)
+def _passthrough(providers: dict[str, Provider]) -> Provider:
+    """Where the vendor's paths that bill nothing go: the first entry that speaks the vendor's API, if any does."""
+    entries = list(providers.values())
+    return next((entry for entry in entries if entry.platform != "openai"), entries[0])
+
+
+def ids_served(providers: Mapping[str, Provider], catalogue: Catalogue) -> dict[str, dict[str, str]]:
+    """What each entry calls the models that it serves, by catalogue id.
+
+    A platform that goes by the catalogue's own ids would take any model of the overlay for its own. One that an entry
+    of kind `openai` names is served by such entries only.
+    """
+    served = {
+        name: {model.id: own for model in catalogue.models if (own := provider.model_id(model)) is not None}
+        for name, provider in providers.items()
+    }
+    on_chat = {
+        model for name, ids in served.items() if providers[name].platform == "openai" for model in ids
+    } & catalogue.own
+    for name, ids in served.items():
+        if on_chat and providers[name].platform != "openai":
+            served[name] = {model: own for model, own in ids.items() if model not in on_chat}
+    return served
 
 
 def open_providers(settings: Settings) -> dict[str, Provider]:
@@ -304,6 +326,8 @@ def open_provider(name: str, platform: PlatformSettings, settings: Settings) -> 
         return open_foundry(name, platform, where, settings.catalogue)
     if isinstance(platform, VertexSettings):
         return open_vertex(name, platform, where, settings.catalogue)
+    if isinstance(platform, OpenAISettings):
+        return open_openai(name, platform, where, settings.catalogue)
     return SimulatorProvider(name, Simulator(platform, settings.catalogue))
 
 

@@ -18,6 +18,7 @@ from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings
 from trimtab.providers.azure import FoundrySettings
 from trimtab.providers.connecting import Connecting
 from trimtab.providers.google import VertexSettings
+from trimtab.providers.openai import OpenAISettings
 from trimtab.providers.simulator import SimulatorSettings
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings, check_telemetry
@@ -31,6 +32,7 @@ PlatformSettings: TypeAlias = (
     | BedrockSettings
     | FoundrySettings
     | VertexSettings
+    | OpenAISettings
     | SimulatorSettings
 )
 
@@ -237,6 +239,7 @@ def _platforms(document: Document) -> tuple[dict[str, PlatformSettings], str]:
             "anthropic_on_aws": ClaudeOnAwsSettings,
             "bedrock": BedrockSettings,
             "foundry": FoundrySettings,
+            "openai": OpenAISettings,
             "simulator": SimulatorSettings,
             "vertex": VertexSettings,
         }

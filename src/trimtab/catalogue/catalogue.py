@@ -94,6 +94,8 @@ class Catalogue:
             self._add(overlay.models, overlay_name)
         self.models: tuple[Model, ...] = document.models + (overlay.models if overlay else ())
         """Shipped models in the file's order, then the overlay's."""
+        self.own = frozenset(model.id for model in overlay.models) if overlay else frozenset[str]()
+        """Ids of the overlay's models."""
         layers = price_layers(overlay, self.find, overlay_name) if overlay is not None else {}
         self._timelines = self._compile(layers)
         self._dearest_known: dict[tuple[str, int, bool, bool, bool, bool], list[pricing.Priced]] = {}

@@ -5,9 +5,10 @@ Only the engine calls models, spends and records. Policy comes in as pure decisi
 """
 
 from trimtab.engine.conversations import Conversations
+from trimtab.engine.inbound import Inbound
 from trimtab.engine.metered import Job, Metered, MeteredReply, Runtime
 from trimtab.engine.observing import Observer
-from trimtab.engine.pipeline import Inbound, Pipeline
+from trimtab.engine.pipeline import Pipeline
 from trimtab.engine.recording import Recorder
 
 __all__ = [

@@ -28,6 +28,7 @@ from trimtab.errors import (
     shortened,
 )
 from trimtab.messages import ReplyMeter, ServerToolUse, StreamMeter, StreamValidator, Usage
+from trimtab.messages.chat import ChatReplyMeter, ChatStreamMeter
 from trimtab.providers import Call, Headers, Provider, Reply, Sink
 from trimtab.records import (
     MAX_ERROR_CHARS,
@@ -35,6 +36,7 @@ from trimtab.records import (
     Attempt,
     Caller,
     CostSource,
+    Endpoint,
     Intent,
     Outcome,
     Plan,
@@ -77,7 +79,7 @@ class Job(msgspec.Struct, frozen=True):
 
     id: RequestId
     purpose: Purpose
-    endpoint: Literal["messages", "count_tokens"]
+    endpoint: Endpoint
     requested_model: str
     session: str
     plan: Plan
@@ -105,6 +107,10 @@ class Job(msgspec.Struct, frozen=True):
     observations: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     parent: RequestId | None = None
+    answers: int = 1
+    """How many answers are asked for at once, each of `max_tokens`."""
+    hides_usage: bool = False
+    """A stream was asked for its usage by us, not by the client, to whom the chunk that holds it does not go."""
     deadline: float | None = None
     """Monotonic seconds; the call is cut when it passes."""
 
@@ -117,7 +123,7 @@ def _priced_at(hour: int) -> datetime.datetime:
 
 def most_output(job: Job) -> int:
     """Output tokens, at most: what was asked for, or all that fits the context."""
-    return min(job.max_tokens or 0, job.model.limits.context)
+    return min(job.max_tokens or 0, job.model.limits.context) * job.answers
 
 
 def _asked(job: Job) -> bytes:
@@ -245,8 +251,8 @@ class MeteredReply:
         self._hold = hold
         self._sent = metered.runtime.monotonic()
         self._reply: Reply | None = None
-        self._meter: StreamMeter | None = None
-        self._whole: ReplyMeter | None = None
+        self._meter: StreamMeter | ChatStreamMeter | None = None
+        self._whole: ReplyMeter | ChatReplyMeter | None = None
         self._validator: StreamValidator | None = None
         self._head_ms: float | None = None
         self._first_content_ms: float | None = None
@@ -260,7 +266,7 @@ class MeteredReply:
         self._patience = 1
         """How many pieces may be unread; one until the first content, whose time is noted."""
         self._copy: Copy | None = None
-        if (keep := metered.runtime.keep) is not None and job.endpoint == "messages":
+        if (keep := metered.runtime.keep) is not None and job.endpoint != "count_tokens":
             self._copy = keep.begin(_asked(job))
         self.status = 0
         self.headers: Headers = []
@@ -297,8 +303,9 @@ class MeteredReply:
         content_type = self.header(b"content-type").lower()
         self.is_event_stream = self.status == HTTP_OK and content_type.startswith(b"text/event-stream")
         if self.is_event_stream:
-            self._meter = StreamMeter(encoding)
-            if self._metered.runtime.validate_streams and not encoding:
+            on_chat = job.endpoint == "chat"
+            self._meter = ChatStreamMeter(encoding) if on_chat else StreamMeter(encoding)
+            if self._metered.runtime.validate_streams and not encoding and not on_chat:
                 self._validator = StreamValidator()
 
     def _find_out_if_simulated(self) -> None:
@@ -379,7 +386,7 @@ class MeteredReply:
         self._catch_up()
         meter = self._meter
         if meter is not None and meter.readable and not (meter.complete or meter.error_type):
-            self._problem = UpstreamBroken("the platform ended the stream before message_stop")
+            self._problem = UpstreamBroken(f"the platform ended the stream before {meter.ends_with}")
             raise self._problem
 
     async def body(self) -> bytes:
@@ -392,7 +399,8 @@ class MeteredReply:
                 self._problem = UpstreamBroken(f"the platform's answer is over {MAX_ANSWER_BYTES} bytes")
                 raise self._problem
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._whole = ReplyMeter(body, self.header(b"content-encoding"))
+        meter = ChatReplyMeter if self._job.endpoint == "chat" else ReplyMeter
+        self._whole = meter(body, self.header(b"content-encoding"))
         return body
 
     async def _take(self) -> bytes:
@@ -544,7 +552,7 @@ class MeteredReply:
             result,
             self.status or None,
             error,
-            self.header(b"request-id").decode("latin-1") or None,
+            (self.header(b"request-id") or self.header(b"x-request-id")).decode("latin-1") or None,
             meter.model if meter is not None else None,
             meter.stop_reason if meter is not None else None,
             usage,
@@ -559,7 +567,7 @@ class MeteredReply:
             job.id,
             job.arrived_ms,
             job.purpose,
-            "messages",
+            "chat" if job.endpoint == "chat" else "messages",
             job.endpoint,
             job.requested_model,
             job.session,

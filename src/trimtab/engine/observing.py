@@ -24,8 +24,12 @@ from trimtab.telemetry.tracing import (
     trace_id_of,
 )
 
-PATHS = {"messages": "/v1/messages", "count_tokens": "/v1/messages/count_tokens"}
-OPERATIONS = {"messages": "chat", "count_tokens": "count_tokens"}
+PATHS = {
+    "messages": "/v1/messages",
+    "count_tokens": "/v1/messages/count_tokens",
+    "chat": "/v1/chat/completions",
+}
+OPERATIONS = {"messages": "chat", "count_tokens": "count_tokens", "chat": "chat"}
 """`gen_ai.operation.name`: the convention's word where it has one."""
 
 Observe = Callable[[Outcome, Headers], None]

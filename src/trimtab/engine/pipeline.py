@@ -4,56 +4,30 @@ Later parts screen, verify and escalate here. A refused request is recorded too,
 """
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
 
 import msgspec
 
 from trimtab.catalogue import EFFORTS, Arm
 from trimtab.engine.bounds import input_bound
+from trimtab.engine.chat import plan_chat
 from trimtab.engine.conversations import Conversations
+from trimtab.engine.inbound import Decide, Inbound, check_own, tags_of
 from trimtab.engine.metered import Job, Metered, MeteredReply
 from trimtab.engine.other_models import check_other_models
 from trimtab.engine.session import conversation_of, session_of
 from trimtab.engine.unbounded import check_unbounded
 from trimtab.errors import RequestError, RuleRefused, Unavailable, shortened
 from trimtab.messages import MessagesBody, named_model
+from trimtab.messages.chat import ChatBody
 from trimtab.normaliser import Asked, Mode, Normalised, Normaliser
 from trimtab.providers import Call, Headers, Provider
-from trimtab.records import MAX_ERROR_CHARS, NOBODY, Caller, Outcome, Plan, RequestId
+from trimtab.records import MAX_ERROR_CHARS, Outcome, Plan
 from trimtab.routing import VIRTUAL_PREFIX, Ask, Decision
 
 API_VERSIONS = ("2023-06-01", "2026-10-21")
 """Source: vendor versioning page (2026-11)."""
 
-OWN_HEADERS = ("x-trimtab-session", "x-trimtab-effort", "x-trimtab-tags")
 UNCHANGED = Normalised()
-MAX_TAGS = 20
-MAX_TAG_CHARS = 64
-
-
-class Inbound(msgspec.Struct, frozen=True, kw_only=True):
-    """A client's request as the gateway took it in."""
-
-    id: RequestId
-    endpoint: Literal["messages", "count_tokens"]
-    path: str
-    query: bytes
-    body: bytes
-    headers: Headers
-    """End-to-end headers for the platform: no authentication, framing or `x-trimtab-` ones."""
-    own: Mapping[str, str]
-    """The `x-trimtab-` headers."""
-    arrived_ms: int
-    arrived: float
-    caller: Caller = NOBODY
-
-
-class Decide(Protocol):
-    """What the pipeline needs of a router."""
-
-    def decide(self, ask: Ask) -> Decision:
-        """Pure: a plan for this request, or `RequestError`."""
-        ...
 
 
 class Pipeline:
@@ -81,8 +55,13 @@ class Pipeline:
         """
         body: MessagesBody | None = None
         try:
-            body = MessagesBody(inbound.body, max_tokens_required=inbound.endpoint == "messages")
-            job = self._plan(inbound, body)
+            if inbound.endpoint == "chat":
+                body = chat = ChatBody(inbound.body)
+                keep = self._metered.runtime.keep is not None
+                job = plan_chat(inbound, chat, self._router, self._providers, keep=keep)
+            else:
+                body = MessagesBody(inbound.body, max_tokens_required=inbound.endpoint == "messages")
+                job = self._plan(inbound, body)
             hold = await self._metered.reserve(job)
         except (RequestError, Unavailable) as problem:
             self._refuse(inbound, body, problem)
@@ -90,7 +69,7 @@ class Pipeline:
         return await self._metered.call(job, hold)
 
     def _plan(self, inbound: Inbound, body: MessagesBody) -> Job:
-        _check_own(inbound.own)
+        check_own(inbound.own)
         answers = inbound.endpoint == "messages"
         thinking = body.thinking_type
         caller = inbound.caller
@@ -165,7 +144,7 @@ class Pipeline:
             asked=inbound.body if self._metered.runtime.keep is not None else None,
             adaptations=adaptations,
             observations=normal.observations,
-            tags=_tags(inbound.own.get("x-trimtab-tags")),
+            tags=tags_of(inbound.own.get("x-trimtab-tags")),
         )
 
     def _mode(self, body: MessagesBody) -> Mode:
@@ -220,7 +199,7 @@ class Pipeline:
                 set_adaptive=decision.set_adaptive,
                 foreign=foreign,
                 platform=provider.platform,
-                endpoint=inbound.endpoint,
+                endpoint="messages" if inbound.endpoint == "messages" else "count_tokens",
             ),
             mode,
             tier=decision.plan.tier,
@@ -236,7 +215,7 @@ class Pipeline:
                 id=inbound.id,
                 at_ms=inbound.arrived_ms,
                 purpose="live",
-                surface="messages",
+                surface="chat" if inbound.endpoint == "chat" else "messages",
                 endpoint=inbound.endpoint,
                 requested_model=body.model if body is not None else named_model(inbound.body),
                 session="",
@@ -280,26 +259,6 @@ def _may_think(thinking: str | None, model_default: str, set_adaptive: bool) -> 
     if thinking is not None:
         return thinking != "disabled"
     return set_adaptive or model_default in ("adaptive", "always")
-
-
-def _check_own(own: Mapping[str, str]) -> None:
-    for name in own:
-        if name not in OWN_HEADERS:
-            raise RequestError(
-                f"{shortened(name)}: nothing in this version acts on this header; remove it "
-                f"(known: {', '.join(OWN_HEADERS)})"
-            )
-
-
-def _tags(header: str | None) -> tuple[str, ...]:
-    if header is None:
-        return ()
-    tags = tuple(tag for part in header.split(",") if (tag := part.strip()))
-    if len(tags) > MAX_TAGS or any(len(tag) > MAX_TAG_CHARS or not tag.isprintable() for tag in tags):
-        raise RequestError(
-            f"x-trimtab-tags: at most {MAX_TAGS} tags of at most {MAX_TAG_CHARS} printable characters"
-        )
-    return tags
 
 
 def _versioned(headers: Headers, accepted: tuple[str, ...]) -> tuple[Headers, str, tuple[str, ...]]:

@@ -27,7 +27,7 @@ from trimtab.gateway.access import PAGES, is_page
 from trimtab.gateway.callers import admit, may_read
 from trimtab.gateway.content_api import content_handler
 from trimtab.gateway.figures_api import figures_handler
-from trimtab.gateway.http import Exchange, client_headers, sorted_headers
+from trimtab.gateway.http import CHAT_PATH, Exchange, client_headers, sorted_headers
 from trimtab.gateway.keys_api import keys_handler
 from trimtab.gateway.once import HEADER as IDEMPOTENCY_KEY
 from trimtab.gateway.once import Once
@@ -35,7 +35,9 @@ from trimtab.gateway.request import ClientGone, ClientRequest
 from trimtab.gateway.state import ServingState
 from trimtab.gateway.surroundings import InForce, Surroundings
 from trimtab.messages import error_event
-from trimtab.providers import Call, Headers
+from trimtab.messages.chat import UsageHider, chat_error_event
+from trimtab.providers import Call, Headers, Sink
+from trimtab.records import Endpoint
 from trimtab.telemetry import EXPOSITION, REQUEST
 
 DRAIN_RETRY_S = 5
@@ -53,8 +55,7 @@ NO_SUCH_PATH = "no such path here; GET /openapi.json lists what there is"
 PATH_HINTS = (
     ("/v1/v1/", "the base URL ends in /v1; leave that out, the SDK adds it"),
     ("/v1/messages/batches", "this version does not serve message batches"),
-    ("/v1/chat/completions", "this version does not serve the OpenAI API; use an Anthropic client"),
-    ("/v1/responses", "this version does not serve the OpenAI API; use an Anthropic client"),
+    ("/v1/responses", "of the OpenAI API this version serves /v1/chat/completions only"),
 )
 """What people who meet a 404 most likely meant."""
 
@@ -71,6 +72,7 @@ class Gateway:
         self._exact: dict[str, Callable[[Exchange], Awaitable[None]]] = {
             "/v1/messages": self._messages,
             "/v1/messages/count_tokens": self._count_tokens,
+            CHAT_PATH: self._chat,
             "/v1/models": self._models,
             "/healthz": self._alive,
             "/readyz": self._ready,
@@ -138,21 +140,27 @@ class Gateway:
     # Vendor paths
 
     async def _messages(self, http: Exchange) -> None:
+        await self._answered(http, "messages")
+
+    async def _chat(self, http: Exchange) -> None:
+        await self._answered(http, "chat")
+
+    async def _answered(self, http: Exchange, endpoint: Literal["messages", "chat"]) -> None:
         body = await self._body(http)
         if http.header(IDEMPOTENCY_KEY) is None:
-            await self._message(http, body)
+            await self._message(http, endpoint, body)
             return
 
         async def make(inner: Exchange) -> None:
             try:
-                await self._message(inner, body)
+                await self._message(inner, endpoint, body)
             except Exception as problem:
                 _fail(inner, problem)
 
         await self._once.answer(http, body, make)
 
-    async def _message(self, http: Exchange, body: bytes) -> None:
-        reply = await self._call(http, "messages", body)
+    async def _message(self, http: Exchange, endpoint: Literal["messages", "chat"], body: bytes) -> None:
+        reply = await self._call(http, endpoint, body)
         try:
             if reply.is_event_stream:
                 await self._stream(http, reply)
@@ -177,9 +185,7 @@ class Gateway:
             )
         return await http.body(http.around.max_body_bytes)
 
-    def _call(
-        self, http: Exchange, endpoint: Literal["messages", "count_tokens"], body: bytes
-    ) -> Coroutine[Any, Any, MeteredReply]:
+    def _call(self, http: Exchange, endpoint: Endpoint, body: bytes) -> Coroutine[Any, Any, MeteredReply]:
         headers, own = sorted_headers(http.headers)
         return http.around.pipeline.answer(
             Inbound(
@@ -208,24 +214,29 @@ class Gateway:
         """Events go on as they come. A broken stream ends in an error event, or in a cut inside an event."""
         to = http.to
         to.start(reply.status, _answer_headers(reply))
+        hider: UsageHider | None = None
+        push: Sink = to.push
+        if reply.job.hides_usage:
+            hider = UsageHider()
+            push = _hidden(hider, to.push)
         try:
-            while not await reply.pump(to.push):
+            while not await reply.pump(push):
                 await to.drain()
         except UpstreamError as problem:
             reply.close()
             if not reply.at_boundary:
                 raise
             http.failed = True
-            to.finish(error_event(problem.anthropic_type, str(problem), http.id))
+            to.finish(_error_event(http, problem))
             return
         except asyncio.CancelledError:
             reply.close()
             http.failed = True
             if self._state.draining and reply.at_boundary:  # the server stops; the client is still there
-                to.finish(error_event("api_error", STOPPING, http.id))
+                to.finish(_error_event(http, Stopping(STOPPING, DRAIN_RETRY_S)))
             raise
         reply.close()
-        to.finish()
+        to.finish(hider.rest() if hider is not None else b"")
 
     async def _models(self, http: Exchange) -> None:
         http.require("GET")
@@ -418,6 +429,23 @@ def _answer_headers(reply: MeteredReply) -> Headers:
     if reply.simulated:
         headers.append((b"x-trimtab-simulated", b"true"))
     return headers
+
+
+def _error_event(http: Exchange, problem: TrimtabError) -> bytes:
+    """What ends a stream that has begun, in the shape of its API."""
+    if http.path == CHAT_PATH:
+        return chat_error_event(problem.status, str(problem))
+    return error_event(problem.anthropic_type, str(problem), http.id)
+
+
+def _hidden(hider: UsageHider, push: Sink) -> Sink:
+    """A sink that leaves out what the client did not ask for."""
+
+    def kept(piece: bytes) -> bool:
+        goes = hider.feed(piece)
+        return push(goes) if goes else True
+
+    return kept
 
 
 def _usd(nanousd: int) -> bytes:

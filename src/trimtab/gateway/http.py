@@ -23,6 +23,7 @@ from trimtab.errors import (
 from trimtab.gateway.request import ClientRequest
 from trimtab.gateway.surroundings import Surroundings
 from trimtab.messages import error_body
+from trimtab.messages.chat import chat_error_body
 from trimtab.providers import Headers
 from trimtab.records import NOBODY, Caller
 
@@ -93,6 +94,9 @@ _SECRET_WORDS = (b"key", b"token", b"secret", b"auth", b"password", b"cookie", b
 (`anthropic-`) or an idempotency key."""
 
 _NEVER_TO_CLIENT = _HOP_BY_HOP | {b"content-length", b"set-cookie", b"alt-svc"}
+
+CHAT_PATH = "/v1/chat/completions"
+"""The path whose clients speak the OpenAI API."""
 
 KNOWN_NAMES = 512
 KNOWN_NAME_BYTES = 64
@@ -202,8 +206,9 @@ class Exchange:
         self.to.answer(status, headers, body)
 
     def fail(self, error: TrimtabError) -> None:
-        """Send an error in the vendor's shape."""
-        extra: Headers = [(b"request-id", self.id.encode())]
+        """Send an error in the shape of the API that the path belongs to."""
+        on_chat = self.path == CHAT_PATH
+        extra: Headers = [(b"x-request-id" if on_chat else b"request-id", self.id.encode())]
         if isinstance(error, Unavailable | RateLimited | InFlight):
             extra.append((b"retry-after", b"%d" % error.retry_after_s))
         elif isinstance(error, Conflict):
@@ -216,7 +221,8 @@ class Exchange:
             extra.append((b"www-authenticate", b"Bearer"))
         elif isinstance(error, MethodNotAllowed):
             extra.append((b"allow", error.allowed.encode()))
-        self.reply(error.status, error_body(error.anthropic_type, str(error), self.id), extra=extra)
+        body = chat_error_body(error) if on_chat else error_body(error.anthropic_type, str(error), self.id)
+        self.reply(error.status, body, extra=extra)
 
 
 def _too_large(size: int, limit: int) -> RequestTooLarge:

@@ -6,7 +6,16 @@ Units: money in integer nano-dollars, time in milliseconds or Unix milliseconds,
 from trimtab.records.caller import NOBODY, Caller, Limits
 from trimtab.records.ids import RequestId, new_request_id
 from trimtab.records.intent import Intent
-from trimtab.records.outcome import MAX_ERROR_CHARS, Attempt, CostSource, Outcome, Plan, Purpose
+from trimtab.records.outcome import (
+    MAX_ERROR_CHARS,
+    Attempt,
+    CostSource,
+    Endpoint,
+    Outcome,
+    Plan,
+    Purpose,
+    Surface,
+)
 
 __all__ = [
     "MAX_ERROR_CHARS",
@@ -14,11 +23,13 @@ __all__ = [
     "Attempt",
     "Caller",
     "CostSource",
+    "Endpoint",
     "Intent",
     "Limits",
     "Outcome",
     "Plan",
     "Purpose",
     "RequestId",
+    "Surface",
     "new_request_id",
 ]

@@ -1,12 +1,10 @@
 """What is written down before a call goes out: enough to account for it should the process die before it ends."""
 
-from typing import Literal
-
 import msgspec
 
 from trimtab.catalogue import NanoUSD
 from trimtab.records.ids import RequestId
-from trimtab.records.outcome import Attempt, Outcome, Plan, Purpose
+from trimtab.records.outcome import Attempt, Endpoint, Outcome, Plan, Purpose
 
 DIED = "the process ended before the call did; what came of it is unknown, so its worst case stands"
 
@@ -17,7 +15,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     id: RequestId
     at_ms: int
     purpose: Purpose
-    endpoint: Literal["messages", "count_tokens"]
+    endpoint: Endpoint
     requested_model: str
     session: str
     plan: Plan
@@ -53,7 +51,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             id=self.id,
             at_ms=self.at_ms,
             purpose=self.purpose,
-            surface="messages",
+            surface="chat" if self.endpoint == "chat" else "messages",
             endpoint=self.endpoint,
             requested_model=self.requested_model,
             session=self.session,

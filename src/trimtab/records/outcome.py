@@ -23,6 +23,12 @@ Result = Literal["ok", "error", "truncated", "cancelled", "unknown"]
 `cancelled`: the client went away. `unknown`: our process died while the call was under way."""
 
 
+Surface = Literal["messages", "chat"]
+"""Whose API the client spoke: Anthropic's, or OpenAI's Chat Completions."""
+
+Endpoint = Literal["messages", "count_tokens", "chat"]
+
+
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     """The decision for one request, made before any money is spent."""
 
@@ -72,8 +78,8 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     at_ms: int
     """Arrival, Unix milliseconds."""
     purpose: Purpose
-    surface: Literal["messages"]
-    endpoint: Literal["messages", "count_tokens"]
+    surface: Surface
+    endpoint: Endpoint
     requested_model: str
     session: str
     result: Result

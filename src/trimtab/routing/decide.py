@@ -14,10 +14,12 @@ import msgspec
 
 from trimtab.catalogue import EFFORTS, Arm, Catalogue, Effort, Model, Tiers
 from trimtab.errors import NotFound, PermissionDenied, RequestError, shortened
-from trimtab.records import Plan
+from trimtab.records import Plan, Surface
 
 VIRTUAL_PREFIX = "trimtab/"
 AUTO = "auto"
+
+PATHS: Mapping[Surface, str] = {"messages": "/v1/messages", "chat": "/v1/chat/completions"}
 
 KNOWN_MOST = 1024
 """Decisions that are kept, about 1 MB at the most; real traffic asks a few dozen different questions."""
@@ -53,6 +55,8 @@ class Ask(msgspec.Struct, frozen=True):
     """Tiers that the caller may name; `None` is all."""
     platforms: tuple[str, ...] | None = None
     """Platform entries that the caller may use; `None` is all."""
+    surface: Surface = "messages"
+    """Whose API the caller speaks; only platforms that speak it too are asked."""
     default_tier: str | None = None
     """What `trimtab/auto` means for this caller, where it is not the default tier."""
 
@@ -104,7 +108,7 @@ class TierRouter:
             raise PermissionDenied(
                 f"model: {meant}, which this key may not use; it may use {_all(ask.models)}"
             )
-        place, send_model = self._place(model, arm.model, ask.platforms)
+        place, send_model = self._place(model, arm.model, ask.platforms, ask.surface)
         reasons = [reason]
         set_effort = None
         changes: list[str] = []
@@ -126,7 +130,10 @@ class TierRouter:
                 changes.append(f"output_config.effort={set_effort}")
         elif ask.effort is not None:
             reasons.append("effort as the client sent it")
-        set_adaptive = arm.thinking == "adaptive" and ask.thinking is None
+        on_chat = ask.surface == "chat"
+        if on_chat and tier is not None and (arm.effort is not None or arm.thinking is not None):
+            reasons.append("effort and thinking of the tier are not sent on this surface")
+        set_adaptive = not on_chat and arm.thinking == "adaptive" and ask.thinking is None
         if set_adaptive:
             reasons.append(f"adaptive thinking from tier {tier}")
             changes.append("thinking=adaptive")
@@ -161,18 +168,27 @@ class TierRouter:
             )
         return tier, arm, reason
 
-    def _place(self, model: Model, written: str, permitted: tuple[str, ...] | None) -> tuple[Place, str]:
-        places = [place for place in self._places if permitted is None or place.name in permitted]
+    def _place(
+        self, model: Model, written: str, permitted: tuple[str, ...] | None, surface: Surface
+    ) -> tuple[Place, str]:
+        allowed = [place for place in self._places if permitted is None or place.name in permitted]
+        places = [place for place in allowed if _speaks(place) == surface]
         for place in places:
             platform_id = place.ids.get(model.id)
             if platform_id is not None:
                 # An alias that the client wrote is the platform's own name too: leave its bytes alone.
                 return place, written if platform_id == model.id else platform_id
+        other = next((place.name for place in allowed if model.id in place.ids), None)
+        if other is not None:
+            raise NotFound(
+                f"model: {model.id!r} is served by platform {other!r}, which speaks another API; requests are not "
+                f"translated, so POST it to {PATHS['messages' if surface == 'chat' else 'chat']}"
+            )
         if permitted is not None:
             raise PermissionDenied(
                 f"model: {model.id!r} is served by no platform that this key may use ({_all(permitted)})"
             )
-        served = ", ".join(place.name for place in places)
+        served = ", ".join(place.name for place in allowed)
         raise NotFound(f"model: {model.id!r} is not served by any configured platform ({served})")
 
     def _unknown(self, name: str) -> NotFound:
@@ -200,6 +216,10 @@ class TierRouter:
             return taken[-1] if taken else next(iter(model.effort_levels), None)
         takes = ", ".join(model.effort_levels) or "no effort level at all"
         raise RequestError(f"x-trimtab-effort: {shortened(wanted, 80)!r}: {model.id} takes {takes}")
+
+
+def _speaks(place: Place) -> Surface:
+    return "chat" if place.platform == "openai" else "messages"
 
 
 def _all(names: tuple[str, ...]) -> str:

@@ -1,0 +1,145 @@
+"""Plans a Chat Completions request: which platform, what goes out, and the most that it can cost.
+
+What it is not: a translation to Messages, or a check of what the server takes. No rule of the normaliser acts here: the
+body goes out as it came, but for the model's name and, in a stream, the question for usage. Without that question
+streams carry no counts at all, and each would be settled at its worst case.
+"""
+
+from collections.abc import Mapping
+
+from trimtab.catalogue import Model, upper_bound_tokens
+from trimtab.engine.bounds import MAX_TOOL_PROMPT_TOKENS, holds
+from trimtab.engine.inbound import Decide, Inbound, check_own, tags_of
+from trimtab.engine.metered import Job
+from trimtab.engine.session import session_of
+from trimtab.errors import PermissionDenied, RequestError
+from trimtab.messages.chat import ChatBody
+from trimtab.providers import Call, Provider
+from trimtab.records import Caller
+from trimtab.routing import Ask
+
+ASKED_FOR_USAGE = "stream_options.include_usage=true"
+
+MAX_TEMPLATE_TOKENS = 2000
+"""What a server's template puts around messages (roles, dates, a system prompt of its own), at most; those of open
+models that were read (2026-11) come to 20 to 600."""
+
+_UNBOUNDED = (
+    "web_search_options",
+    "audio",
+    "prediction",
+    "plugins",
+    "best_of",
+    "use_beam_search",
+    "fallback_models",
+    "models",
+)
+"""Fields that bill what tokens of the model's price do not hold: searches, sound, discarded drafts and further answers,
+or another model. Source: OpenAI API reference (2026-11); vLLM and OpenRouter references for the last five."""
+
+_PLAIN_TIERS = (b'"default"', b'"flex"')
+"""Of `service_tier`; others may cost more, also `auto`, which is the account's choice."""
+_NOTHING = (b"null", b"false", b"[]", b"{}")
+
+_NOT_TEXT = (b'"image_url"', b'"input_audio"', b'"file"', b'"video_url"', b'"audio_url"', b"\\u00")
+"""Signs of parts whose tokens do not follow from their bytes, and of escapes that could hide one."""
+
+
+def plan_chat(
+    inbound: Inbound, body: ChatBody, router: Decide, providers: Mapping[str, Provider], *, keep: bool
+) -> Job:
+    """The call for a chat request. Raises `RequestError`; `keep`: prompts are kept."""
+    check_own(inbound.own)
+    if "x-trimtab-effort" in inbound.own:
+        raise RequestError(
+            "x-trimtab-effort: does not act on /v1/chat/completions; send reasoning_effort in the body"
+        )
+    caller = inbound.caller
+    check_bounded(body, caller)
+    decision = router.decide(
+        Ask(
+            model=body.model,
+            accepts_effort=False,
+            models=caller.models,
+            tiers=caller.tiers,
+            platforms=caller.platforms,
+            surface="chat",
+            default_tier=caller.default_tier,
+        )
+    )
+    model = decision.model
+    asks_usage = body.stream and not body.wants_usage
+    outgoing = body.asking(model=decision.send_model, usage=asks_usage)
+    provider = providers[decision.plan.platform]
+    most = body.max_tokens if body.max_tokens is not None else model.limits.max_output
+    return Job(
+        id=inbound.id,
+        purpose="live",
+        endpoint="chat",
+        requested_model=body.model,
+        session=session_of(body, inbound.own.get("x-trimtab-session"), caller.key),
+        plan=decision.plan,
+        model=model,
+        send_model=decision.send_model,
+        provider=provider,
+        call=Call(
+            "POST",
+            inbound.path,
+            inbound.headers,
+            outgoing,
+            inbound.query,
+            None,
+            body.stream,
+            "chat",
+            decision.send_model,
+        ),
+        max_tokens=most,
+        input_bound=chat_input_bound(body, model),
+        request_bytes=len(inbound.body),
+        arrived_ms=inbound.arrived_ms,
+        arrived=inbound.arrived,
+        caller=caller,
+        may_think=True,  # reasoning is billed and may not show
+        asked=inbound.body if keep else None,
+        adaptations=(*decision.plan.changes, *((ASKED_FOR_USAGE,) if asks_usage else ())),
+        tags=tags_of(inbound.own.get("x-trimtab-tags")),
+        answers=body.answers,
+        hides_usage=asks_usage,
+    )
+
+
+def chat_input_bound(body: ChatBody, model: Model) -> int:
+    """Input tokens of a body, at most. Never more than the model's context, which a longer request cannot pass.
+
+    A byte is at least one token's share of text. Images, sounds and files have no bound that holds on all servers, and
+    a template of the caller's may repeat what it likes, so these count as a full context.
+    """
+    context = model.limits.context
+    raw = body.raw
+    if "chat_template" in body.fields or any(holds(raw, sign) for sign in _NOT_TEXT):
+        return context
+    bound = upper_bound_tokens(len(raw)) + MAX_TEMPLATE_TOKENS
+    if "tools" in body.fields or "functions" in body.fields:
+        bound += MAX_TOOL_PROMPT_TOKENS
+    return min(context, bound)
+
+
+def check_bounded(body: ChatBody, caller: Caller) -> None:
+    """Refuse to a key with limited money what its limit cannot bound. Raises `PermissionDenied`."""
+    if caller.limits.total_nanousd is None or caller.limits.may_overshoot:
+        return
+    fields = body.fields
+    for name in _UNBOUNDED:
+        if name in fields and bytes(fields[name]) not in _NOTHING:
+            raise _refusal(name, caller)
+    tier = fields.get("service_tier")
+    if tier is not None and bytes(tier) not in (b"null", *_PLAIN_TIERS):
+        raise _refusal("service_tier", caller)
+
+
+def _refusal(name: str, caller: Caller) -> PermissionDenied:
+    return PermissionDenied(
+        f"{name}: may bill more than tokens at the model's price, and the money of this key ({caller.key}) is limited; "
+        "leave it out, use a key without --usd, or let this one pass its limit so: trimtab keys limits "
+        f"{caller.key} --overshoot"
+    )

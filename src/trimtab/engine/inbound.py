@@ -1,0 +1,65 @@
+"""A client's request as the gateway took it in, and what is asked of a router; the same on all surfaces.
+
+What it is not: the body, which each surface reads its own way.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from trimtab.errors import RequestError, shortened
+from trimtab.providers import Headers
+from trimtab.records import NOBODY, Caller, Endpoint, RequestId
+from trimtab.routing import Ask, Decision
+
+OWN_HEADERS = ("x-trimtab-session", "x-trimtab-effort", "x-trimtab-tags")
+MAX_TAGS = 20
+MAX_TAG_CHARS = 64
+
+
+class Inbound(msgspec.Struct, frozen=True, kw_only=True):
+    """A client's request as the gateway took it in."""
+
+    id: RequestId
+    endpoint: Endpoint
+    path: str
+    query: bytes
+    body: bytes
+    headers: Headers
+    """End-to-end headers for the platform: no authentication, framing or `x-trimtab-` ones."""
+    own: Mapping[str, str]
+    """The `x-trimtab-` headers."""
+    arrived_ms: int
+    arrived: float
+    caller: Caller = NOBODY
+
+
+class Decide(Protocol):
+    """What the pipeline needs of a router."""
+
+    def decide(self, ask: Ask) -> Decision:
+        """Pure: a plan for this request, or `RequestError`."""
+        ...
+
+
+def check_own(own: Mapping[str, str]) -> None:
+    """Refuse headers in our name that nothing acts on. Raises `RequestError`."""
+    for name in own:
+        if name not in OWN_HEADERS:
+            raise RequestError(
+                f"{shortened(name)}: nothing in this version acts on this header; remove it "
+                f"(known: {', '.join(OWN_HEADERS)})"
+            )
+
+
+def tags_of(header: str | None) -> tuple[str, ...]:
+    """The tags of an `x-trimtab-tags` header. Raises `RequestError`."""
+    if header is None:
+        return ()
+    tags = tuple(tag for part in header.split(",") if (tag := part.strip()))
+    if len(tags) > MAX_TAGS or any(len(tag) > MAX_TAG_CHARS or not tag.isprintable() for tag in tags):
+        raise RequestError(
+            f"x-trimtab-tags: at most {MAX_TAGS} tags of at most {MAX_TAG_CHARS} printable characters"
+        )
+    return tags
