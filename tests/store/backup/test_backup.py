@@ -405,7 +405,7 @@ def test_what_a_manifest_says_of_its_program_is_shown_short_and_printable(
     newer = msgspec.structs.replace(manifest, schema=99, trimtab="\x1b[2J" + "9" * 1000)
     file.execute("UPDATE backup_manifest SET content = ?", (msgspec.json.encode(newer).decode(),))
     file.close()
-    with pytest.raises(StoreError, match=r"Trimtab \?\[2J9+\.\.\., which wrote it") as refused:
+    with pytest.raises(StoreError, match=r"Trimtab \\x1b\[2J9+\.\.\., which wrote it") as refused:
         restore(sqlite(tmp_path / "c.db"), tmp_path / "b")
     assert str(refused.value).isprintable()
 
