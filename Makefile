@@ -52,7 +52,7 @@ set-up: .venv/.dev .venv-release/.ready $(SDK_STAMPS) ## Set up all that the tes
 .venv-sdk-%/.ready: requirements/sdk-%.txt
 	@scripts/system-packages required
 	@echo "set-up: making a test environment with anthropic $*"
-	@$(PYTHON) -m venv .venv-sdk-$*
+	@$(PYTHON) -m venv --clear .venv-sdk-$*
 	@.venv-sdk-$*/bin/python $(PIP) install --require-hashes -r $<
 	@touch $@
 
@@ -90,7 +90,7 @@ bench: .venv/.dev ## Every benchmark, in full
 .venv-release/.ready: requirements/release.txt
 	@scripts/system-packages required
 	@echo "set-up: making an environment for releases"
-	@$(PYTHON) -m venv .venv-release
+	@$(PYTHON) -m venv --clear .venv-release
 	@.venv-release/bin/python $(PIP) install --require-hashes -r $<
 	@touch $@
 
