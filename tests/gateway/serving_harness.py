@@ -92,6 +92,8 @@ async def one_answer(reader: asyncio.StreamReader) -> bytes:
         got = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as problem:
         return problem.partial
+    if got.split(b" ", 2)[1] in (b"204", b"304"):
+        return got
     lower = got.lower()
     if b"content-length:" in lower:
         length = int(lower.split(b"content-length:")[1].split(b"\r\n")[0])
