@@ -252,7 +252,9 @@ def test_a_request_whose_process_died_is_not_made_again_but_named(tmp_path: Path
     run(work)
 
 
-def test_while_the_store_is_away_such_requests_wait_outside_and_others_go_on(tmp_path: Path) -> None:
+def test_while_the_store_is_away_such_requests_wait_outside_and_others_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def work() -> None:
         async with place(tmp_path) as (platform, s):
             platform.go_on.set()
@@ -269,6 +271,10 @@ def test_while_the_store_is_away_such_requests_wait_outside_and_others_go_on(tmp
             status, headers, _ = await ask_once(s)
             assert status == 503
             assert headers["retry-after"] == "1"
+            assert (
+                f"request {headers['x-trimtab-request']}: its idempotency key cannot be looked up"
+                in caplog.text
+            )
             assert (await ask(s, VERSION))[0] == 200
             free.set()
             await holding

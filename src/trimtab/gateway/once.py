@@ -180,7 +180,8 @@ class Once:
                 raise Conflict(_TOLD_OF["done"].format(request_id))
         try:
             return await self._claims.claim(scope, call.body_hash, call.request_id, key)
-        except StoreError:
+        except StoreError as problem:
+            _log.warning("request %s: its idempotency key cannot be looked up: %s", call.request_id, problem)
             raise Unavailable(
                 "Idempotency-Key: whether this request came before cannot be looked up now; try again", 1
             ) from None
