@@ -55,7 +55,14 @@ OVERVIEWS = [
 ]
 LISTS = [
     f"simulated=false{more}"
-    for more in ("", "&arm=nobody", "&result=failed", "&key=k95", "&error=overloaded", "&slower_ms=100000000")
+    for more in (
+        "",
+        "&arm=claude-3-5-haiku-20241022",
+        "&result=failed",
+        "&key=k95",
+        "&error=overloaded",
+        "&slower_ms=100000000",
+    )
 ]
 
 

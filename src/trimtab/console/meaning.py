@@ -15,7 +15,13 @@ from trimtab.errors import RequestError, shortened
 from trimtab.routing import VIRTUAL_PREFIX
 from trimtab.store import Database
 from trimtab.store.figures import Within
-from trimtab.store.figures.meant import key_ids, keys_called, model_recorded, sessions_recorded
+from trimtab.store.figures.meant import (
+    key_ids,
+    key_recorded,
+    keys_called,
+    model_recorded,
+    sessions_recorded,
+)
 
 VIRTUAL_NAMES = ("auto", *TIER_NAMES)
 
@@ -67,9 +73,12 @@ class Meaning:
         return str(msgspec.structs.replace(arm, model=self._model("arm", arm.model)))
 
     def _key(self, text: str, scope: Scope) -> str:
-        found = keys_called(self._database, text, _within(scope))
+        within = _within(scope)
+        found = keys_called(self._database, text, within)
         if any(one.id == text for one in found):
             return text
+        if not found and within == Within() and key_recorded(self._database, text):
+            return text  # records may be older than the list of keys, or come from elsewhere
         # A name that was taken again after a revocation means the key that has it now.
         meant = [one for one in found if not one.revoked] or found
         if not meant:

@@ -12,6 +12,7 @@ from trimtab.catalogue import Arm
 from trimtab.records import Attempt, Outcome, Plan, RequestId
 from trimtab.store import Database, Row, Store
 from trimtab.store.figures import Wanted, Within, config_text, key_names, list_requests, relatives
+from trimtab.store.figures.meant import key_recorded
 from trimtab.store.keys import Key
 from trimtab.store.keys.tables import insert_key
 
@@ -234,3 +235,12 @@ def test_keys_are_known_by_name_also_when_they_are_revoked(url: str, database_at
     key = Key(id="key_1", name="ci", organisation="acme", created_ms=1, revoked_ms=2)
     database.write(lambda t: insert_key(t, key, 1))
     assert key_names(database, ["key_1", "key_2", ""]) == {"key_1": ("ci", "acme")}
+
+
+def test_a_key_that_only_records_know_may_be_asked_for(
+    url: str, database_at: OpenDatabase, put: Callable[[Iterable[Outcome]], None]
+) -> None:
+    draw = random.Random(4)
+    put(msgspec.structs.replace(outcome(n, draw), key=key) for n, key in enumerate(("key_1", "")))
+    database = database_at(url)
+    assert [key_recorded(database, key) for key in ("key_1", "key_2", "")] == [True, False, False]

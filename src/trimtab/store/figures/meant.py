@@ -68,6 +68,14 @@ def model_recorded(database: Database, model: str) -> bool:
     return found is not None
 
 
+def key_recorded(database: Database, key: str) -> bool:
+    """Whether any request was this key's, also one that is in no list of keys. Cost: one look at an index."""
+    found = database.read(
+        lambda view: view.row("SELECT 1 FROM requests WHERE key_id = ? AND key_id <> '' LIMIT 1", (key,))
+    )
+    return found is not None
+
+
 def _owned(within: Within) -> tuple[str, list[Value]]:
     text = ""
     values: list[Value] = []
