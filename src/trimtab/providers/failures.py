@@ -4,12 +4,16 @@ What it is not: any one platform's names of errors, which each has a table of. I
 words already is not touched.
 """
 
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 import msgspec
 
 from trimtab.errors import AnthropicErrorType
 from trimtab.messages import error_body
+from trimtab.providers.replies import JSON, named, request_id
+from trimtab.providers.seam import Reply
+from trimtab.providers.translated import ErrorReply
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -52,11 +56,21 @@ def pair_of(status: int) -> Pair:
     return (status, "invalid_request_error") if 400 <= status < 500 else (max(status, 500), "api_error")
 
 
-def said(found: Failure, body: bytes, request_id: str) -> bytes:
-    """The body that a client gets: the platform's own where it is in the vendor's words."""
-    if is_vendors(body):
-        return body
-    return error_body(found.type, found.message, request_id)
+def error_reply(reply: Reply, ids: Collection[bytes], failure: Callable[[bytes], Failure]) -> Reply:
+    """An error answer in the vendor's words; its body is read when it is asked for, and stays where it has them.
+
+    `failure` says what a body comes to; its status must follow from an empty one already. `ids` are the platform's
+    own headers with the request's id.
+    """
+    identifier = request_id(reply.headers, ids).decode("latin-1")
+
+    def say(body: bytes) -> bytes:
+        if is_vendors(body):
+            return body
+        found = failure(body)
+        return error_body(found.type, found.message, identifier)
+
+    return ErrorReply(reply, failure(b"").status, named(reply.headers, ids, content_type=JSON), say)
 
 
 class _Vendors(msgspec.Struct):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from trimtab.catalogue import Model, Platform
+from trimtab.errors import NotFound, shortened
 from trimtab.providers.http import HttpClient
 from trimtab.providers.seam import Call, Reply
 
@@ -25,6 +26,16 @@ class Dialect(Protocol):
         """The platform's answer to a call (as it came, before `request`) in the framing and with the error bodies of
         the vendor's own API."""
         ...
+
+
+def messages_content(call: Call, platform: str) -> bytes:
+    """The body of a call that makes or counts messages. Raises `NotFound`, which names the platform, for any other."""
+    if call.endpoint not in ("messages", "count_tokens") or not isinstance(call.body, bytes):
+        raise NotFound(
+            f"{call.method} {shortened(call.path)}: {platform} has no such operation; it has /v1/messages and "
+            "/v1/messages/count_tokens"
+        )
+    return call.body
 
 
 class Credentials(Protocol):

@@ -15,7 +15,7 @@ import msgspec
 
 from trimtab.catalogue import Catalogue, Platform
 from trimtab.config import fail
-from trimtab.errors import NotFound, UpstreamBroken, shortened
+from trimtab.errors import UpstreamBroken
 from trimtab.messages import MessagesBody
 from trimtab.providers.aws.betas import joined_betas
 from trimtab.providers.aws.converse import Converse
@@ -28,7 +28,7 @@ from trimtab.providers.aws.sigv4 import Scope
 from trimtab.providers.carried import version_member, without_model
 from trimtab.providers.connecting import open_client, parse_target
 from trimtab.providers.machine import Machine
-from trimtab.providers.platform import Dialect
+from trimtab.providers.platform import Dialect, messages_content
 from trimtab.providers.replies import JSON, named, request_id, value_of
 from trimtab.providers.seam import Call, Headers, Reply
 from trimtab.providers.translated import ErrorReply, TranslatedReply
@@ -66,9 +66,7 @@ class InvokeModel:
     def request(self, call: Call) -> Call:
         """See the seam. Raises `NotFound` for what is neither messages nor count_tokens."""
         counting = call.endpoint == "count_tokens"
-        if call.endpoint not in ("messages", "count_tokens") or not isinstance(call.body, bytes):
-            raise _no_such(call, "InvokeModel")
-        body = MessagesBody(call.body, max_tokens_required=False)
+        body = MessagesBody(messages_content(call, "Amazon Bedrock (InvokeModel)"), max_tokens_required=False)
         if counting:
             model, operation = self._foundation.get(call.model, call.model), "count-tokens"
             content = invoke_body(body, call.headers, _count_bound(body))
@@ -165,10 +163,8 @@ class Mantle:
 
     def request(self, call: Call) -> Call:
         """See the seam. Raises `NotFound` for what is neither messages nor count_tokens."""
-        if call.endpoint not in ("messages", "count_tokens") or not isinstance(call.body, bytes):
-            raise _no_such(call, "Messages endpoint")
+        content = messages_content(call, "Amazon Bedrock (Messages endpoint)")
         profile = value_of(call.headers, b"anthropic-user-profile-id")
-        content = call.body
         if profile:  # the endpoint reads it in the body only
             body = MessagesBody(content, max_tokens_required=False)
             if "user_profile_id" not in body.fields:
@@ -186,13 +182,6 @@ class Mantle:
     def reply(self, call: Call, reply: Reply) -> Reply:
         """See the seam."""
         return vendors_reply(reply)
-
-
-def _no_such(call: Call, way: str) -> NotFound:
-    return NotFound(
-        f"{call.method} {shortened(call.path)}: Amazon Bedrock ({way}) has no such operation; "
-        "it has /v1/messages and /v1/messages/count_tokens"
-    )
 
 
 class _Way(msgspec.Struct, frozen=True):

@@ -11,13 +11,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from trimtab.errors import NotFound, UpstreamBroken, shortened
+from trimtab.errors import UpstreamBroken
 from trimtab.messages import MessagesBody
 from trimtab.providers.aws.converse_answer import message_of
 from trimtab.providers.aws.converse_request import converse_body
 from trimtab.providers.aws.converse_stream import ConverseStream
 from trimtab.providers.aws.replies import REQUEST_IDS, error_reply
-from trimtab.providers.platform import Dialect
+from trimtab.providers.platform import Dialect, messages_content
 from trimtab.providers.replies import JSON, named, request_id, value_of
 from trimtab.providers.seam import Call, Reply
 from trimtab.providers.translated import TranslatedReply
@@ -42,13 +42,9 @@ class Converse:
     def request(self, call: Call) -> Call:
         """See the seam. Raises `NotFound` for what is neither messages nor count_tokens, `RequestError` for what
         Converse cannot say. Cost: the body is read and written once."""
-        if call.endpoint not in ("messages", "count_tokens") or not isinstance(call.body, bytes):
-            raise NotFound(
-                f"{call.method} {shortened(call.path)}: Amazon Bedrock (Converse) has no such operation; "
-                "it has /v1/messages and /v1/messages/count_tokens"
-            )
+        sent = messages_content(call, "Amazon Bedrock (Converse)")
         # A count of what could not be sent would mislead, so what is counted is held against the schema too.
-        content = converse_body(MessagesBody(call.body, max_tokens_required=False), call.headers)
+        content = converse_body(MessagesBody(sent, max_tokens_required=False), call.headers)
         if call.endpoint == "count_tokens":
             return self._counting.request(call)
         operation = "converse-stream" if call.stream else "converse"

@@ -6,12 +6,13 @@ that is in the vendor's words already is not touched.
 Source: Azure's REST guidelines on errors, and its API gateway's answers (2026-11).
 """
 
+from functools import partial
+
 import msgspec
 
-from trimtab.providers.failures import Failure, pair_of, said, text_in, without_words
-from trimtab.providers.replies import JSON, named, request_id
+from trimtab.providers.failures import Failure, error_reply, pair_of, text_in, without_words
+from trimtab.providers.replies import named
 from trimtab.providers.seam import Reply
-from trimtab.providers.translated import ErrorReply
 
 FIRST_ERROR = 400
 
@@ -35,17 +36,10 @@ _BODY = msgspec.json.Decoder(_Body)
 
 def foundry_reply(reply: Reply) -> Reply:
     """An answer of Foundry: as it comes, but for errors in Azure's words, and the name of the request's id."""
-    status = reply.status
-    if status < FIRST_ERROR:
+    if reply.status < FIRST_ERROR:
         reply.headers = named(reply.headers, REQUEST_IDS)
         return reply
-    identifier = request_id(reply.headers, REQUEST_IDS).decode("latin-1")
-
-    def say(body: bytes) -> bytes:
-        return said(failure(status, body), body, identifier)
-
-    headers = named(reply.headers, REQUEST_IDS, content_type=JSON)
-    return ErrorReply(reply, pair_of(status)[0], headers, say)
+    return error_reply(reply, REQUEST_IDS, partial(failure, reply.status))
 
 
 def failure(status: int, body: bytes) -> Failure:

@@ -6,18 +6,18 @@ that is in the vendor's words already is not touched.
 Source: google.rpc.Code and Google's page on errors of its APIs (2026-11).
 """
 
+from functools import partial
+
 import msgspec
 
 from trimtab.providers.failures import (
     Failure,
     Pair,
+    error_reply,
     pair_of,
-    said,
     without_words,
 )
-from trimtab.providers.replies import JSON, named, request_id
 from trimtab.providers.seam import Reply
-from trimtab.providers.translated import ErrorReply
 
 HTTP_OK = 200
 
@@ -48,13 +48,7 @@ def vertex_reply(reply: Reply) -> Reply:
     """An answer of Vertex AI: as it comes, but for errors in Google's words."""
     if reply.status == HTTP_OK:
         return reply
-    status = reply.status
-    identifier = request_id(reply.headers, ()).decode("latin-1")
-
-    def say(body: bytes) -> bytes:
-        return said(failure(status, body), body, identifier)
-
-    return ErrorReply(reply, _pair(status)[0], named(reply.headers, (), content_type=JSON), say)
+    return error_reply(reply, (), partial(failure, reply.status))
 
 
 def failure(status: int, body: bytes) -> Failure:

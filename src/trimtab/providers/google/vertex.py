@@ -13,7 +13,7 @@ import msgspec
 
 from trimtab.catalogue import Catalogue
 from trimtab.config import Secret, fail
-from trimtab.errors import ConfigError, NotFound, UpstreamRefused, shortened
+from trimtab.errors import ConfigError, UpstreamRefused
 from trimtab.messages import MessagesBody
 from trimtab.providers.bearer import BearerTokens
 from trimtab.providers.carried import version_member, without_model
@@ -22,7 +22,7 @@ from trimtab.providers.google.credentials import FindProject, find_credentials, 
 from trimtab.providers.google.failures import vertex_reply
 from trimtab.providers.http import HttpClient
 from trimtab.providers.machine import Machine
-from trimtab.providers.platform import Credentials, HttpPlatform
+from trimtab.providers.platform import Credentials, HttpPlatform, messages_content
 from trimtab.providers.seam import Call, Reply
 
 REGION_VARIABLE = "CLOUD_ML_REGION"
@@ -64,16 +64,12 @@ class RawPredict:
 
     def request(self, call: Call) -> Call:
         """See the seam. Raises `NotFound` for what is neither messages nor count_tokens."""
-        if call.endpoint not in ("messages", "count_tokens") or not isinstance(call.body, bytes):
-            raise NotFound(
-                f"{call.method} {shortened(call.path)}: Vertex AI has no such operation; it has /v1/messages and "
-                "/v1/messages/count_tokens"
-            )
-        body = MessagesBody(call.body, max_tokens_required=False)
+        sent = messages_content(call, "Vertex AI")
+        body = MessagesBody(sent, max_tokens_required=False)
         members = version_member(body, call.headers, OLD_VERSION)
         if call.endpoint == "count_tokens":  # one address for all models: this body keeps its own
             name, operation = "count-tokens", "rawPredict"
-            content = body.changed(members) if members else call.body
+            content = body.changed(members) if members else sent
         else:
             name, operation = quote(call.model, safe="@"), "streamRawPredict" if call.stream else "rawPredict"
             content = without_model(body, members)
