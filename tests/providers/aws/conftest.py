@@ -1,34 +1,16 @@
 """A platform of Amazon's that a test scripts, and a machine with nothing on it but what the test puts there."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aws_platform import NOW, keys, where
+from aws_platform import keys, where
 from scripted_upstream import Upstream
 
 from trimtab.catalogue import Catalogue
 from trimtab.providers import Provider
 from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings, open_bedrock, open_claude_on_aws
 from trimtab.providers.machine import Machine
-
-
-@pytest.fixture(scope="session")
-def catalogue() -> Catalogue:
-    return Catalogue.load()
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    stub = Upstream(lambda _: [b"HTTP/1.1 500 Unset\r\ncontent-length: 0\r\n\r\n"])
-    yield stub
-    stub.close()
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine({}, tmp_path, lambda: NOW)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A platform of Azure's that a test scripts, and a machine with nothing on it but what the test puts there."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,28 +12,9 @@ from trimtab.providers import Provider
 from trimtab.providers.azure import FoundrySettings, open_foundry
 from trimtab.providers.machine import Machine
 
-NOW = 1_795_000_000.0
-
 
 def where(key: str) -> str:
     return f"trimtab.toml: platforms.azure.{key}"
-
-
-@pytest.fixture(scope="session")
-def catalogue() -> Catalogue:
-    return Catalogue.load()
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    stub = Upstream(lambda _: [b"HTTP/1.1 500 Unset\r\ncontent-length: 0\r\n\r\n"])
-    yield stub
-    stub.close()
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine({}, tmp_path, lambda: NOW)
 
 
 @pytest.fixture

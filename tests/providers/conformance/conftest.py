@@ -12,11 +12,6 @@ from trimtab.providers import Provider
 Say = Callable[..., Said]
 
 
-@pytest.fixture(scope="session")
-def catalogue() -> Catalogue:
-    return Catalogue.load()
-
-
 @pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.platform)
 def kind(request: pytest.FixtureRequest) -> Kind:
     found: Kind = request.param

@@ -1,7 +1,6 @@
 """A platform of Google's that a test scripts, a key that nobody else has, and a machine with nothing on it."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,34 +13,15 @@ from trimtab.providers import Provider
 from trimtab.providers.google import VertexSettings, open_vertex
 from trimtab.providers.machine import Machine
 
-NOW = 1_795_000_000.0
-
 
 def where(key: str) -> str:
     return f"trimtab.toml: platforms.vertex.{key}"
 
 
 @pytest.fixture(scope="session")
-def catalogue() -> Catalogue:
-    return Catalogue.load()
-
-
-@pytest.fixture(scope="session")
 def account() -> Account:
     """A service account."""
     return Account.new()
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    stub = Upstream(lambda _: [b"HTTP/1.1 500 Unset\r\ncontent-length: 0\r\n\r\n"])
-    yield stub
-    stub.close()
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine({}, tmp_path, lambda: NOW)
 
 
 @pytest.fixture

@@ -16,11 +16,6 @@ from trimtab.providers.openai import OpenAISettings, open_openai
 MODEL = "claude-opus-4-7"
 
 
-@pytest.fixture(scope="module")
-def catalogue() -> Catalogue:
-    return Catalogue.load()
-
-
 @pytest.fixture
 def server() -> Iterator[Upstream]:
     stub = Upstream(lambda _: whole(b'{"choices":[]}'))

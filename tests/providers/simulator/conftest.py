@@ -119,11 +119,6 @@ class Client:
 
 
 @pytest.fixture(scope="session")
-def catalogue() -> Catalogue:
-    return Catalogue.load()
-
-
-@pytest.fixture(scope="session")
 def make(catalogue: Catalogue) -> Callable[..., Client]:
     def build(script: str | None = None, **settings: Any) -> Client:
         clock = Clock()
