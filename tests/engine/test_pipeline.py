@@ -255,6 +255,8 @@ def test_counting_tokens_gets_no_effort_and_costs_nothing() -> None:
         ),
         ({"own": {"x-trimtab-verify": "on"}}, RequestError, "nothing in this version acts on this header"),
         ({"own": {"x-trimtab-session": ""}}, RequestError, "x-trimtab-session"),
+        ({"own": {"x-trimtab-platform": " ,"}}, RequestError, "x-trimtab-platform: names no platform entry"),
+        ({"own": {"x-trimtab-platform": "aws"}}, RequestError, "'aws' is not a configured platform"),
         ({"own": {"x-trimtab-tags": "a" * 65}}, RequestError, "x-trimtab-tags"),
         ({"headers": []}, RequestError, "anthropic-version: header is required"),
         (

@@ -137,6 +137,29 @@ def test_a_chat_request_goes_out_byte_for_byte_with_the_servers_name_of_the_mode
     run(work)
 
 
+def test_a_chat_request_narrows_itself_to_an_entry_and_hears_of_a_wrong_one_in_the_shape_of_its_api(
+    tmp_path: Path,
+) -> None:
+    async def work() -> None:
+        server = Server(whole(ANSWER))
+        async with serving(tmp_path, server, more=SIMULATOR) as here:
+            status, answered, _ = await here.post(ASK, PATH, b"x-trimtab-platform: vllm\r\n")
+            assert (status, answered["x-trimtab-platform"]) == (200, "vllm")
+            assert b"x-trimtab-" not in server.head
+            for named, code, says in (
+                (b"vlm", 400, "x-trimtab-platform: 'vlm' is not a configured platform; there are vllm, sim"),
+                (
+                    b"sim",
+                    404,
+                    "x-trimtab-platform: 'qwen3-32b' is not served by sim; platforms that serve it: vllm",
+                ),
+            ):
+                status, _, body = await here.post(ASK, PATH, b"x-trimtab-platform: " + named + b"\r\n")
+                assert (status, json.loads(body)["error"]["message"]) == (code, says)
+
+    run(work)
+
+
 def test_a_stream_whose_usage_the_client_asked_for_passes_byte_for_byte(tmp_path: Path) -> None:
     async def work() -> None:
         server = Server(*events(FIRST, COMMENT, LAST, USAGE, DONE))

@@ -230,6 +230,37 @@ def test_a_key_is_held_to_its_models_tiers_and_platforms(tmp_path: Path) -> None
     with_keys(tmp_path, work)
 
 
+def test_a_request_chooses_among_the_platforms_of_its_key_and_never_beyond(tmp_path: Path) -> None:
+    async def work(k: Keyed) -> None:
+        _, secret = k.make(platforms=("two", "three"))
+        ask = json.dumps({**ASK, "model": OPUS}).encode()
+        count = json.dumps({"model": OPUS, "messages": ASK["messages"]}).encode()
+        for path, body in (("/v1/messages", ask), ("/v1/messages/count_tokens", count)):
+            for named, served in ((b"three", "three"), (b" three , two", "three"), (b"two,three", "two")):
+                header = b"x-trimtab-platform: %b\r\n" % named
+                status, answered, _ = await k.send("POST", path, secret, body, header)
+                assert (status, answered["x-trimtab-platform"]) == (200, served)
+            for named, expected, kind, says in (
+                (b"two, one", 403, "permission_error", "'one': this key may not use this platform; it may use two, three"),
+                (b"four", 400, "invalid_request_error", "'four' is not a configured platform; there are two, three"),
+                (b"", 400, "invalid_request_error", "names no platform entry"),
+            ):  # fmt: skip
+                header = b"x-trimtab-platform: %b\r\n" % named
+                status, answered, said = await k.send("POST", path, secret, body, header)
+                assert (status, said["error"]["type"]) == (expected, kind)
+                assert says in said["error"]["message"]
+                record = await k.site.record(answered["x-trimtab-request"])
+                assert record["result"] == "error"
+                assert not record.get("attempts")
+        header = b"x-trimtab-platform: three\r\n"
+        _, answered, _ = await k.send("POST", "/v1/messages", secret, ask, header)
+        record = await k.site.record(answered["x-trimtab-request"])
+        assert "platform three, from the x-trimtab-platform header" in record["plan"]["reasons"]
+
+    entry = '[platforms.{}]\nkind = "simulator"\nlatency_scale = 0.0\n'
+    with_keys(tmp_path, work, "".join(map(entry.format, ("one", "two", "three"))))
+
+
 def test_a_record_is_read_by_its_team_its_key_or_an_admin_of_its_organisation(tmp_path: Path) -> None:
     async def work(k: Keyed) -> None:
         red, red2, blue, alone, admin, other = (

@@ -3,7 +3,7 @@
 import pytest
 
 from trimtab.catalogue import Catalogue, TierSettings, resolve_tiers
-from trimtab.errors import NotFound, PermissionDenied
+from trimtab.errors import NotFound, PermissionDenied, RequestError
 from trimtab.routing import Ask, Place, TierRouter
 
 CATALOGUE = Catalogue.load()
@@ -90,6 +90,69 @@ def test_a_key_reaches_only_the_platform_entries_that_it_is_permitted() -> None:
     assert both.decide(Ask(model="claude-opus-4-6", platforms=("claude",))).plan.platform == "claude"
     with pytest.raises(PermissionDenied, match=r"no platform that this key may use \(azure\)"):
         both.decide(Ask(model="claude-opus-4-6", platforms=("azure",)))
+
+
+def test_a_request_narrows_itself_to_the_entries_that_it_names_in_its_own_order() -> None:
+    three = router(("aws", "bedrock"), ("claude", "anthropic"), ("azure", "foundry"))
+    ask = Ask(model="claude-opus-4-6", wanted_platforms=("claude",))
+    plan = three.decide(ask).plan
+    assert (plan.platform, plan.reasons[1]) == (
+        "claude",
+        "platform claude, from the x-trimtab-platform header",
+    )
+    plan = three.decide(Ask(model="claude-opus-4-6", wanted_platforms=("azure", "aws"))).plan
+    assert plan.platform == "azure"
+    assert "one of platforms azure, aws, from the x-trimtab-platform header" in plan.reasons
+    # Haiku 3.5 is not on Foundry: the next one that the request names serves it.
+    haiku = Ask(model="claude-3-5-haiku-20241022", wanted_platforms=("azure", "claude"))
+    assert three.decide(haiku).plan.platform == "claude"
+    assert three.decide(Ask(model="claude-opus-4-6")).plan.platform == "aws", "others are decided as before"
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "says"),
+    [
+        (
+            Ask(model="claude-opus-4-6", wanted_platforms=("claude", "bedrok")),
+            RequestError,
+            "x-trimtab-platform: 'bedrok' is not a configured platform; there are aws, claude, azure",
+        ),
+        (
+            Ask(model="claude-opus-4-6", wanted_platforms=("bedrok",), platforms=("azure", "claude")),
+            RequestError,
+            "x-trimtab-platform: 'bedrok' is not a configured platform; there are claude, azure",
+        ),
+        (
+            Ask(model="claude-opus-4-6", wanted_platforms=("claude", "aws"), platforms=("azure", "claude")),
+            PermissionDenied,
+            "x-trimtab-platform: 'aws': this key may not use this platform; it may use claude, azure",
+        ),
+        (
+            Ask(model="claude-opus-4-6", wanted_platforms=("claude",), platforms=()),
+            PermissionDenied,
+            "x-trimtab-platform: 'claude': this key may not use this platform; it may use none",
+        ),
+        (
+            Ask(model="claude-3-5-haiku-20241022", wanted_platforms=("azure",)),
+            NotFound,
+            "x-trimtab-platform: 'claude-3-5-haiku-20241022' is not served by azure; platforms that serve it: aws, claude",
+        ),
+        (
+            Ask(
+                model="claude-3-5-haiku-20241022", wanted_platforms=("azure",), platforms=("azure", "claude")
+            ),
+            NotFound,
+            "x-trimtab-platform: 'claude-3-5-haiku-20241022' is not served by azure; platforms that serve it: claude",
+        ),
+    ],
+)
+def test_an_entry_that_cannot_serve_is_one_clear_refusal_and_never_widens_what_the_key_permits(
+    ask: Ask, error: type[RequestError], says: str
+) -> None:
+    three = router(("aws", "bedrock"), ("claude", "anthropic"), ("azure", "foundry"))
+    with pytest.raises(RequestError) as refused:
+        three.decide(ask)
+    assert (type(refused.value), str(refused.value)) == (error, says)
 
 
 def test_an_unknown_model_is_unknown_whatever_the_key_may_use() -> None:

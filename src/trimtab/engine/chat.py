@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from trimtab.catalogue import Model, upper_bound_tokens
 from trimtab.engine.bounds import MAX_TOOL_PROMPT_TOKENS, holds
-from trimtab.engine.inbound import Decide, Inbound, check_own, tags_of
+from trimtab.engine.inbound import Decide, Inbound, check_own, platforms_of, tags_of
 from trimtab.engine.metered import Job
 from trimtab.engine.session import session_of
 from trimtab.errors import PermissionDenied, RequestError
@@ -63,6 +63,7 @@ def plan_chat(
             models=caller.models,
             tiers=caller.tiers,
             platforms=caller.platforms,
+            wanted_platforms=platforms_of(inbound.own.get("x-trimtab-platform")),
             surface="chat",
             default_tier=caller.default_tier,
         )

@@ -13,7 +13,7 @@ from trimtab.providers import Headers
 from trimtab.records import NOBODY, Caller, Endpoint, RequestId
 from trimtab.routing import Ask, Decision
 
-OWN_HEADERS = ("x-trimtab-session", "x-trimtab-effort", "x-trimtab-tags")
+OWN_HEADERS = ("x-trimtab-session", "x-trimtab-effort", "x-trimtab-platform", "x-trimtab-tags")
 MAX_TAGS = 20
 MAX_TAG_CHARS = 64
 
@@ -51,6 +51,19 @@ def check_own(own: Mapping[str, str]) -> None:
                 f"{shortened(name)}: nothing in this version acts on this header; remove it "
                 f"(known: {', '.join(OWN_HEADERS)})"
             )
+
+
+def platforms_of(header: str | None) -> tuple[str, ...] | None:
+    """The entries that an `x-trimtab-platform` header names, in its order; the router judges them.
+
+    Raises `RequestError`.
+    """
+    if header is None:
+        return None
+    names = tuple(dict.fromkeys(name for part in header.split(",") if (name := part.strip())))
+    if not names:
+        raise RequestError("x-trimtab-platform: names no platform entry; name one, or several with commas")
+    return names
 
 
 def tags_of(header: str | None) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from trimtab.catalogue import EFFORTS, Arm
 from trimtab.engine.bounds import input_bound
 from trimtab.engine.chat import plan_chat
 from trimtab.engine.conversations import Conversations
-from trimtab.engine.inbound import Decide, Inbound, check_own, tags_of
+from trimtab.engine.inbound import Decide, Inbound, check_own, platforms_of, tags_of
 from trimtab.engine.metered import Job, Metered, MeteredReply
 from trimtab.engine.other_models import check_other_models
 from trimtab.engine.session import conversation_of, session_of
@@ -88,6 +88,7 @@ class Pipeline:
                 models=caller.models,
                 tiers=caller.tiers,
                 platforms=caller.platforms,
+                wanted_platforms=platforms_of(inbound.own.get("x-trimtab-platform")),
                 default_tier=caller.default_tier,
             )
         )

@@ -4,7 +4,8 @@ Effort, first found wins: the client's, `x-trimtab-effort`, the tier's, the mode
 replaces what the client sent.
 
 What the caller's key permits is part of the question: it never changes which arm a request gets, except what
-`trimtab/auto` means; it refuses, or leaves out platform entries.
+`trimtab/auto` means; it refuses, or leaves out platform entries. `x-trimtab-platform` leaves out more of them, and
+puts those that it names into its own order; it never brings in one that the key does not permit.
 """
 
 import difflib
@@ -55,6 +56,8 @@ class Ask(msgspec.Struct, frozen=True):
     """Tiers that the caller may name; `None` is all."""
     platforms: tuple[str, ...] | None = None
     """Platform entries that the caller may use; `None` is all."""
+    wanted_platforms: tuple[str, ...] | None = None
+    """The `x-trimtab-platform` header: the only entries that may serve this request, the first one first."""
     surface: Surface = "messages"
     """Whose API the caller speaks; only platforms that speak it too are asked."""
     default_tier: str | None = None
@@ -88,7 +91,7 @@ class TierRouter:
     def decide(self, ask: Ask) -> Decision:
         """The plan for a request.
 
-        Raises `NotFound` (model), `PermissionDenied` (the caller's key) or `RequestError` (effort header).
+        Raises `NotFound` (model), `PermissionDenied` (the caller's key) or `RequestError` (effort, platform header).
         """
         known = self._known.get(ask)
         if known is None:
@@ -108,8 +111,11 @@ class TierRouter:
             raise PermissionDenied(
                 f"model: {meant}, which this key may not use; it may use {_all(ask.models)}"
             )
-        place, send_model = self._place(model, arm.model, ask.platforms, ask.surface)
+        place, send_model = self._place(model, arm.model, ask)
         reasons = [reason]
+        if ask.wanted_platforms is not None:
+            only = "one of platforms" if len(ask.wanted_platforms) > 1 else "platform"
+            reasons.append(f"{only} {_all(ask.wanted_platforms)}, from the x-trimtab-platform header")
         set_effort = None
         changes: list[str] = []
         if ask.accepts_effort and ask.effort is None:
@@ -168,10 +174,27 @@ class TierRouter:
             )
         return tier, arm, reason
 
-    def _place(
-        self, model: Model, written: str, permitted: tuple[str, ...] | None, surface: Surface
-    ) -> tuple[Place, str]:
-        allowed = [place for place in self._places if permitted is None or place.name in permitted]
+    def _usable(self, ask: Ask) -> list[Place]:
+        """The entries that the caller may use for this request, the preferred ones first."""
+        permitted, wanted = ask.platforms, ask.wanted_platforms
+        allowed = {
+            place.name: place for place in self._places if permitted is None or place.name in permitted
+        }
+        if wanted is None:
+            return list(allowed.values())
+        for name in wanted:
+            if name not in allowed:
+                shown = f"x-trimtab-platform: {shortened(name, 80)!r}"
+                if any(place.name == name for place in self._places):
+                    raise PermissionDenied(
+                        f"{shown}: this key may not use this platform; it may use {_all(tuple(allowed))}"
+                    )
+                raise RequestError(f"{shown} is not a configured platform; there are {_all(tuple(allowed))}")
+        return [allowed[name] for name in wanted]
+
+    def _place(self, model: Model, written: str, ask: Ask) -> tuple[Place, str]:
+        permitted, surface = ask.platforms, ask.surface
+        allowed = self._usable(ask)
         places = [place for place in allowed if _speaks(place) == surface]
         for place in places:
             platform_id = place.ids.get(model.id)
@@ -183,6 +206,16 @@ class TierRouter:
             raise NotFound(
                 f"model: {model.id!r} is served by platform {other!r}, which speaks another API; requests are not "
                 f"translated, so POST it to {PATHS['messages' if surface == 'chat' else 'chat']}"
+            )
+        if ask.wanted_platforms is not None:
+            serving = tuple(
+                place.name
+                for place in self._usable(msgspec.structs.replace(ask, wanted_platforms=None))
+                if model.id in place.ids and _speaks(place) == surface
+            )
+            raise NotFound(
+                f"x-trimtab-platform: {model.id!r} is not served by {_all(ask.wanted_platforms)}; "
+                f"platforms that serve it: {_all(serving)}"
             )
         if permitted is not None:
             raise PermissionDenied(
