@@ -20,6 +20,7 @@ from trimtab.providers.connecting import Connecting
 from trimtab.providers.google import VertexSettings
 from trimtab.providers.openai import OpenAISettings
 from trimtab.providers.simulator import SimulatorSettings
+from trimtab.providers.terms import check_terms
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings, check_telemetry
 
@@ -116,6 +117,8 @@ def load_settings(
     platforms = {
         name: _placed(path, entry, document.where(f"platforms.{name}")) for name, entry in platforms.items()
     }
+    for name, entry in platforms.items():
+        check_terms(entry, lambda key, name=name: document.where(f"platforms.{name}.{key}"))  # type: ignore[misc]
     document.finish()
     return Settings(
         origin=Origin(path=_text(path), listen=listen, workers=workers),

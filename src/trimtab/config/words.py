@@ -18,6 +18,7 @@ _SECRET_TEXT = re.compile(r"sk-[^\s'\"\]]*")
 _KINDS = {
     "int": "a whole number",
     "float": "a number",
+    "decimal": "a number",
     "str": "text",
     "bool": "true or false",
     "object": "a table",
@@ -26,6 +27,10 @@ _KINDS = {
     "datetime": "a date and time",
     "date": "a date",
     "time": "a time of day",
+}
+_OTHER_WORDS = {
+    "Invalid RFC3339 encoded date": "must be a date, as 2026-01-31",
+    "Invalid decimal string": "must be a number",
 }
 _EXPECTED = re.compile(r"Expected `([^`]+)`(?:, got `([^`]+)`)?(.*)", re.DOTALL)
 _COMPARED = {
@@ -58,6 +63,8 @@ def plainly(message: str, kind: Any, keys: Iterable[str]) -> str:
     if message.startswith("Invalid enum value"):
         choices = get_args(_field_type(kind, keys))
         return f"must be one of {', '.join(str(choice) for choice in choices)}" if choices else "is not known"
+    if message in _OTHER_WORDS:
+        return _OTHER_WORDS[message]
     found = _EXPECTED.fullmatch(message)
     if found is None:
         return message[:1].lower() + message[1:].replace("`", "")

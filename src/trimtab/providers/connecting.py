@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-import msgspec
-
 from trimtab.catalogue import Catalogue
 from trimtab.config import fail
 from trimtab.errors import ConfigError
@@ -21,6 +19,7 @@ from trimtab.providers.http import (
     shown_origin,
     tls_context,
 )
+from trimtab.providers.terms import Terms
 
 MAX_DEADLINE_S = 86_400
 """A day. The event loop's timers cannot take infinity."""
@@ -29,7 +28,7 @@ MAX_CONNECTIONS = 1_000_000
 """More than one process can have sockets."""
 
 
-class Connecting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Connecting(Terms, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings of `[platforms.NAME]` that every kind behind HTTP has."""
 
     ca_file: str | None = None

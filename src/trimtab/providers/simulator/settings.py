@@ -4,10 +4,12 @@ from typing import Annotated
 
 import msgspec
 
+from trimtab.providers.terms import Terms
+
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SimulatorSettings(Terms, frozen=True, forbid_unknown_fields=True):
     """`[platforms.<name>] kind = "simulator"`. The defaults suit a first look on a laptop."""
 
     seed: int = 0
