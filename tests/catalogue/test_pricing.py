@@ -1,6 +1,8 @@
 """Bills, worked out by hand. Rates in comments are US dollars per million tokens; 1 of them is 1000 nano per token."""
 
 import datetime
+from decimal import Decimal
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -586,6 +588,37 @@ def test_a_regional_endpoint_of_bedrock_and_vertex_costs_a_tenth_more(
     assert catalogue.price(model, bill, at, platform=platform, regional=True) == 11_553_300
     # 1000 * 6 + 500 * 15 = 13,500
     assert catalogue.worst_case(model, 1000, 500, at, platform=platform, regional=True) == 14_850_000
+
+
+def test_a_discount_is_off_the_regional_price_and_a_negotiated_one_too(
+    catalogue: Catalogue, tmp_path: Path
+) -> None:
+    bill = usage(input_tokens=1000, output_tokens=500)
+    eighth = Decimal("0.125")
+    at = day(TODAY)
+    model = catalogue.find(SONNET)
+    assert model is not None
+    # 1000 * 3 + 500 * 15 = 10,500; times 1.1, less an eighth
+    assert catalogue.price(model, bill, at, platform="bedrock", regional=True, discount=eighth) == 10_106_250
+    # 1000 * 6 + 500 * 15 = 13,500 in the dearest reading
+    assert catalogue.worst_case(model, 1000, 500, at, platform="bedrock", discount=eighth) == 11_812_500
+    file = tmp_path / "overlay.yaml"
+    file.write_text(
+        f"prices:\n- model: {SONNET}\n  platform: bedrock\n  rows:\n"
+        "  - {effective_from: 2026-01-01, input: 2, output: 10, cache_write_5m: 2.5, cache_write_1h: 4, cache_read: 0.2}\n"
+    )
+    negotiated = Catalogue.load(file)
+    # 1000 * 2 + 500 * 10 = 7,000; times 1.1, less an eighth
+    assert negotiated.price(model, bill, at, platform="bedrock", regional=True, discount=eighth) == 6_737_500
+
+
+def test_one_cheap_token_is_rounded_half_up_with_a_discount_as_without(catalogue: Catalogue) -> None:
+    model = catalogue.find(SONNET)
+    assert model is not None
+    bill = usage(cache_read_input_tokens=1)  # 300 nano-dollars
+    for percent, nano in (("0", 300), ("0.1", 300), ("0.1667", 299), ("0.5", 299), ("99.9", 0), ("99.8", 1)):
+        discount = Decimal(percent) / 100
+        assert catalogue.price(model, bill, day(TODAY), discount=discount) == nano, percent
 
 
 def test_elsewhere_a_region_costs_nothing_more(catalogue: Catalogue) -> None:

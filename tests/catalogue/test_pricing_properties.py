@@ -1,4 +1,6 @@
 import datetime
+from decimal import Decimal
+from fractions import Fraction
 
 import msgspec
 from hypothesis import given
@@ -45,6 +47,8 @@ USAGES = st.builds(
     speed=st.sampled_from([None, "standard", "fast"]),
     inference_geo=st.sampled_from([None, "us", "global", "not_available"]),
 )
+DISCOUNTS = st.integers(0, 999_999).map(lambda millionths: Decimal(millionths).scaleb(-6))
+"""As `discount_percent` gives them: up to four decimals of a percentage."""
 COUNTED = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
@@ -178,6 +182,70 @@ def test_a_regional_call_never_costs_more_than_was_reserved_for_it(
         model, fresh + read + written, out, at, platform=platform, fast=fast, regional=True
     )
     assert CATALOGUE.price(model, usage, at, platform=platform, regional=True) <= reserved
+
+
+@given(MODELS, USAGES, MOMENTS, DISCOUNTS, st.booleans())
+def test_a_discount_is_taken_off_tokens_and_rounded_once(
+    model: Model, usage: Usage, at: datetime.datetime, discount: Decimal, regional: bool
+) -> None:
+    more = {"platform": "bedrock", "regional": regional}
+    plain = msgspec.structs.replace(usage, server_tool_use=None)
+    listed = CATALOGUE.price(model, plain, at, **more)
+    paid = CATALOGUE.price(model, plain, at, **more, discount=discount)
+    assert type(paid) is int
+    assert 0 <= paid <= listed
+    # Each bill is rounded once, by half a nano-dollar at most: the list price's half counts for its undiscounted part.
+    assert abs(paid - listed * (1 - Fraction(discount))) <= Fraction(1, 2) * (2 - Fraction(discount))
+    if not discount:
+        assert paid == listed
+
+
+@given(MODELS, MOMENTS, st.integers(0, 50), DISCOUNTS)
+def test_server_tools_have_no_discount(
+    model: Model, at: datetime.datetime, searches: int, discount: Decimal
+) -> None:
+    usage = Usage(server_tool_use=ServerToolUse(searches, None))
+    assert CATALOGUE.price(model, usage, at, discount=discount) == CATALOGUE.price(model, usage, at)
+
+
+@given(
+    MODELS,
+    COUNT,
+    COUNT,
+    COUNT,
+    COUNT,
+    COUNT,
+    MOMENTS,
+    st.booleans(),
+    st.booleans(),
+    DISCOUNTS,
+    st.sampled_from(["anthropic", "bedrock", "vertex", "foundry"]),
+)
+def test_a_discounted_call_never_costs_more_than_was_reserved_for_it(
+    model: Model,
+    fresh: int,
+    read: int,
+    five: int,
+    hour: int,
+    out: int,
+    at: datetime.datetime,
+    fast: bool,
+    regional: bool,
+    discount: Decimal,
+    platform: str,
+) -> None:
+    usage = Usage(
+        input_tokens=fresh,
+        output_tokens=out,
+        cache_read_input_tokens=read,
+        cache_creation_input_tokens=five + hour,
+        cache_creation=CacheCreation(five, hour),
+        speed="fast" if fast else None,
+    )
+    more = {"platform": platform, "regional": regional, "discount": discount}
+    reserved = CATALOGUE.worst_case(model, fresh + read + five + hour, out, at, fast=fast, **more)
+    assert CATALOGUE.price(model, usage, at, **more) <= reserved
+    assert CATALOGUE.price(model, usage, at, batch=True, **more) <= reserved
 
 
 def test_every_regional_rate_is_exact() -> None:

@@ -17,7 +17,7 @@ import trimtab.catalogue.pricing as pricing
 from trimtab.catalogue.model import PLATFORMS, Model, Platform, PriceRow, Seller, seller
 from trimtab.catalogue.overlay import Overlay, check_model, price_layers
 from trimtab.catalogue.platforms import PlatformProfile, load_platforms
-from trimtab.catalogue.pricing import NanoUSD, Timeline
+from trimtab.catalogue.pricing import NO_DISCOUNT, NanoUSD, Timeline
 from trimtab.catalogue.reading import read_yaml, show, to_struct
 from trimtab.config import read_file
 from trimtab.errors import ConfigError
@@ -187,13 +187,15 @@ class Catalogue:
         platform: str = "anthropic",
         batch: bool = False,
         regional: bool = False,
+        discount: Decimal = NO_DISCOUNT,
     ) -> NanoUSD:
         """What this usage cost at that moment. `at` needs a time zone. Cost: a few microseconds.
 
         Iterations, where present, are the bill and the top-level counts are left out; but where they name fewer
         tokens than the top level, the dearer of the two is charged. An iteration of a model that the catalogue does
         not know is charged as the costliest one that it knows. Source: SDK 2.11.0 `beta_usage.py`; see `pricing`
-        for the rest. `regional`: at a regional endpoint, which costs more on some platforms.
+        for the rest. `regional`: at a regional endpoint, which costs more on some platforms. `discount`: the part (0 to
+        less than 1) that a contract takes off what tokens cost, negotiated prices included; server tools stay dear.
         """
         day = pricing.utc_day(at)
         batch = batch or usage.service_tier == "batch"
@@ -202,7 +204,8 @@ class Catalogue:
         if not usage.iterations and usage.server_tool_use is None:  # nearly always
             table = self._timeline(model, platform).on(day)
             bits = self._variant(model, batch, fast, us, regional) if batch or fast or us or regional else 0
-            return pricing.rounded(pricing.token_cost(table, usage, bits))
+            cost = pricing.token_cost(table, usage, bits)
+            return pricing.discounted(cost, discount) if discount else pricing.rounded(cost)
         cost = named = 0
         for iteration in usage.iterations or ():
             named += pricing.tokens_billed(iteration)
@@ -224,9 +227,8 @@ class Catalogue:
             cost = max(
                 cost, pricing.token_cost(table, usage, self._variant(model, batch, fast, us, regional))
             )
-        if usage.server_tool_use is not None:
-            cost += self._server_tool_cost(usage, day)
-        return pricing.rounded(cost)
+        tools = self._server_tool_cost(usage, day) if usage.server_tool_use is not None else 0
+        return pricing.discounted(cost, discount, tools) if discount else pricing.rounded(cost + tools)
 
     def worst_case(
         self,
@@ -239,16 +241,18 @@ class Catalogue:
         fast: bool = False,
         us: bool = False,
         regional: bool = False,
+        discount: Decimal = NO_DISCOUNT,
     ) -> NanoUSD:
         """The most that a call with so many tokens can cost; what to reserve before it.
 
         Every input token is charged at the costliest input rate (1-hour cache write, long prompts included). Pass
-        `fast` and `us` when the request asks for fast mode or US-only inference. Not bounded: server tools, and
-        further models that the platform calls on its own (advisor, fallback).
+        `fast` and `us` when the request asks for fast mode or US-only inference; `discount` as for `price`. Not
+        bounded: server tools, and further models that the platform calls on its own (advisor, fallback).
         """
         table = self._timeline(model, platform).on(pricing.utc_day(at))
         bits = self._variant(model, False, fast, us, regional) if fast or us or regional else 0
-        return pricing.rounded(pricing.costliest(table, max(input_tokens, 0), max(max_tokens, 0), bits))
+        cost = pricing.costliest(table, max(input_tokens, 0), max(max_tokens, 0), bits)
+        return pricing.discounted(cost, discount) if discount else pricing.rounded(cost)
 
     def price_row(self, model: Model, day: datetime.date, *, platform: str = "anthropic") -> PriceRow:
         """The row that prices a model on a day (UTC), negotiated prices included."""

@@ -1,6 +1,7 @@
 """What a usage costs, in integer nano-dollars: dated rows compiled once into integer rates, then a few products.
 
-What it is not: a judge of whether a call was billed at all, or at a regional endpoint (the engine knows).
+What it is not: a judge of whether a call was billed at all, or at a regional endpoint (the engine knows), or of what a
+contract takes off (its owner says).
 Invariants: all arithmetic is on integers; a bill is summed exactly and rounded once, half up; where the platform's
 figures leave room for doubt, the dearer reading is taken, so that spend is never under-counted.
 
@@ -27,6 +28,8 @@ NanoUSD = NewType("NanoUSD", int)
 UNIT = 10**9
 """Rates are integers in billionths of a nano-dollar per token, which holds every shipped rate exactly; a rate that
 an overlay makes finer than that is rounded up."""
+
+NO_DISCOUNT = Decimal(0)
 
 _NANO_PER_TOKEN = 1000
 """1 USD per million tokens is 1000 nano-dollars per token."""
@@ -262,8 +265,17 @@ def costliest(table: Table, input_tokens: int, max_tokens: int, bits: int) -> in
 
 
 def rounded(cost: int) -> NanoUSD:
-    """Whole nano-dollars, half up; the only rounding of a bill."""
+    """Whole nano-dollars, half up; the only rounding of a bill without a discount."""
     return NanoUSD((2 * cost + UNIT) // (2 * UNIT))
+
+
+def discounted(tokens: int, discount: Decimal, rest: int = 0) -> NanoUSD:
+    """The same for a bill with the part `discount` (0 to less than 1) taken off what tokens cost, and nothing off the
+    rest; both in 1/UNIT nano-dollars. Exact up to its one rounding."""
+    off, whole = discount.as_integer_ratio()
+    cost = tokens * (whole - off) + rest * whole
+    unit = UNIT * whole
+    return NanoUSD((2 * cost + unit) // (2 * unit))
 
 
 def utc_day(at: datetime.datetime) -> int:

@@ -36,6 +36,7 @@ class AnthropicProvider:
     def __init__(self, name: str, settings: AnthropicSettings, client: HttpClient) -> None:
         self.name = name
         self.api_versions: tuple[str, ...] = settings.api_versions
+        self.discount = settings.discount
         self._client = client
         key = settings.api_key.reveal().encode("ascii")
         self._authentication = (

@@ -6,9 +6,11 @@ Invariant: bytes of the body that the platform's dialect has no reason to change
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Protocol
 
 from trimtab.catalogue import Model, Platform
+from trimtab.catalogue.pricing import NO_DISCOUNT
 from trimtab.errors import NotFound, shortened
 from trimtab.providers.http import HttpClient
 from trimtab.providers.seam import Call, Reply
@@ -68,15 +70,17 @@ class HttpPlatform:
         ids: Mapping[str, str] | None = None,
         prefix: str = "",
         regional: bool = False,
+        discount: Decimal = NO_DISCOUNT,
     ) -> None:
         """`ids` are the operator's own names of models, by catalogue id; `prefix` stands before the others.
 
-        `regional`: see the seam.
+        `regional` and `discount`: see the seam.
         """
         self.name = name
         self.platform: str = platform
         self.api_versions = api_versions
         self.regional = regional
+        self.discount = discount
         self._client = client
         self._dialect = dialect
         self._credentials = credentials

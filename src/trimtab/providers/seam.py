@@ -5,6 +5,7 @@ which model to call is the router's, and money and records are the engine's.
 """
 
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from typing import Literal, Protocol
 
 import msgspec
@@ -80,6 +81,8 @@ class Provider(Protocol):
     regional: bool
     """Whether its calls may be served at a regional endpoint, which costs more on some platforms; where it depends on
     the model, whether any does."""
+    discount: Decimal
+    """What a contract takes off the price of its tokens, as a part of it: 0 to less than 1."""
 
     def model_id(self, model: Model) -> str | None:
         """What the platform calls a model of the catalogue; `None` where it does not serve it."""

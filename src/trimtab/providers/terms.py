@@ -7,7 +7,6 @@ all this, which routing and the catalogue's prices decide. Invariant: money is e
 import datetime
 from collections.abc import Callable
 from decimal import Decimal
-from fractions import Fraction
 
 import msgspec
 
@@ -25,8 +24,6 @@ MAX_COMMITMENT_USD = 10**12
 MAX_USD_DECIMALS = 2
 
 MAX_LABEL = 40
-
-NO_DISCOUNT = Fraction(0)
 
 _REGION = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
@@ -63,9 +60,9 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     commitment: Commitment | None = None
 
     @property
-    def discount(self) -> Fraction:
-        """What is taken off, as a part of the price: 0 is nothing, always less than 1."""
-        return Fraction(self.discount_percent) / 100 if self.discount_percent else NO_DISCOUNT
+    def discount(self) -> Decimal:
+        """What is taken off, as a part of the price, exactly: 0 is nothing, always less than 1."""
+        return self.discount_percent.scaleb(-2)
 
 
 def check_terms(terms: Terms, where: Callable[[str], str]) -> None:

@@ -255,6 +255,7 @@ def open_bedrock(
         ids=own,
         prefix=f"{profile}." if profile and way.profiles else "",
         regional=not (way.profiles and profile == "global" and all(map(_is_global, own.values()))),
+        discount=settings.discount,
     )
     for model in catalogue.models:
         sent = platform.model_id(model)

@@ -82,4 +82,5 @@ def open_claude_on_aws(
             settings, where, around, Scope(SERVICE, region), target, bearer_variables=KEY_VARIABLES
         ),
         api_versions=("2023-06-01", "2026-10-21"),
+        discount=settings.discount,
     )

@@ -88,6 +88,7 @@ def open_foundry(
         credentials=open_credentials(settings, where, around),
         api_versions=("2023-06-01", "2026-10-21"),
         ids=own,
+        discount=settings.discount,
     )
 
 

@@ -7,6 +7,7 @@ Source: vendor page on Vertex AI (2026-11); wire output of the vendor's SDK 2.11
 """
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from urllib.parse import quote
 
 import msgspec
@@ -103,6 +104,7 @@ class Vertex(HttpPlatform):
         region: str,
         project: str | None,
         find_project: FindProject | None,
+        discount: Decimal,
     ) -> None:
         """One of `project` and `find_project` is there."""
         super().__init__(
@@ -114,6 +116,7 @@ class Vertex(HttpPlatform):
             api_versions=("2023-06-01", "2026-10-21"),
             ids=ids,
             regional=region != "global",
+            discount=discount,
         )
         self._region = region
         self._find_project = find_project if project is None else None
@@ -170,6 +173,7 @@ def open_vertex(
         region=region,
         project=project,
         find_project=found.find_project,
+        discount=settings.discount,
     )
 
 

@@ -111,6 +111,7 @@ def open_openai(
         credentials=OpenAIKey(settings),
         api_versions=("2023-06-01",),  # nobody is told; the headers of the vendor's API do not go out
         ids=own,
+        discount=settings.discount,
     )
 
 

@@ -30,6 +30,7 @@ class SimulatorProvider:
 
     def __init__(self, name: str, simulator: Simulator, *, sleep: Sleep = asyncio.sleep) -> None:
         self.name = name
+        self.discount = simulator.settings.discount
         self._simulator = simulator
         self._sleep = sleep
 
