@@ -16,6 +16,7 @@ import msgspec
 from trimtab.catalogue import EFFORTS, Arm, Catalogue, Effort, Model, Tiers
 from trimtab.errors import NotFound, PermissionDenied, RequestError, shortened
 from trimtab.records import Plan, Surface
+from trimtab.routing.place import Place
 
 VIRTUAL_PREFIX = "trimtab/"
 AUTO = "auto"
@@ -24,16 +25,6 @@ PATHS: Mapping[Surface, str] = {"messages": "/v1/messages", "chat": "/v1/chat/co
 
 KNOWN_MOST = 1024
 """Decisions that are kept, about 1 MB at the most; real traffic asks a few dozen different questions."""
-
-
-class Place(msgspec.Struct, frozen=True):
-    """One configured platform entry, as far as a decision needs it."""
-
-    name: str
-    platform: str
-    """The catalogue's name for its kind."""
-    ids: Mapping[str, str]
-    """What it calls each model that it serves, by catalogue id."""
 
 
 class Ask(msgspec.Struct, frozen=True):
