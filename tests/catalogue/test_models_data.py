@@ -161,3 +161,24 @@ def test_an_api_version_that_bedrock_refuses_for_a_model_is_taken_elsewhere(cata
         assert newer.api_versions(platform, both) == both
     assert older.api_versions("anthropic", both) == both
     assert older.api_versions("bedrock", ("2026-10-21",)) == ("2026-10-21",), "a platform speaks some version"
+
+
+def test_models_that_share_a_rate_limit_are_known_and_only_those(catalogue: Catalogue) -> None:
+    """Escalating from 4.7 to 4.6 does not help against a 429; going to 5 does."""
+    shared: dict[str, set[str]] = {}
+    for model in catalogue.models:
+        shared.setdefault(model.rate_bucket, set()).add(model.id)
+    opus = {find(catalogue, f"claude-opus-4-{minor}").id for minor in (5, 6, 7, 8)}
+    sonnet = {find(catalogue, f"claude-sonnet-4-{minor}").id for minor in (5, 6)}
+    assert sorted(map(sorted, (each for each in shared.values() if len(each) > 1))) == sorted(
+        map(sorted, (opus, sonnet))
+    )
+    assert find(catalogue, "claude-opus-5").rate_bucket == "claude-opus-5"
+
+
+def test_a_cloud_keeps_a_rate_limit_for_each_model(catalogue: Catalogue) -> None:
+    model = find(catalogue, "claude-opus-4-6")
+    for platform in ("anthropic", "anthropic_on_aws", "simulator"):
+        assert model.rate_bucket_on(platform) == "opus-4"
+    for platform in ("bedrock", "bedrock_mantle", "bedrock_converse", "vertex", "foundry", "openai"):
+        assert model.rate_bucket_on(platform) == "claude-opus-4-6"

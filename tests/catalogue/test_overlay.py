@@ -345,3 +345,20 @@ def test_the_example_of_the_user_page_works(tmp_path: Path) -> None:
     assert cost(catalogue, "claude-opus-4-7", "2026-11-20", "bedrock") == 4_250_000
     assert cost(catalogue, "claude-opus-4-7", "2026-11-20") == 5_000_000
     assert cost(catalogue, "llama-4-70b", "2026-11-20") == 200_000
+
+
+def test_models_of_an_overlay_may_share_a_rate_limit(tmp_path: Path) -> None:
+    row = "{effective_from: 2026-01-01, input: 1, output: 1, cache_write_5m: 1, cache_write_1h: 1, cache_read: 1}"
+    file = tmp_path / "overlay.yaml"
+    file.write_text(
+        "models:\n"
+        + "".join(
+            f"- {{id: {name}, limits: {{context: 1, max_output: 1}}, rate_bucket: ours, prices: [{row}]}}\n"
+            for name in ("one", "two")
+        )
+    )
+    catalogue = Catalogue.load(file)
+    assert [model.rate_bucket for model in catalogue.models[-2:]] == ["ours", "ours"]
+    file.write_text(file.read_text().replace("rate_bucket", "rate_buckets", 1))
+    with pytest.raises(ConfigError, match="did you mean 'rate_bucket'"):
+        Catalogue.load(file)

@@ -223,6 +223,8 @@ class Model(_Row, frozen=True, kw_only=True):
     availability: Literal["general", "invitation", "verified_organisations"] = "general"
     ids: PlatformIds = PlatformIds()
     limits: Limits
+    shared_bucket: Name | None = msgspec.field(default=None, name="rate_bucket")
+    """The rate limit that it draws on together with other models on the vendor's own API; `None`: one of its own."""
     prices: Annotated[tuple[PriceRow, ...], msgspec.Meta(min_length=1)]
     """In any order; each holds from its `effective_from` until the next."""
     thinking: Thinking = Thinking()
@@ -244,6 +246,15 @@ class Model(_Row, frozen=True, kw_only=True):
     def display_name(self) -> str:
         """The name for people."""
         return self.name or self.id
+
+    @property
+    def rate_bucket(self) -> str:
+        """Names the rate limit that it draws on, on the vendor's own API."""
+        return self.shared_bucket or self.id
+
+    def rate_bucket_on(self, platform: str) -> str:
+        """Names the rate limit that it draws on there: clouds keep one for each model."""
+        return self.rate_bucket if platform in _PLAIN_ID_PLATFORMS else self.id
 
     @property
     def effort_levels(self) -> tuple[Effort, ...]:

@@ -211,7 +211,7 @@ def _value_at(raw: object, path: str) -> object:
 
 def _fields_at(kind: Any, path: str) -> list[str]:
     struct = _type_at(kind, path)
-    return list(get_type_hints(struct)) if _is_struct(struct) else []
+    return [field.encode_name for field in msgspec.structs.fields(struct)] if _is_struct(struct) else []
 
 
 def _type_at(kind: Any, path: str) -> Any:

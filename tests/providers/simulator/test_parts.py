@@ -234,12 +234,11 @@ def test_the_skill_table_orders_models_and_efforts(catalogue: Any) -> None:
     assert behaviour.skill_of(sonnet, "high", True) > behaviour.skill_of(sonnet, "high", False)
 
 
-def test_every_model_of_the_catalogue_has_a_pace_a_skill_and_a_bucket(catalogue: Any) -> None:
+def test_every_model_of_the_catalogue_has_a_pace_and_a_skill(catalogue: Any) -> None:
     behaviour = Behaviour.load()
     for model in catalogue.models:
         assert behaviour.pace_of(model).token_ms > 0
         assert 0 < behaviour.skill_of(model, None, False) < 10
-        assert behaviour.bucket_of(model)
     assert set(behaviour.skill.models) <= {model.id for model in catalogue.models}
 
 

@@ -73,9 +73,8 @@ class ShownLimits(_Row, frozen=True):
 
 
 class RateLimitData(_Row, frozen=True):
-    """Buckets and what headers show."""
+    """What headers show; which models share a bucket is in the catalogue."""
 
-    shared: dict[str, tuple[str, ...]]
     shown: ShownLimits
 
 
@@ -132,13 +131,6 @@ class Behaviour(_Row, frozen=True):
             case "slower":
                 return self.latency.slower
         return self.latency.fast
-
-    def bucket_of(self, model: Model) -> str:
-        """The rate-limit bucket that the model draws on."""
-        for bucket, members in self.rate_limits.shared.items():
-            if model.id in members:
-                return bucket
-        return model.id
 
 
 def draw(seed: int, *parts: str) -> int:

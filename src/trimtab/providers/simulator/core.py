@@ -170,7 +170,7 @@ class Simulator:
     def _message(self, exchange: _Exchange, prompt: Prompt, reply: Reply | None) -> SimResponse:
         segments = list(self._tokens.segments(prompt))
         use = self._cache.plan(prompt, segments)
-        limits = self._limits.admit(self._behaviour.bucket_of(prompt.model), use.limited)
+        limits = self._limits.admit(prompt.model.rate_bucket, use.limited)
         if reply is not None and (reply.error is not None or reply.raw is not None):
             return self._whole(exchange, b"", reply, limits)
         input_tokens = use.uncached + use.read + use.write_5m + use.write_1h
