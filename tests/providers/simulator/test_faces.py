@@ -24,6 +24,7 @@ ARN = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/ab12
 OPUS = "eu.anthropic.claude-opus-4-7"
 MESSAGES = [{"role": "user", "content": "Hello"}]
 IN_BEDROCK = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 16, "messages": MESSAGES}
+IN_CONVERSE = {"messages": [{"role": "user", "content": [{"text": "Hello"}]}]}
 PLAIN = {"model": "claude-opus-4-7", "max_tokens": 16, "messages": MESSAGES}
 BEARER = {"authorization": "Bearer key"}
 VERSION = {"anthropic-version": "2023-06-01"}
@@ -144,16 +145,9 @@ def test_tokens_are_counted_for_the_bare_model_only(everything: Front) -> None:
         )
 
 
-def test_converse_and_unknown_operations_are_not_there(everything: Front) -> None:
-    assert refused_by_aws(said(everything, f"/model/{OPUS}/converse", {})) == (
-        404,
-        "ResourceNotFoundException",
-        "Converse is not simulated; use InvokeModel or the Messages endpoint",
-    )
-    assert refused_by_aws(said(everything, f"/model/{OPUS}/dance", {}))[:2] == (
-        404,
-        "UnknownOperationException",
-    )
+def test_unknown_operations_are_not_there(everything: Front) -> None:
+    for path in (f"/model/{OPUS}/dance", "/model/converse", f"/model/{OPUS}/converse/more"):
+        assert refused_by_aws(said(everything, path, {}))[:2] == (404, "UnknownOperationException"), path
 
 
 def test_a_body_over_bedrocks_limit_is_too_large(everything: Front) -> None:
@@ -332,6 +326,11 @@ def test_one_platform_alone_answers_nobody_elses_addresses(only: Platform) -> No
         "/v1/messages": (("anthropic", "anthropic_on_aws"), PLAIN),
         "/anthropic/v1/messages": (("foundry",), PLAIN),
         f"/model/{OPUS}/invoke": (("bedrock",), IN_BEDROCK),
+        f"/model/{OPUS}/converse": (("bedrock_converse",), IN_CONVERSE),
+        "/model/anthropic.claude-opus-4-7/count-tokens": (
+            ("bedrock", "bedrock_converse"),
+            {"input": {"converse": IN_CONVERSE}},
+        ),
         f"{VERTEX}/claude-opus-4-7:rawPredict": (("vertex",), IN_VERTEX),
     }
     for path, (answering, body) in requests.items():

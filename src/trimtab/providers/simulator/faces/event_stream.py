@@ -2,13 +2,15 @@
 
 What it is not: a reader of them, which the provider has; the two share no code, so that neither excuses the other.
 
-Source: AWS event stream specification (smithy.io, 2026); Amazon Bedrock API reference, InvokeModelWithResponseStream.
+Source: AWS event stream specification (smithy.io, 2026); Amazon Bedrock API reference, InvokeModelWithResponseStream
+and ConverseStream.
 """
 
 import base64
 import struct
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -28,18 +30,24 @@ def frame(headers: Mapping[str, str], payload: bytes) -> bytes:
     return begun + struct.pack(">I", zlib.crc32(begun))
 
 
-def chunk(event: bytes) -> bytes:
-    """An event of the Messages API as InvokeModel sends it, with padding as AWS adds against traffic analysis."""
-    padding = _PADDING[: 1 + len(event) % len(_PADDING)]
+def event(name: str, members: Mapping[str, Any]) -> bytes:
+    """An event, with padding as AWS adds against traffic analysis."""
+    payload = msgspec.json.encode(members)
+    padding = _PADDING[: 1 + len(payload) % len(_PADDING)]
     return frame(
-        {":event-type": "chunk", ":content-type": "application/json", ":message-type": "event"},
-        msgspec.json.encode({"bytes": base64.b64encode(event).decode(), "p": padding}),
+        {":event-type": name, ":content-type": "application/json", ":message-type": "event"},
+        b'%b,"p":"%b"}' % (payload[:-1], padding.encode()),
     )
 
 
-def exception(name: str, message: str) -> bytes:
+def chunk(data: bytes) -> bytes:
+    """An event of the Messages API as InvokeModel sends it."""
+    return event("chunk", {"bytes": base64.b64encode(data).decode()})
+
+
+def exception(name: str, message: str, more: Mapping[str, Any] | None = None) -> bytes:
     """An exception, which ends a stream."""
     return frame(
         {":exception-type": name, ":content-type": "application/json", ":message-type": "exception"},
-        msgspec.json.encode({"message": message}),
+        msgspec.json.encode({"message": message, **(more or {})}),
     )

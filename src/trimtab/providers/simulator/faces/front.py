@@ -17,13 +17,14 @@ from trimtab.providers.simulator.errors import Failure
 from trimtab.providers.simulator.faces.bedrock import BedrockFace
 from trimtab.providers.simulator.faces.chat import ChatFace
 from trimtab.providers.simulator.faces.claude_on_aws import ClaudeOnAwsFace
+from trimtab.providers.simulator.faces.converse import ConverseFace
 from trimtab.providers.simulator.faces.face import Asked, Face, FaceOptions, PlatformRefusal
 from trimtab.providers.simulator.faces.foundry import FoundryFace
 from trimtab.providers.simulator.faces.mantle import MantleFace
 from trimtab.providers.simulator.faces.vertex import VertexFace
 from trimtab.providers.simulator.response import SimResponse
 
-_FACES = (BedrockFace, MantleFace, ClaudeOnAwsFace, VertexFace, FoundryFace, ChatFace)
+_FACES = (ConverseFace, BedrockFace, MantleFace, ClaudeOnAwsFace, VertexFace, FoundryFace, ChatFace)
 """In the order in which they are asked whether a request is theirs."""
 
 BASE_PATHS: Mapping[str, str] = {"bedrock_mantle": "/anthropic", "foundry": "/anthropic", "openai": "/v1"}
