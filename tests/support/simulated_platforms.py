@@ -70,6 +70,10 @@ def _mantle(url: str, catalogue: Catalogue, **more: Any) -> Provider:
     return _bedrock(f"{url}/anthropic", catalogue, endpoint="mantle", **more)
 
 
+def _converse(url: str, catalogue: Catalogue, **more: Any) -> Provider:
+    return _bedrock(url, catalogue, endpoint="converse", **more)
+
+
 def _vertex(url: str, catalogue: Catalogue, **more: Any) -> Provider:
     machine = more.pop("machine", MACHINE)
     written = {
@@ -99,6 +103,8 @@ class Kind:
     """The signing name, on AWS."""
     translated: bool = False
     """Whether its framing or its errors are not the vendor's."""
+    rewritten: bool = False
+    """Whether its schema is another one: ids, names of models and pings are not kept, usage is said at the end."""
     statuses: dict[int, int] = field(default_factory=dict)
     """What clients get for a status of the model's, where the platform has no word for it."""
 
@@ -108,6 +114,7 @@ KINDS = (
     Kind("anthropic_on_aws", _on_aws, "aws-external-anthropic"),
     Kind("bedrock", _bedrock, "bedrock", translated=True, statuses={503: 529}),
     Kind("bedrock_mantle", _mantle, "bedrock-mantle"),
+    Kind("bedrock_converse", _converse, "bedrock", translated=True, rewritten=True, statuses={503: 529}),
     Kind("vertex", _vertex, translated=True, statuses={503: 529}),
     Kind("foundry", _foundry, translated=True, statuses={503: 529}),
 )

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from aws_platform import SECRET, TOKEN
 from aws_verify import signed_by
-from simulated_platforms import MODEL, REGION, House, Kind, asked, simulated
+from simulated_platforms import MODEL, REGION, House, Kind, Said, asked, simulated
 
 from trimtab.catalogue import Catalogue
+from trimtab.errors import UpstreamBroken
 from trimtab.messages import StreamValidator
 
 TEXT = "Grüße, 日本語 und 🎌👩‍👩‍👧: é"
@@ -37,6 +38,7 @@ TOOL = {
     },
 }
 THINKING = {"type": "adaptive", "display": "summarized"}
+EXTRA = "amazon-bedrock-converse"
 LACKING = {"structured": ("bedrock", "bedrock_mantle")}
 """Platforms on which the model does not have it, by the catalogue."""
 REQUESTS: dict[str, dict[str, Any]] = {
@@ -80,6 +82,46 @@ def from_the_vendor(house: House, fields: dict[str, Any]) -> tuple[int, bytes]:
     return response.status, b"".join(step for step in response.steps if isinstance(step, bytes))
 
 
+def sayable(event: dict[str, Any]) -> dict[str, Any]:
+    """An event of a stream, or a whole message, as far as Converse can say it: not the ids of messages, the name of
+    the model and what counts beyond the four kinds of tokens, and of a refusal not why."""
+    made = {name: value for name, value in event.items() if name not in ("id", "model", "message", EXTRA)}
+    if "usage" in event:
+        made["usage"] = {
+            name: event["usage"][name]
+            for name in (
+                "input_tokens",
+                "output_tokens",
+                "cache_read_input_tokens",
+                "cache_creation_input_tokens",
+            )
+        }
+    for end in (made, made.get("delta") or {}):
+        if end.get("stop_reason") == "pause_turn":
+            end["stop_reason"] = "end_turn"
+        if end.pop("stop_details", None) is not None:
+            end["refused"] = True
+    return made
+
+
+def events_of(body: bytes) -> list[dict[str, Any]]:
+    return [
+        sayable(event)
+        for block in body.split(b"\n\n")
+        if block and (event := json.loads(block.partition(b"data: ")[2]))["type"] != "ping"
+    ]
+
+
+def broken_by_server_tools(name: str, kind: Kind, said: Said) -> bool:
+    """Converse can say that the platform ran a tool, which is not translated: a break, and never a silence."""
+    if not kind.rewritten or name != "pause":
+        return False
+    assert isinstance(said.problem, UpstreamBroken)
+    assert "'toolUse.server_tool_use', which is not translated" in str(said.problem)
+    assert b"message_stop" not in said.body
+    return True
+
+
 def unmetered(block: bytes) -> bytes:
     """An event without what Bedrock adds to the last one."""
     return block.partition(b',"amazon-bedrock-invocationMetrics"')[0].removesuffix(b"\n\n").removesuffix(b"}")
@@ -97,6 +139,8 @@ def test_a_stream_is_event_by_event_the_claude_apis(
     with simulated(SCRIPT, catalogue=catalogue) as one, simulated(SCRIPT, catalogue=catalogue) as other:
         expected_status, expected = from_the_vendor(one, fields)
         said = caller(other)(**fields)
+    if broken_by_server_tools(name, kind, said):
+        return
     assert (said.status, said.problem) == (expected_status, None)
     assert said.status == 200
     assert said.headers[b"content-type"].startswith(b"text/event-stream")
@@ -104,6 +148,11 @@ def test_a_stream_is_event_by_event_the_claude_apis(
     validator = StreamValidator()
     validator.feed(said.body)
     assert validator.finish() == []
+    if kind.rewritten:
+        assert events_of(said.body) == events_of(expected)
+        assert set(said.events[-1]) == {"type", EXTRA}
+        assert said.events[-1][EXTRA]["metrics"]["latencyMs"] >= 0
+        return
     expected_blocks = [block + b"\n\n" for block in expected.split(b"\n\n") if block]
     assert said.blocks[:-1] == expected_blocks[:-1]
     assert unmetered(said.blocks[-1]) == unmetered(expected_blocks[-1])
@@ -125,7 +174,13 @@ def test_an_answer_in_one_piece_is_the_claude_apis(
     with simulated(SCRIPT, catalogue=catalogue) as one, simulated(SCRIPT, catalogue=catalogue) as other:
         expected = from_the_vendor(one, fields)
         said = caller(other)(**fields)
-    assert (said.status, said.body) == expected
+    if broken_by_server_tools(name, kind, said):
+        return
+    if kind.rewritten:
+        assert said.status == expected[0]
+        assert sayable(said.json) == sayable(json.loads(expected[1]))
+    else:
+        assert (said.status, said.body) == expected
     assert said.status == 200
     assert said.headers[b"content-type"] == b"application/json"
     assert said.headers[b"x-trimtab-simulated"] == b"true"
