@@ -1,22 +1,36 @@
 """Which arm serves a request, and where. Pure decisions with reasons; nothing here calls, spends or waits."""
 
 from trimtab.routing.breaker import Started
+from trimtab.routing.choosing import Choice, Chooser
+from trimtab.routing.commitments import Commitment, Pace, Spent
 from trimtab.routing.decide import VIRTUAL_PREFIX, Ask, Decision, TierRouter
+from trimtab.routing.homes import Homes
 from trimtab.routing.limits import Remaining, retry_after
 from trimtab.routing.place import Candidate, Place
+from trimtab.routing.preferring import ChoosingSettings, check_choosing
+from trimtab.routing.ranking import Ranked
 from trimtab.routing.standing import Ending, Standing, Standings
 
 __all__ = [
     "VIRTUAL_PREFIX",
     "Ask",
     "Candidate",
+    "Choice",
+    "Chooser",
+    "ChoosingSettings",
+    "Commitment",
     "Decision",
     "Ending",
+    "Homes",
+    "Pace",
     "Place",
+    "Ranked",
     "Remaining",
+    "Spent",
     "Standing",
     "Standings",
     "Started",
     "TierRouter",
+    "check_choosing",
     "retry_after",
 ]

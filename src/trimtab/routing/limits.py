@@ -11,7 +11,7 @@ a date. `retry-after-ms`: the vendor's SDK reads it first. OpenAI's guide on rat
 """
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 
 import msgspec
@@ -28,6 +28,9 @@ MAX_DIGITS = 15
 UNTOLD_FULL_S = 60.0
 """When a limit is taken to be whole again where the head does not say: they are limits per minute."""
 
+Head = Mapping[bytes, bytes] | Sequence[tuple[bytes, bytes]]
+"""Headers of an answer, names in lower case."""
+
 _UNITS = {b"h": 3600.0, b"m": 60.0, b"s": 1.0, b"ms": 0.001}
 
 
@@ -42,14 +45,14 @@ class Remaining(msgspec.Struct, frozen=True):
     """From the answer on, until the whole limit is there again."""
 
 
-def read_limits(headers: Sequence[tuple[bytes, bytes]], unix_s: float) -> tuple[Remaining, ...]:
+def read_limits(headers: Head, unix_s: float) -> tuple[Remaining, ...]:
     """The limits that the head of an answer tells of; `unix_s` is the wall clock's time of the answer.
 
     Cost: 2 us where there are none, 30 us for four kinds.
     """
     found: dict[bytes, dict[bytes, bytes]] = {}
     date: bytes | None = None
-    for name, value in headers:
+    for name, value in _pairs(headers):
         if name.startswith(b"anthropic-ratelimit-"):
             kind, _, what = name[20:].rpartition(b"-")
         elif name.startswith(b"x-ratelimit-"):
@@ -78,11 +81,11 @@ def read_limits(headers: Sequence[tuple[bytes, bytes]], unix_s: float) -> tuple[
     return tuple(limits)
 
 
-def retry_after(headers: Sequence[tuple[bytes, bytes]], unix_s: float) -> float | None:
+def retry_after(headers: Head, unix_s: float) -> float | None:
     """Seconds that the platform asks to wait, 0 to an hour; `None` where it does not say."""
     seconds: bytes | None = None
     date: bytes | None = None
-    for name, value in headers:
+    for name, value in _pairs(headers):
         if name == b"retry-after-ms":
             wait_ms = _decimal(value.strip())
             if wait_ms is not None:
@@ -107,7 +110,7 @@ class Bucket:
         self._delay = 0.0
         self._told: tuple[Remaining, ...] = ()
         self._told_at = -1e18
-        self._unread: Sequence[tuple[bytes, bytes]] | None = None
+        self._unread: Head | None = None
         self._unread_at = -1e18
 
     def away(self, now: float) -> str | None:
@@ -129,7 +132,7 @@ class Bucket:
         """A call was not refused: the next wait without `retry-after` is a short one again."""
         self._delay = 0.0
 
-    def told(self, headers: Sequence[tuple[bytes, bytes]], at: float) -> None:
+    def told(self, headers: Head, at: float) -> None:
         """The head of an answer that came at `at`. It is read when somebody asks: nothing is done here."""
         if at >= self._unread_at:
             self._unread_at = at
@@ -160,6 +163,10 @@ class Bucket:
             if limits:  # an answer without them, as one of a proxy, tells nothing
                 self._told, self._told_at = limits, self._unread_at
         return self._told
+
+
+def _pairs(headers: Head) -> Iterable[tuple[bytes, bytes]]:
+    return headers.items() if isinstance(headers, Mapping) else headers
 
 
 def _filled(one: Remaining, age: float) -> int:

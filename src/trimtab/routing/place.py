@@ -6,11 +6,11 @@ changes within one configuration, so a place may stand in a kept decision.
 
 import datetime
 from collections.abc import Mapping
-from fractions import Fraction
+from decimal import Decimal
 
 import msgspec
 
-NO_DISCOUNT = Fraction(0)
+NO_DISCOUNT = Decimal(0)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -34,8 +34,8 @@ class Place(msgspec.Struct, frozen=True):
     """The first day, UTC, on which calls go there."""
     regional: bool = False
     """Whether its calls may be served at a regional endpoint, which costs more on some platforms."""
-    discount: Fraction = NO_DISCOUNT
-    """What is taken off the list price, as a part of it: 3/20 is 15 %."""
+    discount: Decimal = NO_DISCOUNT
+    """What is taken off the list price, as a part of it: 0.15 is 15 %."""
 
     @property
     def key(self) -> str:

@@ -7,13 +7,13 @@ Invariants: a place is never kept away for ever (`breaker`, `limits`); keeping a
 only one left may be called all the same.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
 
 from trimtab.routing.breaker import Breaker, Started
-from trimtab.routing.limits import Bucket, Remaining, retry_after
+from trimtab.routing.limits import Bucket, Head, Remaining, retry_after
 
 Ending = Literal["ok", "failed", "limited", "spent", "denied", "unclear"]
 """How a call ended. `failed`: 5xx, 529, no head, cut before its content, a deadline. `limited`: 429. `spent`: the
@@ -177,7 +177,7 @@ class Standings:
         started: Started | None = None,
         bucket: str = "",
         retry_after_s: float | None = None,
-        headers: Sequence[tuple[bytes, bytes]] | None = None,
+        headers: Head | None = None,
         first_content_ms: float | None = None,
         output_tokens: int = 0,
         generating_ms: float = 0.0,
