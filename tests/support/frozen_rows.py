@@ -231,6 +231,29 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
         },
     ),
     (13, "figure_spans", {"width_ms": HOUR, "from_ms": T - T % HOUR, "requests": 2}),
+    (
+        14,
+        "attempts_by_hour",
+        {
+            "hour_ms": T - T % HOUR,
+            "simulated": 0,
+            "purpose": "live",
+            "platform": "claude",
+            "account": "2",
+            "model": "claude-sonnet-4-6",
+            "attempts": 6,
+            "answered": 2,
+            "refused": 1,
+            "limited": 1,
+            "failed": 1,
+            "cancelled": 1,
+            "cost_nanousd": 3_050_000,
+            "input_tokens": 203,
+            "output_tokens": 103,
+            "timed_tokens": 101,
+            "timed_ms": 812.5,
+        },
+    ),
 )
 """The step from which a database can hold the row, its table, and its columns."""
 

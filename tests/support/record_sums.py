@@ -4,11 +4,15 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+import pytest
+
 from trimtab.catalogue import Arm
 from trimtab.messages import Usage
 from trimtab.records import Attempt, Outcome, Plan, RequestId
 from trimtab.store import Database, Row
+from trimtab.store.records.endings import ENDINGS, Ending, ending_of
 from trimtab.store.records.rollups import (
+    ATTEMPTS_BY_HOUR,
     BILLED,
     KEY_SPEND,
     LATENCY_BY_HOUR,
@@ -27,7 +31,25 @@ def outcome(n: int, draw: random.Random) -> Outcome:
     usage = Usage(input_tokens=draw.randrange(10**6), output_tokens=draw.randrange(10**4))
     first = draw.choice((None, 0.2, 10 ** draw.uniform(0, 5)))
     attempt = Attempt(
-        draw.choice(("claude", "bedrock")), "m", "ok", usage=usage, cost_nanousd=cost, first_content_ms=first
+        draw.choice(("claude", "bedrock")),
+        "m",
+        "ok",
+        usage=usage,
+        cost_nanousd=cost,
+        first_content_ms=first,
+        total_ms=(first or 0) + 10 ** draw.uniform(-1, 5),
+        account=draw.choice(("", "", "2")),
+    )
+    tried = Attempt(
+        draw.choice(("claude", "vertex")),
+        "m",
+        draw.choice(("error", "error", "truncated", "cancelled", "unknown")),
+        draw.choice((None, 200, 400, 429, 500, 529)),
+        draw.choice((None, "RequestError: no place for it", "overloaded_error")),
+        usage=draw.choice((None, usage)),
+        cost_nanousd=draw.randrange(10**6),
+        total_ms=10 ** draw.uniform(-1, 4),
+        account=draw.choice(("", "1", "2")),
     )
     plan = Plan(
         Arm(draw.choice(("m-1", "m-2")), draw.choice((None, "high"))),
@@ -47,7 +69,9 @@ def outcome(n: int, draw: random.Random) -> Outcome:
         status=200,
         stream=first is not None,
         plan=draw.choice((plan, plan, None)),
-        attempts=draw.choice(((attempt,), (attempt,), (attempt, attempt), ())),
+        attempts=draw.choice(
+            ((attempt,), (attempt,), (tried, attempt), (attempt, tried, tried), (tried,), ())
+        ),
         cost_nanousd=cost,
         key=key,
         team=f"team of {key}" if key else "",
@@ -84,6 +108,37 @@ GAPS = (
 )
 
 
+def calls(database: Database) -> dict[Row, list[float]]:
+    """What `attempts_by_hour` should say, one call at a time, from the rows of calls."""
+    found: dict[Row, list[float]] = defaultdict(lambda: [0] * len(ATTEMPTS_BY_HOUR.sums))
+    for row in database.read(
+        lambda view: view.rows(
+            "SELECT r.at_ms - r.at_ms % 3600000, r.simulated, r.purpose, a.platform, a.account, coalesce(r.model, ''), "
+            "a.result, a.status, a.error, a.cost_nanousd, a.output_tokens, a.total_ms, a.first_content_ms, "
+            "a.input_tokens + a.cache_write_5m_tokens + a.cache_write_1h_tokens + a.cache_read_tokens "
+            "FROM attempts a JOIN requests r ON r.id = a.request_id WHERE r.endpoint <> 'count_tokens'"
+        )
+    ):
+        result, status, error, cost, output, total, first, taken = row[6:]
+        ending: Ending = ending_of(result, status, error)
+        answered = ending == "answered"
+        figures = [1, *(int(ending == name) for name in ENDINGS), cost, taken, output]
+        figures += [output, total - (first or 0)] if answered else [0, 0.0]
+        sums = found[row[:6]]
+        found[row[:6]] = [a + b for a, b in zip(sums, figures, strict=True)]
+    return dict(found)
+
+
+def check_calls(database: Database) -> None:
+    """Each call to a platform is counted once."""
+    kept = {row[:6]: row[6:] for row in table(database, ATTEMPTS_BY_HOUR)}
+    expected = calls(database)
+    assert kept.keys() == expected.keys()
+    for place, sums in expected.items():
+        assert kept[place][:-1] == tuple(sums[:-1])
+        assert kept[place][-1] == pytest.approx(sums[-1])
+
+
 def check(database: Database) -> None:
     """Every sum is that of the records and gaps."""
     kept = database.read(lambda view: view.rows(RECORDS) + view.rows(GAPS))
@@ -109,3 +164,4 @@ def check(database: Database) -> None:
     for rollup in (LATENCY_BY_HOUR, LATENCY_BY_MODEL):
         slots = [row[len(rollup.keys) :] for row in table(database, rollup)]
         assert sum(map(sum, slots)) == timed[0] + timed[1]
+    check_calls(database)

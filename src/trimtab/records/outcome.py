@@ -69,6 +69,8 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     first_content_ms: float | None = None
     """From sending to the first content event of a stream."""
     total_ms: float = 0.0
+    account: str = ""
+    """Which key of the platform's pool it went out with ("1", "2" ...); empty where there is no pool."""
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):

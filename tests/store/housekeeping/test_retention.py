@@ -134,10 +134,12 @@ def test_rollups_go_by_their_own_limit_but_never_before_the_records(
     assert [count(database, table) for table in ROLLUPS[:3]] == [3, 3, 3]
     delete_old(database, Retention(30, 5), holder=MINE, rest=no_rest)
     assert [count(database, table) for table in ROLLUPS[:3]] == [2, 2, 2]
+    assert count(database, "attempts_by_hour") == 4, "commitments are added up from all of them"
 
 
 def test_every_rollup_by_the_hour_has_its_retention(database: Database) -> None:
-    assert {t.name for t in tables() if any(c.name == "hour_ms" for c in t.columns)} == set(ROLLUPS)
+    by_the_hour = {t.name for t in tables() if any(c.name == "hour_ms" for c in t.columns)}
+    assert by_the_hour == {*ROLLUPS, "attempts_by_hour"}
 
 
 def test_the_limit_is_a_whole_hour() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 COPIED = frozenset(
     {
         "attempts",
+        "attempts_by_hour",
         "audit",
         "audit_head",
         "config_versions",

@@ -86,6 +86,7 @@ ATTEMPTS = (
     "head_ms",
     "first_content_ms",
     "total_ms",
+    "account",
 )
 
 GAPS = (
@@ -294,4 +295,5 @@ def _attempt_row(request_id: str, n: int, attempt: Attempt, used: Tokens) -> Row
         attempt.head_ms,
         attempt.first_content_ms,
         attempt.total_ms,
+        attempt.account,
     )
