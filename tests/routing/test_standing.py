@@ -63,7 +63,9 @@ def test_when_its_wait_is_over_one_call_tries_it_and_its_first_content_lets_the_
 
 def test_models_that_share_a_rate_limit_are_kept_away_together_and_the_keys_of_a_pool_are_not() -> None:
     clock = Clock()
-    standings = Standings(clock, clock, lambda: 0.0, {OPUS: "opus-4", "claude-opus-4-6": "opus-4"})
+    standings = Standings(
+        clock, clock, lambda: 0.0, {("claude#1", OPUS): "opus-4", ("claude#1", "claude-opus-4-6"): "opus-4"}
+    )
     standings.ended("claude#1", OPUS, "limited", retry_after_s=9)
     assert standings.keeps_away("claude#1", OPUS) == "its rate limit is reached; tried again in 9 s"
     assert standings.keeps_away("claude#1", "claude-opus-4-6") is not None, (
@@ -86,7 +88,8 @@ def test_a_wait_is_read_from_the_head_where_the_engine_does_not_give_it(standing
 
 def test_a_change_of_the_catalogue_keeps_the_deadlines_that_are_known(standings: Standings) -> None:
     standings.ended("claude", OPUS, "limited", retry_after_s=9)
-    standings.use_buckets({OPUS: "opus-4", "claude-opus-4-6": "opus-4"})
+    standings.use_buckets({("claude", OPUS): "opus-4", ("claude", "claude-opus-4-6"): "opus-4"})
+    assert standings.snapshot()[0].bucket == "opus-4"
     assert standings.keeps_away("claude", "claude-opus-4-6") is not None
     standings.ended("claude", SONNET, "limited", retry_after_s=9, bucket="opus-4")
     assert standings.snapshot()[1].bucket == "opus-4"
@@ -167,7 +170,9 @@ def test_whatever_happened_every_place_may_be_called_again_within_the_longest_wa
     history: list[tuple[str, str, Ending, float | None, float, bool]],
 ) -> None:
     clock = Clock()
-    standings = Standings(clock, clock, lambda: 1.0, {OPUS: "shared", SONNET: "shared"})
+    standings = Standings(
+        clock, clock, lambda: 1.0, {("claude", OPUS): "shared", ("claude", SONNET): "shared"}
+    )
     for place, model, ending, wait, passed, lost in history:
         started = standings.began(place, model)
         clock.now += passed

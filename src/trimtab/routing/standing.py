@@ -112,9 +112,9 @@ class Standings:
         monotonic: Callable[[], float],
         unix_s: Callable[[], float],
         chance: Callable[[], float],
-        buckets: Mapping[str, str] | None = None,
+        buckets: Mapping[tuple[str, str], str] | None = None,
     ) -> None:
-        """`chance` gives numbers from 0 to 1; `buckets` names the shared rate limit of models, by catalogue id."""
+        """`chance` gives numbers from 0 to 1; `buckets` as for `use_buckets`."""
         self._monotonic = monotonic
         self._unix_s = unix_s
         self._chance = chance
@@ -123,9 +123,9 @@ class Standings:
         self._accounts: dict[str, Breaker] = {}
         self._limits: dict[tuple[str, str], Bucket] = {}
 
-    def use_buckets(self, buckets: Mapping[str, str]) -> None:
-        """Another catalogue is in force: which rate limit each model has, by its id; one that is not named has its
-        own."""
+    def use_buckets(self, buckets: Mapping[tuple[str, str], str]) -> None:
+        """Another configuration is in force: which rate limit a model has at a place, by key of the place and id of
+        the model; one that is not named has its own."""
         if self._buckets != buckets:
             self._buckets = dict(buckets)
             for (place_key, model_id), row in self._rows.items():
@@ -138,7 +138,7 @@ class Standings:
         if row is None:
             # Never called there; but its account, or a model that shares its limit, may have been.
             account = self._accounts.get(place_key)
-            limits = self._limits.get((place_key, self._buckets.get(model_id, model_id)))
+            limits = self._limits.get((place_key, self._buckets.get((place_key, model_id), model_id)))
             return (account.away(now) if account is not None else None) or (
                 limits.away(now) if limits is not None else None
             )
@@ -190,7 +190,7 @@ class Standings:
         """
         row = self._rows.get((place_key, model_id)) or self._row(place_key, model_id)
         if bucket and bucket != row.shared:
-            self._buckets[model_id] = bucket
+            self._buckets[place_key, model_id] = bucket
             self._share(row, place_key, model_id)
         now = self._monotonic()
         if ending == "ok":
@@ -236,7 +236,7 @@ class Standings:
 
     def room(self, place_key: str, model_id: str) -> float | None:
         """The part of its rate limit that is left, 0 to 1; `None` where the platform did not say."""
-        limits = self._limits.get((place_key, self._buckets.get(model_id, model_id)))
+        limits = self._limits.get((place_key, self._buckets.get((place_key, model_id), model_id)))
         return limits.room(self._monotonic()) if limits is not None else None
 
     def snapshot(self) -> tuple[Standing, ...]:
@@ -276,7 +276,7 @@ class Standings:
         return row
 
     def _bucket(self, place_key: str, model_id: str) -> tuple[Bucket, str]:
-        shared = self._buckets.get(model_id, model_id)
+        shared = self._buckets.get((place_key, model_id), model_id)
         bucket = self._limits.get((place_key, shared))
         if bucket is None:
             bucket = self._limits[place_key, shared] = Bucket(self._chance, self._unix_s)
