@@ -129,7 +129,7 @@ def test_every_snippet_of_the_documentation_loads_when_copied(
     page: str, text: str, whole: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in re.findall(r"env:(\w+)", text):
-        monkeypatch.setenv(variable, "k")
+        monkeypatch.setenv(variable, f"key-of-{variable}")
     for name in re.findall(r'^(?:overlay|script) = "(.*?)"', text, re.MULTILINE):
         example = re.search(r"^```yaml\n(.*?)^```", whole, re.DOTALL | re.MULTILINE)
         assert example is not None, "a page that names a file shows one"

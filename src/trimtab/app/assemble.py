@@ -4,7 +4,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from prometheus_client import disable_created_metrics
@@ -14,10 +14,10 @@ from trimtab.app.clock import unix_ms
 from trimtab.app.console import ConsoleParts
 from trimtab.app.doorkeeping import open_doorkeeper
 from trimtab.app.ground import Ground
-from trimtab.app.settings import PlatformSettings, Settings
+from trimtab.app.platforms import for_other_paths, one_of_each, open_providers, places_of
+from trimtab.app.settings import Settings
 from trimtab.app.telemetry import open_observer, open_tracer
 from trimtab.budgets import Ledger
-from trimtab.catalogue import Catalogue
 from trimtab.config import secrets_in
 from trimtab.engine import Conversations, Metered, Observer, Pipeline, Recorder, Runtime
 from trimtab.gateway import (
@@ -31,14 +31,8 @@ from trimtab.gateway import (
 )
 from trimtab.normaliser import Normaliser, Rule, shipped_rules
 from trimtab.providers import Headers, Provider
-from trimtab.providers.anthropic import AnthropicSettings, open_anthropic
-from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings, open_bedrock, open_claude_on_aws
-from trimtab.providers.azure import FoundrySettings, open_foundry
-from trimtab.providers.google import VertexSettings, open_vertex
-from trimtab.providers.openai import OpenAISettings, open_openai
-from trimtab.providers.simulator import Simulator, SimulatorProvider
 from trimtab.records import RequestId, new_request_id
-from trimtab.routing import Place, TierRouter
+from trimtab.routing import TierRouter
 from trimtab.store import Store, open_store
 from trimtab.telemetry import LogOutput, Metrics, names
 from trimtab.telemetry.processes import ConfigMetrics
@@ -228,8 +222,8 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         parts.logs.hide(secrets_in(settings))
     if providers is None:
         providers = open_providers(settings)
-    served = ids_served(providers, settings.catalogue)
-    places = tuple(Place(name, providers[name].platform, ids) for name, ids in served.items())
+    entries = one_of_each(providers)
+    places = places_of(settings, providers)
     router = TierRouter(settings.catalogue, settings.tiers, places)
     runtime = Runtime(
         monotonic=time.monotonic,
@@ -241,7 +235,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
     )
     observe = None
     if parts.observer is not None:
-        observe = parts.observer.among({name: provider.platform for name, provider in providers.items()})
+        observe = parts.observer.among({name: entry.platform for name, entry in entries.items()})
     recorder = Recorder(parts.store, parts.metrics, observe)
     metered = Metered(settings.catalogue, parts.ledger, recorder, runtime)
     doorkeeper = open_doorkeeper(settings, parts.ground.database, parts.callers.keys)
@@ -250,7 +244,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         pipeline=Pipeline(
             metered,
             router,
-            providers,
+            {**entries, **providers},
             Normaliser(settings.normaliser, parts.rules, settings.catalogue.platforms),
             parts.conversations,
         ),
@@ -262,7 +256,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         ),
         access=parts.callers.access(settings),
         key_admin=parts.callers.admin(settings),
-        passthrough=_passthrough(providers),
+        passthrough=for_other_paths(providers),
         exposition=parts.exposition,
         find_record=parts.store.find,
         find_content=parts.ground.content.find,
@@ -274,61 +268,10 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         monotonic=time.monotonic,
         max_body_bytes=settings.server.max_body_bytes,
         openapi=parts.openapi,
-        pages=parts.console.pages(settings, providers, doorkeeper),
+        pages=parts.console.pages(settings, entries, doorkeeper),
         figures=parts.console.for_programs(settings),
     )
     return Edition(settings, providers, surroundings)
-
-
-def _passthrough(providers: dict[str, Provider]) -> Provider:
-    """Where the vendor's paths that bill nothing go: the first entry that speaks the vendor's API, if any does."""
-    entries = list(providers.values())
-    return next((entry for entry in entries if entry.platform != "openai"), entries[0])
-
-
-def ids_served(providers: Mapping[str, Provider], catalogue: Catalogue) -> dict[str, dict[str, str]]:
-    """What each entry calls the models that it serves, by catalogue id.
-
-    A platform that goes by the catalogue's own ids would take any model of the overlay for its own. One that an entry
-    of kind `openai` names is served by such entries only.
-    """
-    served = {
-        name: {model.id: own for model in catalogue.models if (own := provider.model_id(model)) is not None}
-        for name, provider in providers.items()
-    }
-    on_chat = {
-        model for name, ids in served.items() if providers[name].platform == "openai" for model in ids
-    } & catalogue.own
-    for name, ids in served.items():
-        if on_chat and providers[name].platform != "openai":
-            served[name] = {model: own for model, own in ids.items() if model not in on_chat}
-    return served
-
-
-def open_providers(settings: Settings) -> dict[str, Provider]:
-    """All platform entries as providers; opens no connection yet. Raises `ConfigError`."""
-    return {name: open_provider(name, platform, settings) for name, platform in settings.platforms.items()}
-
-
-def open_provider(name: str, platform: PlatformSettings, settings: Settings) -> Provider:
-    """One platform entry as a provider. Raises `ConfigError`."""
-
-    def where(key: str) -> str:
-        return settings.document.where(f"platforms.{name}.{key}")
-
-    if isinstance(platform, AnthropicSettings):
-        return open_anthropic(name, platform, where)
-    if isinstance(platform, BedrockSettings):
-        return open_bedrock(name, platform, where, settings.catalogue)
-    if isinstance(platform, ClaudeOnAwsSettings):
-        return open_claude_on_aws(name, platform, where)
-    if isinstance(platform, FoundrySettings):
-        return open_foundry(name, platform, where, settings.catalogue)
-    if isinstance(platform, VertexSettings):
-        return open_vertex(name, platform, where, settings.catalogue)
-    if isinstance(platform, OpenAISettings):
-        return open_openai(name, platform, where, settings.catalogue)
-    return SimulatorProvider(name, Simulator(platform, settings.catalogue))
 
 
 def open_ground(settings: Settings, worker_id: str, on_problem: Callable[[str], None]) -> Ground:

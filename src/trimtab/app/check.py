@@ -15,12 +15,15 @@ from trimtab.app.assemble import open_records
 from trimtab.app.callers import Callers
 from trimtab.app.clock import unix_ms
 from trimtab.app.doorkeeping import console_words
-from trimtab.app.live import live_models, today
+from trimtab.app.live import models_listed, today
+from trimtab.app.platforms import open_entry
+from trimtab.app.process import run_loop
 from trimtab.app.served import entries, tiers_served
 from trimtab.app.settings import Settings, config_path, load_settings
 from trimtab.catalogue import lifecycle_notes
 from trimtab.errors import ConfigError, NotFound, TrimtabError
 from trimtab.gateway import bind
+from trimtab.providers import Provider
 from trimtab.store import open_database, store_exists
 from trimtab.store.housekeeping import Condition, condition_of
 from trimtab.store.opening import is_postgres, sqlite_path
@@ -55,7 +58,7 @@ def diagnose(path: Path | None, *, network: bool) -> list[Finding]:
     findings.append(_address(settings))
     findings += _tiers(settings)
     for name in settings.platforms:
-        findings.append(_platform(settings, name, network))
+        findings += _platform(settings, name, network)
     return findings
 
 
@@ -201,17 +204,35 @@ def _tiers(settings: Settings) -> list[Finding]:
     return findings
 
 
-def _platform(settings: Settings, name: str, network: bool) -> Finding:
-    subject = f"platform {name}"
-    if not network:
-        return Finding("ok", subject, "configured; not asked (--offline)")
+def _platform(settings: Settings, name: str, network: bool) -> list[Finding]:
+    """One finding for each key of the entry's pool, or for the entry."""
     try:
-        live = live_models(settings, name)
+        providers = open_entry(settings, name)
+    except ConfigError as problem:
+        return [Finding("problem", f"platform {name}", str(problem))]
+
+    async def ask() -> list[Finding]:
+        findings = []
+        for key, provider in providers.items():
+            account = key.removeprefix(name).removeprefix("#")
+            subject = f"platform {name}" + (f", key {account}" if account else "")
+            findings.append(await _asked(subject, provider, alone=len(settings.platforms) == 1))
+            await provider.aclose()
+        return findings
+
+    if not network:
+        return [Finding("ok", f"platform {name}", "configured; not asked (--offline)")]
+    return run_loop(ask())
+
+
+async def _asked(subject: str, provider: Provider, *, alone: bool) -> Finding:
+    try:
+        live = await models_listed(provider)
     except NotFound:
         return Finding("ok", subject, "configured; it has no list of models, so it was not asked")
     except TrimtabError as problem:
         return Finding("problem", subject, str(problem))
     if live.simulated:
-        advice = "; set ANTHROPIC_API_KEY or configure one" if len(settings.platforms) == 1 else ""
+        advice = "; set ANTHROPIC_API_KEY or configure one" if alone else ""
         return Finding("note", subject, f"is simulated: no real model answers{advice}")
     return Finding("ok", subject, f"answers and lists {len(live.models)} models")

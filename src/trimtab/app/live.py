@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from trimtab.app.assemble import open_provider
+from trimtab.app.platforms import open_entry
 from trimtab.app.process import run_loop
 from trimtab.app.settings import Settings
 from trimtab.errors import ConfigError, UpstreamBroken, UpstreamError
@@ -35,7 +35,8 @@ class _Page(msgspec.Struct):
 
 
 def live_models(settings: Settings, platform: str | None = None) -> LiveModels:
-    """The models that an entry (the first, if none is named) lists now. Blocks on the network; spends nothing.
+    """The models that an entry (the first, if none is named) lists now; of a pool, to its first key. Blocks on the
+    network; spends nothing.
 
     Raises `ConfigError` for an unknown entry, `UpstreamError` when the list cannot be had, `NotFound` where the kind of
     platform has none.
@@ -43,18 +44,20 @@ def live_models(settings: Settings, platform: str | None = None) -> LiveModels:
     name = platform if platform is not None else next(iter(settings.platforms))
     if name not in settings.platforms:
         raise ConfigError("--platform", f"{name!r}: must be one of {', '.join(settings.platforms)}")
-    provider = open_provider(name, settings.platforms[name], settings)
+    providers = list(open_entry(settings, name).values())
 
     async def ask() -> LiveModels:
         try:
-            return await _all_pages(provider)
+            return await models_listed(providers[0])
         finally:
-            await provider.aclose()
+            for provider in providers:
+                await provider.aclose()
 
     return run_loop(ask())
 
 
-async def _all_pages(provider: Provider) -> LiveModels:
+async def models_listed(provider: Provider) -> LiveModels:
+    """The models that a platform lists now. Raises as `live_models`."""
     models: list[dict[str, Any]] = []
     query = b"limit=1000"
     for _ in range(MAX_PAGES):

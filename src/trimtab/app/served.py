@@ -6,7 +6,7 @@ For `trimtab models --platforms` and `trimtab doctor`. What it is not: live. It 
 
 import msgspec
 
-from trimtab.app.assemble import ids_served, open_providers
+from trimtab.app.platforms import ids_served, one_of_each, open_providers
 from trimtab.app.process import run_loop
 from trimtab.app.settings import Settings
 from trimtab.catalogue import Arm, Model
@@ -52,8 +52,9 @@ def entries(settings: Settings) -> list[Entry]:
 
     catalogue = settings.catalogue
     found = []
-    for name, ids in ids_served(providers, catalogue).items():
-        provider = providers[name]
+    shown = one_of_each(providers)
+    for name, ids in ids_served(shown, catalogue).items():
+        provider = shown[name]
         profile = next((p for kind, p in catalogue.platforms.items() if kind == provider.platform), None)
         found.append(
             Entry(provider.name, provider.platform, provider.regional, provider.simulated, ids, profile)

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 import uvicorn
 
-from trimtab.app.assemble import assemble, build, open_providers, open_records
+from trimtab.app.assemble import assemble, build, open_records
 from trimtab.app.callers import Callers
+from trimtab.app.platforms import one_of_each, open_providers
 from trimtab.app.process import allow_files, rest_collector, run_loop
 from trimtab.app.reloading import Reloads
 from trimtab.app.settings import Settings, placed_at
@@ -95,7 +96,7 @@ def _serve_here(
             rest_collector()
             cut = await application.server.run_on(
                 bound,
-                ready=lambda: ready(settings, application.providers, listen),
+                ready=lambda: ready(settings, one_of_each(application.providers), listen),
                 draining=lambda count: draining(count) if count else None,
             )
         finally:
@@ -123,7 +124,7 @@ def _supervise(
     supervisor = Supervisor(
         settings,
         bound,
-        ready=lambda: ready(settings, providers, listen),
+        ready=lambda: ready(settings, one_of_each(providers), listen),
         draining=draining,
         report=on_problem,
     )

@@ -18,6 +18,7 @@ from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings
 from trimtab.providers.azure import FoundrySettings
 from trimtab.providers.connecting import Connecting
 from trimtab.providers.google import VertexSettings
+from trimtab.providers.key_pool import Keyed, check_keys
 from trimtab.providers.openai import OpenAISettings
 from trimtab.providers.simulator import SimulatorSettings
 from trimtab.providers.terms import check_terms
@@ -118,7 +119,7 @@ def load_settings(
         name: _placed(path, entry, document.where(f"platforms.{name}")) for name, entry in platforms.items()
     }
     for name, entry in platforms.items():
-        check_terms(entry, lambda key, name=name: document.where(f"platforms.{name}.{key}"))  # type: ignore[misc]
+        _check_entry(entry, document, name)
     document.finish()
     return Settings(
         origin=Origin(path=_text(path), listen=listen, workers=workers),
@@ -137,6 +138,15 @@ def load_settings(
         platforms=platforms,
         platforms_from=origin,
     )
+
+
+def _check_entry(entry: PlatformSettings, document: Document, name: str) -> None:
+    def where(key: str) -> str:
+        return document.where(f"platforms.{name}.{key}")
+
+    check_terms(entry, where)
+    if isinstance(entry, Keyed):
+        check_keys(entry, where, required=isinstance(entry, AnthropicSettings))
 
 
 def placed_at(settings: Settings, address: Listen) -> Settings:
@@ -250,10 +260,15 @@ def _platforms(document: Document) -> tuple[dict[str, PlatformSettings], str]:
         if not table:
             raise ConfigError(document.where("platforms"), "is empty; add an entry, as [platforms.claude]")
         for name in table:
-            if not name.isascii() or not name.isprintable() or not 0 < len(name) <= 64 or "," in name:
+            if (
+                not name.isascii()
+                or not name.isprintable()
+                or not 0 < len(name) <= 64
+                or set(",#") & set(name)
+            ):
                 raise ConfigError(
                     document.where("platforms"),
-                    f"{name!r}: a name has 1 to 64 plain ASCII characters, no comma",
+                    f"{name!r}: a name has 1 to 64 plain ASCII characters, none of them ',' or '#'",
                 )
         return table, document.name
     if os.environ.get(KEY_VARIABLE):

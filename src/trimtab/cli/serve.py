@@ -94,7 +94,9 @@ def _ready(settings: Settings, providers: Mapping[str, Provider], listen: Listen
         if provider.simulated:
             say(f"  platform  {name}: SIMULATED, no real model answers ({settings.platforms_from})")
         else:
-            say(f"  platform  {name}: {provider.platform} ({settings.platforms_from})")
+            pool = getattr(settings.platforms[name], "api_keys", None)
+            keys = f", a pool of {len(pool)} keys" if pool is not None else ""
+            say(f"  platform  {name}: {provider.platform}{keys} ({settings.platforms_from})")
     say(
         f"  tiers     default={tiers.default} escalation={tiers.escalation} control={tiers.control} fast={tiers.fast}"
     )

@@ -8,17 +8,18 @@ from typing import Any, Literal
 
 from trimtab.catalogue import Model
 from trimtab.config import Secret, fail
-from trimtab.providers.connecting import Connecting, open_client, parse_target
+from trimtab.errors import ConfigError
+from trimtab.providers.connecting import open_client, parse_target
 from trimtab.providers.http import HttpClient
+from trimtab.providers.key_pool import Keyed
 from trimtab.providers.seam import Call, Reply
 
 ApiVersion = Literal["2023-06-01", "2026-10-21"]
 
 
-class AnthropicSettings(Connecting, frozen=True, kw_only=True):
+class AnthropicSettings(Keyed, frozen=True, kw_only=True):
     """`[platforms.NAME]` with `kind = "anthropic"`."""
 
-    api_key: Secret
     base_url: str = "https://api.anthropic.com"
     auth: Literal["x-api-key", "bearer"] = "x-api-key"
     """How the key travels."""
@@ -33,16 +34,16 @@ class AnthropicProvider:
     simulated = False
     regional = False
 
-    def __init__(self, name: str, settings: AnthropicSettings, client: HttpClient) -> None:
+    def __init__(self, name: str, settings: AnthropicSettings, key: Secret, client: HttpClient) -> None:
         self.name = name
         self.api_versions: tuple[str, ...] = settings.api_versions
         self.discount = settings.discount
         self._client = client
-        key = settings.api_key.reveal().encode("ascii")
+        value = key.reveal().encode("ascii")
         self._authentication = (
-            b"x-api-key: %b\r\n" % key
+            b"x-api-key: %b\r\n" % value
             if settings.auth == "x-api-key"
-            else b"authorization: Bearer %b\r\n" % key
+            else b"authorization: Bearer %b\r\n" % value
         )
 
     def model_id(self, model: Model) -> str | None:
@@ -60,7 +61,9 @@ class AnthropicProvider:
 
 def open_anthropic(name: str, settings: AnthropicSettings, where: Callable[[str], str]) -> AnthropicProvider:
     """Build the provider; opens no connection yet. Raises `ConfigError` named by `where(key)`."""
+    if settings.api_key is None:
+        raise ConfigError(where("api_key"), "missing; it is required here")
     if not settings.api_versions:
         fail(where("api_versions"), settings.api_versions, "must name at least one version")
     client = open_client(parse_target(settings.base_url, where), settings, where)
-    return AnthropicProvider(name, settings, client)
+    return AnthropicProvider(name, settings, settings.api_key, client)

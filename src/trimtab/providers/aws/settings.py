@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from trimtab.catalogue import Catalogue
 from trimtab.config import Secret, fail
 from trimtab.errors import ConfigError
-from trimtab.providers.connecting import Connecting, ids_of
+from trimtab.providers.connecting import ids_of
+from trimtab.providers.key_pool import Keyed
 
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 """In the order of AWS's own tools."""
@@ -20,13 +21,11 @@ MAX_MODEL_ID = 2048
 """Source: Amazon Bedrock API reference, InvokeModel, `modelId`."""
 
 
-class AwsSettings(Connecting, frozen=True, kw_only=True):
-    """Settings of `[platforms.NAME]` that every kind on AWS has."""
+class AwsSettings(Keyed, frozen=True, kw_only=True):
+    """Settings of `[platforms.NAME]` that every kind on AWS has. A key is a bearer key, in place of signatures."""
 
     region: str | None = None
     """`None`: `AWS_REGION`, `AWS_DEFAULT_REGION`, else that of the profile."""
-    api_key: Secret | None = None
-    """A bearer key, in place of signatures."""
     access_key_id: Secret | None = None
     secret_access_key: Secret | None = None
     session_token: Secret | None = None

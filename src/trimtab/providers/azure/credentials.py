@@ -24,7 +24,7 @@ from trimtab.providers.azure.fetching import (
     metadata,
 )
 from trimtab.providers.bearer import BearerTokens, Token
-from trimtab.providers.connecting import Connecting
+from trimtab.providers.key_pool import Keyed
 from trimtab.providers.machine import Machine, parsed_target
 from trimtab.providers.platform import Credentials
 from trimtab.providers.renewing import Renewing, Steady
@@ -41,10 +41,9 @@ AUTHORITY = "https://login.microsoftonline.com"
 _ID = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.")
 
 
-class EntraSettings(Connecting, frozen=True, kw_only=True):
+class EntraSettings(Keyed, frozen=True, kw_only=True):
     """How a platform of Azure's is authenticated to."""
 
-    api_key: Secret | None = None
     access_token: Secret | None = None
     """A token of Entra ID that something else renews."""
     tenant_id: str | None = None

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from trimtab.catalogue import Catalogue
-from trimtab.config import Secret, fail
+from trimtab.config import fail
 from trimtab.errors import ConfigError, NotFound, shortened
-from trimtab.providers.connecting import Connecting, ids_of, open_client, parse_target
+from trimtab.providers.connecting import ids_of, open_client, parse_target
+from trimtab.providers.key_pool import Keyed
 from trimtab.providers.platform import HttpPlatform
 from trimtab.providers.seam import Call, Reply
 
@@ -25,15 +26,13 @@ _ACCOUNTS = (b"openai-organization", b"openai-project")
 _VENDORS = (b"anthropic-",)
 
 
-class OpenAISettings(Connecting, frozen=True, kw_only=True):
-    """`[platforms.NAME]` with `kind = "openai"`."""
+class OpenAISettings(Keyed, frozen=True, kw_only=True):
+    """`[platforms.NAME]` with `kind = "openai"`. Without a key the server asks for none."""
 
     base_url: str
     """As its clients write it, with the version: `https://api.openai.com/v1`, `http://127.0.0.1:8000/v1`."""
     models: Mapping[str, str]
     """The server's own names of models, by catalogue id. Only these are served."""
-    api_key: Secret | None = None
-    """`None`: the server asks for none."""
     organization: str | None = None
     project: str | None = None
 

@@ -1,0 +1,114 @@
+"""The configured platform entries, opened: as providers, as places of the router, and as people know them.
+
+What it is not: a caller of any of them. Invariant: each key of a pool is a provider and a place of its own, by its key
+(`claude#2`); to people, permits, records and metrics all of them are the one entry (`claude`).
+"""
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from trimtab.app.settings import PlatformSettings, Settings
+from trimtab.catalogue import Catalogue
+from trimtab.providers import Provider
+from trimtab.providers.anthropic import AnthropicSettings, open_anthropic
+from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings, open_bedrock, open_claude_on_aws
+from trimtab.providers.azure import FoundrySettings, open_foundry
+from trimtab.providers.google import VertexSettings, open_vertex
+from trimtab.providers.key_pool import Keyed, accounts
+from trimtab.providers.openai import OpenAISettings, open_openai
+from trimtab.providers.simulator import Simulator, SimulatorProvider
+from trimtab.routing import Place
+
+Providers = Mapping[str, Provider]
+"""By the key of their place, in the order of the configuration."""
+
+
+def open_providers(settings: Settings) -> dict[str, Provider]:
+    """All platform entries as providers; opens no connection yet. Raises `ConfigError`."""
+    return {key: found for name in settings.platforms for key, found in open_entry(settings, name).items()}
+
+
+def open_entry(settings: Settings, name: str) -> dict[str, Provider]:
+    """One platform entry: as many providers as its pool has keys, else one. Raises `ConfigError`."""
+    entry = settings.platforms[name]
+    return {
+        f"{name}#{account}" if account else name: _opened(settings, name, one)
+        for account, one in (accounts(entry) if isinstance(entry, Keyed) else (("", entry),))
+    }
+
+
+def _opened(settings: Settings, name: str, entry: PlatformSettings) -> Provider:
+    def where(key: str) -> str:
+        return settings.document.where(f"platforms.{name}.{key}")
+
+    if isinstance(entry, AnthropicSettings):
+        return open_anthropic(name, entry, where)
+    if isinstance(entry, BedrockSettings):
+        return open_bedrock(name, entry, where, settings.catalogue)
+    if isinstance(entry, ClaudeOnAwsSettings):
+        return open_claude_on_aws(name, entry, where)
+    if isinstance(entry, FoundrySettings):
+        return open_foundry(name, entry, where, settings.catalogue)
+    if isinstance(entry, VertexSettings):
+        return open_vertex(name, entry, where, settings.catalogue)
+    if isinstance(entry, OpenAISettings):
+        return open_openai(name, entry, where, settings.catalogue)
+    return SimulatorProvider(name, Simulator(entry, settings.catalogue))
+
+
+def one_of_each(providers: Providers) -> dict[str, Provider]:
+    """The entries by their names: of a pool, the first key."""
+    found: dict[str, Provider] = {}
+    for provider in providers.values():
+        found.setdefault(provider.name, provider)
+    return found
+
+
+def for_other_paths(providers: Providers) -> Provider:
+    """Where the vendor's paths that bill nothing go: the first entry that speaks the vendor's API, if any does. Of a
+    pool always the first key, for files and batches belong to the workspace of a key."""
+    every = list(providers.values())
+    return next((provider for provider in every if provider.platform != "openai"), every[0])
+
+
+def places_of(settings: Settings, providers: Providers) -> tuple[Place, ...]:
+    """All places that requests may go to, with what the operator says of them."""
+    served = ids_served(providers, settings.catalogue)
+    return tuple(
+        _place(key, provider, settings.platforms[provider.name], served[key])
+        for key, provider in providers.items()
+    )
+
+
+def _place(key: str, provider: Provider, terms: PlatformSettings, ids: Mapping[str, str]) -> Place:
+    return Place(
+        name=provider.name,
+        platform=provider.platform,
+        ids=ids,
+        account=key.removeprefix(provider.name).removeprefix("#"),
+        weight=terms.weight,
+        data_region=terms.data_region,
+        hardware=terms.hardware,
+        online_from=terms.online_from,
+        regional=provider.regional,
+        discount=Fraction(provider.discount),
+    )
+
+
+def ids_served(providers: Providers, catalogue: Catalogue) -> dict[str, dict[str, str]]:
+    """What each place calls the models that it serves, by catalogue id.
+
+    A platform that goes by the catalogue's own ids would take any model of the overlay for its own. One that an entry
+    of kind `openai` names is served by such entries only.
+    """
+    served = {
+        key: {model.id: own for model in catalogue.models if (own := provider.model_id(model)) is not None}
+        for key, provider in providers.items()
+    }
+    on_chat = {
+        model for key, ids in served.items() if providers[key].platform == "openai" for model in ids
+    } & catalogue.own
+    for key, ids in served.items():
+        if on_chat and providers[key].platform != "openai":
+            served[key] = {model: own for model, own in ids.items() if model not in on_chat}
+    return served

@@ -1,0 +1,117 @@
+"""A pool of keys behind a real socket: every key is one entry to callers, permits, records, metrics and pages."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from serving_harness import run, site, take_request, upstream
+from test_keys import keyed
+
+from trimtab.app.platforms import one_of_each, open_providers, places_of
+
+KEYS = ("sk-pool-one", "sk-pool-two")
+ANSWER = (
+    b'{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":"end_turn",'
+    b'"usage":{"input_tokens":1000,"output_tokens":100}}'
+)
+ASK = {"model": "claude-opus-4-7", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}]}
+
+
+class Platform:
+    """Keeps the heads of what it is sent."""
+
+    def __init__(self) -> None:
+        self.heads: list[bytes] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head, _ = await take_request(reader)
+            self.heads.append(head)
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+                % len(ANSWER)
+            )
+            writer.write(ANSWER)
+
+
+@pytest.fixture(autouse=True)
+def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, key in enumerate(KEYS, 1):
+        monkeypatch.setenv(f"POOL_{number}", key)
+
+
+def pooled(entry: str) -> str:
+    address = entry.partition('base_url = "')[2].partition('"')[0]
+    return (
+        "[platforms.claude]\nkind = 'anthropic'\napi_keys = ['env:POOL_1', 'env:POOL_2']\n"
+        f"base_url = '{address}'\nweight = 2\nhardware = 'tpu'\ndiscount_percent = 12.5\n"
+    )
+
+
+def test_callers_see_one_entry_whichever_key_serves_them(tmp_path: Path) -> None:
+    async def work() -> None:
+        platform = Platform()
+        async with upstream(platform) as entry, site(tmp_path, pooled(entry)) as s:
+            status, named, _ = await s.post(ASK)
+            assert status == 200
+            assert named["x-trimtab-platform"] == "claude"
+            record = await s.record(named["x-trimtab-request"])
+            assert record["plan"]["platform"] == "claude"
+            assert record["attempts"][0]["platform"] == "claude"
+            _, _, listed = await s.get("/v1/models?limit=1000")
+            ids = [model["id"] for model in json.loads(listed)["data"]]
+            assert len(ids) == len(set(ids))
+            assert "claude-opus-4-7" in ids
+            metrics = (await s.get("/metrics"))[2].decode()
+            assert 'platform="claude"' in metrics
+            assert "claude#" not in metrics
+            for text in (metrics, listed.decode(), json.dumps(record), json.dumps(named)):
+                assert "sk-pool" not in text
+
+    run(work)
+
+
+def test_other_paths_always_go_by_the_first_key(tmp_path: Path) -> None:
+    """Files and batches belong to the workspace of a key."""
+
+    async def work() -> None:
+        platform = Platform()
+        async with upstream(platform) as entry, site(tmp_path, pooled(entry)) as s:
+            for _ in range(3):
+                status, named, _ = await s.post({}, "/v1/files")
+                assert (status, named["x-trimtab-platform"]) == (200, "claude")
+            assert [b"x-api-key: sk-pool-one\r\n" in head for head in platform.heads] == [True] * 3
+
+    run(work)
+
+
+def test_a_permit_of_a_key_of_ours_names_the_entry(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with upstream(Platform()) as entry, keyed(tmp_path, pooled(entry)) as k:
+            _, permitted = k.make(platforms=("claude",))
+            assert (await k.ask(permitted, "claude-opus-4-7"))[0] == 200
+            status, _, _ = await k.send("POST", "/v1/files", permitted, {})
+            assert status == 200
+            status, _, body = await k.send("GET", "/v1/models?limit=1000", permitted)
+            assert "claude-opus-4-7" in [model["id"] for model in body["data"]]
+
+    run(work)
+
+
+def test_each_key_is_a_place_with_the_entrys_terms(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with upstream(Platform()) as entry, site(tmp_path, pooled(entry)) as s:
+            settings = s.application.settings
+            providers = open_providers(settings)
+            places = places_of(settings, providers)
+            assert [place.key for place in places] == list(providers) == ["claude#1", "claude#2"]
+            assert {place.name for place in places} == {provider.name for provider in providers.values()}
+            assert {(place.weight, place.hardware, str(place.discount)) for place in places} == {
+                (2.0, "tpu", "1/8")
+            }
+            assert list(one_of_each(providers)) == ["claude"]
+            for provider in providers.values():
+                await provider.aclose()
+
+    run(work)
