@@ -108,7 +108,7 @@ def test_each_key_is_a_place_with_the_entrys_terms(tmp_path: Path) -> None:
             assert [place.key for place in places] == list(providers) == ["claude#1", "claude#2"]
             assert {place.name for place in places} == {provider.name for provider in providers.values()}
             assert {(place.weight, place.hardware, str(place.discount)) for place in places} == {
-                (2.0, "tpu", "1/8")
+                (2.0, "tpu", "0.125")
             }
             assert list(one_of_each(providers)) == ["claude"]
             for provider in providers.values():

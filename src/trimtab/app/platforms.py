@@ -5,7 +5,6 @@ What it is not: a caller of any of them. Invariant: each key of a pool is a prov
 """
 
 from collections.abc import Mapping
-from fractions import Fraction
 
 from trimtab.app.settings import PlatformSettings, Settings
 from trimtab.catalogue import Catalogue
@@ -91,7 +90,7 @@ def _place(key: str, provider: Provider, terms: PlatformSettings, ids: Mapping[s
         hardware=terms.hardware,
         online_from=terms.online_from,
         regional=provider.regional,
-        discount=Fraction(provider.discount),
+        discount=provider.discount,
     )
 
 
