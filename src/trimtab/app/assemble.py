@@ -16,6 +16,7 @@ from trimtab.app.doorkeeping import open_doorkeeper
 from trimtab.app.ground import Ground
 from trimtab.app.platforms import for_other_paths, one_of_each, open_providers, places_of
 from trimtab.app.settings import Settings
+from trimtab.app.spending import spending_wanted
 from trimtab.app.telemetry import open_observer, open_tracer
 from trimtab.budgets import Ledger
 from trimtab.config import secrets_in
@@ -136,6 +137,7 @@ class Application:
         document = settings.document
         self.store.note_config(document.version, document.content, unix_ms())
         self.config_metrics.in_force(document.version, settings.catalogue.version)
+        self.parts.ground.spending.watch(spending_wanted(settings))
 
     async def start(self) -> None:
         """Begin what goes on beside the requests."""

@@ -17,6 +17,7 @@ from trimtab.app.housekeeping import (
 )
 from trimtab.app.limits import Trader
 from trimtab.app.once import StoreClaims, forgetting, share
+from trimtab.app.spending import PlatformSpending
 from trimtab.budgets import Dealer, Ledger
 from trimtab.content import Keeper, days_kept
 from trimtab.errors import StoreError
@@ -86,6 +87,7 @@ class Ground:
         self.content = ContentStore(self._content_database)
         self.content_admin = ContentAdmin(self._content_database)
         self.keeper = Keeper(self.content, on_problem=on_problem)
+        self.spending = PlatformSpending(self.database, clock_ms=unix_ms, on_problem=on_problem)
         self.retention = RecordsRetention(self.database, settings)
         self.housekeeping = Housekeeping(
             self.database,
@@ -145,6 +147,7 @@ class Ground:
     def _close(self) -> int:
         self.housekeeping.close()
         self._figures.close()
+        self.spending.close()
         if unwritten := self.keeper.close():
             self._on_problem(
                 f"content: of {unwritten} requests nothing is kept: the store did not take it in time"

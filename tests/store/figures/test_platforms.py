@@ -8,7 +8,7 @@ from trimtab.catalogue import Arm
 from trimtab.messages import Usage
 from trimtab.records import Attempt, Outcome, Plan
 from trimtab.store import Database
-from trimtab.store.figures import (
+from trimtab.store.figures.platforms import (
     Calls,
     Spending,
     SpendingWanted,

@@ -18,30 +18,15 @@ from trimtab.store.figures.listing import (
     list_requests,
     relatives,
 )
-from trimtab.store.figures.platforms import (
-    CallError,
-    Calls,
-    PlatformFigures,
-    Spending,
-    SpendingWanted,
-    platform_figures,
-    spending,
-    together,
-)
 from trimtab.store.figures.reading import Coverage, Wish, live_figures, read_figures
 from trimtab.store.figures.tally import Tally, quantiles
 
 __all__ = [
     "ALL",
     "CHORE",
-    "CallError",
-    "Calls",
     "Coverage",
     "Listing",
-    "PlatformFigures",
     "Relatives",
-    "Spending",
-    "SpendingWanted",
     "Tally",
     "Wanted",
     "Wish",
@@ -53,10 +38,7 @@ __all__ = [
     "key_names",
     "list_requests",
     "live_figures",
-    "platform_figures",
     "quantiles",
     "read_figures",
     "relatives",
-    "spending",
-    "together",
 ]
