@@ -4,9 +4,11 @@ import asyncio
 import datetime
 import json
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from fake_replies import BLOCK, CLOSE, DELTA, END, JSON, SSE, START, STOP, FakeReply, event, message
 
 from trimtab.budgets import Ledger
 from trimtab.catalogue import Catalogue, Model, TierSettings, resolve_tiers
@@ -21,7 +23,7 @@ from trimtab.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
-from trimtab.messages import Usage, encode_event
+from trimtab.messages import Usage
 from trimtab.providers import Call, Headers
 from trimtab.records import Attempt, Caller, Intent, Outcome, RequestId
 from trimtab.routing import Place, TierRouter
@@ -29,30 +31,6 @@ from trimtab.telemetry import Metrics
 
 CATALOGUE = Catalogue.load()
 AT = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
-JSON: Headers = [(b"content-type", b"application/json"), (b"request-id", b"req_1")]
-SSE: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
-
-
-class FakeReply:
-    """Plays chunks; an exception among them is raised."""
-
-    def __init__(self, status: int, headers: Headers, script: list[bytes | BaseException | float]) -> None:
-        self.status, self.headers, self.script = status, headers, list(script)
-        self.closed = False
-
-    async def read(self) -> bytes:
-        while self.script:
-            step = self.script.pop(0)
-            if isinstance(step, BaseException):
-                raise step
-            if isinstance(step, float):
-                await asyncio.sleep(step)
-                continue
-            return step
-        return b""
-
-    def close(self) -> None:
-        self.closed = True
 
 
 class FakeProvider:
@@ -60,6 +38,7 @@ class FakeProvider:
 
     platform = "anthropic"
     regional = False
+    discount = Decimal(0)
 
     def __init__(
         self,
@@ -149,23 +128,6 @@ class Bench:
         assert self.ledger.held() == 0
         assert self.ledger.held(simulated=True) == 0
         return outcome
-
-
-def message(usage: dict[str, Any], **fields: Any) -> bytes:
-    whole = {"type": "message", "model": "claude-sonnet-4-6", "content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn", "usage": usage, **fields}  # fmt: skip
-    return json.dumps(whole).encode()
-
-
-def event(kind: str, **fields: Any) -> bytes:
-    return encode_event(kind, json.dumps({"type": kind, **fields}).encode())
-
-
-START = event("message_start", message={"model": "m", "content": [], "usage": {"input_tokens": 1000, "output_tokens": 2}})  # fmt: skip
-BLOCK = event("content_block_start", index=0, content_block={"type": "text", "text": ""})
-DELTA = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "hello"})
-CLOSE = event("content_block_stop", index=0)
-END = event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 500})
-STOP = event("message_stop")
 
 
 def bench(
@@ -589,7 +551,8 @@ def test_a_deadline_cuts_a_call_that_takes_too_long() -> None:
     b = bench(START, 0.5, BLOCK, headers=SSE)
 
     async def work() -> None:
-        job = b.pipeline._plan(b.inbound({"stream": True}), _body(b.inbound({"stream": True})))
+        asked, planner = b.inbound({"stream": True}), b.pipeline._messages
+        job, _ = b.pipeline._planned(planner, planner.decide(asked, _body(asked)))
         import msgspec
 
         job = msgspec.structs.replace(job, deadline=b.now + 0.05)

@@ -24,7 +24,10 @@ def router(*places: tuple[str, str]) -> TierRouter:
 def test_the_first_entry_that_serves_the_model_gets_it() -> None:
     both = router(("aws", "bedrock"), ("claude", "anthropic"))
     decision = both.decide(Ask(model="claude-opus-4-6"))
-    assert (decision.plan.platform, decision.send_model) == ("aws", "anthropic.claude-opus-4-6-v1")
+    assert (decision.plan.platform, decision.candidates[0].send_model) == (
+        "aws",
+        "anthropic.claude-opus-4-6-v1",
+    )
     # Haiku 3.5 is not on Foundry: the next entry serves it.
     decision = router(("azure", "foundry"), ("claude", "anthropic")).decide(
         Ask(model="claude-3-5-haiku-20241022")
@@ -34,7 +37,7 @@ def test_the_first_entry_that_serves_the_model_gets_it() -> None:
 
 def test_an_alias_keeps_its_bytes_where_the_platform_knows_it() -> None:
     decision = router(("claude", "anthropic")).decide(Ask(model="claude-opus-4-5"))
-    assert decision.send_model == "claude-opus-4-5"
+    assert decision.candidates[0].send_model == "claude-opus-4-5"
     assert decision.plan.arm.model == "claude-opus-4-5-20251101"
 
 

@@ -20,7 +20,7 @@ from trimtab.app.spending import spending_wanted
 from trimtab.app.telemetry import open_observer, open_tracer
 from trimtab.budgets import Ledger
 from trimtab.config import secrets_in
-from trimtab.engine import Conversations, Metered, Observer, Pipeline, Recorder, Runtime
+from trimtab.engine import Conversations, Metered, Observer, Pipeline, Recorder, Runtime, Surviving
 from trimtab.gateway import (
     Gateway,
     GatewayServer,
@@ -33,7 +33,7 @@ from trimtab.gateway import (
 from trimtab.normaliser import Normaliser, Rule, shipped_rules
 from trimtab.providers import Headers, Provider
 from trimtab.records import RequestId, new_request_id
-from trimtab.routing import TierRouter
+from trimtab.routing import Standings, TierRouter
 from trimtab.store import Store, open_store
 from trimtab.telemetry import LogOutput, Metrics, names
 from trimtab.telemetry.processes import ConfigMetrics
@@ -44,6 +44,11 @@ def id_source() -> Callable[[], RequestId]:
     """Makes request ids from the wall clock and a generator of its own."""
     generator = random.Random()  # noqa: S311 - ids are names, not secrets
     return lambda: new_request_id(unix_ms(), generator.getrandbits)
+
+
+def _chance() -> Callable[[], float]:
+    """Numbers from 0 to 1, for jitter."""
+    return random.Random().random  # noqa: S311 - no secret depends on it
 
 
 class Edition:
@@ -73,6 +78,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     state: ServingState
     conversations: Conversations
+    standings: Standings
+    """How every place does; learnt where there is more than one."""
     rules: tuple[Rule, ...]
     new_id: Callable[[], RequestId]
     exposition: Callable[[], Awaitable[bytes]]
@@ -201,6 +208,7 @@ def assemble(
         metrics=metrics,
         state=state,
         conversations=Conversations(),
+        standings=Standings(time.monotonic, time.time, _chance()),
         rules=rules,
         new_id=id_source(),
         exposition=exposition if exposition is not None else own,
@@ -239,7 +247,10 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
     if parts.observer is not None:
         observe = parts.observer.among({name: entry.platform for name, entry in entries.items()})
     recorder = Recorder(parts.store, parts.metrics, observe)
-    metered = Metered(settings.catalogue, parts.ledger, recorder, runtime)
+    several = len(places) > 1
+    metered = Metered(
+        settings.catalogue, parts.ledger, recorder, runtime, parts.standings if several else None
+    )
     doorkeeper = open_doorkeeper(settings, parts.ground.database, parts.callers.keys)
     surroundings = Surroundings(
         config_version=settings.document.version,
@@ -249,6 +260,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
             {**entries, **providers},
             Normaliser(settings.normaliser, parts.rules, settings.catalogue.platforms),
             parts.conversations,
+            surviving=Surviving(metered, settings.retries, _chance(), time.time),
         ),
         models=ModelList(
             settings.catalogue,

@@ -9,6 +9,7 @@ import msgspec
 from trimtab.catalogue import Catalogue, CatalogueSettings, Tiers, TierSettings, resolve_tiers
 from trimtab.config import Document, Secret, fail, load_document, read_file
 from trimtab.content import ContentSettings
+from trimtab.engine import RetrySettings, check_retries
 from trimtab.errors import ConfigError
 from trimtab.gateway import Listen, ServerSettings, check_server
 from trimtab.jobs import JobSettings, check_jobs
@@ -69,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jobs: JobSettings
     normaliser: NormaliserSettings
     content: ContentSettings
+    retries: RetrySettings
     catalogue: Catalogue
     tiers: Tiers
     platforms: dict[str, PlatformSettings]
@@ -110,6 +112,8 @@ def load_settings(
     check_jobs(jobs, lambda key: document.where(f"jobs.{key}"))
     normaliser = document.section("normaliser", NormaliserSettings)
     content_settings = document.section("content", ContentSettings)
+    retries = document.section("retries", RetrySettings)
+    check_retries(retries, lambda key: document.where(f"retries.{key}"))
     named = document.section("catalogue", CatalogueSettings).overlay
     overlay = _beside(path, named, document.where("catalogue.overlay"))
     catalogue, content = _catalogue(overlay, document, held)
@@ -133,6 +137,7 @@ def load_settings(
         jobs=jobs,
         normaliser=normaliser,
         content=content_settings,
+        retries=retries,
         catalogue=catalogue,
         tiers=tiers,
         platforms=platforms,

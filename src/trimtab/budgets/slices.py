@@ -125,8 +125,17 @@ class KeySlice:
     def untake(self, slot: int, now: float) -> None:
         """A request that was taken is not made after all. The money is `refund`ed apart from this."""
         self.end(now)
+        self.uncount(slot)
+
+    def uncount(self, slot: int) -> None:
+        """Give back one request that was counted in a slot."""
         if self.limits.requests_per_minute is not None and slot == self.slot:
             self.requests += 1  # of another grant it is forfeited: it would count in the wrong second
+
+    def recount(self, slot: int) -> None:
+        """Take back what `uncount` gave."""
+        if self.limits.requests_per_minute is not None and slot == self.slot:
+            self.requests -= 1
 
     @property
     def idle(self) -> bool:

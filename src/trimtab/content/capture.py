@@ -136,6 +136,11 @@ class Copy:
         self._parts = []
         self._request = b""
 
+    def drop(self) -> None:
+        """Another call of the same request takes its place."""
+        self._given_up = True
+        self._let_go()
+
     def end(self, outcome: Outcome, event_stream: bool, encoding: bytes) -> None:
         """It is over, and this is its record."""
         if self._given_up:

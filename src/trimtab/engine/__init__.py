@@ -6,10 +6,14 @@ Only the engine calls models, spends and records. Policy comes in as pure decisi
 
 from trimtab.engine.conversations import Conversations
 from trimtab.engine.inbound import Inbound
-from trimtab.engine.metered import Job, Metered, MeteredReply, Runtime
+from trimtab.engine.job import Job
+from trimtab.engine.means import Runtime
+from trimtab.engine.metered import Metered
 from trimtab.engine.observing import Observer
 from trimtab.engine.pipeline import Pipeline
 from trimtab.engine.recording import Recorder
+from trimtab.engine.reply import MeteredReply
+from trimtab.engine.surviving import RetrySettings, Surviving, check_retries
 
 __all__ = [
     "Conversations",
@@ -20,5 +24,8 @@ __all__ = [
     "Observer",
     "Pipeline",
     "Recorder",
+    "RetrySettings",
     "Runtime",
+    "Surviving",
+    "check_retries",
 ]

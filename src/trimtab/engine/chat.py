@@ -7,16 +7,18 @@ streams carry no counts at all, and each would be settled at its worst case.
 
 from collections.abc import Mapping
 
+import msgspec
+
 from trimtab.catalogue import Model, upper_bound_tokens
 from trimtab.engine.bounds import MAX_TOOL_PROMPT_TOKENS, holds
 from trimtab.engine.inbound import Decide, Inbound, check_own, platforms_of, tags_of
-from trimtab.engine.metered import Job
+from trimtab.engine.job import Job
 from trimtab.engine.session import session_of
 from trimtab.errors import PermissionDenied, RequestError
 from trimtab.messages.chat import ChatBody
 from trimtab.providers import Call, Provider
-from trimtab.records import Caller
-from trimtab.routing import Ask
+from trimtab.records import Caller, Plan
+from trimtab.routing import Ask, Candidate, Decision
 
 ASKED_FOR_USAGE = "stream_options.include_usage=true"
 
@@ -45,68 +47,89 @@ _NOT_TEXT = (b'"image_url"', b'"input_audio"', b'"file"', b'"video_url"', b'"aud
 """Signs of parts whose tokens do not follow from their bytes, and of escapes that could hide one."""
 
 
-def plan_chat(
-    inbound: Inbound, body: ChatBody, router: Decide, providers: Mapping[str, Provider], *, keep: bool
-) -> Job:
-    """The call for a chat request. Raises `RequestError`; `keep`: prompts are kept."""
-    check_own(inbound.own)
-    if "x-trimtab-effort" in inbound.own:
-        raise RequestError(
-            "x-trimtab-effort: does not act on /v1/chat/completions; send reasoning_effort in the body"
+class Chat(msgspec.Struct, frozen=True):
+    """A request that was read and decided; what goes out depends on the place."""
+
+    inbound: Inbound
+    body: ChatBody
+    decision: Decision
+    session: str
+
+
+class ChatPlanner:
+    """One per configuration version."""
+
+    def __init__(self, router: Decide, providers: Mapping[str, Provider], *, keep: bool) -> None:
+        """`providers` by the key of their place; `keep`: prompts are kept."""
+        self._router = router
+        self._providers = providers
+        self._keep = keep
+
+    def decide(self, inbound: Inbound, body: ChatBody) -> Chat:
+        """Which model serves it, and where it may be called. Raises `RequestError`."""
+        check_own(inbound.own)
+        if "x-trimtab-effort" in inbound.own:
+            raise RequestError(
+                "x-trimtab-effort: does not act on /v1/chat/completions; send reasoning_effort in the body"
+            )
+        caller = inbound.caller
+        check_bounded(body, caller)
+        decision = self._router.decide(
+            Ask(
+                model=body.model,
+                accepts_effort=False,
+                models=caller.models,
+                tiers=caller.tiers,
+                platforms=caller.platforms,
+                wanted_platforms=platforms_of(inbound.own.get("x-trimtab-platform")),
+                surface="chat",
+                default_tier=caller.default_tier,
+            )
         )
-    caller = inbound.caller
-    check_bounded(body, caller)
-    decision = router.decide(
-        Ask(
-            model=body.model,
-            accepts_effort=False,
-            models=caller.models,
-            tiers=caller.tiers,
-            platforms=caller.platforms,
-            wanted_platforms=platforms_of(inbound.own.get("x-trimtab-platform")),
-            surface="chat",
-            default_tier=caller.default_tier,
+        session = session_of(body, inbound.own.get("x-trimtab-session"), caller.key)
+        return Chat(inbound, body, decision, session)
+
+    def job(self, asked: Chat, candidate: Candidate, plan: Plan) -> Job:
+        """The call to one place."""
+        inbound, body, model, place = asked.inbound, asked.body, asked.decision.model, candidate.place
+        asks_usage = body.stream and not body.wants_usage
+        most = body.max_tokens if body.max_tokens is not None else model.limits.max_output
+        return Job(
+            id=inbound.id,
+            purpose="live",
+            endpoint="chat",
+            requested_model=body.model,
+            session=asked.session,
+            plan=plan,
+            model=model,
+            send_model=candidate.send_model,
+            provider=self._providers[place.key],
+            call=Call(
+                "POST",
+                inbound.path,
+                inbound.headers,
+                body.asking(model=candidate.send_model, usage=asks_usage),
+                inbound.query,
+                None,
+                body.stream,
+                "chat",
+                candidate.send_model,
+            ),
+            max_tokens=most,
+            input_bound=chat_input_bound(body, model),
+            request_bytes=len(inbound.body),
+            arrived_ms=inbound.arrived_ms,
+            arrived=inbound.arrived,
+            caller=inbound.caller,
+            may_think=True,  # reasoning is billed and may not show
+            asked=inbound.body if self._keep else None,
+            adaptations=(*plan.changes, *((ASKED_FOR_USAGE,) if asks_usage else ())),
+            tags=tags_of(inbound.own.get("x-trimtab-tags")),
+            answers=body.answers,
+            hides_usage=asks_usage,
+            account=place.account,
+            place=place.key,
         )
-    )
-    model = decision.model
-    asks_usage = body.stream and not body.wants_usage
-    outgoing = body.asking(model=decision.send_model, usage=asks_usage)
-    provider = providers[decision.plan.platform]
-    most = body.max_tokens if body.max_tokens is not None else model.limits.max_output
-    return Job(
-        id=inbound.id,
-        purpose="live",
-        endpoint="chat",
-        requested_model=body.model,
-        session=session_of(body, inbound.own.get("x-trimtab-session"), caller.key),
-        plan=decision.plan,
-        model=model,
-        send_model=decision.send_model,
-        provider=provider,
-        call=Call(
-            "POST",
-            inbound.path,
-            inbound.headers,
-            outgoing,
-            inbound.query,
-            None,
-            body.stream,
-            "chat",
-            decision.send_model,
-        ),
-        max_tokens=most,
-        input_bound=chat_input_bound(body, model),
-        request_bytes=len(inbound.body),
-        arrived_ms=inbound.arrived_ms,
-        arrived=inbound.arrived,
-        caller=caller,
-        may_think=True,  # reasoning is billed and may not show
-        asked=inbound.body if keep else None,
-        adaptations=(*decision.plan.changes, *((ASKED_FOR_USAGE,) if asks_usage else ())),
-        tags=tags_of(inbound.own.get("x-trimtab-tags")),
-        answers=body.answers,
-        hides_usage=asks_usage,
-    )
 
 
 def chat_input_bound(body: ChatBody, model: Model) -> int:

@@ -39,6 +39,10 @@ class Copy(Protocol):
         """It is over: its record, and how its answer is to be read."""
         ...
 
+    def drop(self) -> None:
+        """It is over, and another call of the same request takes its place: nothing of it is kept."""
+        ...
+
 
 class Keep(Protocol):
     """Keeps prompts and answers; built only where the policy asks for it, so that else nothing is called."""

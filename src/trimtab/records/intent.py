@@ -35,17 +35,24 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     user: str = ""
     config_version: str = ""
     catalogue_version: str = ""
+    platform: str = ""
+    """The entry that is called, where it may differ from the plan's; empty from a program that only knew that one."""
+    account: str = ""
+    before: tuple[Attempt, ...] = ()
+    """Attempts of the same request that were made already, or are under way beside this one: their cost as it was
+    settled, or their worst case. This intent takes the place of theirs."""
 
     def outcome(self) -> Outcome:
         """The record of a call whose process died: estimated at its worst case."""
         attempt = Attempt(
-            platform=self.plan.platform,
+            platform=self.platform or self.plan.platform,
             model=self.model,
             result="unknown",
             error=DIED,
             reserved_nanousd=self.reserved_nanousd,
             cost_nanousd=self.reserved_nanousd,
             cost_source="estimated",
+            account=self.account,
         )
         return Outcome(
             id=self.id,
@@ -59,9 +66,9 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             status=500,
             stream=self.stream,
             plan=self.plan,
-            attempts=(attempt,),
+            attempts=(*self.before, attempt),
             error=DIED,
-            cost_nanousd=self.reserved_nanousd,
+            cost_nanousd=self.reserved_nanousd + sum(made.cost_nanousd for made in self.before),
             tags=self.tags,
             parent=self.parent,
             key=self.key,

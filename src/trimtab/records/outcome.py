@@ -34,7 +34,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     arm: Arm
     platform: str
-    """The operator's name for the platform entry."""
+    """The operator's name for the platform entry that is called first; the attempts say which ones were."""
     tier: str | None = None
     """The tier that the caller named, or `None` when it pinned a model."""
     reasons: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     """From sending to the first content event of a stream."""
     total_ms: float = 0.0
     account: str = ""
-    """Which key of the platform's pool it went out with ("1", "2" ...); empty where there is no pool."""
+    """Which key of the platform entry's pool was used, by its place (from 1); empty where there is no pool."""
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):

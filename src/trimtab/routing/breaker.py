@@ -53,6 +53,7 @@ class Breaker:
         "_slot",
         "_until",
         "is_open",
+        "tripped",
         "why",
     )
 
@@ -62,6 +63,8 @@ class Breaker:
         """Open or half open. Read first: nearly always false."""
         self.why = ""
         """What opened it last."""
+        self.tripped = False
+        """Whether that was an answer that said so, not failures."""
         self._jitter = jitter
         self._row = 0
         self._calls = [0] * SLOTS
@@ -116,7 +119,7 @@ class Breaker:
         if self._stale(started):
             return
         if self.is_open:
-            self._open(now, self.why, FIRST_S, MOST_S)
+            self._open(now, self.why, FIRST_S, MOST_S, tripped=self.tripped)
             return
         slot = int(now / SLOT_S)
         if slot != self._slot:
@@ -135,7 +138,7 @@ class Breaker:
     def trip(self, now: float, started: Started | None, why: str, first_s: float, most_s: float) -> None:
         """Open at once, for `first_s` and then twice as long each time, to `most_s`."""
         if not self._stale(started):
-            self._open(now, why, first_s, most_s)
+            self._open(now, why, first_s, most_s, tripped=True)
 
     def unclear(self, started: Started | None) -> None:
         """A call was given up: nothing is known from it. If it was the one that tries, the next one may."""
@@ -155,7 +158,8 @@ class Breaker:
             return True
         return self.is_open and (self._probe is None or (started is not None and started is not self._probe))
 
-    def _open(self, now: float, why: str, first_s: float, most_s: float) -> None:
+    def _open(self, now: float, why: str, first_s: float, most_s: float, *, tripped: bool = False) -> None:
+        self.tripped = tripped
         self._delay = min(max(2 * self._delay, first_s), most_s)
         self._until = now + self._delay * (1 + JITTER * self._jitter())
         self.is_open = True

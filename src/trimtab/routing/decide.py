@@ -9,14 +9,14 @@ puts those that it names into its own order; it never brings in one that the key
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from trimtab.catalogue import EFFORTS, Arm, Catalogue, Effort, Model, Tiers
 from trimtab.errors import NotFound, PermissionDenied, RequestError, shortened
 from trimtab.records import Plan, Surface
-from trimtab.routing.place import Place
+from trimtab.routing.place import Candidate, Place
 
 VIRTUAL_PREFIX = "trimtab/"
 AUTO = "auto"
@@ -59,9 +59,10 @@ class Decision(msgspec.Struct, frozen=True):
     """A plan, and what it does to the body."""
 
     plan: Plan
+    """Names the first of the candidates; which one is called first may depend on how they do."""
     model: Model
-    send_model: str
-    """The `model` value for the platform."""
+    candidates: tuple[Candidate, ...]
+    """The places that may serve it, in the operator's order or the caller's; at least one."""
     set_effort: Effort | None = None
     set_adaptive: bool = False
 
@@ -102,7 +103,7 @@ class TierRouter:
             raise PermissionDenied(
                 f"model: {meant}, which this key may not use; it may use {_all(ask.models)}"
             )
-        place, send_model = self._place(model, arm.model, ask)
+        candidates = self._candidates(model, arm.model, ask)
         reasons = [reason]
         if ask.wanted_platforms is not None:
             only = "one of platforms" if len(ask.wanted_platforms) > 1 else "platform"
@@ -137,12 +138,12 @@ class TierRouter:
         effort = set_effort or (ask.effort if ask.effort in EFFORTS else None)
         plan = Plan(
             arm=Arm(model.id, effort, "adaptive" if set_adaptive or ask.thinking == "adaptive" else None),
-            platform=place.name,
+            platform=candidates[0].place.name,
             tier=tier,
             reasons=tuple(reasons),
             changes=tuple(changes),
         )
-        return Decision(plan, model, send_model, set_effort, set_adaptive)
+        return Decision(plan, model, candidates, set_effort, set_adaptive)
 
     def _arm(self, ask: Ask) -> tuple[str | None, Arm, str]:
         name = ask.model
@@ -166,32 +167,32 @@ class TierRouter:
         return tier, arm, reason
 
     def _usable(self, ask: Ask) -> list[Place]:
-        """The entries that the caller may use for this request, the preferred ones first."""
+        """The places that the caller may use for this request, the preferred ones first."""
         permitted, wanted = ask.platforms, ask.wanted_platforms
-        allowed = {
-            place.name: place for place in self._places if permitted is None or place.name in permitted
-        }
+        allowed = [place for place in self._places if permitted is None or place.name in permitted]
         if wanted is None:
-            return list(allowed.values())
+            return allowed
         for name in wanted:
-            if name not in allowed:
-                shown = f"x-trimtab-platform: {shortened(name, 80)!r}"
+            if all(place.name != name for place in allowed):
+                shown, names = f"x-trimtab-platform: {shortened(name, 80)!r}", _names(allowed)
                 if any(place.name == name for place in self._places):
                     raise PermissionDenied(
-                        f"{shown}: this key may not use this platform; it may use {_all(tuple(allowed))}"
+                        f"{shown}: this key may not use this platform; it may use {_all(names)}"
                     )
-                raise RequestError(f"{shown} is not a configured platform; there are {_all(tuple(allowed))}")
-        return [allowed[name] for name in wanted]
+                raise RequestError(f"{shown} is not a configured platform; there are {_all(names)}")
+        return [place for name in wanted for place in allowed if place.name == name]
 
-    def _place(self, model: Model, written: str, ask: Ask) -> tuple[Place, str]:
+    def _candidates(self, model: Model, written: str, ask: Ask) -> tuple[Candidate, ...]:
         permitted, surface = ask.platforms, ask.surface
         allowed = self._usable(ask)
-        places = [place for place in allowed if _speaks(place) == surface]
-        for place in places:
-            platform_id = place.ids.get(model.id)
-            if platform_id is not None:
-                # An alias that the client wrote is the platform's own name too: leave its bytes alone.
-                return place, written if platform_id == model.id else platform_id
+        found = tuple(
+            # An alias that the client wrote is the platform's own name too: leave its bytes alone.
+            Candidate(place, written if platform_id == model.id else platform_id)
+            for place in allowed
+            if _speaks(place) == surface and (platform_id := place.ids.get(model.id)) is not None
+        )
+        if found:
+            return found
         other = next((place.name for place in allowed if model.id in place.ids), None)
         if other is not None:
             raise NotFound(
@@ -199,8 +200,8 @@ class TierRouter:
                 f"translated, so POST it to {PATHS['messages' if surface == 'chat' else 'chat']}"
             )
         if ask.wanted_platforms is not None:
-            serving = tuple(
-                place.name
+            serving = _names(
+                place
                 for place in self._usable(msgspec.structs.replace(ask, wanted_platforms=None))
                 if model.id in place.ids and _speaks(place) == surface
             )
@@ -212,7 +213,7 @@ class TierRouter:
             raise PermissionDenied(
                 f"model: {model.id!r} is served by no platform that this key may use ({_all(permitted)})"
             )
-        served = ", ".join(place.name for place in allowed)
+        served = ", ".join(_names(allowed))
         raise NotFound(f"model: {model.id!r} is not served by any configured platform ({served})")
 
     def _unknown(self, name: str) -> NotFound:
@@ -244,6 +245,11 @@ class TierRouter:
 
 def _speaks(place: Place) -> Surface:
     return "chat" if place.platform == "openai" else "messages"
+
+
+def _names(places: Iterable[Place]) -> tuple[str, ...]:
+    """Of entries, each once: the keys of a pool are places of their own."""
+    return tuple(dict.fromkeys(place.name for place in places))
 
 
 def _all(names: tuple[str, ...]) -> str:

@@ -148,6 +148,14 @@ class Standings:
             return why
         return row.limits.away(now) if now < row.limits.until else None
 
+    def is_last_resort(self, place_key: str, model_id: str) -> bool:
+        """Whether a call may go there although it is kept away, when nothing else is left: it only failed. Not where
+        it asked to be left alone, or refused our credentials or our account."""
+        row = self._rows.get((place_key, model_id))
+        if row is None:
+            return self.keeps_away(place_key, model_id) is None
+        return not row.account.is_open and not row.breaker.tripped and self._monotonic() >= row.limits.until
+
     def began(self, place_key: str, model_id: str) -> Started:
         """A call goes out; the only one that tries, where the breaker is half open. Give what this returns to
         `answers` and `ended`: by it late news of old calls are told from news. Cost: 0.2 us."""

@@ -3,8 +3,9 @@
 What it is not: the store. It holds a record only until the store has it, and then drops it by the file. What a dead
 process left is read by `abandoned`.
 Invariants: an intent is in the file (given to the system, so it survives the death of the process) before `intend`
-returns; an intent without an outcome is a call whose process died; a file is removed only when each of its intents has
-its outcome in a journal file or the store, and each of its outcomes is in the store.
+returns; an intent without an outcome is a call whose process died, and the last one of a request says all of it; a file
+is removed only when each of its intents has its outcome in a journal file or the store, or a later intent in its place,
+and each of its outcomes is in the store.
 
 A journal is a directory of its own below a root, one for each process, locked (`flock`) while the process lives: a lock
 that can be had means that the process is dead. It gets its name only when it is locked. Files (`segment`) have their
@@ -113,7 +114,13 @@ class Journal:
             if segment is None:
                 return False
             segment.calls += 1
+            replaced = self._calls.get(intent.id)
             self._calls[intent.id] = segment
+            if (
+                replaced is not None
+            ):  # a further attempt of the same request, whose intent holds the earlier ones
+                replaced.calls -= 1
+                self._drop_if_done(replaced)
             return True
 
     def settle(self, request_id: str, detail: bytes) -> int | None:

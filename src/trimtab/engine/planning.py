@@ -1,0 +1,239 @@
+"""Plans a Messages or count_tokens request: which arm, and what goes out to each place that may serve it.
+
+What it is not: the order of places (`routing`), or the calls. Invariant: what goes out differs from what came only by
+what is named in the job's `adaptations`.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from trimtab.catalogue import EFFORTS, Arm
+from trimtab.engine.bounds import input_bound
+from trimtab.engine.conversations import Conversations
+from trimtab.engine.inbound import Decide, Inbound, check_own, platforms_of, tags_of
+from trimtab.engine.job import Job
+from trimtab.engine.other_models import check_other_models
+from trimtab.engine.session import conversation_of, session_of
+from trimtab.engine.unbounded import check_unbounded
+from trimtab.errors import RequestError
+from trimtab.messages import MessagesBody
+from trimtab.normaliser import Asked, Mode, Normalised, Normaliser
+from trimtab.providers import Call, Headers, Provider
+from trimtab.records import Plan
+from trimtab.routing import VIRTUAL_PREFIX, Ask, Candidate, Decision
+
+API_VERSIONS = ("2023-06-01", "2026-10-21")
+"""Source: vendor versioning page (2026-11)."""
+
+UNCHANGED = Normalised()
+
+
+class Messages(msgspec.Struct, frozen=True):
+    """A request that was read and decided; what goes out depends on the place."""
+
+    inbound: Inbound
+    body: MessagesBody
+    decision: Decision
+    session: str
+    mode: Mode
+
+
+class MessagesPlanner:
+    """One per configuration version."""
+
+    def __init__(
+        self,
+        router: Decide,
+        providers: Mapping[str, Provider],
+        normaliser: Normaliser | None,
+        conversations: Conversations | None,
+        *,
+        keep: bool,
+    ) -> None:
+        """`providers` by the key of their place; `keep`: prompts are kept."""
+        self._router = router
+        self._providers = providers
+        self._normaliser = normaliser
+        self._conversations = conversations
+        self._keep = keep
+
+    def decide(self, inbound: Inbound, body: MessagesBody) -> Messages:
+        """Which arm serves it, and where it may be called. Raises `RequestError`."""
+        check_own(inbound.own)
+        answers = inbound.endpoint == "messages"
+        caller = inbound.caller
+        check_other_models(body, caller)
+        if answers:
+            check_unbounded(body, caller)
+        mode = self._mode(body)
+        decision = self._router.decide(
+            Ask(
+                model=body.model,
+                effort=body.effort,
+                wanted_effort=inbound.own.get("x-trimtab-effort"),
+                lower_effort=mode == "adapt",
+                thinking=body.thinking_type,
+                accepts_effort=answers and (body.effort is not None or not body.has_effort),
+                models=caller.models,
+                tiers=caller.tiers,
+                platforms=caller.platforms,
+                wanted_platforms=platforms_of(inbound.own.get("x-trimtab-platform")),
+                default_tier=caller.default_tier,
+            )
+        )
+        session = session_of(body, inbound.own.get("x-trimtab-session"), caller.key)
+        return Messages(inbound, body, decision, session, mode)
+
+    def job(self, asked: Messages, candidate: Candidate, plan: Plan) -> Job:
+        """The call to one place. Raises `RequestError` where its platform takes no such request."""
+        inbound, body, decision, place = asked.inbound, asked.body, asked.decision, candidate.place
+        provider = self._providers[place.key]
+        versions = decision.model.api_versions(provider.platform, provider.api_versions)
+        headers, version, version_change = _versioned(inbound.headers, versions)
+        model, adaptations = decision.model, (*plan.changes, *version_change)
+        normal = self._normalised(asked, candidate, provider, headers, version)
+        if normal.body is None or normal.headers is None or normal.changed is None:
+            sent = body
+            outgoing = body.spliced(
+                model=candidate.send_model,
+                effort=decision.set_effort,
+                adaptive_thinking=decision.set_adaptive,
+            )
+            may_think = _may_think(body.thinking_type, model.thinking.default, decision.set_adaptive)
+        else:
+            sent = normal.changed
+            outgoing, headers = normal.body, normal.headers
+            may_think = _may_think(sent.thinking_type, model.thinking.default, False)
+            plan = _as_sent(plan, sent)
+            adaptations = _latest(adaptations, normal.adaptations)
+        return Job(
+            inbound.id,
+            "live",
+            inbound.endpoint,
+            body.model,
+            asked.session,
+            plan,
+            model,
+            candidate.send_model,
+            provider,
+            Call(
+                "POST",
+                inbound.path,
+                headers,
+                outgoing,
+                inbound.query,
+                None,
+                body.stream and inbound.endpoint == "messages",
+                inbound.endpoint,
+                candidate.send_model,
+            ),
+            sent.max_tokens,
+            input_bound(sent, model),
+            len(inbound.body),
+            inbound.arrived_ms,
+            inbound.arrived,
+            inbound.caller,
+            fast=sent.text_field("speed") == "fast",
+            us_only=sent.text_field("inference_geo") == "us",
+            may_think=may_think,
+            asked=inbound.body if self._keep else None,
+            adaptations=adaptations,
+            observations=normal.observations,
+            tags=tags_of(inbound.own.get("x-trimtab-tags")),
+            account=place.account,
+            place=place.key,
+        )
+
+    def _mode(self, body: MessagesBody) -> Mode:
+        if self._normaliser is None:
+            return "off"
+        return self._normaliser.mode(tier=body.model.startswith(VIRTUAL_PREFIX))
+
+    def _normalised(
+        self, asked: Messages, candidate: Candidate, provider: Provider, headers: Headers, version: str
+    ) -> Normalised:
+        """What the rules make of the request. Raises `RuleRefused`: in mode `strict`, or where the platform does not
+        take what cannot be left out."""
+        if self._normaliser is None:
+            return UNCHANGED
+        inbound, body, decision, mode = asked.inbound, asked.body, asked.decision, asked.mode
+        free = self._normaliser.platform_mode(mode, provider.platform) == "off"
+        if free and mode == "off":
+            return UNCHANGED
+        places: list[int] | None = None
+        if mode == "observe":
+            places = self._normaliser.places(body, decision.model)
+            if free and not places:
+                return UNCHANGED
+        foreign = 0
+        changing = mode == "adapt" and inbound.endpoint == "messages" and decision.plan.tier is not None
+        if changing and self._conversations is not None:
+            thinking = decision.model.thinking
+            if (
+                "thinking" in body.fields
+                or decision.set_adaptive
+                or thinking.default in ("adaptive", "always")
+            ):
+                # Callers give one session to many conversations at once: here they must be told apart.
+                conversation = conversation_of(body, asked.session, inbound.caller.key)
+                foreign = self._conversations.goes_to(conversation, body, decision.model.id)
+        return self._normaliser.normalise(
+            Asked(
+                body=body,
+                headers=headers,
+                model=decision.model,
+                send_model=candidate.send_model,
+                version=version,
+                versions=decision.model.api_versions(provider.platform, provider.api_versions),
+                set_effort=decision.set_effort,
+                set_adaptive=decision.set_adaptive,
+                foreign=foreign,
+                platform=provider.platform,
+                endpoint="messages" if inbound.endpoint == "messages" else "count_tokens",
+            ),
+            mode,
+            tier=decision.plan.tier,
+            places=places,
+        )
+
+
+def _as_sent(plan: Plan, body: MessagesBody) -> Plan:
+    """The plan with the effort and thinking of the body that goes out."""
+    effort = next((level for level in EFFORTS if level == body.effort), None)
+    arm = Arm(plan.arm.model, effort, "adaptive" if body.thinking_type == "adaptive" else None)
+    return msgspec.structs.replace(plan, arm=arm)
+
+
+def _latest(decided: tuple[str, ...], adapted: tuple[str, ...]) -> tuple[str, ...]:
+    """Both lists as one: what was decided first and then adapted is said once."""
+    places = {_place(text) for text in adapted}
+    return (*(text for text in decided if _place(text) not in places), *adapted)
+
+
+def _place(text: str) -> str:
+    return text.partition("=")[0].partition(" ")[0]
+
+
+def _may_think(thinking: str | None, model_default: str, set_adaptive: bool) -> bool:
+    if thinking is not None:
+        return thinking != "disabled"
+    return set_adaptive or model_default in ("adaptive", "always")
+
+
+def _versioned(headers: Headers, accepted: tuple[str, ...]) -> tuple[Headers, str, tuple[str, ...]]:
+    """The headers with an API version that the platform takes, that version, and what changed."""
+    sent = [value for name, value in headers if name == b"anthropic-version"]
+    if not sent:
+        raise RequestError("anthropic-version: header is required")
+    version = sent[0].decode("latin-1")
+    if len(sent) > 1 or version not in API_VERSIONS:
+        shown = ", ".join(value.decode("latin-1") for value in sent)
+        raise RequestError(
+            f"anthropic-version: {shown!r} is not a valid version; use {' or '.join(API_VERSIONS)}"
+        )
+    if version in accepted:
+        return headers, version, ()
+    spoken = accepted[-1]
+    replaced = [(name, spoken.encode() if name == b"anthropic-version" else value) for name, value in headers]
+    return replaced, spoken, (f"anthropic-version={spoken}",)

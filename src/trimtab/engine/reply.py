@@ -1,0 +1,458 @@
+"""One call under way: its answer goes through here, metered on a copy, and ends in one `Attempt`.
+
+What it is not: the choice of what is called next (`surviving`). Invariants: the hold is settled exactly once; either
+`close` records the request, with this attempt as its last, or the attempt is carried into the reply that replaces it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Mapping
+from typing import Literal, TypeVar
+
+import msgspec
+
+from trimtab.budgets import Hold
+from trimtab.catalogue import NanoUSD
+from trimtab.engine.bill import Bill, Seen, bill
+from trimtab.engine.endings import ending_of
+from trimtab.engine.job import Job, asked_of
+from trimtab.engine.means import Means
+from trimtab.engine.recording import Copy
+from trimtab.errors import TrimtabError, UpstreamBroken, UpstreamTimeout, shortened
+from trimtab.messages import ReplyMeter, StreamMeter, StreamValidator
+from trimtab.messages.chat import ChatReplyMeter, ChatStreamMeter
+from trimtab.providers import Headers, Reply, Sink
+from trimtab.records import MAX_ERROR_CHARS, Attempt, Outcome
+from trimtab.routing import Standings, Started
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""A whole JSON answer is collected before it goes on (its cost is a header); larger ones are refused."""
+
+UNREAD_CHUNKS = 32
+UNREAD_BYTES = 2 * 1024
+"""So many pieces of a stream, none of them larger, may have gone on to the client before the meter reads them: a third
+of a stream's own work was metering each event as it came."""
+
+HTTP_OK = 200
+
+T = TypeVar("T")
+_log = logging.getLogger("trimtab.engine")
+
+
+class MeteredReply:
+    """An answer on its way through. Read it to the end, then `close`; closing early cuts the platform off."""
+
+    __slots__ = (
+        "_attempt",
+        "_body",
+        "_bytes",
+        "_closed",
+        "_copy",
+        "_ended",
+        "_first_content_ms",
+        "_head_ms",
+        "_held",
+        "_job",
+        "_means",
+        "_meter",
+        "_named",
+        "_patience",
+        "_problem",
+        "_reply",
+        "_sent",
+        "_started",
+        "_unread",
+        "_validator",
+        "_whole",
+        "before",
+        "headers",
+        "hold",
+        "is_event_stream",
+        "simulated",
+        "status",
+    )
+
+    def __init__(self, means: Means, job: Job, hold: Hold, before: tuple[Attempt, ...] = ()) -> None:
+        """`before` are the attempts of the same request that this one follows or goes beside."""
+        self._means = means
+        self._job = job
+        self.hold = hold
+        self.before = before
+        self._sent = means.runtime.monotonic()
+        self._reply: Reply | None = None
+        self._meter: StreamMeter | ChatStreamMeter | None = None
+        self._whole: ReplyMeter | ChatReplyMeter | None = None
+        self._validator: StreamValidator | None = None
+        self._head_ms: float | None = None
+        self._first_content_ms: float | None = None
+        self._bytes = 0
+        self._ended = False
+        self._closed = False
+        self._attempt: Attempt | None = None
+        self._started: Started | None = None
+        self._problem: BaseException | None = None
+        self._body: bytes | None = None
+        self._held: list[bytes] | None = None
+        """Pieces of a stream that were read and have not gone on to the client."""
+        self._unread: list[bytes] = []
+        """What went on to the client and is not counted, kept or metered yet."""
+        self._patience = 1
+        """How many pieces may be unread; one until the first content, whose time is noted."""
+        self._copy: Copy | None = None
+        if (keep := means.runtime.keep) is not None and job.endpoint != "count_tokens":
+            self._copy = keep.begin(asked_of(job))
+        self.status = 0
+        self.headers: Headers = []
+        self._named: Mapping[bytes, bytes] = {}
+        self.is_event_stream = False
+        self.simulated = hold.simulated
+        """Whether no real model answers. Known for certain once the head has arrived."""
+
+    @property
+    def job(self) -> Job:
+        """What was asked."""
+        return self._job
+
+    @property
+    def answered(self) -> bytes:
+        """The body of a JSON answer, as far as it was read."""
+        return self._body or b""
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether another event may be written to the client now."""
+        self._catch_up()
+        return self._meter is not None and self._meter.at_boundary
+
+    async def open(self) -> None:
+        """Send the call and take the response head."""
+        job = self._job
+        call = job.call
+        if (outgoing := self._means.runtime.outgoing) is not None:
+            call = msgspec.structs.replace(call, headers=outgoing(job.id, call.headers))
+        if (standings := self._means.standings) is not None:
+            self._started = standings.began(job.place, job.model.id)
+        sending = job.provider.send(call)
+        reply = self._reply = await (sending if job.deadline is None else self._within(sending))
+        self._head_ms = self._ms_since(self._sent)
+        self.status = reply.status
+        self.headers = headers = reply.headers
+        self._named = dict(reversed(headers))
+        encoding = self.header(b"content-encoding")
+        self._find_out_if_simulated()
+        content_type = self.header(b"content-type").lower()
+        self.is_event_stream = self.status == HTTP_OK and content_type.startswith(b"text/event-stream")
+        if self.is_event_stream:
+            on_chat = job.endpoint == "chat"
+            self._meter = ChatStreamMeter(encoding) if on_chat else StreamMeter(encoding)
+            if self._means.runtime.validate_streams and not encoding and not on_chat:
+                self._validator = StreamValidator()
+
+    def _find_out_if_simulated(self) -> None:
+        """A simulated platform behind an HTTP address says so itself, in every answer."""
+        job, means = self._job, self._means
+        if job.provider.simulated:
+            return
+        if self.header(b"x-trimtab-simulated") == b"true":
+            self.simulated = True
+            means.simulated.add(job.provider.name)
+        elif self.status == HTTP_OK:
+            self.simulated = False
+            means.simulated.discard(job.provider.name)
+        if self.hold.simulated != self.simulated:
+            means.ledger.move(self.hold, simulated=self.simulated)
+
+    def header(self, name: bytes) -> bytes:
+        """The first response header of this (lower-case) name, or empty."""
+        return self._named.get(name, b"")
+
+    async def read(self) -> bytes:
+        """The next bytes of an event stream; `b""` at its proper end. Raises `UpstreamError`."""
+        if self._held:
+            return self._let_go()
+        chunk = await self._take()
+        if chunk:
+            self._saw(chunk)
+        else:
+            self._check_end()
+        return chunk
+
+    async def pump(self, write: Sink) -> bool:
+        """Give the bytes of an event stream to `write` as they arrive; see `providers.Reply.pump`.
+
+        Bytes go on first and are metered after. Raises `UpstreamError`.
+        """
+        assert self._reply is not None
+        if self._held and not write(self._let_go()):
+            return False
+        unread = self._unread
+
+        def sink(chunk: bytes) -> bool:
+            more = write(chunk)
+            unread.append(chunk)
+            if len(unread) >= self._patience or len(chunk) > UNREAD_BYTES:
+                self._catch_up()
+            return more
+
+        pumping = self._reply.pump(sink)
+        try:
+            ended = await (pumping if self._job.deadline is None else self._within(pumping))
+        except Exception as problem:
+            self._problem = problem
+            raise
+        if ended:
+            self._ended = True
+            self._check_end()
+        return ended
+
+    def _let_go(self) -> bytes:
+        held, self._held = self._held or [], None
+        return b"".join(held)
+
+    def _saw(self, chunk: bytes) -> None:
+        self._bytes += len(chunk)
+        if self._copy is not None:
+            self._copy.add(chunk)
+        meter = self._meter
+        if meter is not None:
+            meter.feed(chunk)
+            if meter.saw_content and self._first_content_ms is None:
+                self._first_content_ms = self._ms_since(self._sent)
+                if self._started is not None and (standings := self._means.standings) is not None:
+                    standings.answers(self._job.place, self._job.model.id, self._started)
+                self._patience = UNREAD_CHUNKS
+        if self._validator is not None:
+            self._validator.feed(chunk)
+
+    def _catch_up(self) -> None:
+        """Count and meter what has gone on meanwhile. Before anything of it is looked at."""
+        if unread := self._unread:
+            chunk = unread[0] if len(unread) == 1 else b"".join(unread)
+            unread.clear()
+            self._saw(chunk)
+
+    def _check_end(self) -> None:
+        self._catch_up()
+        meter = self._meter
+        if meter is not None and meter.readable and not (meter.complete or meter.error_type):
+            self._problem = UpstreamBroken(f"the platform ended the stream before {meter.ends_with}")
+            raise self._problem
+
+    async def body(self) -> bytes:
+        """A whole JSON answer. Raises `UpstreamError` when it does not arrive whole."""
+        if self._body is not None:
+            return self._body
+        parts = []
+        while chunk := await self._take():
+            parts.append(chunk)
+            self._saw(chunk)
+            if self._bytes > MAX_ANSWER_BYTES:
+                self._problem = UpstreamBroken(f"the platform's answer is over {MAX_ANSWER_BYTES} bytes")
+                raise self._problem
+        body = self._body = parts[0] if len(parts) == 1 else b"".join(parts)
+        meter = ChatReplyMeter if self._job.endpoint == "chat" else ReplyMeter
+        self._whole = meter(body, self.header(b"content-encoding"))
+        return body
+
+    async def hold_back(self, most_s: float) -> None:
+        """Read on until another platform could not take over: to the end of a JSON answer, to the first content of a
+        stream, or its error or end, or for `most_s` seconds. What was read is given when it is asked for.
+
+        Raises `UpstreamError`.
+        """
+        if not self.is_event_stream:
+            await self.body()
+            return
+        meter = self._meter
+        held: list[bytes] = []
+        self._held = held
+        assert meter is not None
+        try:
+            async with asyncio.timeout(most_s):
+                while meter.readable and not (meter.saw_content or meter.error_type or self._ended):
+                    chunk = await self._take()
+                    if chunk:
+                        held.append(chunk)
+                        self._saw(chunk)
+        except TimeoutError:
+            return
+        if self._ended:
+            self._check_end()
+
+    async def _take(self) -> bytes:
+        assert self._reply is not None
+        reading = self._reply.read()
+        try:
+            chunk = await (reading if self._job.deadline is None else self._within(reading))
+        except Exception as problem:
+            self._problem = problem
+            raise
+        self._ended = self._ended or not chunk
+        return chunk
+
+    async def _within(self, work: Awaitable[T]) -> T:
+        """Work under the deadline of the call."""
+        left_s = (self._job.deadline or 0.0) - self._means.runtime.monotonic()
+        try:
+            async with asyncio.timeout(left_s):
+                return await work
+        except TimeoutError:
+            self._problem = UpstreamTimeout("the deadline of this call has passed", "total")
+            raise self._problem from None
+
+    def _ms_since(self, moment: float) -> float:
+        """Milliseconds, in whole microseconds."""
+        return int((self._means.runtime.monotonic() - moment) * 1_000_000) / 1000
+
+    def cost(self) -> NanoUSD:
+        """What the request costs, with all attempts before; final once this one has ended."""
+        cost = 0 if self._attempt is None else self._attempt.cost_nanousd
+        return NanoUSD(cost + sum(attempt.cost_nanousd for attempt in self.before) if self.before else cost)
+
+    @property
+    def problem(self) -> BaseException | None:
+        """What broke the call, or ended it from our side."""
+        return self._problem
+
+    @property
+    def error_type(self) -> str | None:
+        """The vendor's type of an error in the answer, as far as it was read."""
+        meter = self._meter or self._whole
+        return None if meter is None else meter.error_type
+
+    def close(self, problem: BaseException | None = None) -> None:
+        """End the call and record the request. Idempotent; never raises or waits."""
+        if self._closed:
+            return
+        attempt = self.end(problem)
+        self._closed = True
+        outcome = self._outcome(attempt)
+        recorder = self._means.recorder
+        recorder.record(outcome, self._job.call.headers)
+        if self._copy is not None:
+            self._copy.end(outcome, self.is_event_stream, self.header(b"content-encoding"))
+        if self._validator is not None and self._ended and (problems := self._validator.finish()):
+            recorder.invalid_stream()
+            _log.warning(
+                "request %s: the platform broke the event rules: %s", self._job.id, "; ".join(problems)
+            )
+
+    def carry(self) -> None:
+        """It is not recorded here: its attempt is among those before another one of the same request."""
+        self._closed = True
+        if self._copy is not None:
+            self._copy.drop()
+
+    def end(self, problem: BaseException | None = None) -> Attempt:
+        """Cut what is unfinished and settle the hold. Idempotent; never raises or waits. `close` or `carry` follows."""
+        if self._attempt is not None:
+            return self._attempt
+        self._catch_up()
+        self._problem = problem = self._problem or problem
+        if self._reply is not None:
+            self._reply.close()
+        job, means = self._job, self._means
+        result = self._result()
+        try:
+            billed = bill(
+                job, Seen(self.status, problem, self._meter, self._whole), self.hold.amount, means.catalogue
+            )
+        except Exception:
+            # Whatever a platform's numbers do to the arithmetic, the call is accounted for, at its worst case.
+            _log.exception("request %s: its usage cannot be priced; settled at the worst case", job.id)
+            billed = (self.hold.amount, "estimated", None)
+        means.ledger.settle(self.hold, billed[0])
+        attempt = self._attempt = self._as_attempt(result, billed)
+        means.watch.saw(job.provider.name, problem)
+        if self._started is not None and means.standings is not None:
+            self._tell(means.standings, attempt)
+        return attempt
+
+    def _tell(self, standings: Standings, attempt: Attempt) -> None:
+        """Say how it ended to what knows how places do."""
+        job, usage = self._job, attempt.usage
+        began = attempt.first_content_ms if attempt.first_content_ms is not None else attempt.head_ms
+        standings.ended(
+            job.place,
+            job.model.id,
+            ending_of(self.status, self.error_type, self._problem, self._body or b""),
+            started=self._started,
+            headers=self.headers,
+            first_content_ms=attempt.first_content_ms,
+            output_tokens=(usage.output_tokens or 0) if usage is not None and attempt.result == "ok" else 0,
+            generating_ms=0.0 if began is None else attempt.total_ms - began,
+        )
+
+    def _result(self) -> Literal["ok", "error", "truncated", "cancelled"]:
+        if isinstance(self._problem, Exception):
+            return "truncated" if 0 < self.status < 300 else "error"
+        if self._problem is not None or not self._ended:
+            return "cancelled"
+        stream_error = self._meter is not None and self._meter.error_type is not None
+        return "error" if self.status >= 300 or stream_error else "ok"
+
+    def _as_attempt(self, result: Literal["ok", "error", "truncated", "cancelled"], billed: Bill) -> Attempt:
+        job, (cost, source, usage) = self._job, billed
+        meter = self._meter or self._whole
+        problem = self._problem
+        error = meter.error_type if meter is not None else None
+        if error is not None and self._whole is not None and self._whole.error_message:
+            error = shortened(f"{error}: {self._whole.error_message}", MAX_ERROR_CHARS)
+        if isinstance(problem, Exception):
+            error = shortened(f"{type(problem).__name__}: {problem}", MAX_ERROR_CHARS)
+        # In the order of the fields: by name, msgspec takes 1 us more.
+        return Attempt(
+            job.provider.name,
+            job.send_model,
+            result,
+            self.status or None,
+            error,
+            (self.header(b"request-id") or self.header(b"x-request-id")).decode("latin-1") or None,
+            meter.model if meter is not None else None,
+            meter.stop_reason if meter is not None else None,
+            usage,
+            self.hold.amount,
+            cost,
+            source,
+            self._head_ms,
+            self._first_content_ms,
+            self._ms_since(self._sent),
+            job.account,
+        )
+
+    def _outcome(self, attempt: Attempt) -> Outcome:
+        job, runtime, problem = self._job, self._means.runtime, self._problem
+        caller = job.caller
+        status = self.status or (problem.status if isinstance(problem, TrimtabError) else 499)
+        # In the order of the fields: by name, msgspec takes 1 us more.
+        return Outcome(
+            job.id,
+            job.arrived_ms,
+            job.purpose,
+            "chat" if job.endpoint == "chat" else "messages",
+            job.endpoint,
+            job.requested_model,
+            job.session,
+            attempt.result,
+            status,
+            job.call.stream,
+            job.plan,
+            (*self.before, attempt),
+            attempt.error,
+            self.cost(),
+            job.adaptations,
+            job.observations,
+            job.tags,
+            job.parent,
+            caller.key,
+            caller.organisation,
+            caller.team,
+            caller.user,
+            self.simulated,
+            self.hold.takes_money,
+            job.request_bytes,
+            self._bytes,
+            self._ms_since(job.arrived),
+            runtime.config_version,
+            runtime.catalogue_version,
+        )

@@ -1,0 +1,202 @@
+"""What is done when a platform fails: another place, or the same one again, within bounds.
+
+What it is not: the record of how platforms fare (`Standings`), or the order of places (`routing`).
+Invariants: a client is given one answer, of one attempt; nothing is tried again after the first byte of content may
+have gone out; each attempt has its own hold and intent and is in the record; a platform that asks to be left alone for
+longer than may be waited is not asked again; real and simulated answers never share a record.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from trimtab.budgets import Hold
+from trimtab.config import fail
+from trimtab.engine.endings import SHOULD_RETRY, Fault, fault_of
+from trimtab.engine.job import Job
+from trimtab.engine.metered import Metered
+from trimtab.engine.reply import MeteredReply
+from trimtab.engine.route import Route
+from trimtab.errors import RequestError, Unavailable, UpstreamBroken, UpstreamError
+from trimtab.routing import retry_after
+
+BACKOFF_S = 0.5
+MOST_BACKOFF_S = 8.0
+"""Waits for a platform that does not say how long are so long, doubled each time. Source: the vendor's SDK (2.11)."""
+
+BURST = 10.0
+"""So many calls may be made again at once when a platform fails, before the share of `RetrySettings.share` counts."""
+
+
+class RetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[retries]`."""
+
+    attempts: int = 3
+    """Calls that one request may make, at most; each place that serves it may be tried once in any case."""
+    here: int = 0
+    """Of these, so many may go to a platform that has failed the request already. The vendors' SDKs ask twice more
+    themselves, so that retries here multiply theirs."""
+    share: float = 0.2
+    """Calls again at the same platform, at most, as a part of all calls to it: a platform in trouble is not given more
+    of it."""
+    wait_s: float = 10.0
+    """How long a request waits for a platform before it asks again, at most."""
+    within_s: float = 120.0
+    """No call is begun later than so long after the request came."""
+    hold_s: float = 5.0
+    """How long the beginning of a stream is held back, so that another place can still take over, when its first
+    content does not come. With one place only nothing is held back."""
+    hedge_after_s: float = 0.0
+    """After so long without an answer a second place is asked beside the first, and both are paid; 0: never."""
+
+
+def check_retries(settings: RetrySettings, where: Callable[[str], str]) -> None:
+    """Raise `ConfigError` for a figure out of its bounds; `where` places a key."""
+    for name, least, most in (
+        ("attempts", 1, 20),
+        ("here", 0, 19),
+        ("share", 0.0, 1.0),
+        ("wait_s", 0.0, 600.0),
+        ("within_s", 0.0, 86_400.0),
+        ("hold_s", 0.0, 600.0),
+        ("hedge_after_s", 0.0, 600.0),
+    ):
+        value = getattr(settings, name)
+        if not least <= value <= most:  # so written that nan is refused
+            fail(where(name), value, f"must be from {least:g} to {most:g}")
+
+
+class Surviving:
+    """Makes one request's calls until there is an answer. One per configuration version."""
+
+    def __init__(
+        self,
+        metered: Metered,
+        settings: RetrySettings,
+        uniform: Callable[[], float],
+        unix_s: Callable[[], float],
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        """`uniform` gives numbers from 0 to 1, for jitter."""
+        self._metered = metered
+        self._settings = settings
+        self._uniform = uniform
+        self._unix_s = unix_s
+        self._sleep = sleep
+        self._again: dict[str, float] = {}
+        """Calls that may be made again now, by place."""
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether a platform may be asked again, so that requests with one place come here too."""
+        return self._settings.here > 0
+
+    async def answer(self, route: Route, job: Job, hold: Hold) -> MeteredReply:
+        """The first answer that is one, or the last failure. The caller must `close` it. Spends money.
+
+        Raises `UpstreamError` when the last call got no answer, or `RequestError` where its platform has no words for
+        the request; the request is recorded then.
+        """
+        settings = self._settings
+        reply = self._metered.begin(job, hold)
+        left = max(settings.attempts, route.places) - 1
+        here = settings.here
+        if here:
+            kept = self._again.get(job.place, BURST)
+            self._again[job.place] = min(kept + settings.share, BURST)
+        simulated: bool | None = None
+        while True:
+            more = left > 0 and (route.has_more or here > 0)
+            problem = await self._made(reply, holds=more, simulated=simulated)
+            fault = _fault(reply, problem)
+            if fault is None:
+                return reply
+            if reply.status:
+                simulated = reply.simulated
+            following = None
+            if more and self._in_time(reply.job):
+                following, again = await self._following(route, reply, fault, here)
+                here -= again
+            if following is None:
+                if problem is not None:
+                    reply.close(problem)
+                    raise problem
+                return reply
+            reply, left = following, left - 1
+
+    async def _made(
+        self, reply: MeteredReply, *, holds: bool, simulated: bool | None
+    ) -> UpstreamError | RequestError | None:
+        """Make the call, as far as it must have come before it is the client's; what broke it."""
+        try:
+            await reply.open()
+            if simulated not in (None, reply.simulated):
+                raise UpstreamBroken(
+                    f"platform {reply.job.provider.name} answers as "
+                    f"{'simulated' if reply.simulated else 'real'} and another one of this request does not"
+                )
+            if holds:
+                await reply.hold_back(self._settings.hold_s)
+        except (UpstreamError, RequestError) as problem:
+            return problem
+        except BaseException as gone:
+            reply.close(gone)
+            raise
+        return None
+
+    def _in_time(self, job: Job) -> bool:
+        now = self._metered.runtime.monotonic()
+        return now - job.arrived < self._settings.within_s and (job.deadline is None or now < job.deadline)
+
+    async def _following(
+        self, route: Route, reply: MeteredReply, fault: Fault, here: int
+    ) -> tuple[MeteredReply | None, int]:
+        """The next call, begun, and how many of those at the same platform it takes; `None` where there is none."""
+        failed, wait_s, again = reply.job, None, 0
+        job = self._elsewhere(route, failed.model.id)
+        if job is None and here > 0 and fault.here and (wait_s := self._wait_s(reply)) is not None:
+            job, again = failed, 1
+        if job is None:
+            return None, 0
+        before = (*reply.before, reply.end(reply.problem))
+        try:
+            if wait_s:
+                await self._sleep(wait_s)
+            hold = await self._metered.reserve(job, before, reply.hold)
+        except (RequestError, Unavailable):
+            return None, 0  # what cannot be paid for is not made: the failure is the answer
+        except BaseException as gone:
+            reply.close(gone)
+            raise
+        reply.carry()
+        return self._metered.begin(job, hold, before), again
+
+    def _elsewhere(self, route: Route, model: str) -> Job | None:
+        standings = self._metered.standings
+        if standings is None:
+            return route.next(lambda _: True)
+        job = route.next(lambda one: standings.keeps_away(one.place.key, model) is None)
+        return job or route.next(lambda one: standings.is_last_resort(one.place.key, model))
+
+    def _wait_s(self, reply: MeteredReply) -> float | None:
+        """How long to wait before the same platform is asked again; `None` where it is not to be."""
+        place = reply.job.place
+        allowed = self._again.get(place, BURST)
+        if allowed < 1:
+            return None
+        wait_s = retry_after(reply.headers, self._unix_s())
+        if wait_s is None:
+            tries = sum(made.platform == reply.job.provider.name for made in reply.before)
+            longest = min(BACKOFF_S * 2.0**tries, MOST_BACKOFF_S)
+            wait_s = longest * (0.5 + self._uniform() / 2)
+        if wait_s > self._settings.wait_s:
+            return None
+        self._again[place] = allowed - 1
+        return wait_s
+
+
+def _fault(reply: MeteredReply, problem: UpstreamError | RequestError | None) -> Fault | None:
+    if isinstance(problem, RequestError):
+        return Fault("unclear", here=False)
+    return fault_of(reply.status, reply.header(SHOULD_RETRY), reply.answered, reply.error_type, problem)

@@ -1,0 +1,358 @@
+"""What is done when a platform fails: where the next call goes, what is recorded, and what a client never sees."""
+
+import asyncio
+import datetime
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from fake_replies import (
+    BLOCK,
+    CLOSE,
+    DELTA,
+    END,
+    JSON,
+    SSE,
+    START,
+    STOP,
+    FakeReply,
+    event,
+    message,
+)
+
+from trimtab.budgets import Ledger
+from trimtab.catalogue import Catalogue, Model, TierSettings, resolve_tiers
+from trimtab.engine import Inbound, Metered, Pipeline, Recorder, RetrySettings, Runtime, Surviving
+from trimtab.errors import UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
+from trimtab.providers import Call, Headers
+from trimtab.records import Intent, Outcome, RequestId
+from trimtab.routing import Place, Standings, TierRouter
+from trimtab.telemetry import Metrics
+
+CATALOGUE = Catalogue.load()
+AT = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
+WHOLE = [START, BLOCK, DELTA, CLOSE, END, STOP]
+ANSWER = message({"input_tokens": 1000, "output_tokens": 100})
+
+
+def failing(
+    status: int, kind: str = "overloaded_error", *headers: tuple[bytes, bytes], **details: str
+) -> FakeReply:
+    error: dict[str, Any] = {"type": kind, "message": "no"}
+    if details:
+        error["details"] = details
+    return FakeReply(status, [*JSON, *headers], [json.dumps({"type": "error", "error": error}).encode()])
+
+
+class Fake:
+    """A platform that answers from a list, in order; its last answer again and again if it is made anew."""
+
+    platform, regional, discount, api_versions = "anthropic", False, Decimal(0), ("2023-06-01", "2026-10-21")
+
+    def __init__(
+        self, name: str, *answers: Callable[[], FakeReply] | UpstreamError, simulated: bool = False
+    ) -> None:
+        self.name, self.simulated = name, simulated
+        self.answers = list(answers)
+        self.calls: list[Call] = []
+        self.replies: list[FakeReply] = []
+
+    def model_id(self, model: Model) -> str | None:
+        return model.id
+
+    async def send(self, call: Call) -> FakeReply:
+        self.calls.append(call)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, UpstreamError):
+            raise answer
+        self.replies.append(answer())
+        return self.replies[-1]
+
+    async def aclose(self) -> None: ...
+
+
+def stream(*steps: bytes | BaseException | float) -> Callable[[], FakeReply]:
+    return lambda: FakeReply(200, SSE, list(steps))
+
+
+def whole(body: bytes = ANSWER, headers: Headers = JSON) -> Callable[[], FakeReply]:
+    return lambda: FakeReply(200, headers, [body])
+
+
+class House:
+    """A pipeline around several platforms."""
+
+    def __init__(self, *platforms: Fake, **retries: Any) -> None:
+        self.platforms = platforms
+        self.records: list[Outcome] = []
+        self.intents: list[Intent] = []
+        self.waited: list[float] = []
+        self.now = 1000.0
+        self.ledger = Ledger()
+        clock = lambda: self.now  # noqa: E731
+        self.standings = Standings(clock, AT.timestamp, lambda: 0.5)
+        runtime = Runtime(monotonic=clock, config_version="c1", catalogue_version="k1")
+        self.metered = Metered(CATALOGUE, self.ledger, Recorder(self, Metrics()), runtime, self.standings)
+        ids = {model.id: model.id for model in CATALOGUE.models}
+        router = TierRouter(
+            CATALOGUE,
+            resolve_tiers(TierSettings(), CATALOGUE, str),
+            tuple(Place(platform.name, "anthropic", ids) for platform in platforms),
+        )
+        self.surviving = Surviving(
+            self.metered, RetrySettings(**retries), lambda: 1.0, AT.timestamp, self.sleep
+        )
+        self.pipeline = Pipeline(
+            self.metered, router, {one.name: one for one in platforms}, surviving=self.surviving
+        )
+
+    async def sleep(self, seconds: float) -> None:
+        self.waited.append(seconds)
+        self.now += seconds
+
+    def put(self, outcome: Outcome) -> None:
+        self.records.append(outcome)
+
+    def intend(self, intent: Intent) -> bool:
+        self.intents.append(intent)
+        return True
+
+    def inbound(self, **fields: Any) -> Inbound:
+        body = {
+            "model": "trimtab/default",
+            "max_tokens": 100,
+            "messages": [{"role": "user", "content": "hi"}],
+        }
+        return Inbound(
+            id=RequestId("r1"), endpoint="messages", path="/v1/messages", query=b"",
+            body=json.dumps({**body, **fields}).encode(), headers=[(b"anthropic-version", b"2023-06-01")], own={},
+            arrived_ms=int(AT.timestamp() * 1000), arrived=1000.0,
+        )  # fmt: skip
+
+    def ask(self, **fields: Any) -> tuple[int, bytes]:
+        async def work() -> tuple[int, bytes]:
+            reply = await self.pipeline.answer(self.inbound(**fields))
+            try:
+                if not reply.is_event_stream:
+                    return reply.status, await reply.body()
+                parts = []
+                while chunk := await reply.read():
+                    parts.append(chunk)
+                return reply.status, b"".join(parts)
+            finally:
+                reply.close()
+
+        return asyncio.run(work())
+
+    @property
+    def record(self) -> Outcome:
+        """The only record; nothing is held any more."""
+        (outcome,) = self.records
+        assert self.ledger.held() == self.ledger.held(simulated=True) == 0
+        assert outcome.cost_nanousd == sum(made.cost_nanousd for made in outcome.attempts)
+        return outcome
+
+    def tried(self) -> list[tuple[str, str, int | None]]:
+        return [(made.platform, made.result, made.status) for made in self.record.attempts]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: failing(529),
+        lambda: failing(500, "api_error"),
+        lambda: failing(503, "api_error"),
+        lambda: failing(429, "rate_limit_error"),
+        lambda: failing(429, "rate_limit_error", (b"retry-after", b"30")),
+        lambda: failing(429, "rate_limit_error", error_code="enforced_spend_limit_reached"),
+        lambda: failing(401, "authentication_error"),
+        lambda: failing(403, "permission_error"),
+        lambda: failing(402, "billing_error"),
+        lambda: failing(529, "overloaded_error", (b"x-should-retry", b"false")),
+        UpstreamRefused("no"),
+        UpstreamTimeout("no", "connect"),
+        UpstreamTimeout("no", "header"),
+        UpstreamBroken("no"),
+        stream(UpstreamTimeout("no", "first_event")),
+        stream(START, UpstreamBroken("cut")),
+        stream(START, BLOCK, UpstreamTimeout("no", "idle")),
+        stream(START),
+        stream(START, event("error", error={"type": "overloaded_error", "message": "no"})),
+    ],
+)
+def test_another_platform_answers_in_its_place(answer: Any) -> None:
+    first, second = Fake("one", answer), Fake("two", stream(*WHOLE))
+    house = House(first, second)
+    assert house.ask(stream=True) == (200, b"".join(WHOLE))
+    assert house.tried()[1] == ("two", "ok", 200)
+    assert house.waited == []
+    record = house.record
+    assert (record.result, record.status, record.plan and record.plan.platform) == ("ok", 200, "one")
+    assert all(reply.closed for reply in first.replies)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(400, "invalid_request_error"), (404, "not_found_error"), (413, "request_too_large")]
+)
+def test_an_answer_that_the_request_caused_is_the_answer(status: int, kind: str) -> None:
+    house = House(Fake("one", lambda: failing(status, kind)), Fake("two", whole()))
+    assert house.ask()[0] == status
+    assert house.tried() == [("one", "error", status)]
+
+
+def test_an_error_event_of_the_request_is_passed_on_as_it_came() -> None:
+    refusal = event("error", error={"type": "invalid_request_error", "message": "no"})
+    house = House(Fake("one", stream(START, refusal)), Fake("two", stream(*WHOLE)))
+    assert house.ask(stream=True) == (200, START + refusal)
+    assert house.tried() == [("one", "error", 200)]
+
+
+def test_after_the_first_content_nobody_takes_over() -> None:
+    house = House(
+        Fake("one", stream(START, BLOCK, DELTA, UpstreamBroken("cut"))), Fake("two", stream(*WHOLE))
+    )
+    with pytest.raises(UpstreamBroken):
+        house.ask(stream=True)
+    assert house.tried() == [("one", "truncated", 200)]
+
+
+def test_a_json_answer_that_is_cut_is_asked_for_elsewhere_and_both_are_paid() -> None:
+    cut = lambda: FakeReply(200, JSON, [ANSWER[:20], UpstreamBroken("cut")])  # noqa: E731
+    house = House(Fake("one", cut), Fake("two", whole()))
+    assert house.ask() == (200, ANSWER)
+    first, second = house.record.attempts
+    assert (first.cost_source, first.cost_nanousd) == ("estimated", first.reserved_nanousd)
+    assert (second.cost_source, second.cost_nanousd) == ("reported", 4_500_000)
+
+
+def test_each_attempt_has_an_intent_that_holds_those_before_it() -> None:
+    house = House(
+        Fake("one", UpstreamBroken("cut")), Fake("two", lambda: failing(529)), Fake("three", whole())
+    )
+    house.ask()
+    assert [(intent.platform, len(intent.before)) for intent in house.intents] == [
+        ("", 0),
+        ("two", 1),
+        ("three", 2),
+    ]
+    # The process may die while the last call is under way: what the first may have cost is not forgotten.
+    lost = house.intents[-1].outcome()
+    assert [made.platform for made in lost.attempts] == ["one", "two", "three"]
+    assert (
+        lost.cost_nanousd == sum(made.cost_nanousd for made in lost.attempts) > lost.attempts[-1].cost_nanousd
+    )
+
+
+def test_where_nothing_is_left_the_last_answer_goes_to_the_client_as_it_came() -> None:
+    limited = failing(429, "rate_limit_error", (b"retry-after", b"7"))
+    house = House(Fake("one", lambda: failing(529)), Fake("two", lambda: limited))
+    status, body = house.ask()
+    assert (status, json.loads(body)["error"]["type"]) == (429, "rate_limit_error")
+    assert house.tried() == [("one", "error", 529), ("two", "error", 429)]
+
+
+def test_a_platform_that_asks_to_be_left_alone_is_left_alone() -> None:
+    one, two = (
+        Fake("one", lambda: failing(429, "rate_limit_error", (b"retry-after", b"30"))),
+        Fake("two", whole()),
+    )
+    house = House(one, two)
+    house.ask()
+    assert house.standings.keeps_away("one", "claude-sonnet-4-6") is not None
+    # Another failure elsewhere does not send anybody there.
+    two.answers = [lambda: failing(529)]
+    three = House(two, one)
+    three.standings.ended("one", "claude-sonnet-4-6", "limited", retry_after_s=30.0)
+    calls = len(one.calls)
+    assert three.ask()[0] == 529
+    assert len(one.calls) == calls
+
+
+def test_a_platform_that_only_failed_is_the_last_resort() -> None:
+    two = Fake("two", whole())
+    house = House(Fake("one", lambda: failing(529)), two)
+    for _ in range(10):
+        house.standings.ended("two", "claude-sonnet-4-6", "failed")
+    assert house.standings.keeps_away("two", "claude-sonnet-4-6") is not None
+    assert house.ask() == (200, ANSWER)
+
+
+def test_the_same_platform_is_asked_again_where_that_is_wanted() -> None:
+    house = House(Fake("one", lambda: failing(529), lambda: failing(500, "api_error"), whole()), here=2)
+    assert house.ask() == (200, ANSWER)
+    assert house.waited == [0.5, 1.0]
+    assert [made.status for made in house.record.attempts] == [529, 500, 200]
+
+
+def test_it_is_asked_again_when_it_says_and_not_at_all_when_that_is_late() -> None:
+    wait = lambda told: lambda: failing(429, "rate_limit_error", (b"retry-after", told))  # noqa: E731
+    house = House(Fake("one", wait(b"3"), wait(b"60"), whole()), here=2)
+    assert house.ask()[0] == 429
+    assert house.waited == [3.0]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: failing(529, "overloaded_error", (b"x-should-retry", b"false")),
+        lambda: failing(429, "rate_limit_error", error_code="enforced_spend_limit_reached"),
+        lambda: failing(401, "authentication_error"),
+    ],
+)
+def test_what_the_same_platform_would_refuse_again_is_not_asked_again(answer: Any) -> None:
+    house = House(Fake("one", answer, whole()), here=2)
+    house.ask()
+    assert len(house.record.attempts) == 1
+
+
+def test_a_platform_in_trouble_is_given_only_a_share_more() -> None:
+    house = House(Fake("one", lambda: failing(529)), here=1, attempts=2, share=0.1)
+    for _ in range(100):
+        house.ask()
+    assert sum(len(record.attempts) for record in house.records) <= 100 + 10 + 10
+
+
+def test_a_client_that_leaves_while_we_wait_is_recorded_once() -> None:
+    house = House(Fake("one", lambda: failing(529)), here=1)
+
+    async def gone(_: float) -> None:
+        raise asyncio.CancelledError
+
+    house.surviving._sleep = gone
+    with pytest.raises(asyncio.CancelledError):
+        house.ask()
+    assert house.tried() == [("one", "error", 529)]
+
+
+def test_real_and_simulated_answers_never_share_a_record() -> None:
+    simulated = whole(headers=[*JSON, (b"x-trimtab-simulated", b"true")])
+    house = House(Fake("one", lambda: failing(529)), Fake("two", simulated))
+    with pytest.raises(UpstreamBroken, match="simulated"):
+        house.ask()
+    assert [made.result for made in house.record.attempts] == ["error", "truncated"]
+
+
+def test_the_beginning_of_a_stream_is_not_held_for_long() -> None:
+    house = House(Fake("one", stream(START, 0.5, *WHOLE[1:])), Fake("two", whole()), hold_s=0.01)
+
+    async def work() -> bytes:
+        reply = await house.pipeline.answer(house.inbound(stream=True))
+        first = await reply.read()
+        reply.close()
+        return first
+
+    assert asyncio.run(work()) == START
+
+
+def test_the_last_place_streams_at_once() -> None:
+    house = House(Fake("one", UpstreamRefused("no")), Fake("two", stream(START, 30.0)))
+
+    async def work() -> bytes:
+        reply = await house.pipeline.answer(house.inbound(stream=True))
+        first = await reply.read()
+        reply.close()
+        return first
+
+    assert asyncio.run(work()) == START
