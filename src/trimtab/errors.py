@@ -18,6 +18,7 @@
     │   └── BudgetSpent          caller, 402: the key has spent what it may; a retry cannot help
     ├── Unavailable              caller, 503: try again later (`retry_after_s`)
     │   └── Stopping             on another connection: this process ends
+    ├── EvalError                operator: an evaluation cannot be run as asked
     ├── JobError                 worker: durable jobs
     │   ├── JobFailed            the job's handler: it cannot succeed, so it is not retried
     │   ├── LeaseLost            the worker: another one may have the job; nothing more is recorded for it here
@@ -225,6 +226,10 @@ class Unavailable(TrimtabError):
     def __init__(self, message: str, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class EvalError(TrimtabError):
+    """What an evaluation needs is not there: whoever is to be asked, or what it is to be asked for."""
 
 
 class JobError(TrimtabError):
