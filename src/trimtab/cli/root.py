@@ -18,6 +18,7 @@ COMMANDS = {
     "users": "Make, list, change and remove the people who may use the console.",
     "content": "Show and delete what is kept of prompts and answers.",
     "models": "Show models, prices, abilities and which tier is bound to which.",
+    "parity": "Ask two platforms the same, and say what differs.",
     "doctor": "Check everything that serving needs, and say what to do.",
 }
 
