@@ -139,8 +139,14 @@ def test_a_frame_whose_headers_cannot_be_read_is_broken_as_it_is_for_aws(
         with pytest.raises(UpstreamBroken):
             list(Frames().feed(frame(block, b"x")))
     else:
-        [(_, payload)] = Frames().feed(frame(block, b"x"))
-        assert payload == b"x"
+        try:
+            [(_, payload)] = Frames().feed(frame(block, b"x"))
+        except UpstreamBroken:
+            assert raw, (
+                "AWS's library takes a last value that the end of the block cuts short; here that is broken"
+            )
+        else:
+            assert payload == b"x"
 
 
 def test_sizes_that_no_frame_has_are_refused_before_anything_is_kept() -> None:
