@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from trimtab.errors import UpstreamBroken
 from trimtab.providers import Headers, Sink
-from trimtab.providers.translated import MAX_ERROR_BYTES, ErrorReply, TranslatedReply
+from trimtab.providers.translated import MAX_ERROR_BYTES, ErrorReply, Head, TranslatedReply
 
 JSON: Headers = [(b"content-type", b"application/json")]
 
@@ -107,10 +107,10 @@ def test_a_translated_reply_closes_the_platforms() -> None:
 
 def test_an_error_is_said_once_from_the_whole_body() -> None:
     async def both() -> None:
-        reply = ErrorReply(Pieces(b"thro", b"ttled"), 429, JSON, bytes.upper)
+        reply = ErrorReply(Pieces(b"thro", b"ttled"), Head(429, JSON), bytes.upper)
         assert (reply.status, await reply.read(), await reply.read()) == (429, b"THROTTLED", b"")
         pushed: list[bytes] = []
-        reply = ErrorReply(Pieces(b"thro", b"ttled"), 429, JSON, bytes.upper)
+        reply = ErrorReply(Pieces(b"thro", b"ttled"), Head(429, JSON), bytes.upper)
         assert await reply.pump(lambda piece: not pushed.append(piece))  # type: ignore[func-returns-value]
         assert pushed == [b"THROTTLED"]
 
@@ -118,6 +118,84 @@ def test_an_error_is_said_once_from_the_whole_body() -> None:
 
 
 def test_an_endless_error_is_not_collected() -> None:
-    reply = ErrorReply(Pieces(*(b"x" * 65536 for _ in range(9))), 500, JSON, bytes.upper)
+    reply = ErrorReply(Pieces(*(b"x" * 65536 for _ in range(9))), Head(500, JSON), bytes.upper)
     with pytest.raises(UpstreamBroken, match=str(MAX_ERROR_BYTES)):
         asyncio.run(reply.read())
+
+
+class Held(Pieces):
+    """Stops after its pieces, until somebody gives up."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        super().__init__(*pieces)
+        self.waiting = asyncio.Event()
+
+    async def read(self) -> bytes:
+        piece = next(self.left, b"")
+        if not piece:
+            self.waiting.set()
+            await asyncio.Event().wait()
+        return piece
+
+
+class Broken(Pieces):
+    """Ends without a proper end."""
+
+    async def read(self) -> bytes:
+        piece = next(self.left, b"")
+        if not piece:
+            raise UpstreamBroken("cut")
+        return piece
+
+
+def judged(reply: Pieces) -> ErrorReply:
+    return ErrorReply(
+        reply, Head(529, JSON), bytes.upper, lambda body: Head(503 if body == b"theirs" else 529, JSON)
+    )
+
+
+def test_a_head_that_depends_on_the_body_waits_for_it_and_no_other_does() -> None:
+    async def work() -> None:
+        reply = judged(Pieces(b"the", b"irs"))
+        await reply.arrive()
+        assert (reply.status, await reply.read(), await reply.read()) == (503, b"THEIRS", b"")
+        held = Held(b"x")
+        plain = ErrorReply(held, Head(429, JSON), bytes.upper)
+        await plain.arrive()
+        assert not held.waiting.is_set(), "its head is known"
+
+    asyncio.run(work())
+
+
+def test_an_error_that_stops_in_its_middle_is_told_with_what_came() -> None:
+    async def work() -> None:
+        held = Held(b"half")
+        reply = judged(held)
+        await reply.arrive(0.01)
+        assert held.closed
+        assert (reply.status, await reply.read()) == (529, b"HALF")
+
+    asyncio.run(work())
+
+
+def test_an_error_that_is_cut_is_told_where_its_body_is_read() -> None:
+    async def work() -> None:
+        reply = judged(Broken(b"half"))
+        await reply.arrive()
+        assert reply.status == 529
+        with pytest.raises(UpstreamBroken, match="cut"):
+            await reply.read()
+
+    asyncio.run(work())
+
+
+def test_a_caller_that_leaves_while_an_error_arrives_leaves_no_connection_behind() -> None:
+    async def work() -> None:
+        held = Held(b"half")
+        waiting = asyncio.create_task(judged(held).arrive())
+        await held.waiting.wait()
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+        assert held.closed
+
+    asyncio.run(work())

@@ -66,6 +66,10 @@ class BearerTokens:
             self._token = token
         return self._lines
 
+    def refused(self) -> None:
+        """See the seam."""
+        self._source.refused()
+
     async def aclose(self) -> None:
         """See the seam."""
         await self._source.aclose()
@@ -80,6 +84,9 @@ class BearerKey:
     async def lines(self, call: Call) -> bytes:
         """See the seam."""
         return self._lines
+
+    def refused(self) -> None:
+        """See the seam."""
 
     async def aclose(self) -> None:
         """See the seam."""

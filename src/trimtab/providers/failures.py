@@ -11,9 +11,9 @@ import msgspec
 
 from trimtab.errors import AnthropicErrorType
 from trimtab.messages import error_body
-from trimtab.providers.replies import JSON, named, request_id
+from trimtab.providers.replies import JSON, named, request_id, value_of
 from trimtab.providers.seam import Reply
-from trimtab.providers.translated import ErrorReply
+from trimtab.providers.translated import ErrorReply, Head
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -31,6 +31,11 @@ OVERLOADED: Pair = (529, "overloaded_error")
 CREDENTIALS: Pair = (401, "authentication_error")
 INVALID: Pair = (400, "invalid_request_error")
 LIMITED: Pair = (429, "rate_limit_error")
+
+RETRY_AFTER = b"retry-after"
+
+_LATER = (429, 503, 529)
+"""After these a platform may say when to come back."""
 
 _BY_STATUS: dict[int, Pair] = {
     400: INVALID,
@@ -56,11 +61,17 @@ def pair_of(status: int) -> Pair:
     return (status, "invalid_request_error") if 400 <= status < 500 else (max(status, 500), "api_error")
 
 
-def error_reply(reply: Reply, ids: Collection[bytes], failure: Callable[[bytes], Failure]) -> Reply:
-    """An error answer in the vendor's words; its body is read when it is asked for, and stays where it has them.
+def error_reply(
+    reply: Reply,
+    ids: Collection[bytes],
+    failure: Callable[[bytes], Failure],
+    delay_s: Callable[[bytes], int | None] | None = None,
+) -> Reply:
+    """An error answer in the vendor's words. A body that has them stays, and so does its status.
 
     `failure` says what a body comes to; its status must follow from an empty one already. `ids` are the platform's
-    own headers with the request's id.
+    own headers with the request's id. `delay_s` reads from a body how long the platform wants to be left alone, where
+    it says that nowhere else.
     """
     identifier = request_id(reply.headers, ids).decode("latin-1")
 
@@ -70,7 +81,19 @@ def error_reply(reply: Reply, ids: Collection[bytes], failure: Callable[[bytes],
         found = failure(body)
         return error_body(found.type, found.message, identifier)
 
-    return ErrorReply(reply, failure(b"").status, named(reply.headers, ids, content_type=JSON), say)
+    head = Head(failure(b"").status, named(reply.headers, ids, content_type=JSON))
+    waits = head.status in _LATER and not value_of(head.headers, RETRY_AFTER)
+
+    def judge(body: bytes) -> Head:
+        if is_vendors(body):
+            return Head(reply.status, head.headers)
+        seconds = delay_s(body) if delay_s is not None and waits else None
+        if seconds is None:
+            return head
+        return Head(head.status, [*head.headers, (RETRY_AFTER, b"%d" % seconds)])
+
+    depends = head.status != reply.status or (delay_s is not None and waits)
+    return ErrorReply(reply, head, say, judge if depends else None)
 
 
 class _Vendors(msgspec.Struct):

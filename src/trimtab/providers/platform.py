@@ -14,6 +14,13 @@ from trimtab.catalogue.pricing import NO_DISCOUNT
 from trimtab.errors import NotFound, shortened
 from trimtab.providers.http import HttpClient
 from trimtab.providers.seam import Call, Reply
+from trimtab.providers.translated import ErrorReply
+
+HTTP_OK = 200
+
+REFUSED = 401
+"""What a platform says of credentials that it does not take, in the vendor's words; of signatures that are AWS's other
+statuses (`aws.failures`)."""
 
 
 class Dialect(Protocol):
@@ -46,6 +53,10 @@ class Credentials(Protocol):
     async def lines(self, call: Call) -> bytes:
         """Header lines, each ended by CR LF, that authenticate this call; signatures cover its body. Usually at once;
         waits where a token must be fetched first. Raises `UpstreamRefused`: nothing was sent."""
+        ...
+
+    def refused(self) -> None:
+        """The platform did not take them: what can be fetched anew is, for the next call."""
         ...
 
     async def aclose(self) -> None:
@@ -99,7 +110,13 @@ class HttpPlatform:
         """Send one call. See `providers.seam.Provider.send`."""
         asked = self._dialect.request(call)
         lines = await self._credentials.lines(asked)
-        return self._dialect.reply(call, await self._client.send(asked, lines))
+        reply = self._dialect.reply(call, await self._client.send(asked, lines))
+        if reply.status != HTTP_OK:
+            if isinstance(reply, ErrorReply):
+                await reply.arrive()
+            if reply.status == REFUSED:
+                self._credentials.refused()
+        return reply
 
     async def aclose(self) -> None:
         """Close pooled connections."""

@@ -21,6 +21,10 @@ AGAIN_S = 30.0
 AGAIN_WITHOUT_S = 1.0
 """The same without good keys: requests in between are refused at once with the reason."""
 
+REFUSED_S = 10.0
+"""Keys that a platform refuses are let go of when they have been here for so long; newer ones would only be fetched
+again as they are, at every call where something else is the trouble."""
+
 LAST_S = 5.0
 """Keys are not used in their last seconds: clocks differ, and a request takes its time."""
 
@@ -47,6 +51,10 @@ class Source(Protocol[E_co]):
 
     async def keys(self) -> E_co:
         """Keys that are good now. Raises `UpstreamRefused`."""
+        ...
+
+    def refused(self) -> None:
+        """The platform did not take these keys: the next call gets others, where there is a way to them."""
         ...
 
     async def aclose(self) -> None:
@@ -79,6 +87,9 @@ class Steady(Generic[K]):
         """See the seam."""
         return self._keys
 
+    def refused(self) -> None:
+        """See the seam. There is no way to others."""
+
     async def aclose(self) -> None:
         """See the seam."""
 
@@ -101,6 +112,8 @@ class Renewing(Generic[K]):
         self._fetch = fetch
         self._now = now
         self._keys: K | None = None
+        self._since = 0.0
+        """When the keys came."""
         self._renew_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self._problem: UpstreamRefused | None = None
@@ -131,6 +144,15 @@ class Renewing(Generic[K]):
             raise self._refusal()
         return keys
 
+    def refused(self) -> None:
+        """See the seam. Not for keys that have just come."""
+        if self._keys is None or self._now() < self._since + REFUSED_S:
+            return
+        self._keys = self._problem = None
+        _log.warning(
+            "the platform refused the %s credentials before their end; they are fetched anew", self._of
+        )
+
     async def aclose(self) -> None:
         """See the seam."""
         if self._task is not None:
@@ -152,7 +174,7 @@ class Renewing(Generic[K]):
         else:
             self._problem = None
             self._keys = keys
-            now = self._now()
+            now = self._since = self._now()
             self._renew_at = float("inf")
             if keys.expires is not None:
                 left = keys.expires - now

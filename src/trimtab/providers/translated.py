@@ -4,14 +4,18 @@ What it is not: any one platform's framing; those are `Translation`s. Invariant:
 once, in order; where it breaks its own framing the reply is `UpstreamBroken`, never a proper end.
 """
 
+import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from trimtab.errors import UpstreamBroken
+from trimtab.errors import UpstreamBroken, UpstreamError
 from trimtab.providers.seam import Headers, Reply, Sink
 
 MAX_ERROR_BYTES = 256 * 1024
 """Of an error answer, as much is read; platforms send some hundred bytes."""
+
+ARRIVE_S = 2.0
+"""For the rest of an error answer whose beginning has come; platforms send both at once."""
 
 
 class Translation(Protocol):
@@ -73,32 +77,77 @@ class TranslatedReply:
         return self._translation.finish()
 
 
+class Head(NamedTuple):
+    """The beginning of an answer."""
+
+    status: int
+    headers: Headers
+
+
 class ErrorReply:
     """An error answer of a platform, said in the vendor's words. See `providers.seam.Reply`.
 
     The whole of it is read before anything is given; `say` makes the body of it.
     """
 
-    def __init__(self, reply: Reply, status: int, headers: Headers, say: Callable[[bytes], bytes]) -> None:
-        self.status = status
-        self.headers = headers
+    def __init__(
+        self,
+        reply: Reply,
+        head: Head,
+        say: Callable[[bytes], bytes],
+        judge: Callable[[bytes], Head] | None = None,
+    ) -> None:
+        """`judge`, where there is one, says what the head comes to by the platform's body, once that has arrived."""
+        self.status, self.headers = head
         self._reply = reply
         self._say = say
+        self._judge = judge
+        self._arrived: bytes | UpstreamError | None = None
         self._ended = False
+
+    async def arrive(self, limit_s: float = ARRIVE_S) -> None:
+        """Wait for the body where the head depends on it. Before the head is looked at.
+
+        Raises nothing: what goes wrong is told by `read`.
+        """
+        if self._judge is None:
+            return
+        parts: list[bytes] = []
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._collect(parts)
+        except UpstreamError as problem:
+            self._arrived = problem
+            return
+        except TimeoutError:
+            self._reply.close()  # what was there by now is all there is; the status says most
+        except BaseException:  # whoever asked has gone, and nobody has this reply yet to close it
+            self._reply.close()
+            raise
+        self._arrived = b"".join(parts)
+        self.status, self.headers = self._judge(self._arrived)
 
     async def read(self) -> bytes:
         """See the seam."""
         if self._ended:
             return b""
-        parts: list[bytes] = []
+        if isinstance(self._arrived, UpstreamError):
+            raise self._arrived
+        body = self._arrived
+        if body is None:
+            parts: list[bytes] = []
+            await self._collect(parts)
+            body = b"".join(parts)
+        self._ended = True
+        return self._say(body)
+
+    async def _collect(self, parts: list[bytes]) -> None:
         size = 0
         while piece := await self._reply.read():
             size += len(piece)
             if size > MAX_ERROR_BYTES:
                 raise UpstreamBroken(f"the platform's error answer is over {MAX_ERROR_BYTES} bytes")
             parts.append(piece)
-        self._ended = True
-        return self._say(b"".join(parts))
 
     async def pump(self, sink: Sink) -> bool:
         """See the seam."""

@@ -188,6 +188,20 @@ def test_errors_in_the_vendors_words_pass_as_they_are(foundry: Open, upstream: U
     assert (status, body) == (529, theirs)
 
 
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(503, "api_error"), (503, "overloaded_error"), (408, "timeout_error"), (500, "api_error")],
+)
+def test_the_vendors_words_keep_the_status_that_they_came_with(
+    foundry: Open, upstream: Upstream, status: int, kind: str
+) -> None:
+    """Status and type are never of two minds: whoever wrote the type wrote the status too."""
+    theirs = b'{"type":"error","error":{"type":"%b","message":"no"}}' % kind.encode()
+    upstream.answer = lambda _: whole(theirs, b"apim-request-id: 4d5c", status=b"%d No" % status)
+    answered, headers, body = sent(foundry(), call(BODY, "fast-one"))
+    assert (answered, body, headers[b"request-id"]) == (status, theirs, b"4d5c")
+
+
 @given(body=st.binary(max_size=200) | st.sampled_from([b"[" * 5000, b'{"error":' * 3000]))
 def test_no_error_body_is_too_odd_to_be_said(body: bytes) -> None:
     assert failure(400, body).message

@@ -12,7 +12,7 @@ from scripted_upstream import Upstream, whole
 
 from trimtab.errors import NotFound, UpstreamRefused
 from trimtab.providers import Call, Provider
-from trimtab.providers.google.failures import failure
+from trimtab.providers.google.failures import failure, retry_delay_s
 from trimtab.providers.machine import Machine
 
 Open = Callable[..., Provider]
@@ -137,3 +137,61 @@ def test_what_vertex_does_not_have_is_refused_without_asking_for_the_project(
     with pytest.raises(NotFound, match="Vertex AI has no such operation"):
         sent(vertex(around, project=None, access_token=None), Call("GET", "/v1/models", []))
     assert upstream.received == []
+
+
+RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
+
+
+def limited(delay: Any, kind: str = RETRY_INFO) -> bytes:
+    details = [
+        {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": []},
+        {"@type": kind, "retryDelay": delay},
+    ]
+    error = {"code": 429, "message": "Quota exceeded", "status": "RESOURCE_EXHAUSTED", "details": details}
+    return json.dumps({"error": error}).encode()
+
+
+@pytest.mark.parametrize(
+    ("delay", "seconds"),
+    [("12s", b"12"), ("0.2s", b"1"), ("3.000000001s", b"4"), ("7.0s", b"7"), ("0s", b"0")],
+)
+@pytest.mark.parametrize("listed", [False, True])
+def test_how_long_google_wants_to_be_left_alone_is_said_as_the_vendor_says_it(
+    vertex: Open, upstream: Upstream, delay: str, seconds: bytes, listed: bool
+) -> None:
+    body = b"[" + limited(delay) + b"]" if listed else limited(delay)
+    upstream.answer = lambda _: whole(body, status=b"429 Too Many Requests")
+    status, headers, said = sent(vertex(), call(BODY, "claude-opus-4-7"))
+    assert (status, headers[b"retry-after"]) == (429, seconds)
+    assert json.loads(said)["error"]["message"] == "RESOURCE_EXHAUSTED: Quota exceeded"
+
+
+def test_a_header_of_googles_wins_over_its_body(vertex: Open, upstream: Upstream) -> None:
+    upstream.answer = lambda _: whole(limited("12s"), b"retry-after: 3", status=b"429 Too Many Requests")
+    _, headers, _ = sent(vertex(), call(BODY, "claude-opus-4-7"))
+    assert headers[b"retry-after"] == b"3"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        limited("-1s"), limited("12"), limited(12), limited("1e3s"), limited("٣s"), limited("9" * 10 + "s"),
+        limited("12s", "type.googleapis.com/google.rpc.Help"), b"{}", b'{"error":{"details":{}}}', b"<html>",
+    ],
+)  # fmt: skip
+def test_a_delay_that_cannot_be_read_is_none(vertex: Open, upstream: Upstream, body: bytes) -> None:
+    upstream.answer = lambda _: whole(body, status=b"429 Too Many Requests")
+    status, headers, _ = sent(vertex(), call(BODY, "claude-opus-4-7"))
+    assert status == 429
+    assert b"retry-after" not in headers
+
+
+@given(st.binary(max_size=300) | st.text(max_size=40).map(limited))
+def test_no_body_makes_the_reader_of_delays_fail(body: bytes) -> None:
+    seconds = retry_delay_s(body)
+    assert seconds is None or 0 <= seconds <= 10**9
+
+
+@given(st.integers(0, 10**6), st.integers(0, 999_999_999))
+def test_a_delay_is_rounded_up_to_whole_seconds(seconds: int, nanos: int) -> None:
+    assert retry_delay_s(limited(f"{seconds}.{nanos:09}s")) == seconds + (nanos > 0)

@@ -31,7 +31,7 @@ from trimtab.providers.machine import Machine
 from trimtab.providers.platform import Dialect, messages_content
 from trimtab.providers.replies import JSON, named, request_id, value_of
 from trimtab.providers.seam import Call, Headers, Reply
-from trimtab.providers.translated import ErrorReply, TranslatedReply
+from trimtab.providers.translated import ErrorReply, Head, TranslatedReply
 
 HTTP_OK = 200
 
@@ -96,7 +96,7 @@ class InvokeModel:
         if reply.status != HTTP_OK:
             return error_reply(reply)
         if call.endpoint == "count_tokens":
-            return ErrorReply(reply, HTTP_OK, named(headers, REQUEST_IDS, content_type=JSON), _counted)
+            return ErrorReply(reply, Head(HTTP_OK, named(headers, REQUEST_IDS, content_type=JSON)), _counted)
         if value_of(headers, b"content-type").lower().startswith(EVENT_STREAM):
             made = named(
                 headers,

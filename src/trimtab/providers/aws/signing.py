@@ -56,6 +56,10 @@ class Signatures:
             now_s=self._now(),
         )
 
+    def refused(self) -> None:
+        """See the seam."""
+        self._source.refused()
+
     async def aclose(self) -> None:
         """See the seam."""
         await self._source.aclose()

@@ -65,6 +65,9 @@ class ApiKey:
         """See the seam."""
         return self._lines
 
+    def refused(self) -> None:
+        """See the seam."""
+
     async def aclose(self) -> None:
         """See the seam."""
 

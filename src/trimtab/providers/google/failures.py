@@ -6,6 +6,7 @@ that is in the vendor's words already is not touched.
 Source: google.rpc.Code and Google's page on errors of its APIs (2026-11).
 """
 
+import re
 from functools import partial
 
 import msgspec
@@ -15,6 +16,7 @@ from trimtab.providers.failures import (
     Pair,
     error_reply,
     pair_of,
+    text_in,
     without_words,
 )
 from trimtab.providers.seam import Reply
@@ -30,15 +32,28 @@ _BY_STATUS: dict[int, Pair] = {
 503 UNAVAILABLE ...): 409 ABORTED, 499 CANCELLED, 501 UNIMPLEMENTED."""
 
 
+_RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
+
+_DURATION = re.compile(r"(\d{1,9})(\.\d{1,9})?s", re.ASCII)
+"""Source: google.protobuf.Duration in JSON."""
+
+
 class _Error(msgspec.Struct):
     message: str = ""
     status: str = ""
+    details: msgspec.Raw = msgspec.Raw()
+
+
+class _Detail(msgspec.Struct):
+    kind: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="@type")
+    delay: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="retryDelay")
 
 
 class _Body(msgspec.Struct):
     error: _Error
 
 
+_DETAILS = msgspec.json.Decoder(list[_Detail])
 _ONE = msgspec.json.Decoder(_Body)
 _LIST = msgspec.json.Decoder(list[_Body])
 """A call that is to stream gets its error inside a list."""
@@ -48,13 +63,30 @@ def vertex_reply(reply: Reply) -> Reply:
     """An answer of Vertex AI: as it comes, but for errors in Google's words."""
     if reply.status == HTTP_OK:
         return reply
-    return error_reply(reply, (), partial(failure, reply.status))
+    return error_reply(reply, (), partial(failure, reply.status), retry_delay_s)
 
 
 def failure(status: int, body: bytes) -> Failure:
     """What an error answer says. Status and type follow from its status alone: they are known before the body is."""
     pair = _pair(status)
     return Failure(pair[0], pair[1], _words(body) or without_words(status, body))
+
+
+def retry_delay_s(body: bytes) -> int | None:
+    """Whole seconds, rounded up, after which Google wants to be asked again; `None` where it does not say.
+
+    Source: google.rpc.RetryInfo.
+    """
+    error = _error_in(body)
+    try:
+        details = _DETAILS.decode(error.details) if error is not None else []
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    for detail in details:
+        if text_in(detail.kind) == _RETRY_INFO and (found := _DURATION.fullmatch(text_in(detail.delay))):
+            whole, rest = found.groups()
+            return int(whole) + (rest is not None and rest.strip(".0") != "")
+    return None
 
 
 def _pair(status: int) -> Pair:

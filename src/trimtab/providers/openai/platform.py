@@ -78,6 +78,9 @@ class OpenAIKey:
         """See the seam."""
         return self._lines
 
+    def refused(self) -> None:
+        """See the seam."""
+
     async def aclose(self) -> None:
         """See the seam."""
 
