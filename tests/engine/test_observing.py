@@ -147,6 +147,49 @@ def test_attempts_follow_one_another_within_their_request() -> None:
     assert one.span_id != two.span_id
 
 
+FAILED_OVER = msgspec.structs.replace(
+    OUTCOME,
+    attempts=(
+        msgspec.structs.replace(
+            ATTEMPT,
+            result="truncated",
+            error="UpstreamBroken: cut",
+            account="2",
+            cost_source="estimated",
+            first_content_ms=None,
+        ),
+        msgspec.structs.replace(ATTEMPT, platform="bedrock"),
+    ),
+)
+
+
+def test_a_request_that_failed_over_is_the_platform_s_that_answered_and_its_cost_is_in_part_estimated() -> (
+    None
+):
+    fields = access_fields(FAILED_OVER)
+    assert (fields["platform"], fields["cost_source"]) == ("bedrock", "estimated")
+    server, first, last = request_spans(FAILED_OVER, [], {})
+    assert [span.attributes["trimtab.platform"] for span in (server, first, last)] == [
+        "bedrock",
+        "claude",
+        "bedrock",
+    ]
+    assert first.attributes["trimtab.platform.account"] == "2"
+    assert "trimtab.platform.account" not in last.attributes
+    metrics = Metrics()
+    Recorder(Kept(), metrics).record(FAILED_OVER)
+    Recorder(Kept(), metrics).record(msgspec.structs.replace(FAILED_OVER, endpoint="count_tokens"))
+    text = metrics.render().decode()
+    assert 'trimtab_requests_total{endpoint="messages",model="claude-sonnet-4-6",platform="bedrock"' in text
+    counted = [line for line in text.splitlines() if line.startswith("trimtab_attempts_total{")]
+    assert sorted(counted) == [
+        'trimtab_attempts_total{account="",ending="answered",model="claude-sonnet-4-6",platform="bedrock",'
+        'simulated="false"} 1.0',
+        'trimtab_attempts_total{account="2",ending="failed",model="claude-sonnet-4-6",platform="claude",'
+        'simulated="false"} 1.0',
+    ]
+
+
 def test_no_words_of_a_request_are_told() -> None:
     broken = msgspec.structs.replace(
         ATTEMPT, result="error", status=400, error=f"invalid_request_error: {CONTENT}"

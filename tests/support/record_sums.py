@@ -8,9 +8,8 @@ import pytest
 
 from trimtab.catalogue import Arm
 from trimtab.messages import Usage
-from trimtab.records import Attempt, Outcome, Plan, RequestId
+from trimtab.records import CALL_ENDINGS, Attempt, Outcome, Plan, RequestId, call_ending
 from trimtab.store import Database, Row
-from trimtab.store.records.endings import ENDINGS, Ending, ending_of
 from trimtab.store.records.rollups import (
     ATTEMPTS_BY_HOUR,
     BILLED,
@@ -120,9 +119,9 @@ def calls(database: Database) -> dict[Row, list[float]]:
         )
     ):
         result, status, error, cost, output, total, first, taken = row[6:]
-        ending: Ending = ending_of(result, status, error)
+        ending = call_ending(result, status, error)
         answered = ending == "answered"
-        figures = [1, *(int(ending == name) for name in ENDINGS), cost, taken, output]
+        figures = [1, *(int(ending == name) for name in CALL_ENDINGS), cost, taken, output]
         figures += [output, total - (first or 0)] if answered else [0, 0.0]
         sums = found[row[:6]]
         found[row[:6]] = [a + b for a, b in zip(sums, figures, strict=True)]

@@ -85,12 +85,12 @@ def access_fields(outcome: Outcome) -> dict[str, str | int | float | bool | None
         names.ACCESS_REQUESTED_MODEL: outcome.requested_model[:80],
         names.ACCESS_MODEL: plan.arm.model if plan else None,
         names.ACCESS_ARM: str(plan.arm) if plan else None,
-        names.ACCESS_PLATFORM: plan.platform if plan else None,
+        names.ACCESS_PLATFORM: _platform(outcome),
         names.ACCESS_STATUS: outcome.status,
         names.ACCESS_RESULT: outcome.result,
         names.ACCESS_ERROR: error_type(outcome.error),
         names.ACCESS_COST_USD: outcome.cost_nanousd / 1e9,
-        names.ACCESS_COST_SOURCE: outcome.attempts[-1].cost_source if outcome.attempts else None,
+        names.ACCESS_COST_SOURCE: _cost_source(outcome),
         names.ACCESS_INPUT_TOKENS: sum(map(input_tokens, usage)) if usage else None,
         names.ACCESS_OUTPUT_TOKENS: sum(u.output_tokens or 0 for u in usage) if usage else None,
         names.ACCESS_STREAM: outcome.stream,
@@ -156,7 +156,7 @@ def _request_attributes(outcome: Outcome) -> dict[str, AttributeValue]:
         names.SPAN_TIER: plan.tier if plan else None,
         names.SPAN_ARM: str(plan.arm) if plan else None,
         names.SPAN_EFFORT: plan.arm.effort if plan else None,
-        names.SPAN_PLATFORM: plan.platform if plan else None,
+        names.SPAN_PLATFORM: _platform(outcome),
         names.SPAN_KEY: outcome.key or None,
         names.SPAN_COST_USD: outcome.cost_nanousd / 1e9,
         names.SPAN_CONFIG_VERSION: outcome.config_version or None,
@@ -180,6 +180,7 @@ def _attempt_attributes(
         names.ERROR_TYPE: error_type(attempt.error),
         names.SPAN_RESULT: attempt.result,
         names.SPAN_PLATFORM: attempt.platform,
+        names.SPAN_ACCOUNT: attempt.account or None,
         names.SPAN_PLATFORM_REQUEST: attempt.provider_request_id,
         names.SPAN_FIRST_CONTENT_MS: attempt.first_content_ms,
         names.SPAN_COST_USD: attempt.cost_nanousd / 1e9,
@@ -192,6 +193,19 @@ def _attempt_attributes(
         found[names.GENAI_CACHE_READ_TOKENS] = usage.cache_read_input_tokens
         found[names.GENAI_CACHE_WRITE_TOKENS] = usage.cache_creation_input_tokens
     return _given(found)
+
+
+def _platform(outcome: Outcome) -> str | None:
+    """The entry that answered; where none was called, the one that would have been."""
+    if outcome.attempts:
+        return outcome.attempts[-1].platform
+    return outcome.plan.platform if outcome.plan is not None else None
+
+
+def _cost_source(outcome: Outcome) -> str | None:
+    """Of the sum of all attempts: it is no better than the least certain of them."""
+    sources = {attempt.cost_source for attempt in outcome.attempts}
+    return next((source for source in ("estimated", "reported", "unbilled") if source in sources), None)
 
 
 def input_tokens(usage: Usage) -> int:

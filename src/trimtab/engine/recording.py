@@ -5,7 +5,7 @@ from typing import Protocol
 
 from trimtab.engine.observing import Observe, error_type
 from trimtab.providers import Headers
-from trimtab.records import Intent, Outcome
+from trimtab.records import Intent, Outcome, call_ending
 from trimtab.telemetry import Metrics
 
 NO_HEADERS: Headers = []
@@ -83,12 +83,12 @@ class Recorder:
                 _log.exception("request %s: not shown in the access log or the traces", outcome.id)
 
     def _count(self, outcome: Outcome) -> None:
-        plan = outcome.plan
+        plan, attempts = outcome.plan, outcome.attempts
         metrics = self._metrics
         metrics.request(
             outcome.endpoint,
             plan.arm.model if plan else "",
-            plan.platform if plan else "",
+            attempts[-1].platform if attempts else plan.platform if plan else "",
             outcome.result,
             outcome.simulated,
             outcome.stream,
@@ -98,7 +98,8 @@ class Recorder:
             metrics.limit_refused(limit)
         model = plan.arm.model if plan else ""
         simulated = outcome.simulated
-        for attempt in outcome.attempts:
+        counts = outcome.endpoint != "count_tokens"
+        for attempt in attempts:
             source = attempt.cost_source
             first = attempt.first_content_ms
             metrics.attempt(
@@ -109,6 +110,9 @@ class Recorder:
                 simulated,
                 None if first is None else first / 1000,
             )
+            if counts:
+                ending = call_ending(attempt.result, attempt.status, attempt.error)
+                metrics.call(model, attempt.platform, attempt.account, ending, simulated)
             if (usage := attempt.usage) is not None and source != "unbilled":
                 if usage.input_tokens:
                     metrics.tokens(model, "input", usage.input_tokens, simulated)

@@ -4,6 +4,7 @@ Units: money in integer nano-dollars, time in milliseconds or Unix milliseconds,
 """
 
 from trimtab.records.caller import NOBODY, Caller, Limits
+from trimtab.records.ending import CALL_ENDINGS, CallEnding, call_ending
 from trimtab.records.ids import RequestId, new_request_id
 from trimtab.records.intent import Intent
 from trimtab.records.outcome import (
@@ -18,9 +19,11 @@ from trimtab.records.outcome import (
 )
 
 __all__ = [
+    "CALL_ENDINGS",
     "MAX_ERROR_CHARS",
     "NOBODY",
     "Attempt",
+    "CallEnding",
     "Caller",
     "CostSource",
     "Endpoint",
@@ -31,5 +34,6 @@ __all__ = [
     "Purpose",
     "RequestId",
     "Surface",
+    "call_ending",
     "new_request_id",
 ]

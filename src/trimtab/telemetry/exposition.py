@@ -22,8 +22,8 @@ _CUMULATIVE = ("counter", "histogram")
 _GREATEST = (names.CONFIG_INFO.name, names.KEYS_AGE_SECONDS.name)
 """An information has the value 1, however many say it; an age is that of the oldest."""
 
-_LEAST = (names.STORE_WRITABLE.name,)
-"""Holds for the server when it holds for every process."""
+_LEAST = (names.STORE_WRITABLE.name, names.RATE_LIMIT_LEFT.name)
+"""Holds for the server when it holds for every process; of a limit that all share the least is what is left."""
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):

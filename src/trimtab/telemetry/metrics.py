@@ -1,7 +1,7 @@
 """Prometheus metrics of the data path. No label takes values that a caller can invent."""
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -23,6 +23,9 @@ def _shown(bound: float) -> str:
 
 Labels = tuple[str, ...]
 """Values in the order of an instrument's labels."""
+
+Readings = Mapping[Labels, float]
+"""Values by the values of their labels."""
 
 
 class Counts(Collector):
@@ -91,6 +94,7 @@ class Metrics:
         self._requests = self._counter(names.REQUESTS)
         self._tokens = self._counter(names.TOKENS)
         self._cost = self._counter(names.COST_USD)
+        self._attempts = self._counter(names.ATTEMPTS)
         self._duration = self._histogram(names.REQUEST_SECONDS)
         self._first_content = self._histogram(names.FIRST_CONTENT_SECONDS)
         self._upstream_errors = self._counter(names.UPSTREAM_ERRORS)
@@ -111,6 +115,10 @@ class Metrics:
     def watch(self, what: Instrument, read: Callable[[], float]) -> None:
         """Add a gauge, or a counter without labels, whose value is read at each scrape."""
         self.registry.register(_Reading(what, read))
+
+    def watch_each(self, what: Instrument, read: Callable[[], Readings]) -> None:
+        """Add a gauge with labels, whose values are read at each scrape."""
+        self.registry.register(LabelledGauge(what, read))
 
     def request(
         self,
@@ -140,6 +148,10 @@ class Metrics:
             self._cost.add((model, platform, source, _flag(simulated)), cost_nanousd / 1e9)
         if first_content_s is not None:
             self._first_content.observe((), first_content_s)
+
+    def call(self, model: str, platform: str, account: str, ending: str, simulated: bool) -> None:
+        """Count one call to a platform; `ending` is one of a closed set."""
+        self._attempts.add((model, platform, account, ending, _flag(simulated)))
 
     def tokens(self, model: str, kind: str, count: int | None, simulated: bool) -> None:
         """Count tokens of one kind (`input`, `output`, `cache_read`, `cache_write`)."""
@@ -176,6 +188,21 @@ class _Reading(Collector):
         if what.kind == "counter":
             return [CounterMetricFamily(what.name, what.help, value=value)]
         return [GaugeMetricFamily(what.name, what.help, value=value)]
+
+
+class LabelledGauge(Collector):
+    """A gauge whose values are read when somebody asks."""
+
+    def __init__(self, what: Instrument, read: Callable[[], Readings]) -> None:
+        self._what, self._read = what, read
+
+    def collect(self) -> list[Metric]:
+        """For the registry."""
+        what = self._what
+        family = GaugeMetricFamily(what.name, what.help, labels=what.labels)
+        for labels, value in self._read().items():
+            family.add_metric(labels, value)
+        return [family]
 
 
 def _flag(value: bool) -> str:

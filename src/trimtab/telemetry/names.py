@@ -82,6 +82,30 @@ KEYS_AGE_SECONDS: Final = Instrument(
 
 # --- Metrics: platforms ---
 
+ATTEMPTS: Final = Instrument(
+    "trimtab_attempts",
+    "counter",
+    "Calls to platforms, but those that count tokens, by how they ended.",
+    ("model", "platform", "account", "ending", "simulated"),
+)
+BREAKERS_OPEN: Final = Instrument(
+    "trimtab_breakers_open",
+    "gauge",
+    "Worker processes that send no call there, or one that tries, because calls there failed.",
+    ("model", "platform", "account"),
+)
+PLACES_LIMITED: Final = Instrument(
+    "trimtab_places_limited",
+    "gauge",
+    "Worker processes that send no call there until its rate limit has room again.",
+    ("model", "platform", "account"),
+)
+RATE_LIMIT_LEFT: Final = Instrument(
+    "trimtab_rate_limit_left_ratio",
+    "gauge",
+    "The part of the rate limit that is left, 0 to 1, as the platform told the worker process that knows of the least.",
+    ("model", "platform", "account"),
+)
 UPSTREAM_ERRORS: Final = Instrument(
     "trimtab_upstream_errors",
     "counter",
@@ -177,6 +201,10 @@ METRICS: Final[tuple[Instrument, ...]] = (
     LIMITS_REFUSED,
     KEYS_REFUSED,
     KEYS_AGE_SECONDS,
+    ATTEMPTS,
+    BREAKERS_OPEN,
+    PLACES_LIMITED,
+    RATE_LIMIT_LEFT,
     UPSTREAM_ERRORS,
     INVALID_STREAMS,
     STORE_WRITABLE,
@@ -227,6 +255,8 @@ SPAN_TIER: Final = "trimtab.tier"
 SPAN_ARM: Final = "trimtab.arm"
 SPAN_EFFORT: Final = "trimtab.effort"
 SPAN_PLATFORM: Final = "trimtab.platform"
+SPAN_ACCOUNT: Final = "trimtab.platform.account"
+"""Which key of the entry's pool, by its number."""
 SPAN_KEY: Final = "trimtab.key.id"
 SPAN_COST_USD: Final = "trimtab.cost_usd"
 SPAN_COST_SOURCE: Final = "trimtab.cost_source"

@@ -6,14 +6,9 @@ What it is not: the data path; that is `metrics`. Fails open like all telemetry.
 from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 import trimtab.telemetry.names as names
-from trimtab.telemetry.names import Instrument
-
-Readings = Mapping[tuple[str, ...], float]
-"""Values by the values of their labels."""
+from trimtab.telemetry.metrics import LabelledGauge, Readings
 
 
 class ConfigMetrics:
@@ -21,7 +16,7 @@ class ConfigMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._versions: Readings = {}
-        registry.register(_Labelled(names.CONFIG_INFO, lambda: self._versions))
+        registry.register(LabelledGauge(names.CONFIG_INFO, lambda: self._versions))
 
     def in_force(self, version: str, catalogue: str) -> None:
         """Say which versions requests use from now on."""
@@ -51,9 +46,9 @@ class WorkerMetrics:
 
     def __init__(self, registry: CollectorRegistry, states: Callable[[], Mapping[str, int]]) -> None:
         registry.register(
-            _Labelled(names.WORKERS, lambda: {(state,): float(n) for state, n in states().items()})
+            LabelledGauge(names.WORKERS, lambda: {(state,): float(n) for state, n in states().items()})
         )
-        registry.register(_Labelled(names.WORKERS_MISSING, lambda: {(): float(self.missing)}))
+        registry.register(LabelledGauge(names.WORKERS_MISSING, lambda: {(): float(self.missing)}))
         self.missing = 0
         """Running workers that did not answer the scrape at hand."""
         what = names.WORKER_RESTARTS
@@ -62,15 +57,3 @@ class WorkerMetrics:
     def restarted(self) -> None:
         """Count a worker that had to be started again."""
         self._restarts.inc()
-
-
-class _Labelled(Collector):
-    def __init__(self, what: Instrument, read: Callable[[], Readings]) -> None:
-        self._what, self._read = what, read
-
-    def collect(self) -> list[Metric]:
-        what = self._what
-        family = GaugeMetricFamily(what.name, what.help, labels=what.labels)
-        for labels, value in self._read().items():
-            family.add_metric(labels, value)
-        return [family]

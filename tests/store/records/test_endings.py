@@ -10,13 +10,13 @@ import pytest
 from record_sums import check_calls, outcome, table
 
 from trimtab.messages import Usage
-from trimtab.records import Attempt, Outcome
+from trimtab.records import CALL_ENDINGS, Attempt, Outcome
 from trimtab.store import Database
 from trimtab.store.engines.postgres import connect as connect_postgres
 from trimtab.store.engines.postgres import migrate as migrate_postgres
 from trimtab.store.opening import sqlite_path
 from trimtab.store.records import RecordStore, rows
-from trimtab.store.records.endings import ATTEMPT_SUMS, ENDINGS, ending_of
+from trimtab.store.records.endings import ATTEMPT_SUMS
 from trimtab.store.records.rollups import ATTEMPTS_BY_HOUR
 from trimtab.store.records.rows import HOUR_MS
 from trimtab.store.schema import migrate as migrate_sqlite
@@ -39,31 +39,6 @@ def figures(database: Database) -> dict[tuple[str, str], dict[str, float]]:
         (row[3], row[4]): dict(zip(ATTEMPT_SUMS, row[6:], strict=True))
         for row in table(database, ATTEMPTS_BY_HOUR)
     }
-
-
-@pytest.mark.parametrize(
-    ("result", "status", "error", "ending"),
-    [
-        ("ok", 200, None, "answered"),
-        ("error", 429, "rate_limit_error", "limited"),
-        ("error", 529, "overloaded_error", "failed"),
-        ("error", None, "UpstreamTimeout: no answer in time", "failed"),
-        ("error", 401, "authentication_error", "failed"),
-        ("error", 404, "not_found_error: no such model", "failed"),
-        ("error", 400, "invalid_request_error", "refused"),
-        ("error", 413, "request_too_large", "refused"),
-        ("error", None, "RequestError: Amazon Bedrock (Converse) has no place for it", "refused"),
-        ("error", 200, "overloaded_error", "failed"),
-        ("truncated", 200, "UpstreamBroken: cut", "failed"),
-        ("unknown", None, "the process ended", "failed"),
-        ("cancelled", 200, None, "cancelled"),
-        ("cancelled", None, None, "cancelled"),
-    ],
-)
-def test_a_caller_s_mistake_is_not_held_against_a_platform(
-    result: str, status: int | None, error: str | None, ending: str
-) -> None:
-    assert ending_of(result, status, error) == ending
 
 
 def test_a_request_that_two_platforms_failed_counts_for_all_three_that_were_asked(
@@ -194,7 +169,7 @@ def test_money_spent_on_a_platform_before_its_records_were_deleted_is_kept(
 
 
 def test_every_call_has_one_ending_and_every_ending_a_column() -> None:
-    assert ATTEMPT_SUMS[1 : 1 + len(ENDINGS)] == ENDINGS
+    assert ATTEMPT_SUMS[1 : 1 + len(CALL_ENDINGS)] == CALL_ENDINGS
     assert set(ATTEMPTS_BY_HOUR.columns) == {*ATTEMPTS_BY_HOUR.keys, *ATTEMPT_SUMS}
 
 

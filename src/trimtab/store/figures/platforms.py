@@ -29,7 +29,7 @@ _SUMS = ", ".join(
 
 
 class Calls(msgspec.Struct, frozen=True):
-    """Sums over calls. Of the endings each call has one; see `records.endings`."""
+    """Sums over calls. Of the endings each call has one; see `records.CallEnding`."""
 
     attempts: int = 0
     answered: int = 0

@@ -29,7 +29,7 @@ CREATE TABLE attempts_by_hour (
     PRIMARY KEY (hour_ms, simulated, purpose, platform, account, model)
 ) STRICT, WITHOUT ROWID; -- sqlite
 ) WITH (fillfactor = 50); -- postgresql
--- What is there already. The words are those of `records.endings`.
+-- What is there already. The words are those of `records.ending`.
 INSERT INTO attempts_by_hour
     SELECT hour_ms, simulated, purpose, platform, '', model, count(*),
         sum(CASE WHEN ending = 'answered' THEN 1 ELSE 0 END),

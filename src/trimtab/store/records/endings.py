@@ -7,20 +7,13 @@ schema says the same in SQL for the records that it finds; both must agree.
 
 import operator
 from collections import defaultdict
-from typing import Literal
 
+from trimtab.records import CALL_ENDINGS, CallEnding, call_ending
 from trimtab.store.records.rows import ATTEMPTS, HOUR_MS, REQUESTS, SUM_MAX, TOKENS, Recorded, Row, plain_name
-
-Ending = Literal["answered", "refused", "limited", "failed", "cancelled"]
-"""`answered`: a whole answer. `refused`: the platform, or its dialect, had something against the request itself.
-`limited`: 429. `failed`: any other error, a cut, no answer, or our process died. `cancelled`: the client went away, or
-another attempt was quicker."""
-
-ENDINGS: tuple[Ending, ...] = ("answered", "refused", "limited", "failed", "cancelled")
 
 ATTEMPT_SUMS = (
     "attempts",
-    *ENDINGS,
+    *CALL_ENDINGS,
     "cost_nanousd",
     "input_tokens",
     "output_tokens",
@@ -28,13 +21,6 @@ ATTEMPT_SUMS = (
     "timed_ms",
 )
 """The columns of sums. `input_tokens` are of all kinds; `timed_ms` is not a whole number."""
-
-_LIMITED = 429
-_REFUSED = frozenset({400, 413, 422})
-"""Another request would have been taken. 404 is not among them: the platform does not know what the operator named."""
-
-_NOT_SENT = "RequestError: "
-"""The platform's API has no words for the request, so no call went out."""
 
 _ASKED = operator.itemgetter(*map(REQUESTS.index, ("simulated", "purpose", "model")))
 _TOLD = operator.itemgetter(*map(ATTEMPTS.index, ("platform", "account", "result")))
@@ -44,21 +30,8 @@ _FIGURES = operator.itemgetter(*map(ATTEMPTS.index, ("cost_nanousd", *TOKENS[:5]
 
 _TIMES = operator.itemgetter(*map(ATTEMPTS.index, ("total_ms", "first_content_ms")))
 
-_Place = tuple[int, Row, Row, Ending]
+_Place = tuple[int, Row, Row, CallEnding]
 """Hour, what tells requests apart, what tells their calls apart, and the ending."""
-
-
-def ending_of(result: object, status: object, error: object) -> Ending:
-    """How a call ended, from the columns of its row."""
-    if result == "ok":
-        return "answered"
-    if result == "cancelled":
-        return "cancelled"
-    if status == _LIMITED:
-        return "limited"
-    if status in _REFUSED or (status is None and isinstance(error, str) and error.startswith(_NOT_SENT)):
-        return "refused"
-    return "failed"
 
 
 def took_ms(total_ms: float, first_content_ms: float | None) -> float:
@@ -79,7 +52,7 @@ class Tried:
         asked = _ASKED(made.request)
         for attempt in made.attempts:
             told = _TOLD(attempt)
-            ending = "answered" if told[2] == "ok" else ending_of(told[2], *_PROBLEM(attempt))
+            ending = "answered" if told[2] == "ok" else call_ending(told[2], *_PROBLEM(attempt))
             self._alike[hour, asked, told, ending].append(attempt)
 
     def rows(self) -> list[Row]:
@@ -97,7 +70,7 @@ class Tried:
             count, answered = len(calls), ending == "answered"
             figures = [
                 count,
-                *(count if ending == name else 0 for name in ENDINGS),
+                *(count if ending == name else 0 for name in CALL_ENDINGS),
                 cost,
                 plain + five + long + read,
                 output,
