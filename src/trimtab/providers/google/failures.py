@@ -6,7 +6,6 @@ that is in the vendor's words already is not touched.
 Source: google.rpc.Code and Google's page on errors of its APIs (2026-11).
 """
 
-import re
 from functools import partial
 
 import msgspec
@@ -34,8 +33,10 @@ _BY_STATUS: dict[int, Pair] = {
 
 _RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 
-_DURATION = re.compile(r"(\d{1,9})(\.\d{1,9})?s", re.ASCII)
-"""Source: google.protobuf.Duration in JSON."""
+_DIGITS = frozenset("0123456789")
+
+MAX_DIGITS = 9
+"""Of the whole seconds of a delay, 30 years, and of their fraction. Source: google.protobuf.Duration in JSON."""
 
 
 class _Error(msgspec.Struct):
@@ -83,10 +84,18 @@ def retry_delay_s(body: bytes) -> int | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     for detail in details:
-        if text_in(detail.kind) == _RETRY_INFO and (found := _DURATION.fullmatch(text_in(detail.delay))):
-            whole, rest = found.groups()
-            return int(whole) + (rest is not None and rest.strip(".0") != "")
+        if text_in(detail.kind) == _RETRY_INFO:
+            return _whole_seconds(text_in(detail.delay))
     return None
+
+
+def _whole_seconds(text: str) -> int | None:
+    """What a duration such as `3.5s` comes to, rounded up."""
+    whole, point, rest = text.removesuffix("s").partition(".")
+    for digits in (whole, rest) if point else (whole,):
+        if not 0 < len(digits) <= MAX_DIGITS or not _DIGITS.issuperset(digits):
+            return None
+    return int(whole) + (rest.strip("0") != "") if text.endswith("s") else None
 
 
 def _pair(status: int) -> Pair:
