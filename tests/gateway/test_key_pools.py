@@ -15,24 +15,30 @@ ANSWER = (
     b'{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":"end_turn",'
     b'"usage":{"input_tokens":1000,"output_tokens":100}}'
 )
+LIMITED = b'{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}'
 ASK = {"model": "claude-opus-4-7", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}]}
 
 
 class Platform:
     """Keeps the heads of what it is sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, limited: bytes = b"nobody") -> None:
+        """`limited` is a key that gets a 429."""
         self.heads: list[bytes] = []
+        self.limited = limited
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             head, _ = await take_request(reader)
             self.heads.append(head)
+            answer, status = ANSWER, b"200 OK"
+            if self.limited in head:
+                answer, status = LIMITED, b"429 Too Many Requests\r\nretry-after: 60"
             writer.write(
-                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-                % len(ANSWER)
+                b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+                % (status, len(answer))
             )
-            writer.write(ANSWER)
+            writer.write(answer)
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +74,29 @@ def test_callers_see_one_entry_whichever_key_serves_them(tmp_path: Path) -> None
             assert "claude#" not in metrics
             for text in (metrics, listed.decode(), json.dumps(record), json.dumps(named)):
                 assert "sk-pool" not in text
+
+    run(work)
+
+
+def test_a_limited_key_does_not_stop_the_others(tmp_path: Path) -> None:
+    async def work() -> None:
+        platform = Platform(limited=KEYS[0].encode())
+        async with upstream(platform) as entry, site(tmp_path, pooled(entry)) as s:
+            status, named, _ = await s.post(ASK)
+            assert (status, named["x-trimtab-platform"]) == (200, "claude")
+            record = await s.record(named["x-trimtab-request"])
+            assert [(one["platform"], one["account"], one["status"]) for one in record["attempts"]] == [
+                ("claude", "1", 429),
+                ("claude", "2", 200),
+            ]
+            assert "sk-pool" not in json.dumps(record)
+            assert (await s.post(ASK))[0] == 200
+            used = [
+                head.lower().split(b"x-api-key: ")[1].split(b"\r\n")[0].decode() for head in platform.heads
+            ]
+            assert used[:2] == list(KEYS)
+            assert used[-1] == KEYS[1]
+            assert "claude#" not in (await s.get("/metrics"))[2].decode()
 
     run(work)
 

@@ -37,18 +37,23 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Platform:
     return Platform()
 
 
-def on(entry: str, kind: str, **options: str) -> str:
+def on(entry: str, kind: str, **options: object) -> str:
     """The configuration of another kind of platform at the address of this one."""
     address = entry.partition('base_url = "')[2].partition('"')[0]
     key = "access_token" if kind == "vertex" else "api_key"
     lines = [f'kind = "{kind}"', f'{key} = "env:TEST_KEY"', f'base_url = "{address}"']
     return "\n".join(
-        ["[platforms.there]", *lines, *(f'{name} = "{value}"' for name, value in options.items()), ""]
+        [
+            "[platforms.there]",
+            *lines,
+            *(f"{name} = {json.dumps(value)}" for name, value in options.items()),
+            "",
+        ]
     )
 
 
-def vertex(entry: str, region: str = "global") -> str:
-    return on(entry, "vertex", project="p-1", region=region)
+def vertex(entry: str, region: str = "global", **more: object) -> str:
+    return on(entry, "vertex", project="p-1", region=region, **more)
 
 
 def test_a_pinned_request_loses_what_the_platform_refuses_and_says_so_in_answer_and_record(
@@ -144,5 +149,28 @@ def test_a_regional_call_is_reserved_settled_and_recorded_a_tenth_dearer(
         assert seen["global"][:2] == (4_500_000, 4_500_000)
         assert seen["europe-west1"][:2] == (4_950_000, 4_950_000)
         assert 10 * seen["europe-west1"][2] == 11 * seen["global"][2]
+
+    run(work)
+
+
+def test_a_discount_is_reserved_settled_and_recorded(tmp_path: Path, platform: Platform) -> None:
+    async def work() -> None:
+        seen = {}
+        for percent in (0, 12.5):
+            folder = tmp_path / str(percent)
+            folder.mkdir()
+            terms: dict[str, object] = {"discount_percent": percent}
+            async with upstream(platform) as entry, site(folder, vertex(entry, "europe-west1", **terms)) as s:
+                status, named, _ = await s.post({**ASK, "model": SONNET})
+                assert status == 200
+                record = await s.record(named["x-trimtab-request"])
+                (attempt,) = record["attempts"]
+                seen[percent] = (record["cost_nanousd"], attempt["cost_nanousd"], attempt["reserved_nanousd"])
+                assert s.held == "0.0"
+        # 1000 x $3/M + 100 x $15/M, times 1.1, less an eighth
+        assert seen[0][:2] == (4_950_000, 4_950_000)
+        assert seen[12.5][:2] == (4_331_250, 4_331_250)
+        assert 8 * seen[12.5][2] == 7 * seen[0][2]
+        assert seen[12.5][1] <= seen[12.5][2]
 
     run(work)

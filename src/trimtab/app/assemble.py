@@ -257,7 +257,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         pipeline=Pipeline(
             metered,
             router,
-            {**entries, **providers},
+            providers,
             Normaliser(settings.normaliser, parts.rules, settings.catalogue.platforms),
             parts.conversations,
             surviving=Surviving(metered, settings.retries, _chance(), time.time),
