@@ -35,6 +35,11 @@ kind = "bedrock"
 endpoint = "mantle"
 base_url = "URL/anthropic"
 {AWS}
+[platforms.converse]
+kind = "bedrock"
+endpoint = "converse"
+base_url = "URL"
+{AWS}
 [platforms.vertex]
 kind = "vertex"
 project = "my-project"
@@ -129,6 +134,18 @@ CLOUD = {
             ["header anthropic-ratelimit-*", "usage.inference_geo"],
         ),
         (("bedrock", "mantle"), {}, 1.0, []),
+        (
+            ("bedrock", "converse"),
+            {
+                "tools.none": REFUSED,
+                "documents.citations": REFUSED,
+                "version.newer": REMOVED,
+                "output.schema": REFUSED,
+                "output.schema-stream": REFUSED,
+            },
+            1.0,
+            ["usage.output_tokens_details", "usage.service_tier"],
+        ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )
@@ -139,6 +156,9 @@ def test_platforms_differ_in_what_they_are_known_to_lack_and_in_nothing_else(
     assert done.returncode == (1 if expected else 0), done.stderr
     report = json.loads(done.stdout)
     assert differing(report) == expected
+    # Converse does not name the model, so its id on the platform stands there.
+    everywhere = ["model"] if "converse" in pair else []
+    assert [one["difference"]["fact"] for one in report["everywhere"]] == everywhere
     assert report["inconclusive"] == 0
     assert report["simulated"] == list(pair)
     assert (report["only_first"], report["only_second"]) == (only_first, [])

@@ -81,7 +81,7 @@ def run(
     else:
         for line in report_lines(found):
             say(line)
-    if found.different:
+    if found.different or found.everywhere:
         raise typer.Exit(DIFFERENT)
     if found.inconclusive:
         raise typer.Exit(NOT_TOLD)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from trimtab.cli.term import counted
-from trimtab.evals.parity import Judged, Outcome, Ratio, Report
+from trimtab.evals.parity import Difference, Judged, Outcome, Ratio, Report
 
 WIDTH = 80
 
@@ -36,6 +36,11 @@ def report_lines(report: Report) -> Iterator[str]:
     yield f"  different     {report.different:5,}"
     yield f"  inconclusive  {report.inconclusive:5,}"
     many = len(report.models) > 1
+    if report.everywhere:
+        yield from ("", "Different in every case, and not counted above")
+    for rule in report.everywhere:
+        yield f"  {counted(rule.cases, 'case')}" + (f" ({rule.model})" if many else "")
+        yield from _difference(rule.difference, first, second)
     for outcome, title in _TITLES.items():
         chosen = [one for one in report.judged if one.outcome == outcome and (outcome != "same" or one.notes)]
         if chosen:
@@ -62,17 +67,21 @@ def _rate(report: Report) -> str:
 
 
 def _case(one: Judged, first: str, second: str) -> Iterator[str]:
-    width = max(len(first), len(second), 4)
     for difference in one.differences:
-        yield f"    {difference.fact}"
-        for name, value in ((first, difference.first), (second, difference.second)):
-            yield from _wrapped(f"{name:{width}}  {value}", 6, 8 + width)
+        yield from _difference(difference, first, second)
     for text in (*one.doubts, *one.notes):
         yield from _wrapped(text, 4, 6)
     if one.outcome != "same":
         ids = [f"{name} {runs[0]}" for name, runs in zip((first, second), one.requests, strict=True) if runs]
         if ids:
             yield from _wrapped(f"records: {', '.join(ids)}", 4, 6)
+
+
+def _difference(difference: Difference, first: str, second: str) -> Iterator[str]:
+    width = max(len(first), len(second))
+    yield f"    {difference.fact}"
+    for name, value in ((first, difference.first), (second, difference.second)):
+        yield from _wrapped(f"{name:{width}}  {value}", 6, 8 + width)
 
 
 def _informing(report: Report) -> Iterator[str]:

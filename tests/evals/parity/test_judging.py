@@ -113,9 +113,11 @@ def lengths(*tokens: int) -> list[Observed]:
 @pytest.mark.parametrize(
     ("first", "second", "outcome"),
     [
-        (lengths(100), lengths(199), "same"),
-        (lengths(2), lengths(18), "same"),
-        (lengths(100), lengths(300), "inconclusive"),
+        (lengths(100), lengths(399), "same"),
+        (lengths(2), lengths(102), "same"),
+        (lengths(100), lengths(401), "inconclusive"),
+        (lengths(2, 2, 2, 2, 2), lengths(18, 18, 18, 18, 18), "same"),
+        (lengths(2, 2, 2, 2, 2), lengths(19, 19, 19, 19, 19), "different"),
         (lengths(100, 110, 90, 95, 105), lengths(300, 310, 290, 280, 320), "different"),
         (lengths(100, 110, 90, 95, 400), lengths(300, 310, 290, 280, 320), "inconclusive"),
         (lengths(100, 110, 90, 95, 105), lengths(120, 130, 119, 118, 117), "same"),

@@ -6,6 +6,7 @@ Invariant: `same` and `different` are said only of what was observed on both sid
 """
 
 from trimtab.evals.parity.cases import Case, Step, cases_of_lines, shipped_cases
+from trimtab.evals.parity.gathering import Everywhere
 from trimtab.evals.parity.judging import Difference, Judged, Outcome
 from trimtab.evals.parity.report import Ratio, Report
 from trimtab.evals.parity.running import Asked, check_parity
@@ -14,6 +15,7 @@ __all__ = [
     "Asked",
     "Case",
     "Difference",
+    "Everywhere",
     "Judged",
     "Outcome",
     "Ratio",

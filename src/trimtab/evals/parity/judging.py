@@ -23,14 +23,15 @@ from trimtab.stats import wilson
 
 Outcome = Literal["same", "different", "inconclusive"]
 
-TOKENS_FACTOR = 2.0
-TOKENS_APART = 16
-"""Two answers of one model to one question differ in length, the more the freer the question: within this factor, or
-this many tokens, lengths count as the same. A convention, not a measurement."""
-
 TOKENS_RUNS = 5
 """On each side, before lengths count as different: that all of one side lie above all of the other then has a chance of
 2 / C(10, 5) = 0.8 % at most."""
+
+TOKENS_FACTOR, TOKENS_APART = 2.0, 16
+FEW_FACTOR, FEW_APART = 4.0, 100
+"""Two answers of one model to one question differ in length, the more the freer the question and the more it thinks:
+within this factor, or this many tokens, lengths count as the same; with fewer than `TOKENS_RUNS` answers, which do not
+show the spread, within the second pair. A convention, not a measurement."""
 
 RATES_APART = 0.5
 """Rates of a free fact that are so far apart are not called the same, even where the intervals meet."""
@@ -164,10 +165,11 @@ class _Judging:
         if not first or not second:
             return False
         low, high = sorted((statistics.median(first), statistics.median(second)))
-        if high - low <= TOKENS_APART or high <= TOKENS_FACTOR * low:
+        enough = min(len(first), len(second)) >= TOKENS_RUNS
+        factor, distance = (TOKENS_FACTOR, TOKENS_APART) if enough else (FEW_FACTOR, FEW_APART)
+        if high - low <= distance or high <= factor * low:
             return False
-        apart = min(second) > max(first) or min(first) > max(second)
-        if apart and min(len(first), len(second)) >= TOKENS_RUNS:
+        if enough and (min(second) > max(first) or min(first) > max(second)):
             return True
         self.doubts.append(
             f"output tokens: {self._names[0]} {_range(first)}, {self._names[1]} {_range(second)}; the spread is too "

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from trimtab.evals.parity.facts import Observed
+from trimtab.evals.parity.gathering import Everywhere, Runs, gathered
 from trimtab.evals.parity.judging import Judged
 from trimtab.stats import Interval, median_interval, wilson
 
@@ -45,6 +46,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     inconclusive: int
     same_rate: Interval
     """95 %, of the cases that could be judged, as if they were drawn from the user's own traffic."""
+    everywhere: tuple[Everywhere, ...]
+    """What differs in every case, and so in none of those below."""
     judged: tuple[Judged, ...]
     ratios: tuple[Ratio, ...]
     only_first: tuple[str, ...] = ()
@@ -56,9 +59,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Of all requests together, as far as it is known."""
 
 
-Runs = tuple[Sequence[Observed], Sequence[Observed]]
-
-
 def told_of(
     names: tuple[str, str],
     models: tuple[str, ...],
@@ -67,6 +67,7 @@ def told_of(
     found: Sequence[tuple[Judged, Runs]],
 ) -> Report:
     """The report on all cases. Pure."""
+    found, everywhere = gathered(found)
     judged = tuple(one for one, _ in found)
     count = {
         outcome: sum(one.outcome == outcome for one in judged)
@@ -86,6 +87,7 @@ def told_of(
         ),
         **count,
         same_rate=wilson(count["same"], count["same"] + count["different"]),
+        everywhere=everywhere,
         judged=judged,
         ratios=tuple(filter(None, (
             _ratio("time to first byte", "ms", [_medians(runs, "first_byte_ms") for _, runs in found]),

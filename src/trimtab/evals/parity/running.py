@@ -14,9 +14,10 @@ import msgspec
 from trimtab.errors import EvalError, printable
 from trimtab.evals.parity.cases import Case, Step
 from trimtab.evals.parity.facts import OK, Observed, observed
+from trimtab.evals.parity.gathering import Runs
 from trimtab.evals.parity.judging import Judged, judge
 from trimtab.evals.parity.materials import NotPossible, filled
-from trimtab.evals.parity.report import Report, Runs, told_of
+from trimtab.evals.parity.report import Report, told_of
 from trimtab.evals.subject import Answer, Question, Subject, json_of
 
 TRIES = 4
