@@ -58,6 +58,7 @@ class Fake:
         self.answers = list(answers)
         self.calls: list[Call] = []
         self.replies: list[FakeReply] = []
+        self.asked = asyncio.Event()
 
     def model_id(self, model: Model) -> str | None:
         return model.id
@@ -68,6 +69,7 @@ class Fake:
         if isinstance(answer, UpstreamError):
             raise answer
         self.replies.append(answer())
+        self.asked.set()
         return self.replies[-1]
 
     async def aclose(self) -> None: ...
@@ -356,3 +358,76 @@ def test_the_last_place_streams_at_once() -> None:
         return first
 
     assert asyncio.run(work()) == START
+
+
+def test_a_second_platform_is_asked_beside_a_slow_one_where_that_is_wanted_and_both_are_paid() -> None:
+    slow, quick = Fake("one", stream(START, 30.0, *WHOLE[1:])), Fake("two", stream(*WHOLE))
+    house = House(slow, quick, hedge_after_s=0.01)
+    assert house.ask(stream=True) == (200, b"".join(WHOLE))
+    first, second = house.record.attempts
+    assert (first.platform, first.result, first.cost_source) == ("one", "truncated", "estimated")
+    assert first.cost_nanousd > 0
+    assert (second.platform, second.result) == ("two", "ok")
+    assert slow.replies[0].closed
+    # Were the process to die meanwhile, both would be accounted for at their worst.
+    lost = house.intents[-1].outcome()
+    assert [made.platform for made in lost.attempts] == ["one", "two"]
+    assert lost.cost_nanousd == sum(made.reserved_nanousd for made in lost.attempts)
+
+
+def test_the_first_one_may_still_win_and_the_second_is_paid_too() -> None:
+    house = House(
+        Fake("one", stream(START, 0.1, *WHOLE[1:])),
+        Fake("two", stream(START, 30.0, *WHOLE[1:])),
+        hedge_after_s=0.01,
+    )
+    assert house.ask(stream=True) == (200, b"".join(WHOLE))
+    assert house.tried() == [("two", "cancelled", 200), ("one", "ok", 200)]
+
+
+def test_where_both_fail_a_third_is_asked() -> None:
+    house = House(
+        Fake("one", stream(START, 0.1, UpstreamBroken("cut"))),
+        Fake("two", lambda: failing(529)),
+        Fake("three", stream(*WHOLE)),
+        hedge_after_s=0.01,
+    )
+    assert house.ask(stream=True) == (200, b"".join(WHOLE))
+    assert sorted(house.tried()) == [("one", "truncated", 200), ("three", "ok", 200), ("two", "error", 529)]
+
+
+def test_a_client_that_leaves_two_calls_is_recorded_once() -> None:
+    one, two = Fake("one", stream(START, 30.0)), Fake("two", stream(START, 30.0))
+    house = House(one, two, hedge_after_s=0.01)
+
+    async def work() -> None:
+        asking = asyncio.ensure_future(house.pipeline.answer(house.inbound(stream=True)))
+        await two.asked.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+    asyncio.run(work())
+    assert house.tried() == [("one", "cancelled", 200), ("two", "cancelled", 200)]
+    assert one.replies[0].closed
+    assert two.replies[0].closed
+
+
+def test_without_hedging_a_slow_platform_is_waited_for() -> None:
+    house = House(Fake("one", stream(START, 0.05, *WHOLE[1:])), Fake("two", stream(*WHOLE)))
+    house.ask(stream=True)
+    assert house.tried() == [("one", "ok", 200)]
+
+
+def test_a_call_that_tries_a_platform_again_does_not_wait_for_its_deadline() -> None:
+    one, two = Fake("one", UpstreamBroken("no")), Fake("two", stream(*WHOLE))
+    house = House(one, two)
+    for _ in range(5):
+        house.ask(stream=True)
+    assert house.standings.keeps_away("one", "claude-sonnet-4-6") is not None
+    house.now += 10
+    house.records.clear()
+    one.answers = [stream(30.0)]
+    assert house.ask(stream=True) == (200, b"".join(WHOLE))
+    assert [made.platform for made in house.record.attempts] == ["one", "two"]
+    assert house.standings.keeps_away("one", "claude-sonnet-4-6") is not None

@@ -310,11 +310,6 @@ class MeteredReply:
         return NanoUSD(cost + sum(attempt.cost_nanousd for attempt in self.before) if self.before else cost)
 
     @property
-    def problem(self) -> BaseException | None:
-        """What broke the call, or ended it from our side."""
-        return self._problem
-
-    @property
     def error_type(self) -> str | None:
         """The vendor's type of an error in the answer, as far as it was read."""
         meter = self._meter or self._whole
@@ -336,6 +331,19 @@ class MeteredReply:
             _log.warning(
                 "request %s: the platform broke the event rules: %s", self._job.id, "; ".join(problems)
             )
+
+    def so_far(self) -> Attempt:
+        """The attempt as it stands for one who must assume the worst, because another call is about to begin."""
+        job, amount = self._job, self.hold.amount
+        return Attempt(
+            platform=job.provider.name,
+            model=job.send_model,
+            result="unknown",
+            reserved_nanousd=amount,
+            cost_nanousd=amount,
+            cost_source="estimated",
+            account=job.account,
+        )
 
     def carry(self) -> None:
         """It is not recorded here: its attempt is among those before another one of the same request."""

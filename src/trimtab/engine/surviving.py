@@ -16,6 +16,7 @@ from trimtab.config import fail
 from trimtab.engine.endings import SHOULD_RETRY, Fault, fault_of
 from trimtab.engine.job import Job
 from trimtab.engine.metered import Metered
+from trimtab.engine.racing import Problem, race
 from trimtab.engine.reply import MeteredReply
 from trimtab.engine.route import Route
 from trimtab.errors import RequestError, Unavailable, UpstreamBroken, UpstreamError
@@ -27,6 +28,11 @@ MOST_BACKOFF_S = 8.0
 
 BURST = 10.0
 """So many calls may be made again at once when a platform fails, before the share of `RetrySettings.share` counts."""
+
+
+DOUBT_S = 1.0
+"""A call that tries a platform again after failures is given so long before another place is asked beside it: the
+request that happens to try does not wait for a deadline."""
 
 
 class RetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -108,15 +114,20 @@ class Surviving:
         simulated: bool | None = None
         while True:
             more = left > 0 and (route.has_more or here > 0)
-            problem = await self._made(reply, holds=more, simulated=simulated)
+            after_s = self._beside_after_s(reply.job) if left > 0 and route.has_more else None
+            if after_s is None:
+                problem = await self._alone(reply, holds=more, simulated=simulated)
+            else:
+                reply, problem, calls = await self._raced(route, reply, after_s, simulated)
+                left -= calls
             fault = _fault(reply, problem)
             if fault is None:
                 return reply
             if reply.status:
                 simulated = reply.simulated
             following = None
-            if more and self._in_time(reply.job):
-                following, again = await self._following(route, reply, fault, here)
+            if left > 0 and more and self._in_time(reply.job):
+                following, again = await self._following(route, reply, problem, fault, here)
                 here -= again
             if following is None:
                 if problem is not None:
@@ -125,32 +136,66 @@ class Surviving:
                 return reply
             reply, left = following, left - 1
 
-    async def _made(
-        self, reply: MeteredReply, *, holds: bool, simulated: bool | None
-    ) -> UpstreamError | RequestError | None:
+    async def _alone(self, reply: MeteredReply, *, holds: bool, simulated: bool | None) -> Problem:
+        try:
+            return await self._made(reply, holds=holds, simulated=simulated)
+        except BaseException as gone:
+            reply.close(gone)
+            raise
+
+    async def _made(self, reply: MeteredReply, *, holds: bool, simulated: bool | None) -> Problem:
         """Make the call, as far as it must have come before it is the client's; what broke it."""
         try:
             await reply.open()
             if simulated not in (None, reply.simulated):
-                raise UpstreamBroken(
-                    f"platform {reply.job.provider.name} answers as "
-                    f"{'simulated' if reply.simulated else 'real'} and another one of this request does not"
-                )
+                raise _mixed(reply)
             if holds:
                 await reply.hold_back(self._settings.hold_s)
         except (UpstreamError, RequestError) as problem:
             return problem
-        except BaseException as gone:
-            reply.close(gone)
-            raise
         return None
+
+    # Two at once
+
+    def _beside_after_s(self, job: Job) -> float | None:
+        """After how long a second place is asked beside the first; `None` where none is."""
+        standings, after_s = self._metered.standings, self._settings.hedge_after_s
+        if standings is not None and standings.is_in_doubt(job.place, job.model.id):
+            return min(after_s, DOUBT_S) if after_s else DOUBT_S
+        return after_s or None
+
+    async def _raced(
+        self, route: Route, first: MeteredReply, after_s: float, simulated: bool | None
+    ) -> tuple[MeteredReply, Problem, int]:
+        """See `race`."""
+
+        async def beside() -> MeteredReply | None:
+            standings, model = self._metered.standings, first.job.model.id
+            job = route.next(
+                lambda one: standings is None or standings.keeps_away(one.place.key, model) is None
+            )
+            if job is None:
+                return None
+            try:
+                hold = await self._metered.reserve(job, (*first.before, first.so_far()))
+            except (RequestError, Unavailable):
+                return None
+            return self._metered.begin(job, hold, first.before)
+
+        return await race(
+            first,
+            after_s,
+            make=lambda reply: self._made(reply, holds=True, simulated=simulated),
+            beside=beside,
+            failed=lambda reply, problem: _fault(reply, problem) is not None,
+        )
 
     def _in_time(self, job: Job) -> bool:
         now = self._metered.runtime.monotonic()
         return now - job.arrived < self._settings.within_s and (job.deadline is None or now < job.deadline)
 
     async def _following(
-        self, route: Route, reply: MeteredReply, fault: Fault, here: int
+        self, route: Route, reply: MeteredReply, problem: Problem, fault: Fault, here: int
     ) -> tuple[MeteredReply | None, int]:
         """The next call, begun, and how many of those at the same platform it takes; `None` where there is none."""
         failed, wait_s, again = reply.job, None, 0
@@ -159,7 +204,7 @@ class Surviving:
             job, again = failed, 1
         if job is None:
             return None, 0
-        before = (*reply.before, reply.end(reply.problem))
+        before = (*reply.before, reply.end(problem))
         try:
             if wait_s:
                 await self._sleep(wait_s)
@@ -196,7 +241,14 @@ class Surviving:
         return wait_s
 
 
-def _fault(reply: MeteredReply, problem: UpstreamError | RequestError | None) -> Fault | None:
+def _mixed(reply: MeteredReply) -> UpstreamBroken:
+    side = "simulated" if reply.simulated else "real"
+    return UpstreamBroken(
+        f"platform {reply.job.provider.name} gives {side} answers, and another one of this request does not"
+    )
+
+
+def _fault(reply: MeteredReply, problem: Problem) -> Fault | None:
     if isinstance(problem, RequestError):
         return Fault("unclear", here=False)
     return fault_of(reply.status, reply.header(SHOULD_RETRY), reply.answered, reply.error_type, problem)

@@ -156,6 +156,11 @@ class Standings:
             return self.keeps_away(place_key, model_id) is None
         return not row.account.is_open and not row.breaker.tripped and self._monotonic() >= row.limits.until
 
+    def is_in_doubt(self, place_key: str, model_id: str) -> bool:
+        """Whether a call that goes there now tries it again after failures."""
+        row = self._rows.get((place_key, model_id))
+        return row is not None and (row.breaker.is_open or row.account.is_open)
+
     def began(self, place_key: str, model_id: str) -> Started:
         """A call goes out; the only one that tries, where the breaker is half open. Give what this returns to
         `answers` and `ended`: by it late news of old calls are told from news. Cost: 0.2 us."""
