@@ -8,6 +8,7 @@ import pytest
 
 from trimtab.app import load_settings
 from trimtab.content import ContentSettings
+from trimtab.engine import RetrySettings
 from trimtab.gateway import ServerSettings
 from trimtab.normaliser import NormaliserSettings
 from trimtab.providers.anthropic import AnthropicSettings
@@ -38,6 +39,7 @@ def test_the_documented_file_loads_and_shows_the_defaults(
     assert settings.telemetry == TelemetrySettings()
     assert settings.normaliser == NormaliserSettings()
     assert settings.content == ContentSettings()
+    assert settings.retries == RetrySettings()
     assert settings.platforms["sim"] == SimulatorSettings()
     claude = settings.platforms["claude"]
     assert isinstance(claude, AnthropicSettings)
@@ -52,6 +54,7 @@ def test_the_documented_file_names_every_setting() -> None:
         TelemetrySettings,
         NormaliserSettings,
         ContentSettings,
+        RetrySettings,
         AnthropicSettings,
         BedrockSettings,
         ClaudeOnAwsSettings,

@@ -20,11 +20,16 @@ import trimtab.telemetry.names as names
 from trimtab.catalogue import CatalogueSettings, TierSettings
 from trimtab.cli.root import root
 from trimtab.content import ContentSettings
+from trimtab.engine import RetrySettings
 from trimtab.engine.inbound import OWN_HEADERS
 from trimtab.gateway import ServerSettings, openapi_document
 from trimtab.jobs import JobSettings
 from trimtab.normaliser import NormaliserSettings
 from trimtab.providers.anthropic import AnthropicSettings
+from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings
+from trimtab.providers.azure import FoundrySettings
+from trimtab.providers.google import VertexSettings
+from trimtab.providers.openai import OpenAISettings
 from trimtab.providers.simulator import SimulatorSettings
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings
@@ -36,10 +41,16 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "jobs": JobSettings,
     "normaliser": NormaliserSettings,
     "content": ContentSettings,
+    "retries": RetrySettings,
     "catalogue": CatalogueSettings,
     "tiers": TierSettings,
     "platforms.NAME(kind=anthropic)": AnthropicSettings,
+    "platforms.NAME(kind=anthropic_on_aws)": ClaudeOnAwsSettings,
+    "platforms.NAME(kind=bedrock)": BedrockSettings,
+    "platforms.NAME(kind=foundry)": FoundrySettings,
+    "platforms.NAME(kind=openai)": OpenAISettings,
     "platforms.NAME(kind=simulator)": SimulatorSettings,
+    "platforms.NAME(kind=vertex)": VertexSettings,
 }
 """A new section of the configuration gets a row; the tests hold this against docs/configuration.md."""
 

@@ -428,6 +428,8 @@ def _answer_headers(reply: MeteredReply) -> Headers:
         headers.append((b"x-trimtab-adaptations", ", ".join(job.adaptations).encode()))
     if reply.simulated:
         headers.append((b"x-trimtab-simulated", b"true"))
+    if reply.before:
+        headers.append((b"x-trimtab-attempts", b"%d" % (len(reply.before) + 1)))
     return headers
 
 
