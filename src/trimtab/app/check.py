@@ -15,15 +15,15 @@ from trimtab.app.assemble import open_records
 from trimtab.app.callers import Callers
 from trimtab.app.clock import unix_ms
 from trimtab.app.doorkeeping import console_words
-from trimtab.app.live import models_listed, today
-from trimtab.app.platforms import open_entry
+from trimtab.app.live import today
+from trimtab.app.platforms import ids_served, open_entry
 from trimtab.app.process import run_loop
 from trimtab.app.served import entries, tiers_served
 from trimtab.app.settings import Settings, config_path, load_settings
+from trimtab.app.tried import tried
 from trimtab.catalogue import lifecycle_notes
-from trimtab.errors import ConfigError, NotFound, TrimtabError
+from trimtab.errors import ConfigError, TrimtabError
 from trimtab.gateway import bind
-from trimtab.providers import Provider
 from trimtab.store import open_database, store_exists
 from trimtab.store.housekeeping import Condition, condition_of
 from trimtab.store.opening import is_postgres, sqlite_path
@@ -40,7 +40,8 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def diagnose(path: Path | None, *, network: bool) -> list[Finding]:
-    """Try everything that `serve` needs. `network` also asks each platform for its models (spends nothing)."""
+    """Try everything that `serve` needs. `network` also asks each platform whether it takes the
+    credentials (spends nothing)."""
     findings = [_versions()]
     try:
         settings = load_settings(config_path(path))
@@ -213,11 +214,14 @@ def _platform(settings: Settings, name: str, network: bool) -> list[Finding]:
 
     async def ask() -> list[Finding]:
         findings = []
-        for key, provider in providers.items():
+        alone = len(settings.platforms) == 1
+        for key, models in ids_served(providers, settings.catalogue).items():
             account = key.removeprefix(name).removeprefix("#")
             subject = f"platform {name}" + (f", key {account}" if account else "")
-            findings.append(await _asked(subject, provider, alone=len(settings.platforms) == 1))
-            await provider.aclose()
+            found = await tried(providers[key], _bound_first(settings, models))
+            advice = "; set ANTHROPIC_API_KEY or configure one" if found.simulated and alone else ""
+            findings.append(Finding(found.level, subject, found.text + advice))
+            await providers[key].aclose()
         return findings
 
     if not network:
@@ -225,14 +229,7 @@ def _platform(settings: Settings, name: str, network: bool) -> list[Finding]:
     return run_loop(ask())
 
 
-async def _asked(subject: str, provider: Provider, *, alone: bool) -> Finding:
-    try:
-        live = await models_listed(provider)
-    except NotFound:
-        return Finding("ok", subject, "configured; it has no list of models, so it was not asked")
-    except TrimtabError as problem:
-        return Finding("problem", subject, str(problem))
-    if live.simulated:
-        advice = "; set ANTHROPIC_API_KEY or configure one" if alone else ""
-        return Finding("note", subject, f"is simulated: no real model answers{advice}")
-    return Finding("ok", subject, f"answers and lists {len(live.models)} models")
+def _bound_first(settings: Settings, models: dict[str, str]) -> dict[str, str]:
+    """The models that tiers mean before others: those are what an operator wants to hear of."""
+    bound = [model.id for _, arm in settings.tiers.items() if (model := settings.catalogue.find(arm.model))]
+    return {model: models[model] for model in dict.fromkeys((*bound, *models)) if model in models}

@@ -9,7 +9,7 @@ import msgspec
 from trimtab.app.platforms import open_entry
 from trimtab.app.process import run_loop
 from trimtab.app.settings import Settings
-from trimtab.errors import ConfigError, UpstreamBroken, UpstreamError
+from trimtab.errors import ConfigError, NotFound, UpstreamBroken, UpstreamError
 from trimtab.providers import Call, Provider
 
 MAX_PAGES = 20
@@ -48,6 +48,10 @@ def live_models(settings: Settings, platform: str | None = None) -> LiveModels:
 
     async def ask() -> LiveModels:
         try:
+            if providers[0].platform == "openai":
+                raise NotFound(
+                    f"{name}: an openai entry lists names of its own, which the catalogue does not have"
+                )
             return await models_listed(providers[0])
         finally:
             for provider in providers:

@@ -41,8 +41,9 @@ class OpenAI:
     """See `providers.platform.Dialect`."""
 
     def request(self, call: Call) -> Call:
-        """See the seam. Raises `NotFound` for all but chat completions."""
-        if call.endpoint != "chat":
+        """See the seam. Raises `NotFound` for all but chat completions and the list of models."""
+        listing = call.method == "GET" and call.path == "/v1/models"
+        if call.endpoint != "chat" and not listing:
             raise NotFound(
                 f"{call.method} {shortened(call.path)}: a platform of kind 'openai' has no such operation; send it to "
                 "another platform"
@@ -52,6 +53,8 @@ class OpenAI:
             for name, value in call.headers
             if name not in _ACCOUNTS and not name.startswith(_VENDORS)
         ]
+        if listing:
+            return msgspec.structs.replace(call, path="/models", query=b"", headers=kept)
         return msgspec.structs.replace(call, path="/chat/completions", headers=kept)
 
     def reply(self, call: Call, reply: Reply) -> Reply:
