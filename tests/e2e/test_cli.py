@@ -147,3 +147,15 @@ def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     )
     assert "Traceback" not in done.stderr
     assert done.stdout
+
+
+def test_simulate_says_what_is_wrong_with_a_file_of_a_key(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("no key")
+    for name, problem in (
+        ("key.pem", "openssl rsa -in KEY.pem -pubout"),
+        ("none.pem", "cannot read the file"),
+    ):
+        done = run(["simulate", "--port", "0", "--google-key", name], tmp_path)
+        assert done.returncode == 1
+        assert "--google-key" in done.stderr
+        assert problem in " ".join(done.stderr.split())

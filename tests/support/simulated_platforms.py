@@ -150,12 +150,16 @@ def simulated(
     *,
     catalogue: Catalogue,
     core: type[Simulator] = Simulator,
+    options: dict[str, Any] | None = None,
+    clock: Callable[[], float] = time.time,
     **settings: Any,
 ) -> Iterator[House]:
-    """The simulator with a script, made of text, until the end of the block. It knows the tests' AWS key."""
+    """The simulator with a script, made of text, until the end of the block. It knows the tests' AWS key. `options` are
+    further ones of the faces, `clock` is what they take for the time."""
     read = read_script(script.encode(), "script.yaml") if script is not None else None
     simulator = core(SimulatorSettings(**{"latency_scale": 0.0, **settings}), catalogue, script=read)
-    house = House(simulator, Front(simulator, catalogue, FaceOptions(REGION, (ACCESS, SECRET))))
+    around = FaceOptions(REGION, (ACCESS, SECRET), **(options or {}))
+    house = House(simulator, Front(simulator, catalogue, around, clock=clock))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         # Little room on the way, so that a reader that stops is felt soon.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)

@@ -19,12 +19,15 @@ from trimtab.app.reloading import Reloads
 from trimtab.app.settings import Settings, placed_at
 from trimtab.app.supervisor import Ending, Supervisor
 from trimtab.catalogue import Catalogue
-from trimtab.config import fail
+from trimtab.config import fail, read_file
 from trimtab.errors import ConfigError
 from trimtab.gateway import Listen, bind, held_signals
 from trimtab.providers import Provider
 from trimtab.providers.simulator import Simulator, SimulatorSettings, simulator_asgi
 from trimtab.providers.simulator.faces import BASE_PATHS, FACES, FaceOptions, Front
+from trimtab.providers.simulator.faces.face import RsaKey
+from trimtab.providers.simulator.faces.issuers.rsa import read_public_key
+from trimtab.providers.simulator.issued import LIFE_S, Issued
 from trimtab.store import hold_instance
 from trimtab.telemetry import LogOutput
 from trimtab.telemetry.processes import ReloadMetrics
@@ -146,15 +149,23 @@ def serve_simulator(
     region: str | None = None,
     aws_key: str | None = None,
     models: Iterable[str] = (),
+    token_life_s: int = LIFE_S,
+    google_key: Path | None = None,
 ) -> None:
     """Serve the simulator on a port until stopped, with the faces of all platforms or of one; blocks. `ready` gets the
-    address, and what stands behind it in the platform's base URL. `aws_key` is `ID:SECRET`, `models` are `NAME=ID`.
-    Raises `ConfigError`."""
+    address, and what stands behind it in the platform's base URL. `aws_key` is `ID:SECRET`, `models` are `NAME=ID`,
+    `token_life_s` is how long credentials are good that it gives out, `google_key` a file with the public key that
+    service accounts must have. Raises `ConfigError`."""
     catalogue = Catalogue.load()
     only = next((name for name in FACES if name == platform), None)
     if platform is not None and only is None:
         fail("--platform", platform, f"must be one of {', '.join(FACES)}")
-    options = FaceOptions(region, _pair(aws_key, ":", "--aws-key") if aws_key else None)
+    options = FaceOptions(
+        region,
+        _pair(aws_key, ":", "--aws-key") if aws_key else None,
+        issued=Issued(settings.seed, token_life_s),
+        google_key=_public_key(google_key) if google_key is not None else None,
+    )
     named = dict(_pair(model, "=", "--model") for model in models)
     simulator = Simulator(settings, catalogue)
     try:
@@ -178,6 +189,15 @@ def serve_simulator(
         lambda: ready(Listen(host, port), BASE_PATHS.get(only or "", "")),
     )
     run_loop(server.serve(sockets=[bound]))
+
+
+def _public_key(path: Path) -> RsaKey:
+    try:
+        return read_public_key(read_file(path, "check --google-key"))
+    except ValueError as problem:
+        raise ConfigError(
+            "--google-key", f"{str(path)!r}: {problem}; make one with openssl rsa -in KEY.pem -pubout"
+        ) from None
 
 
 def _pair(text: str, between: str, option: str) -> tuple[str, str]:

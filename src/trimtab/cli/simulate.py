@@ -9,6 +9,7 @@ import typer
 from trimtab.app import serve_simulator, simulator_settings
 from trimtab.cli.term import fresh_line, say
 from trimtab.gateway import Listen
+from trimtab.providers.simulator.issued import LIFE_S
 
 command = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -48,6 +49,21 @@ def run(
             help="ID:SECRET, made up: signatures must be made with it.",
         ),
     ] = None,
+    token_life: Annotated[
+        int,
+        typer.Option(
+            "--token-life",
+            min=1,
+            max=86400,
+            help="Seconds for which tokens and keys are good that its token servers give out.",
+        ),
+    ] = LIFE_S,
+    google_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--google-key", help="Public key (PEM) that assertions of service accounts must be signed with."
+        ),
+    ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -71,6 +87,8 @@ def run(
         region=region,
         aws_key=aws_key,
         models=model or (),
+        token_life_s=token_life,
+        google_key=google_key,
     )
     fresh_line()
     say("stopped")

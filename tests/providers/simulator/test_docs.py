@@ -15,6 +15,7 @@ from trimtab.providers.simulator.script import (
     Script,
     Stall,
     StreamError,
+    read_script,
 )
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
@@ -28,6 +29,13 @@ EXAMPLE = (DOCS / "examples" / "simulator-script.yaml").read_text(encoding="utf-
 def test_every_key_is_documented(kind: Any) -> None:
     keys = {word.strip("{},`: ") for part in PAGE.split("`")[1::2] for word in part.replace(",", " ").split()}
     assert set(kind.__struct_fields__) - keys - {"version"} == set()
+
+
+def test_every_script_of_the_page_is_one() -> None:
+    scripts = [part.partition("```")[0] for part in PAGE.split("```yaml\n")[1:]]
+    assert len(scripts) > 1
+    for script in scripts:
+        assert read_script(script.encode(), "simulator.md").rules
 
 
 def test_the_page_shows_the_example_as_it_is() -> None:

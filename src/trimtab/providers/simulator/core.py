@@ -107,6 +107,12 @@ class Simulator:
         """The answer to a request that is refused before `handle` sees it, with an id of its own."""
         return self._failed(_Exchange(self._ids.next("req_011"), []), problem)
 
+    def gives(self, about: str, headers: Headers, body: bytes) -> SimResponse:
+        """Credentials that a token server gives out, or what the script's rules for them put in their place."""
+        exchange = _Exchange(self._ids.next("req_011"), headers)
+        facts = Facts("credentials", headers, about.lower())
+        return self._whole(exchange, body, self._rules.find(facts) if self._rules else None)
+
     def _route(self, exchange: _Exchange, method: str, path: str, query: bytes, body: bytes) -> SimResponse:
         endpoint = _endpoint(path)
         if endpoint is None:

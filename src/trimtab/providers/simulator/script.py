@@ -27,7 +27,7 @@ ERROR_TYPES: dict[int, AnthropicErrorType] = {
 }  # fmt: skip
 """Source: vendor error page (2026-11)."""
 
-Endpoint = Literal["messages", "count_tokens", "models"]
+Endpoint = Literal["messages", "count_tokens", "models", "credentials"]
 RefusalCategory = Literal["cyber", "bio", "frontier_llm", "reasoning_extraction", "general_harms"]
 StopReason = Literal[
     "end_turn",
@@ -49,7 +49,8 @@ class Match(_Row, frozen=True, kw_only=True):
 
     endpoint: Endpoint = "messages"
     contains: _Texts | None = None
-    """Text, or texts that must all stand, in the last user turn; case does not matter."""
+    """Text, or texts that must all stand, in the last user turn; of credentials: in what is said of whom they are for.
+    Case does not matter."""
     model: _Texts | None = None
     """Model ids or patterns with `*`, matched against the id as sent and the id it stands for."""
     effort: Effort | tuple[Effort, ...] | None = None

@@ -16,6 +16,7 @@ from uuid import UUID
 import msgspec
 
 from trimtab.providers.simulator.faces.face import Asked, FaceOptions, PlatformRefusal
+from trimtab.providers.simulator.issued import KEY_PREFIX, Issued
 
 MAX_AGE_S = 300
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -68,8 +69,27 @@ def check_credentials(asked: Asked, service: str, options: FaceOptions) -> None:
     _check_place(asked, parts["Credential"], service, options)
     names = parts["SignedHeaders"].split(";")
     _check_names(asked, names)
-    if options.aws_key is not None:
-        _check_signature(asked, parts["Credential"], names, parts["Signature"], options.aws_key)
+    known = _temporary(asked, parts["Credential"], options.issued) or options.aws_key
+    if known is not None:
+        _check_signature(asked, parts["Credential"], names, parts["Signature"], known)
+
+
+def _temporary(asked: Asked, credential: str, issued: Issued) -> tuple[str, str] | None:
+    """Key and secret of keys that the simulator gave out; `None` for other keys. Raises `PlatformRefusal`."""
+    token = asked.value(b"x-amz-security-token") or ""
+    keys = issued.keys_behind(token)
+    name = credential.partition("/")[0]
+    if keys is None and not name.startswith(KEY_PREFIX):
+        return None
+    if keys is None or keys.access_key != name:
+        raise aws_refusal(
+            403, "UnrecognizedClientException", "The security token included in the request is invalid."
+        )
+    if asked.now_s >= keys.ends_s:
+        raise aws_refusal(
+            403, "ExpiredTokenException", "The security token included in the request is expired"
+        )
+    return keys.access_key, keys.secret
 
 
 def _pair(text: str) -> tuple[str, str]:

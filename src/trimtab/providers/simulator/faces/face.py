@@ -17,6 +17,7 @@ from trimtab.catalogue.platforms import PlatformProfile
 from trimtab.errors import RequestError
 from trimtab.providers.seam import Headers
 from trimtab.providers.simulator.checks.shapes import Raw
+from trimtab.providers.simulator.issued import Issued
 from trimtab.providers.simulator.response import SimResponse, Step
 
 SIMULATED = (b"x-trimtab-simulated", b"true")
@@ -86,6 +87,13 @@ class Face(Protocol):
         ...
 
 
+class RsaKey(msgspec.Struct, frozen=True):
+    """A public key of RSA."""
+
+    modulus: int
+    exponent: int
+
+
 class FaceOptions(msgspec.Struct, frozen=True):
     """What whoever runs the simulator may say of the platforms."""
 
@@ -94,6 +102,10 @@ class FaceOptions(msgspec.Struct, frozen=True):
     aws_key: tuple[str, str] | None = None
     """Key id and secret key: signatures of other keys, and signatures that do not hold, are refused. `None`: they
     are checked for their form."""
+    issued: Issued = msgspec.field(default_factory=Issued)
+    """Makes and judges short-lived credentials."""
+    google_key: RsaKey | None = None
+    """The public key that assertions of service accounts must be signed with. `None`: only their form is checked."""
     models: Mapping[str, str] = {}
     """Further names of models, such as deployments and ARNs, by which a model of the catalogue is meant."""
 

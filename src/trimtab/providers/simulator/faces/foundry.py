@@ -27,6 +27,7 @@ from trimtab.providers.simulator.faces.face import (
     reshaped,
 )
 from trimtab.providers.simulator.faces.taken import check_operation, check_size, check_taken
+from trimtab.providers.simulator.issued import Issued
 from trimtab.providers.simulator.response import SimResponse
 
 UNAVAILABLE = 503
@@ -42,6 +43,7 @@ class FoundryFace:
     def __init__(self, catalogue: Catalogue, profile: PlatformProfile, options: FaceOptions) -> None:
         self._names = Names(self.platform, catalogue, profile, options)
         self._profile = profile
+        self._issued = options.issued
 
     def takes(self, asked: Asked) -> bool:
         """See the seam. Asked after Bedrock's Messages endpoint, which has the same paths."""
@@ -49,7 +51,7 @@ class FoundryFace:
 
     def request(self, asked: Asked) -> Wanted:
         """See the seam."""
-        _check_key(asked)
+        _check_key(asked, self._issued)
         path = asked.path.removeprefix(_AT) if asked.path.startswith(_AT) else ""
         if path not in _PATHS:
             raise NotFound("Not found")
@@ -94,7 +96,7 @@ def _said(code: str, message: str) -> bytes:
     return msgspec.json.encode({"error": {"code": code, "message": message}})
 
 
-def _check_key(asked: Asked) -> None:
+def _check_key(asked: Asked, issued: Issued) -> None:
     given = asked.value(b"authorization")
     kind, _, token = (given or "").partition(" ")
     bearer = kind == "Bearer" and bool(token.strip())
@@ -104,4 +106,11 @@ def _check_key(asked: Asked) -> None:
             "401",
             "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for "
             "an active subscription and use a correct regional API endpoint for your resource.",
+        )
+    if bearer and issued.verdict("azure", token.strip(), asked.now_s) not in ("good", "foreign"):
+        raise azure_refusal(
+            401,
+            "401",
+            "Unauthorized. Access token is missing, invalid, audience is incorrect (https://ai.azure.com), or have "
+            "expired.",
         )

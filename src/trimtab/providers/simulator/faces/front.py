@@ -20,6 +20,7 @@ from trimtab.providers.simulator.faces.claude_on_aws import ClaudeOnAwsFace
 from trimtab.providers.simulator.faces.converse import ConverseFace
 from trimtab.providers.simulator.faces.face import Asked, Face, FaceOptions, PlatformRefusal
 from trimtab.providers.simulator.faces.foundry import FoundryFace
+from trimtab.providers.simulator.faces.issuers import ISSUERS, issued_answer
 from trimtab.providers.simulator.faces.mantle import MantleFace
 from trimtab.providers.simulator.faces.vertex import VertexFace
 from trimtab.providers.simulator.response import SimResponse
@@ -48,18 +49,23 @@ class Front:
         """`only` is the one platform that answers, whatever the headers. `clock` gives Unix seconds. Raises
         `ValueError` for an option that cannot be."""
         profiles = load_platforms()
+        options = options or FaceOptions()
         self._simulator = simulator
         self._only = only
         self._clock = clock
         self._faces: list[Face] = [
-            face(catalogue, profiles.get(face.platform, _EVERYTHING), options or FaceOptions())
+            face(catalogue, profiles.get(face.platform, _EVERYTHING), options)
             for face in _FACES
             if only in (None, face.platform)
         ]
+        self._issuers = [issuer(options) for issuer in ISSUERS if only is None or only in issuer.platforms]
 
     def handle(self, method: str, target: str, query: bytes, headers: Headers, body: bytes) -> SimResponse:
         """Answer one request; `target` is the path as it came, percent-encoded."""
         asked = Asked(method, target, query, headers, body, self._clock())
+        issuer = next((issuer for issuer in self._issuers if issuer.takes(asked)), None)
+        if issuer is not None:
+            return issued_answer(issuer, asked, self._simulator)
         face = self._face(asked)
         if face is None:
             if self._only in (None, "anthropic"):

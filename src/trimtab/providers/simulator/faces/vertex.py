@@ -33,6 +33,7 @@ from trimtab.providers.simulator.faces.face import (
     without,
 )
 from trimtab.providers.simulator.faces.taken import check_operation, check_size, check_taken
+from trimtab.providers.simulator.issued import Issued
 from trimtab.providers.simulator.response import SimResponse
 
 _VERSIONS = {"vertex-2023-10-16": "2023-06-01", "2026-10-21": "2026-10-21"}
@@ -71,7 +72,7 @@ class VertexFace:
 
     def request(self, asked: Asked) -> Wanted:
         """See the seam."""
-        _check_token(asked)
+        _check_token(asked, self._options.issued)
         name, streams = self._address(asked)
         check_size(self._profile, asked.body)
         raw = decoded(asked.body)
@@ -151,7 +152,7 @@ def _body(status: int, message: str) -> bytes:
     return msgspec.json.encode({"error": error})
 
 
-def _check_token(asked: Asked) -> None:
+def _check_token(asked: Asked, issued: Issued) -> None:
     given = asked.value(b"authorization")
     if given is None:
         raise google_refusal(
@@ -164,6 +165,13 @@ def _check_token(asked: Asked) -> None:
     if kind != "Bearer" or not token.strip() or " " in token.strip():
         raise google_refusal(
             401, "Request had invalid authentication credentials. Expected OAuth 2 access token."
+        )
+    if issued.verdict("google", token.strip(), asked.now_s) not in ("good", "foreign"):
+        raise google_refusal(
+            401,
+            "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other "
+            "valid authentication credential.",
+            [(b"www-authenticate", b'Bearer realm="https://accounts.google.com/", error="invalid_token"')],
         )
 
 
