@@ -1,6 +1,7 @@
 import pytest
 
-from trimtab.catalogue import Arm, Catalogue, Tiers, TierSettings, resolve_tiers
+from trimtab.catalogue import Arm, Catalogue, TierPlaces, Tiers, TierSettings, resolve_tiers
+from trimtab.catalogue.tiers import TierBinding
 from trimtab.errors import ConfigError
 
 
@@ -100,3 +101,34 @@ def test_a_wrong_binding_says_where_what_and_how_to_mend_it(
 
 def test_a_retired_model_may_be_bound(catalogue: Catalogue) -> None:
     assert resolve(catalogue, fast="claude-3-5-haiku-latest").fast == Arm("claude-3-5-haiku-latest")
+
+
+def test_a_tier_may_be_bound_to_platforms_and_regions_beside_its_arm(catalogue: Catalogue) -> None:
+    bound = TierBinding("claude-opus-4-7@xhigh", ("aws-eu", "claude"), ("eu",))
+    tiers = resolve_tiers(TierSettings(escalation=bound, fast="claude-haiku-4-5"), catalogue, where)
+    assert tiers.escalation == Arm("claude-opus-4-7", "xhigh")
+    assert tiers.places == {"escalation": TierPlaces(("aws-eu", "claude"), ("eu",))}
+
+
+@pytest.mark.parametrize(
+    ("bound", "message"),
+    [
+        (TierBinding("nobody"), "trimtab.toml: tiers.fast.arm: 'nobody': no such model in the catalogue"),
+        (TierBinding(""), "trimtab.toml: tiers.fast.arm: '': must name a model"),
+        (
+            TierBinding("claude-opus-4-7", ()),
+            "trimtab.toml: tiers.fast.platforms: is empty, which leaves no platform",
+        ),
+        (TierBinding("claude-opus-4-7", None, ()), "trimtab.toml: tiers.fast.data_regions: is empty"),
+        (
+            TierBinding("claude-opus-4-7", ("a", "a")),
+            "trimtab.toml: tiers.fast.platforms: 'a' stands there twice",
+        ),
+    ],
+)
+def test_a_mistake_in_the_places_of_a_tier_is_one_clear_line(
+    catalogue: Catalogue, bound: TierBinding, message: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        resolve_tiers(TierSettings(fast=bound), catalogue, where)
+    assert str(refused.value).startswith(message)

@@ -13,7 +13,7 @@ from trimtab.catalogue.lifecycle import LifecycleNote, lifecycle_notes
 from trimtab.catalogue.live import Difference, compare_live
 from trimtab.catalogue.model import Model, Platform, PriceRow
 from trimtab.catalogue.pricing import NanoUSD
-from trimtab.catalogue.tiers import Tiers, TierSettings, resolve_tiers
+from trimtab.catalogue.tiers import TierPlaces, Tiers, TierSettings, resolve_tiers
 from trimtab.catalogue.token_tables import ContentClass
 from trimtab.catalogue.tokens import estimate_tokens, token_ratio, upper_bound_tokens
 
@@ -31,6 +31,7 @@ __all__ = [
     "NanoUSD",
     "Platform",
     "PriceRow",
+    "TierPlaces",
     "TierSettings",
     "Tiers",
     "compare_live",

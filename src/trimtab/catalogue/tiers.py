@@ -18,14 +18,31 @@ TierName = Literal["default", "escalation", "control", "fast"]
 TIER_NAMES: tuple[TierName, ...] = ("default", "escalation", "control", "fast")
 
 
+class TierBinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tier with the places that may serve it, as `{ arm = "...", platforms = ["..."] }`."""
+
+    arm: str
+    platforms: tuple[str, ...] | None = None
+    """Platform entries, the first one first; `None`: all that serve the model, as configured."""
+    data_regions: tuple[str, ...] | None = None
+    """Only entries that declare one of these; `None`: any."""
+
+
 class TierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Section `[tiers]` of the configuration: a lineup, and bindings that stand above it."""
 
     lineup: Literal["classic", "current"] = "classic"
-    default: str | None = None
-    escalation: str | None = None
-    control: str | None = None
-    fast: str | None = None
+    default: str | TierBinding | None = None
+    escalation: str | TierBinding | None = None
+    control: str | TierBinding | None = None
+    fast: str | TierBinding | None = None
+
+
+class TierPlaces(msgspec.Struct, frozen=True):
+    """Where requests to a tier may go, as configured."""
+
+    platforms: tuple[str, ...] | None = None
+    data_regions: tuple[str, ...] | None = None
 
 
 class Tiers(msgspec.Struct, frozen=True):
@@ -37,6 +54,8 @@ class Tiers(msgspec.Struct, frozen=True):
     """The baseline that the others are compared with."""
     fast: Arm
     """For sub-agents and bulk work."""
+    places: dict[str, TierPlaces] = {}
+    """By the name of the tier, of those that are bound to some places only."""
 
     def by_name(self, name: str) -> Arm | None:
         """The arm of a tier; `None` when there is no such tier."""
@@ -54,18 +73,33 @@ def resolve_tiers(settings: TierSettings, catalogue: Catalogue, where: Callable[
     A retired model is allowed (another platform may still serve it); `lifecycle_notes` tells of it.
     """
     lineup = catalogue.lineups[settings.lineup]
-    return Tiers(
-        **{
-            name: resolve_arm(
-                getattr(settings, name) or getattr(lineup, name), catalogue, where(f"tiers.{name}")
+    arms: dict[TierName, Arm] = {}
+    places: dict[str, TierPlaces] = {}
+    for name in TIER_NAMES:
+        bound: str | TierBinding | None = getattr(settings, name)
+        place = where(f"tiers.{name}")
+        if isinstance(bound, TierBinding):
+            place += ".arm"
+            places[name] = _places(bound, where, name)
+            bound = bound.arm
+        if bound == "":
+            raise ConfigError(place, "'': must name a model; leave the key out to keep the lineup's")
+        arms[name] = resolve_arm(bound or getattr(lineup, name), catalogue, place)
+    return Tiers(**arms, places=places)
+
+
+def _places(bound: TierBinding, where: Callable[[str], str], tier: TierName) -> TierPlaces:
+    for key in ("platforms", "data_regions"):
+        names: tuple[str, ...] | None = getattr(bound, key)
+        place = where(f"tiers.{tier}.{key}")
+        if names is not None and not names:
+            raise ConfigError(
+                place, "is empty, which leaves no platform at all; name one, or leave the key out"
             )
-            if getattr(settings, name) != ""
-            else _fail(
-                where(f"tiers.{name}"), "", "must name a model; leave the key out to keep the lineup's"
-            )
-            for name in TIER_NAMES
-        }
-    )
+        if names is not None and len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ConfigError(place, f"{twice!r} stands there twice; name it once")
+    return TierPlaces(bound.platforms, bound.data_regions)
 
 
 def resolve_arm(text: str, catalogue: Catalogue, where: str) -> Arm:
@@ -86,7 +120,3 @@ def resolve_arm(text: str, catalogue: Catalogue, where: str) -> Arm:
     if arm.thinking is not None and not model.thinking.adaptive:
         raise ConfigError(where, f"{text!r}: {model.id} has no adaptive thinking; leave '+adaptive' out")
     return arm
-
-
-def _fail(where: str, value: str, problem: str) -> Arm:
-    raise ConfigError(where, f"{value!r}: {problem}")

@@ -73,10 +73,15 @@ class ModelList:
             raise NotFound(f"model: {name!r} is not known here; GET /v1/models lists what is served")
         return msgspec.json.encode(model_info(model, _moment(now_ms)))
 
-    def _usable(self, models: Iterable[Model], caller: Caller) -> list[Model]:
-        """Those that a platform serves and the caller may use there."""
+    def _usable(
+        self, models: Iterable[Model], caller: Caller, among: tuple[str, ...] | None = None
+    ) -> list[Model]:
+        """Those that a platform serves, one of those named `among` if any are, and the caller may use there."""
         places = [
-            place for place in self._places if caller.platforms is None or place.name in caller.platforms
+            place
+            for place in self._places
+            if (caller.platforms is None or place.name in caller.platforms)
+            and (among is None or place.name in among)
         ]
         return [
             model
@@ -95,7 +100,8 @@ class ModelList:
         model = self._catalogue.find(arm.model) if arm is not None else None
         if model is None or (caller.tiers is not None and tier not in caller.tiers):
             return None
-        if caller is not NOBODY and not self._usable((model,), caller):
+        bound = self._tiers.places.get(tier)
+        if caller is not NOBODY and not self._usable((model,), caller, bound.platforms if bound else None):
             return None
         what = "the router's choice, for now" if auto else "the tier"
         return {

@@ -9,6 +9,7 @@ from trimtab.routing.limits import Remaining, retry_after
 from trimtab.routing.place import Candidate, Place
 from trimtab.routing.preferring import ChoosingSettings, check_choosing
 from trimtab.routing.ranking import Ranked
+from trimtab.routing.rules import check_rules, check_served
 from trimtab.routing.standing import Ending, Standing, Standings
 
 __all__ = [
@@ -32,5 +33,7 @@ __all__ = [
     "Started",
     "TierRouter",
     "check_choosing",
+    "check_rules",
+    "check_served",
     "retry_after",
 ]

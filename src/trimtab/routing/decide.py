@@ -8,8 +8,9 @@ What the caller's key permits is part of the question: it never changes which ar
 puts those that it names into its own order; it never brings in one that the key does not permit.
 """
 
+import datetime
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -17,6 +18,7 @@ from trimtab.catalogue import EFFORTS, Arm, Catalogue, Effort, Model, Tiers
 from trimtab.errors import NotFound, PermissionDenied, RequestError, shortened
 from trimtab.records import Plan, Surface
 from trimtab.routing.place import Candidate, Place
+from trimtab.routing.rules import ANYWHERE, next_day, permitted
 
 VIRTUAL_PREFIX = "trimtab/"
 AUTO = "auto"
@@ -65,17 +67,32 @@ class Decision(msgspec.Struct, frozen=True):
     """The places that may serve it, in the operator's order or the caller's; at least one."""
     set_effort: Effort | None = None
     set_adaptive: bool = False
+    in_order: bool = False
+    """Whether the caller named the order of the candidates, so that no preference changes it."""
 
 
 class TierRouter:
     """Decides by tier or pinned model. A new configuration makes a new router, so the same question has the same
     answer, and the last answers are kept."""
 
-    def __init__(self, catalogue: Catalogue, tiers: Tiers, places: tuple[Place, ...]) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        tiers: Tiers,
+        places: tuple[Place, ...],
+        data_regions: tuple[str, ...] | None = None,
+        today: Callable[[], datetime.date] = lambda: datetime.date.max,
+    ) -> None:
+        """`data_regions`: the only ones that data may go to. `today` is the day in UTC; without it every place counts
+        as online."""
         self._known: dict[Ask, Decision] = {}
         self._catalogue = catalogue
         self._tiers = tiers
         self._places = places
+        self._data_regions = data_regions
+        self._today = today
+        self._next_day = next_day(places, today())
+        """When a place comes online next, and decisions change."""
         self.virtual_models = tuple(
             VIRTUAL_PREFIX + name for name in (AUTO, "default", "escalation", "control", "fast")
         )
@@ -85,6 +102,9 @@ class TierRouter:
 
         Raises `NotFound` (model), `PermissionDenied` (the caller's key) or `RequestError` (effort, platform header).
         """
+        if self._next_day is not None and self._today() >= self._next_day:
+            self._known.clear()
+            self._next_day = next_day(self._places, self._today())
         known = self._known.get(ask)
         if known is None:
             known = self._decide(ask)
@@ -103,8 +123,18 @@ class TierRouter:
             raise PermissionDenied(
                 f"model: {meant}, which this key may not use; it may use {_all(ask.models)}"
             )
-        candidates = self._candidates(model, arm.model, ask)
+        left = permitted(
+            self._candidates(model, arm.model, ask),
+            model.id,
+            ANYWHERE if tier is None else self._tiers.places.get(tier, ANYWHERE),
+            self._data_regions,
+            self._today(),
+            keep_order=ask.wanted_platforms is not None,
+        )
+        candidates = left.candidates
         reasons = [reason]
+        if left.left_out is not None:
+            reasons.append(left.left_out)
         if ask.wanted_platforms is not None:
             only = "one of platforms" if len(ask.wanted_platforms) > 1 else "platform"
             reasons.append(f"{only} {_all(ask.wanted_platforms)}, from the x-trimtab-platform header")
@@ -143,7 +173,8 @@ class TierRouter:
             reasons=tuple(reasons),
             changes=tuple(changes),
         )
-        return Decision(plan, model, candidates, set_effort, set_adaptive)
+        in_order = ask.wanted_platforms is not None
+        return Decision(plan, model, candidates, set_effort, set_adaptive, in_order)
 
     def _arm(self, ask: Ask) -> tuple[str | None, Arm, str]:
         name = ask.model
