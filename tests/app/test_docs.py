@@ -14,6 +14,7 @@ from trimtab.normaliser import NormaliserSettings
 from trimtab.providers.anthropic import AnthropicSettings
 from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings
 from trimtab.providers.simulator import SimulatorSettings
+from trimtab.routing import ChoosingSettings
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings
 
@@ -40,6 +41,7 @@ def test_the_documented_file_loads_and_shows_the_defaults(
     assert settings.normaliser == NormaliserSettings()
     assert settings.content == ContentSettings()
     assert settings.retries == RetrySettings()
+    assert settings.choosing == ChoosingSettings()
     assert settings.platforms["sim"] == SimulatorSettings()
     claude = settings.platforms["claude"]
     assert isinstance(claude, AnthropicSettings)
@@ -55,6 +57,7 @@ def test_the_documented_file_names_every_setting() -> None:
         NormaliserSettings,
         ContentSettings,
         RetrySettings,
+        ChoosingSettings,
         AnthropicSettings,
         BedrockSettings,
         ClaudeOnAwsSettings,
@@ -75,6 +78,21 @@ def test_every_tier_line_that_is_commented_out_is_valid(
     file = tmp_path / "trimtab.toml"
     file.write_text(text)
     assert str(load_settings(file).tiers.escalation) == "claude-opus-4-7@xhigh+adaptive"
+
+
+def test_the_example_of_choosing_loads_and_means_what_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLAUDE_KEY", "k")
+    file = tmp_path / "trimtab.toml"
+    file.write_text(block("choosing.md", "toml"))
+    settings = load_settings(file)
+    default = ChoosingSettings(prefer="balanced")
+    assert settings.choosing.weights == default.weights, (
+        "the page shows the weights that hold when none is named"
+    )
+    assert (settings.choosing.sticky, settings.choosing.sticky_s) == (default.sticky, default.sticky_s)
+    assert settings.tiers.places["escalation"].platforms == ("bedrock-eu", "vertex-eu")
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -110,6 +110,13 @@ def test_with_no_place_left_the_first_is_tried_all_the_same() -> None:
     assert len(choice.reasons) == 3
 
 
+def test_with_no_place_left_one_that_failed_is_tried_before_one_that_refused() -> None:
+    world = World()
+    world.standings.ended("claude", OPUS.id, "limited", retry_after_s=60)
+    world.breaks("bedrock")
+    assert world.goes(BOTH) == ["bedrock", "claude"]
+
+
 def test_a_conversation_that_had_to_leave_comes_back_when_its_cache_there_is_gone_and_not_before() -> None:
     world = World()
     assert world.goes(BOTH)[0] == "claude"

@@ -18,6 +18,7 @@ import trimtab
 import trimtab.gateway
 import trimtab.telemetry.names as names
 from trimtab.catalogue import CatalogueSettings, TierSettings
+from trimtab.catalogue.tiers import TierBinding
 from trimtab.cli.root import root
 from trimtab.content import ContentSettings
 from trimtab.engine import RetrySettings
@@ -31,6 +32,7 @@ from trimtab.providers.azure import FoundrySettings
 from trimtab.providers.google import VertexSettings
 from trimtab.providers.openai import OpenAISettings
 from trimtab.providers.simulator import SimulatorSettings
+from trimtab.routing import ChoosingSettings
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings
 
@@ -44,6 +46,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "retries": RetrySettings,
     "catalogue": CatalogueSettings,
     "tiers": TierSettings,
+    "tiers.TIER": TierBinding,
+    "choosing": ChoosingSettings,
     "platforms.NAME(kind=anthropic)": AnthropicSettings,
     "platforms.NAME(kind=anthropic_on_aws)": ClaudeOnAwsSettings,
     "platforms.NAME(kind=bedrock)": BedrockSettings,

@@ -10,10 +10,12 @@ import msgspec
 from prometheus_client import disable_created_metrics
 
 from trimtab.app.callers import Callers
+from trimtab.app.choosing import open_chooser, shared_limits
 from trimtab.app.clock import unix_ms
 from trimtab.app.console import ConsoleParts
 from trimtab.app.doorkeeping import open_doorkeeper
 from trimtab.app.ground import Ground
+from trimtab.app.live import today
 from trimtab.app.platforms import for_other_paths, one_of_each, open_providers, places_of
 from trimtab.app.settings import Settings
 from trimtab.app.spending import spending_wanted
@@ -33,7 +35,7 @@ from trimtab.gateway import (
 from trimtab.normaliser import Normaliser, Rule, shipped_rules
 from trimtab.providers import Headers, Provider
 from trimtab.records import RequestId, new_request_id
-from trimtab.routing import Standings, TierRouter
+from trimtab.routing import Homes, Standings, TierRouter
 from trimtab.store import Store, open_store
 from trimtab.telemetry import LogOutput, Metrics, names
 from trimtab.telemetry.processes import ConfigMetrics
@@ -55,11 +57,17 @@ class Edition:
     """What one version of the configuration is built into; a reload makes another beside it."""
 
     def __init__(
-        self, settings: Settings, providers: dict[str, Provider], surroundings: Surroundings
+        self,
+        settings: Settings,
+        providers: dict[str, Provider],
+        surroundings: Surroundings,
+        limits: dict[tuple[str, str], str],
     ) -> None:
         self.settings = settings
         self.providers = providers
         self.surroundings = surroundings
+        self.limits = limits
+        """Rate limits that models share, by place and model."""
 
     async def aclose(self) -> None:
         """Close its connections to the platforms."""
@@ -80,6 +88,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     conversations: Conversations
     standings: Standings
     """How every place does; learnt where there is more than one."""
+    homes: Homes
+    """Where conversations are."""
     rules: tuple[Rule, ...]
     new_id: Callable[[], RequestId]
     exposition: Callable[[], Awaitable[bytes]]
@@ -145,6 +155,7 @@ class Application:
         self.store.note_config(document.version, document.content, unix_ms())
         self.config_metrics.in_force(document.version, settings.catalogue.version)
         self.parts.ground.spending.watch(spending_wanted(settings))
+        self.parts.standings.use_buckets(self._edition.limits)
 
     async def start(self) -> None:
         """Begin what goes on beside the requests."""
@@ -209,6 +220,7 @@ def assemble(
         state=state,
         conversations=Conversations(),
         standings=Standings(time.monotonic, time.time, _chance()),
+        homes=Homes(),
         rules=rules,
         new_id=id_source(),
         exposition=exposition if exposition is not None else own,
@@ -234,7 +246,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         providers = open_providers(settings)
     entries = one_of_each(providers)
     places = places_of(settings, providers)
-    router = TierRouter(settings.catalogue, settings.tiers, places)
+    router = TierRouter(settings.catalogue, settings.tiers, places, settings.choosing.data_regions, today)
     runtime = Runtime(
         monotonic=time.monotonic,
         config_version=settings.document.version,
@@ -260,6 +272,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
             providers,
             Normaliser(settings.normaliser, parts.rules, settings.catalogue.platforms),
             parts.conversations,
+            open_chooser(settings, parts.standings, parts.homes, parts.ground.spending) if several else None,
             surviving=Surviving(metered, settings.retries, _chance(), time.time),
         ),
         models=ModelList(
@@ -270,7 +283,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         ),
         access=parts.callers.access(settings),
         key_admin=parts.callers.admin(settings),
-        passthrough=for_other_paths(providers),
+        passthrough=for_other_paths(settings, providers, today()),
         exposition=parts.exposition,
         find_record=parts.store.find,
         find_content=parts.ground.content.find,
@@ -285,7 +298,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         pages=parts.console.pages(settings, entries, doorkeeper),
         figures=parts.console.for_programs(settings),
     )
-    return Edition(settings, providers, surroundings)
+    return Edition(settings, providers, surroundings, shared_limits(settings.catalogue, places))
 
 
 def open_ground(settings: Settings, worker_id: str, on_problem: Callable[[str], None]) -> Ground:

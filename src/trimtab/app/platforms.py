@@ -4,6 +4,7 @@ What it is not: a caller of any of them. Invariant: each key of a pool is a prov
 (`claude#2`); to people, permits, records and metrics all of them are the one entry (`claude`).
 """
 
+import datetime
 from collections.abc import Mapping
 
 from trimtab.app.settings import PlatformSettings, Settings
@@ -16,15 +17,20 @@ from trimtab.providers.google import VertexSettings, open_vertex
 from trimtab.providers.key_pool import Keyed, accounts
 from trimtab.providers.openai import OpenAISettings, open_openai
 from trimtab.providers.simulator import Simulator, SimulatorProvider
-from trimtab.routing import Place
+from trimtab.routing import Place, check_served
 
 Providers = Mapping[str, Provider]
 """By the key of their place, in the order of the configuration."""
 
 
 def open_providers(settings: Settings) -> dict[str, Provider]:
-    """All platform entries as providers; opens no connection yet. Raises `ConfigError`."""
-    return {key: found for name in settings.platforms for key, found in open_entry(settings, name).items()}
+    """All platform entries as providers; opens no connection yet. Raises `ConfigError`, also where a tier names an
+    entry that does not serve its model."""
+    found = {key: one for name in settings.platforms for key, one in open_entry(settings, name).items()}
+    if settings.tiers.places:
+        served = ids_served(one_of_each(found), settings.catalogue)
+        check_served(settings.tiers, settings.catalogue, served, settings.document.where)
+    return found
 
 
 def open_entry(settings: Settings, name: str) -> dict[str, Provider]:
@@ -63,11 +69,19 @@ def one_of_each(providers: Providers) -> dict[str, Provider]:
     return found
 
 
-def for_other_paths(providers: Providers) -> Provider:
-    """Where the vendor's paths that bill nothing go: the first entry that speaks the vendor's API, if any does. Of a
-    pool always the first key, for files and batches belong to the workspace of a key."""
-    every = list(providers.values())
-    return next((provider for provider in every if provider.platform != "openai"), every[0])
+def for_other_paths(settings: Settings, providers: Providers, today: datetime.date) -> Provider | None:
+    """Where the vendor's paths that bill nothing go: the first entry that speaks the vendor's API, if any does, and
+    that the operator's rules permit; `None` where they permit none. Of a pool always the first key, for files and
+    batches belong to the workspace of a key."""
+    regions = settings.choosing.data_regions
+
+    def permitted(provider: Provider) -> bool:
+        terms = settings.platforms[provider.name]
+        online = terms.online_from is None or terms.online_from <= today
+        return online and (regions is None or terms.data_region in regions)
+
+    every = [provider for provider in providers.values() if permitted(provider)]
+    return next((one for one in every if one.platform != "openai"), every[0] if every else None)
 
 
 def places_of(settings: Settings, providers: Providers) -> tuple[Place, ...]:

@@ -9,7 +9,7 @@ import msgspec
 from trimtab.app.platforms import ids_served, one_of_each, open_providers
 from trimtab.app.process import run_loop
 from trimtab.app.settings import Settings
-from trimtab.catalogue import Arm, Model
+from trimtab.catalogue import Arm, Model, TierPlaces
 from trimtab.catalogue.platforms import PlatformProfile
 
 TASK_BUDGET = "output_config.task_budget"
@@ -37,7 +37,7 @@ class TierServed(msgspec.Struct, frozen=True):
     tier: str
     arm: Arm
     entry: Entry | None
-    """The first that serves its model."""
+    """The first that serves its model and that the operator's rules permit for it."""
     lacks: tuple[str, ...]
     """What the model has, or the tier asks for, and the platform does not take: sentences."""
 
@@ -68,11 +68,25 @@ def tiers_served(settings: Settings, found: list[Entry]) -> list[TierServed]:
     served = []
     for tier, arm in settings.tiers.items():
         model = settings.catalogue.find(arm.model)
-        entry = next((one for one in found if model is not None and model.id in one.models), None)
+        may = _permitted(settings, tier, found)
+        entry = next((one for one in may if model is not None and model.id in one.models), None)
         profile = entry.profile if entry is not None else None
         lacks = () if model is None or profile is None else lacking(profile, model, arm)
         served.append(TierServed(tier, arm, entry, lacks))
     return served
+
+
+def _permitted(settings: Settings, tier: str, found: list[Entry]) -> list[Entry]:
+    """The entries that the rules permit for a tier, in its order; first days are left out of account."""
+    bound = settings.tiers.places.get(tier, TierPlaces())
+    regions = [one for one in (settings.choosing.data_regions, bound.data_regions) if one is not None]
+    names = bound.platforms or tuple(one.name for one in found)
+    return [
+        one
+        for name in names
+        for one in found
+        if one.name == name and all(settings.platforms[name].data_region in allowed for allowed in regions)
+    ]
 
 
 def lacking(profile: PlatformProfile, model: Model, arm: Arm) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from trimtab.providers.key_pool import Keyed, check_keys
 from trimtab.providers.openai import OpenAISettings
 from trimtab.providers.simulator import SimulatorSettings
 from trimtab.providers.terms import check_terms
+from trimtab.routing import ChoosingSettings, check_choosing, check_rules
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings, check_telemetry
 
@@ -73,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retries: RetrySettings
     catalogue: Catalogue
     tiers: Tiers
+    choosing: ChoosingSettings
     platforms: dict[str, PlatformSettings]
     platforms_from: str
     """Where the platforms come from, for the banner."""
@@ -124,6 +126,10 @@ def load_settings(
     }
     for name, entry in platforms.items():
         _check_entry(entry, document, name)
+    choosing = document.section("choosing", ChoosingSettings)
+    check_choosing(choosing, lambda key: document.where(f"choosing.{key}"))
+    declared = {name: entry.data_region for name, entry in platforms.items()}
+    check_rules(tiers, choosing.data_regions, declared, document.where)
     document.finish()
     return Settings(
         origin=Origin(path=_text(path), listen=listen, workers=workers),
@@ -140,6 +146,7 @@ def load_settings(
         retries=retries,
         catalogue=catalogue,
         tiers=tiers,
+        choosing=choosing,
         platforms=platforms,
         platforms_from=origin,
     )

@@ -39,8 +39,10 @@ class Order(Protocol):
 class Choose(Protocol):
     """What the pipeline needs where several places serve a model."""
 
-    def choose(self, model: Model, candidates: tuple[Candidate, ...], conversation: str) -> Order:
-        """Pure over what is known of the places. Raises `RequestError` where none may be used."""
+    def choose(
+        self, model: Model, candidates: tuple[Candidate, ...], conversation: str, *, in_order: bool = False
+    ) -> Order:
+        """All of them, the one to call first. Pure over what is known of the places. `in_order`: as they come."""
         ...
 
 
@@ -117,7 +119,9 @@ class Pipeline:
         if len(candidates) == 1 and (surviving is None or not surviving.asks_again):
             return planner.job(asked, candidates[0], plan), None
         if len(candidates) > 1 and self._choose is not None:
-            chosen = self._choose.choose(decision.model, candidates, asked.session)
+            chosen = self._choose.choose(
+                decision.model, candidates, asked.session, in_order=decision.in_order
+            )
             candidates = chosen.order
             plan = msgspec.structs.replace(plan, reasons=(*plan.reasons, *chosen.reasons))
 

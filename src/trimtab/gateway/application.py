@@ -259,6 +259,10 @@ class Gateway:
         if http.header(b"transfer-encoding") is not None:
             raise RequestError("transfer-encoding: send this request with a content-length")
         provider = http.around.passthrough
+        if provider is None:
+            raise NotFound(
+                f"{shortened(path)}: the operator's rules of regions and first days leave no platform for it"
+            )
         permitted = http.caller.platforms
         if permitted is not None and provider.name not in permitted:
             raise PermissionDenied(

@@ -43,7 +43,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Who is let in."""
     key_admin: KeyAdmin
     """Changes keys; blocks, so it runs in a thread."""
-    passthrough: Provider
+    passthrough: Provider | None
     """Serves the vendor paths that bill nothing."""
     exposition: Callable[[], Awaitable[bytes]]
     """The metrics of the whole server as text. Raises `Unavailable` when they cannot be had."""

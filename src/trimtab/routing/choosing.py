@@ -140,6 +140,8 @@ class Chooser:
                 kept.append(seat)
                 reasons.append(f"{seat.key} is left out for now: {away}")
         if kept:
+            if len(kept) > 1:  # one that only failed may answer; one that refused will refuse
+                kept.sort(key=lambda seat: not self._standings.is_last_resort(seat.key, model.id))
             if not free:
                 reasons[0] = f"{kept[0].key}: no other place is left"
             elif free[0] is not first:

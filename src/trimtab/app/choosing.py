@@ -1,0 +1,42 @@
+"""Builds what chooses among the places of one configuration, from its settings and what the process knows.
+
+What it is not: the choice (`routing`), or what is spent (`spending`).
+"""
+
+import datetime
+import time
+from collections.abc import Callable, Iterable
+
+from trimtab.app.settings import Settings
+from trimtab.catalogue import Catalogue
+from trimtab.routing import Chooser, Commitment, Homes, Place, Spent, Standings
+
+
+def open_chooser(
+    settings: Settings, standings: Standings, homes: Homes, spent: Callable[[str], Spent | None]
+) -> Chooser:
+    """The chooser of one configuration."""
+    return Chooser(
+        settings.choosing,
+        settings.catalogue,
+        standings,
+        homes,
+        monotonic=time.monotonic,
+        now=lambda: datetime.datetime.now(datetime.UTC),
+        commitments={
+            name: Commitment(entry.commitment.nanousd, entry.commitment.starts, entry.commitment.until)
+            for name, entry in settings.platforms.items()
+            if entry.commitment is not None
+        },
+        spent=spent,
+    )
+
+
+def shared_limits(catalogue: Catalogue, places: Iterable[Place]) -> dict[tuple[str, str], str]:
+    """Which rate limit a model has at each place, by key of the place and id of the model, where it shares one."""
+    return {
+        (place.key, model.id): bucket
+        for place in places
+        for model in catalogue.models
+        if model.id in place.ids and (bucket := model.rate_bucket_on(place.platform)) != model.id
+    }
