@@ -1,8 +1,13 @@
-"""One model on whatever platform a gateway has it: plain, streamed, thinking, with a tool, refused, and counted."""
+"""One model on whatever platform a gateway has it: plain, streamed, thinking, with a tool, refused, and counted.
+
+A second argument is the key.
+"""
+
+import sys
 
 from client import OPUS, ask, client, seen, tell, text_of
 
-api = client()
+api = client(**({"api_key": sys.argv[2]} if len(sys.argv) > 2 else {}))
 TOOL = {
     "name": "weather",
     "description": "Weather of a place.",
