@@ -261,6 +261,33 @@ def test_a_request_chooses_among_the_platforms_of_its_key_and_never_beyond(tmp_p
     with_keys(tmp_path, work, "".join(map(entry.format, ("one", "two", "three"))))
 
 
+def test_a_request_that_names_its_platforms_fails_over_among_them_and_to_no_other(tmp_path: Path) -> None:
+    async def work(k: Keyed) -> None:
+        _, secret = k.make(platforms=("one", "broken", "gone", "two"))
+        ask = json.dumps({**ASK, "model": OPUS}).encode()
+
+        async def served(named: bytes) -> tuple[int, str, list[str]]:
+            header = b"x-trimtab-platform: %b\r\n" % named
+            status, answered, _ = await k.send("POST", "/v1/messages", secret, ask, header)
+            record = await k.site.record(answered["x-trimtab-request"])
+            return status, answered["x-trimtab-platform"], [tried["platform"] for tried in record["attempts"]]
+
+        assert await served(b"broken, two") == (200, "two", ["broken", "two"])
+        assert await served(b"broken") == (529, "broken", ["broken"])
+        assert await served(b"gone, broken") == (529, "broken", ["gone", "broken"])
+
+    config = "".join(
+        f'[platforms.{name}]\nkind = "simulator"\nlatency_scale = 0.0\n{script}'
+        for name, script in (
+            ("one", ""), ("two", ""), ("broken", 'script = "broken.yaml"\n'), ("gone", 'script = "broken.yaml"\n'),
+        )
+    )  # fmt: skip
+    (tmp_path / "broken.yaml").write_text(
+        "version: 1\nrules:\n- {match: {}, reply: {error: {status: 529}}}\n"
+    )
+    with_keys(tmp_path, work, config)
+
+
 def test_a_record_is_read_by_its_team_its_key_or_an_admin_of_its_organisation(tmp_path: Path) -> None:
     async def work(k: Keyed) -> None:
         red, red2, blue, alone, admin, other = (
