@@ -4,6 +4,8 @@ What it is not: prices (`catalogue`) or money held (`budgets`). Invariant: never
 and is not known is estimated high.
 """
 
+from typing import TypeAlias
+
 import msgspec
 
 from trimtab.catalogue import Catalogue, NanoUSD, upper_bound_tokens
@@ -17,27 +19,30 @@ Bill = tuple[NanoUSD, CostSource, Usage | None]
 """What a call cost, where that comes from, and the usage that it was priced by."""
 
 
-class Seen(msgspec.Struct, frozen=True):
-    """What was seen of an answer when its call ended."""
-
-    status: int
-    """0 where no head came."""
-    problem: BaseException | None
-    stream: StreamMeter | ChatStreamMeter | None
-    whole: ReplyMeter | ChatReplyMeter | None
+Stream: TypeAlias = StreamMeter | ChatStreamMeter | None
+Whole: TypeAlias = ReplyMeter | ChatReplyMeter | None
+"""What was read of an answer: of an event stream, or of a JSON document."""
 
 
-def bill(job: Job, seen: Seen, worst_case: NanoUSD, catalogue: Catalogue) -> Bill:
-    """The bill of a call that has ended. `worst_case` is what was reserved for it."""
-    meter = seen.stream or seen.whole
+def bill(
+    job: Job,
+    status: int,
+    problem: BaseException | None,
+    stream: Stream,
+    whole: Whole,
+    worst_case: NanoUSD,
+    catalogue: Catalogue,
+) -> Bill:
+    """The bill of a call that has ended. `status` is 0 where no head came; `worst_case` is what was reserved."""
+    meter = stream or whole
     usage = meter.usage if meter is not None else None
-    if _unbilled(job, seen):
+    if _unbilled(job, status, problem, stream, whole):
         return NanoUSD(0), "unbilled", usage
     if meter is not None and usage is not None and meter.final:
         return _priced(job, usage, catalogue), "reported", usage
     if usage is None or not usage.input_said:
         return worst_case, "estimated", usage
-    estimate = _estimate(job, usage, seen.stream)
+    estimate = _estimate(job, usage, stream)
     return _priced(job, estimate, catalogue), "estimated", estimate
 
 
@@ -48,23 +53,22 @@ def _priced(job: Job, usage: Usage, catalogue: Catalogue) -> NanoUSD:
     )
 
 
-def _unbilled(job: Job, seen: Seen) -> bool:
-    problem = seen.problem
-    if job.endpoint == "count_tokens" or seen.status >= 300 or isinstance(problem, UpstreamRefused):
+def _unbilled(job: Job, status: int, problem: BaseException | None, stream: Stream, whole: Whole) -> bool:
+    if job.endpoint == "count_tokens" or status >= 300 or isinstance(problem, UpstreamRefused):
         return True
     if isinstance(problem, UpstreamTimeout) and problem.phase == "connect":
         return True
-    if isinstance(problem, RequestError) and seen.status == 0:  # the platform has no words for it: not sent
+    if isinstance(problem, RequestError) and status == 0:  # the platform has no words for it: not sent
         return True
     if job.provider.platform == "bedrock_converse":
         return False  # what AWS itself filters is a refusal there, and AWS does not say that it is free
     # Source: vendor refusal page (2026-11): a refusal before any output is not billed.
-    if seen.stream is not None:
-        return seen.stream.stop_reason == "refusal" and not seen.stream.saw_content
-    return seen.whole is not None and seen.whole.stop_reason == "refusal" and not seen.whole.has_content
+    if stream is not None:
+        return stream.stop_reason == "refusal" and not stream.saw_content
+    return whole is not None and whole.stop_reason == "refusal" and not whole.has_content
 
 
-def _estimate(job: Job, reported: Usage, meter: StreamMeter | ChatStreamMeter | None) -> Usage:
+def _estimate(job: Job, reported: Usage, meter: Stream) -> Usage:
     """What an answer that was cut may come to, from the input that its start reported."""
     output, extra_input, searches = most_output(job), 0, 0
     if meter is not None:

@@ -29,7 +29,7 @@ API_VERSIONS = ("2023-06-01", "2026-10-21")
 UNCHANGED = Normalised()
 
 
-class Messages(msgspec.Struct, frozen=True):
+class Messages(msgspec.Struct, frozen=True, gc=False):
     """A request that was read and decided; what goes out depends on the place."""
 
     inbound: Inbound
@@ -88,7 +88,8 @@ class MessagesPlanner:
     def job(self, asked: Messages, candidate: Candidate, plan: Plan) -> Job:
         """The call to one place. Raises `RequestError` where its platform takes no such request."""
         inbound, body, decision, place = asked.inbound, asked.body, asked.decision, candidate.place
-        provider = self._providers[place.key]
+        key = place.key
+        provider = self._providers[key]
         versions = decision.model.api_versions(provider.platform, provider.api_versions)
         headers, version, version_change = _versioned(inbound.headers, versions)
         model, adaptations = decision.model, (*plan.changes, *version_change)
@@ -107,6 +108,7 @@ class MessagesPlanner:
             may_think = _may_think(sent.thinking_type, model.thinking.default, False)
             plan = _as_sent(plan, sent)
             adaptations = _latest(adaptations, normal.adaptations)
+        # In the order of the fields: by name, msgspec takes 1 us more.
         return Job(
             inbound.id,
             "live",
@@ -134,15 +136,15 @@ class MessagesPlanner:
             inbound.arrived_ms,
             inbound.arrived,
             inbound.caller,
-            fast=sent.text_field("speed") == "fast",
-            us_only=sent.text_field("inference_geo") == "us",
-            may_think=may_think,
-            asked=inbound.body if self._keep else None,
-            adaptations=adaptations,
-            observations=normal.observations,
-            tags=tags_of(inbound.own.get("x-trimtab-tags")),
+            sent.text_field("speed") == "fast",
+            sent.text_field("inference_geo") == "us",
+            may_think,
+            inbound.body if self._keep else None,
+            adaptations,
+            normal.observations,
+            tags_of(inbound.own.get("x-trimtab-tags")),
             account=place.account,
-            place=place.key,
+            place=key,
         )
 
     def _mode(self, body: MessagesBody) -> Mode:

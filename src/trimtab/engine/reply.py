@@ -13,7 +13,7 @@ import msgspec
 
 from trimtab.budgets import Hold
 from trimtab.catalogue import NanoUSD
-from trimtab.engine.bill import Bill, Seen, bill
+from trimtab.engine.bill import Bill, bill
 from trimtab.engine.endings import ending_of
 from trimtab.engine.job import Job, asked_of
 from trimtab.engine.means import Means
@@ -363,7 +363,7 @@ class MeteredReply:
         result = self._result()
         try:
             billed = bill(
-                job, Seen(self.status, problem, self._meter, self._whole), self.hold.amount, means.catalogue
+                job, self.status, problem, self._meter, self._whole, self.hold.amount, means.catalogue
             )
         except Exception:
             # Whatever a platform's numbers do to the arithmetic, the call is accounted for, at its worst case.
@@ -445,7 +445,7 @@ class MeteredReply:
             status,
             job.call.stream,
             job.plan,
-            (*self.before, attempt),
+            (*self.before, attempt) if self.before else (attempt,),
             attempt.error,
             self.cost(),
             job.adaptations,
