@@ -193,6 +193,41 @@ def test_a_key_whose_money_is_spent_is_told_so_and_not_to_try_again(open_one: Op
     asyncio.run(work())
 
 
+def test_a_further_call_of_a_request_is_no_further_request_and_keeps_its_place(open_one: Open) -> None:
+    async def work() -> None:
+        who = caller(concurrency=1, requests_per_minute=2, total_nanousd=1000)
+        async with Place(open_one(), "w1") as place:
+            hold = await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who)
+            for _ in range(5):  # each fails and is followed by another
+                place.ledger.settle(hold, NanoUSD(0))
+                hold = await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who, after=hold)
+            with pytest.raises(RateLimited, match="in flight"):
+                await place.ledger.reserve(NanoUSD(1), simulated=False, caller=who)
+            place.ledger.settle(hold, NanoUSD(10))
+            other = await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who)
+            place.ledger.settle(other, NanoUSD(10))
+            with pytest.raises(RateLimited, match="in a minute"):
+                await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who)
+
+    asyncio.run(work())
+
+
+def test_a_further_call_that_cannot_be_paid_for_is_refused_and_counted_once(open_one: Open) -> None:
+    async def work() -> None:
+        who = caller(requests_per_minute=2, total_nanousd=1000)
+        async with Place(open_one(), "w1") as place:
+            hold = await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who)
+            place.ledger.settle(hold, NanoUSD(900))
+            with pytest.raises((BudgetSpent, RateLimited), match=r"money|may spend"):
+                await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who, after=hold)
+            last = await place.ledger.reserve(NanoUSD(50), simulated=False, caller=who)
+            place.ledger.settle(last, NanoUSD(0))
+            with pytest.raises(RateLimited, match="in a minute"):
+                await place.ledger.reserve(NanoUSD(50), simulated=False, caller=who)
+
+    asyncio.run(work())
+
+
 def test_what_a_dead_process_held_counts_until_it_is_reconciled(open_one: Open) -> None:
     database = open_one()
     limits = Limits(concurrency=2, total_nanousd=100)

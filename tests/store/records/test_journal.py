@@ -101,6 +101,38 @@ def test_files_go_when_the_store_has_what_they_hold(tmp_path: Path) -> None:
     assert not (tmp_path / W1).exists()
 
 
+def test_a_further_attempt_takes_the_place_of_the_one_before_and_counts_both(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, W1, segment_bytes=4096)
+    first = intent(1)
+    made = msgspec.structs.replace(first.outcome().attempts[0], result="error", cost_nanousd=7)
+    second = msgspec.structs.replace(
+        intent(1), platform="other", before=(made,), reserved_nanousd=NanoUSD(500)
+    )
+    journal.intend(first)
+    for n in range(100, 200):  # files between them
+        journal.intend(intent(n))
+        journal.saved(journal.settle(intent(n).id, msgspec.json.encode(ended(n))) or 0, 1)
+    journal.intend(second)
+    journal.sync()
+    assert len(list((tmp_path / W1).glob("*.log"))) == 1  # nothing needs the file of the first any more
+    assert journal.close() is False
+    (lost,) = [outcome for outcome in left(tmp_path) if outcome.id == first.id]
+    assert [(one.platform, one.result, one.cost_nanousd) for one in lost.attempts] == [
+        ("claude", "error", 7),
+        ("other", "unknown", 500),
+    ]
+    assert lost.cost_nanousd == 507
+
+
+def test_an_outcome_ends_all_attempts_of_its_request(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, W1)
+    for _ in range(3):
+        journal.intend(intent(1))
+    journal.saved(journal.settle(intent(1).id, msgspec.json.encode(ended(1))) or 0, 1)
+    assert left(tmp_path) == []
+    assert journal.close() is True
+
+
 def test_requests_without_a_call_outlive_the_process_too_but_get_half_of_the_room(tmp_path: Path) -> None:
     journal = Journal(tmp_path, W1, segment_bytes=4096, spill_bytes=40_000)
     refusals = [journal.settle(f"{n:032x}", msgspec.json.encode(ended(n))) for n in range(200)]
