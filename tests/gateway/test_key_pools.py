@@ -22,17 +22,22 @@ ASK = {"model": "claude-opus-4-7", "max_tokens": 100, "messages": [{"role": "use
 class Platform:
     """Keeps the heads of what it is sent."""
 
-    def __init__(self, limited: bytes = b"nobody") -> None:
-        """`limited` is a key that gets a 429."""
+    def __init__(self, *, limits_one: bool = False) -> None:
+        """`limits_one`: the key that comes first gets a 429, whenever it comes."""
         self.heads: list[bytes] = []
-        self.limited = limited
+        self.limits_one = limits_one
+
+    @property
+    def keys(self) -> list[str]:
+        """Those that came, in order."""
+        return [head.lower().split(b"x-api-key: ")[1].split(b"\r\n")[0].decode() for head in self.heads]
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             head, _ = await take_request(reader)
             self.heads.append(head)
             answer, status = ANSWER, b"200 OK"
-            if self.limited in head:
+            if self.limits_one and self.keys[-1] == self.keys[0]:
                 answer, status = LIMITED, b"429 Too Many Requests\r\nretry-after: 60"
             writer.write(
                 b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
@@ -78,25 +83,38 @@ def test_callers_see_one_entry_whichever_key_serves_them(tmp_path: Path) -> None
     run(work)
 
 
-def test_a_limited_key_does_not_stop_the_others(tmp_path: Path) -> None:
+def test_a_limited_key_does_not_stop_the_others_and_is_left_alone(tmp_path: Path) -> None:
     async def work() -> None:
-        platform = Platform(limited=KEYS[0].encode())
+        platform = Platform(limits_one=True)
         async with upstream(platform) as entry, site(tmp_path, pooled(entry)) as s:
             status, named, _ = await s.post(ASK)
             assert (status, named["x-trimtab-platform"]) == (200, "claude")
+            limited, other = platform.keys
+            assert {limited, other} == set(KEYS)
             record = await s.record(named["x-trimtab-request"])
             assert [(one["platform"], one["account"], one["status"]) for one in record["attempts"]] == [
-                ("claude", "1", 429),
-                ("claude", "2", 200),
+                ("claude", str(KEYS.index(limited) + 1), 429),
+                ("claude", str(KEYS.index(other) + 1), 200),
             ]
             assert "sk-pool" not in json.dumps(record)
-            assert (await s.post(ASK))[0] == 200
-            used = [
-                head.lower().split(b"x-api-key: ")[1].split(b"\r\n")[0].decode() for head in platform.heads
-            ]
-            assert used[:2] == list(KEYS)
-            assert used[-1] == KEYS[1]
+            for _ in range(3):
+                assert (await s.post(ASK))[0] == 200
+            assert platform.keys == [limited, other, other, other, other], "its minute is not over"
             assert "claude#" not in (await s.get("/metrics"))[2].decode()
+
+    run(work)
+
+
+def test_conversations_are_shared_out_among_the_keys_and_each_stays_with_one(tmp_path: Path) -> None:
+    async def work() -> None:
+        platform = Platform()
+        async with upstream(platform) as entry, site(tmp_path, pooled(entry)) as s:
+            for number in range(20):
+                asked = {**ASK, "messages": [{"role": "user", "content": f"conversation {number}"}]}
+                for _ in range(2):
+                    assert (await s.post(asked))[0] == 200
+            assert set(platform.keys) == set(KEYS)
+            assert platform.keys[::2] == platform.keys[1::2]
 
     run(work)
 
