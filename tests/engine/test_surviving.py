@@ -189,10 +189,33 @@ def test_another_platform_answers_in_its_place(answer: Any) -> None:
     house = House(first, second)
     assert house.ask(stream=True) == (200, b"".join(WHOLE))
     assert house.tried()[1] == ("two", "ok", 200)
+    assert house.tried()[0][1] in ("error", "truncated")
+    assert house.record.attempts[0].error, "how it failed"
     assert house.waited == []
     record = house.record
     assert (record.result, record.status, record.plan and record.plan.platform) == ("ok", 200, "one")
     assert all(reply.closed for reply in first.replies)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: failing(529),
+        UpstreamRefused("no"),
+        UpstreamTimeout("no", "header"),
+        UpstreamBroken("no"),
+        stream(UpstreamTimeout("no", "first_event")),
+        stream(START, UpstreamBroken("cut")),
+        stream(START, event("error", error={"type": "overloaded_error", "message": "no"})),
+    ],
+)
+def test_a_platform_that_fails_however_is_soon_left_alone(answer: Any) -> None:
+    first = Fake("one", answer)
+    house = House(first, Fake("two", stream(*WHOLE)))
+    for _ in range(5):
+        house.ask(stream=True)
+    assert house.standings.keeps_away("one", "claude-sonnet-4-6") is not None
+    assert len(first.calls) == 5
 
 
 @pytest.mark.parametrize(

@@ -394,9 +394,10 @@ class MeteredReply:
     def _result(self) -> Literal["ok", "error", "truncated", "cancelled"]:
         if isinstance(self._problem, Exception):
             return "truncated" if 0 < self.status < 300 else "error"
-        if self._problem is not None or not self._ended:
-            return "cancelled"
+        # An error event is the end of a stream, whether anybody read on or not.
         stream_error = self._meter is not None and self._meter.error_type is not None
+        if self._problem is not None or not (self._ended or stream_error):
+            return "cancelled"
         return "error" if self.status >= 300 or stream_error else "ok"
 
     def _as_attempt(self, result: Literal["ok", "error", "truncated", "cancelled"], billed: Bill) -> Attempt:
