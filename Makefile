@@ -73,7 +73,7 @@ test-e2e: .venv/.dev $(SDK_STAMPS) ## Official SDKs against a running server
 test-complaints: .venv/.dev $(SDK_STAMPS) ## What users of other gateways complain about, on both stores, 1 and 4 workers
 	@$(STAGE) "tests: complaints" $(BIN)/python -m pytest -n 2 tests/complaints
 
-test-chaos: .venv/.dev ## Processes killed and stores taken away under load, in short (about 3 minutes)
+test-chaos: .venv/.dev $(SDK_STAMPS) ## Processes killed, stores and platforms taken away under load, in short (about 5 minutes)
 	@$(STAGE) "tests: chaos" $(BIN)/python -m pytest -n 2 tests/chaos
 
 test-packaging: .venv/.dev .venv-release/.ready ## The built wheel in a clean environment

@@ -1,6 +1,6 @@
 """Chaos takes seconds and all the machine: it is a stage of its own (`make test-chaos`), in short forms.
 
-The long forms are `benchmarks/{kills,store_away,limits}.py`, which say what was missed and how much.
+The long forms are `benchmarks/{kills,store_away,limits,platforms_chaos}.py`, which say what was missed and how much.
 """
 
 from pathlib import Path

@@ -107,13 +107,15 @@ class Site:
         self.config.write_text(
             f'version = 1\n[store]\nurl = "{self.store_url}"\njournal = "{self.journals}"\n{self.store_options}'
             f"[server]\nworkers = {self.workers}\ndrain_s = 10\n{self.server_options}"
-            + (
-                '[platforms.sim]\nkind = "simulator"\nlatency_scale = 0.0\n'
-                if self.platform is None
-                else f'[platforms.counted]\nkind = "anthropic"\napi_key = "file:{secret}"\nbase_url = "{self.platform.url}"\n'
-            )
+            + self.sections(secret)
             + self.options
         )
+
+    def sections(self, secret: Path) -> str:
+        """The platforms of the configuration; `secret` is the file with their key."""
+        if self.platform is None:
+            return '[platforms.sim]\nkind = "simulator"\nlatency_scale = 0.0\n'
+        return f'[platforms.counted]\nkind = "anthropic"\napi_key = "file:{secret}"\nbase_url = "{self.platform.url}"\n'
 
     @property
     def url(self) -> str:

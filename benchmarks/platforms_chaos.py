@@ -1,0 +1,91 @@
+"""Platforms that fail under load, every way we know: who is served, who pays, and how much later?
+
+    python benchmarks/platforms_chaos.py [--smoke] [--workers N ...] [--for-s S] [--callers N] [--only TEXT]
+        [--json FILE]
+
+Each storm of `tests/chaos/platforms_storms.py` by itself, on a server of its own, with callers over bare sockets and on
+the vendor's SDK. Takes about half an hour. The platforms here write down every request that reaches them, so what went
+out and what may be billed is known without asking Trimtab. The last lines are the sum over all storms.
+"""
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests" / "chaos"), str(ROOT / "tests" / "support")]
+from platforms_judging import BAR, Tally  # noqa: E402 - it is beside the tests
+from platforms_storms import MAY_ADD_S, STORMS, Result, Storm, storm_over  # noqa: E402
+
+
+def main() -> None:
+    """Run and print; exit status 1 when a bar is missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--smoke", action="store_true", help="one storm, for 3 s, without the SDK")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--for-s", type=float, default=20.0, help="how long a storm lasts")
+    parser.add_argument("--callers", type=int, default=300)
+    parser.add_argument("--only", default="", help="storms with this in their name")
+    parser.add_argument("--json", type=Path, help="where the rows go to")
+    given = parser.parse_args()
+    storms = [storm for storm in STORMS if given.only in storm.name]
+    if given.smoke:
+        storms, given.workers, given.for_s, given.callers = storms[:1], [1], 3.0, 60
+    sdk = ROOT / ".venv-sdk-2.11" / "bin" / "python"
+    results: list[tuple[int, Result]] = []
+    for workers in given.workers:
+        for storm in storms:
+            results.append((workers, _one(storm, workers, given, sdk if sdk.exists() else None)))
+            print(results[-1][1].findings, flush=True)
+    sys.exit(_summary(results, given.json, smoke=given.smoke))
+
+
+def _one(storm: Storm, workers: int, given: argparse.Namespace, sdk: Path | None) -> Result:
+    with tempfile.TemporaryDirectory(prefix="trimtab-platforms-") as folder:
+        return storm_over(
+            Path(folder),
+            f"sqlite:///{folder}/t.db",
+            storm,
+            workers=workers,
+            for_s=given.for_s,
+            callers=given.callers,
+            sdk=None if given.smoke else sdk,
+            timed=not given.smoke,
+            seed=int(time.time()),
+        )
+
+
+def _summary(results: list[tuple[int, Result]], out: Path | None, *, smoke: bool) -> bool:
+    """Print a row for each storm and the sum; whether a bar was missed."""
+    total = Tally()
+    print(
+        "\n| storm | workers | requests | could be served | served | cut after content | p95 added, s | missed |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for workers, one in results:
+        total.add(one.tally)
+        added = "-" if math.isnan(one.p95_added_s) else f"{one.p95_added_s:.3f}"
+        print(
+            f"| {one.storm} | {workers} | {one.requests:,} | {one.tally.could:,} | {one.tally.served:,} | "
+            f"{one.tally.cut_after_content:,} | {added} | {len(one.findings.missed)} |"
+        )
+    low, high = total.interval
+    worst = max((one.p95_added_s for _, one in results if one.opens), default=math.nan)
+    print(
+        f"\nall storms: {total.served:,} of {total.could:,} served: {low:.3%} to {high:.3%} (95 %, Wilson; bar "
+        f"{BAR:.1%}); {len(total.wrong)} answers that must never be; p95 added once a breaker is open, worst "
+        f"storm: {worst:.3f} s (bar {MAY_ADD_S:g})"
+    )
+    if out is not None:
+        rows = [{"workers": workers, **one.row()} for workers, one in results]
+        summary = {"could_be_served": total.could, "served": total.served, "wilson_95": [low, high]}
+        out.write_text(json.dumps({"storms": rows, "all": {**summary, "p95_added_s": worst}}, indent=1))
+    return any(one.findings.missed for _, one in results) or (low < BAR and not smoke)
+
+
+if __name__ == "__main__":
+    main()
