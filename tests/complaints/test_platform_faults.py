@@ -17,21 +17,32 @@ from trimtab.messages import StreamValidator
 
 MODEL = "claude-opus-4-7"
 ANSWER = "text: 'The rudder, 日本, is small.'"
+SPARE = "The spare rudder answers."
 CONTENT_AT = 4
 """Events up to the first delta: message_start, content_block_start, ping, content_block_delta."""
+SHOWN = f"stall: {{where: after_events, events: {CONTENT_AT}, seconds: 0.1}}"
+"""Time for the first content to go out: what comes with it in one packet may be held back with it."""
 SCRIPT = f"""
 version: 1
 rules:
-- {{match: {{contains: cut after content}}, reply: {{{ANSWER}, cut: {{after_events: {CONTENT_AT + 1}}}}}}}
+- {{match: {{contains: cut after content}}, reply: {{{ANSWER}, {SHOWN}, cut: {{after_events: {CONTENT_AT + 1}}}}}}}
 - {{match: {{contains: cut before content}}, reply: {{{ANSWER}, cut: {{after_events: 1}}}}}}
 - {{match: {{contains: cut before all}}, reply: {{{ANSWER}, cut: {{after_events: 0}}}}}}
-- {{match: {{contains: fails after content}}, reply: {{{ANSWER}, stream_error: {{after_events: {CONTENT_AT}}}}}}}
+- {{match: {{contains: fails after content}}, reply: {{{ANSWER}, {SHOWN}, stream_error: {{after_events: {CONTENT_AT}}}}}}}
 - {{match: {{contains: fails before content}}, reply: {{{ANSWER}, stream_error: {{after_events: 1}}}}}}
 - {{match: {{contains: overloaded}}, reply: {{error: {{status: 529}}}}}}
 - {{match: {{contains: late head}}, reply: {{{ANSWER}, stall: {{where: before_head, seconds: 60}}}}}}
 - {{match: {{contains: late start}}, reply: {{{ANSWER}, stall: {{where: after_head, seconds: 60}}}}}}
+- {{match: {{contains: late content}}, reply: {{{ANSWER}, stall: {{where: after_events, events: 1, seconds: 60}}}}}}
 - {{match: {{contains: late middle}}, reply: {{{ANSWER}, stall: {{where: after_events, events: {CONTENT_AT}, seconds: 60}}}}}}
 """
+SPARE_SCRIPT = f"""
+version: 1
+rules:
+- {{match: {{contains: nowhere}}, reply: {{error: {{status: 529}}}}}}
+- {{match: {{}}, reply: {{text: '{SPARE}'}}}}
+"""
+"""Of the platform that can answer instead."""
 KEYS = 'access_key_id = "file:{folder}/aws.id"\nsecret_access_key = "file:{folder}/aws.key"\nregion = "eu-west-1"\n'
 PLATFORMS = {
     "anthropic": 'kind = "anthropic"\nbase_url = "{url}"\napi_key = "file:{folder}/aws.id"\n',
@@ -48,24 +59,32 @@ DEADLINES = {"header_s": 0.7, "first_event_s": 0.8, "idle_s": 0.9}
 
 
 class Placed(NamedTuple):
-    """A gateway, the simulator behind it, and a client that may use one platform only."""
+    """A gateway, the simulator behind it in one platform's framing, and another one, well, that could answer instead."""
 
+    name: str
     house: House
+    spare: House
     client: Client
-    platform: str
 
     @property
     def begun(self) -> int:
         """Events that a client has when the first content came. The simulator's ping has no place in Converse."""
-        return CONTENT_AT - (self.platform == "converse")
+        return CONTENT_AT - (self.name == "converse")
 
-    def post(self, content: str, *, stream: bool = True) -> Answer:
-        """The answer, as far as it came."""
-        asked = {"model": MODEL, "max_tokens": 500, "messages": [{"role": "user", "content": content}]}
+    def post(self, content: str, *, stream: bool = True, to: str = "", model: str = MODEL) -> Answer:
+        """The answer, as far as it came. `to`: entries that may serve it, the first one first; else this platform."""
+        asked = {"model": model, "max_tokens": 500, "messages": [{"role": "user", "content": content}]}
+        body = json.dumps(asked | ({"stream": True} if stream else {})).encode()
         try:
-            return self.client.post(json.dumps(asked | ({"stream": True} if stream else {})).encode())
+            return self.client.post(body, [("x-trimtab-platform", to or self.name)])
         except Aborted as aborted:
             return aborted.answer
+
+    def with_spare(self, content: str, *, stream: bool = True) -> Answer:
+        """The answer where this platform is asked first, in good standing, and the other one may be asked too."""
+        for _ in range(2):
+            assert self.post("Hello there", stream=False).status == 200
+        return self.post(content, stream=stream, to=f"{self.name}, spare")
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +94,16 @@ def house() -> Iterator[House]:
 
 
 @pytest.fixture(scope="module")
+def spare() -> Iterator[House]:
+    with simulated(SPARE_SCRIPT, catalogue=Catalogue.load()) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
 def everywhere(
-    house: House, started: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+    house: House, spare: House, started: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Any, dict[str, str]]:
-    """A gateway with all platforms, and a key for each."""
+    """A gateway with all platforms and a spare one, and a key for each."""
     folder = tmp_path_factory.mktemp("secrets")
     (folder / "aws.id").write_text(ACCESS)
     (folder / "aws.key").write_text(SECRET)
@@ -87,22 +112,25 @@ def everywhere(
         f"[platforms.{name}]\n{entry.format(url=house.url, folder=folder)}{deadlines}"
         for name, entry in PLATFORMS.items()
     )
+    other = PLATFORMS["anthropic"].format(url=spare.url, folder=folder)
     gateway = started(
-        store_options="batch_ms = 5\n", server_options="require_keys = true\n", options="".join(entries)
+        store_options="batch_ms = 5\n",
+        server_options="require_keys = true\n",
+        options="".join(entries) + f"[platforms.spare]\n{other}",
     )
     keys = {}
     with opened_key_door(gateway.site.config, create=False) as door:
         for name in PLATFORMS:
-            made = door.admin.add(Actor("chaos"), NewKey(name=name, platforms=(name,)))
+            made = door.admin.add(Actor("chaos"), NewKey(name=name, platforms=(name, "spare")))
             keys[name] = made.secret.reveal()
     return gateway, keys
 
 
 @pytest.fixture(params=PLATFORMS)
-def placed(request: pytest.FixtureRequest, everywhere: Any, house: House) -> Iterator[Placed]:
+def placed(request: pytest.FixtureRequest, everywhere: Any, house: House, spare: House) -> Iterator[Placed]:
     gateway, keys = everywhere
     client = Client(gateway.site.port, keys[request.param])
-    yield Placed(house, client, request.param)
+    yield Placed(request.param, house, spare, client)
     client.close()
 
 
@@ -122,14 +150,79 @@ def events_of(answer: Answer) -> list[dict[str, Any]]:
     ]
 
 
-# --- 15: after the first content nothing is tried again in silence ---
+def text_of(answer: Answer) -> str:
+    return "".join(
+        event["delta"]["text"] for event in events_of(answer) if event["type"] == "content_block_delta"
+    )
+
+
+# --- 15: before the first content another platform answers; after it nothing is tried again in silence ---
+
+
+@pytest.mark.parametrize(
+    "fault", ["cut before all", "cut before content", "fails before content", "overloaded"]
+)
+def test_before_the_first_content_another_platform_answers_and_the_stream_begins_once(
+    fault: str, placed: Placed
+) -> None:
+    """Complaint 15, no fallback where there was time for one, or two beginnings: retries ignored for streams, and text
+    that came twice after a fallback (litellm#6957, litellm#29808, litellm#28216, litellm#32835)."""
+    at = len(placed.spare.seen)
+    answer = placed.with_spare(fault)
+    assert answer.status == 200
+    validator = StreamValidator()
+    validator.feed(answer.body)
+    assert validator.finish() == []
+    kinds = [event["type"] for event in events_of(answer)]
+    assert (kinds.count("message_start"), kinds.count("message_stop"), kinds.count("error")) == (1, 1, 0)
+    assert text_of(answer) == SPARE
+    assert answer.named["x-trimtab-platform"] == "spare"
+    assert len(placed.spare.seen) == at + 1
+    record = placed.client.record(answer.id)
+    first, second = record["attempts"]
+    assert (record["result"], first["platform"], second["platform"]) == ("ok", placed.name, "spare")
+    assert (first["result"], second["result"]) == ("truncated" if "cut" in fault else "error", "ok")
+    billed = fault in ("cut before content", "fails before content")
+    assert (first.get("cost_nanousd", 0) > 0) == (billed or fault == "cut before all")
+    assert record["cost_nanousd"] == sum(each.get("cost_nanousd", 0) for each in (first, second))
+
+
+@pytest.mark.parametrize("fault", ["cut before all", "overloaded", "late head"])
+def test_an_answer_in_one_piece_comes_from_another_platform_whole_or_not_at_all(
+    fault: str, placed: Placed
+) -> None:
+    """Complaint 15, for answers in one piece: nothing has gone out, so another platform can answer."""
+    answer = placed.with_spare(fault, stream=False)
+    assert answer.status == 200
+    assert json.loads(answer.body)["content"] == [{"type": "text", "text": SPARE}]
+    assert [each["platform"] for each in placed.client.record(answer.id)["attempts"]] == [
+        placed.name,
+        "spare",
+    ]
+
+
+@pytest.mark.parametrize("fault", ["cut after content", "fails after content"])
+def test_after_the_first_content_an_error_ends_the_stream_though_another_platform_could_answer(
+    fault: str, placed: Placed
+) -> None:
+    """Complaint 15, a silent change of the model in mid-stream, and text twice (litellm#6957, litellm#32835)."""
+    at = len(placed.spare.seen)
+    answer = placed.with_spare(fault)
+    events = events_of(answer)
+    assert [event["type"] for event in events].count("message_start") == 1
+    assert [event["type"] for event in events].count("error") == 1
+    assert events[-1]["type"] == "error"
+    assert SPARE not in text_of(answer)
+    assert len(placed.spare.seen) == at
+    record = placed.client.record(answer.id)
+    assert [each["platform"] for each in record["attempts"]] == [placed.name]
+    assert record["cost_nanousd"] > 0
 
 
 @pytest.mark.parametrize("when", ["before all", "before content", "after content"])
 def test_a_stream_that_a_platform_cuts_is_told_once_and_never_begun_again(when: str, placed: Placed) -> None:
     """Complaint 15, a second answer inside the first: a retry or another model in mid-stream gave text twice, or none of
-    it was tried and nobody heard (litellm#6957, litellm#29808, litellm#28216). Failing over before the first content is
-    not there yet."""
+    it was tried and nobody heard (litellm#6957, litellm#29808, litellm#28216). Here no other platform is permitted."""
     with one_call(placed):
         answer = placed.post(f"cut {when}")
     types = [event["type"] for event in events_of(answer)]
@@ -206,3 +299,36 @@ def test_a_platform_that_falls_silent_is_a_timeout_that_says_where(
         "error" if moment == "late head" else "truncated"
     )  # after a head it may be billed
     assert len(record["attempts"]) == 1
+
+
+@pytest.mark.parametrize("moment", ["late head", "late start", "late content"])
+def test_a_platform_that_falls_silent_before_its_content_gives_way_to_another(
+    moment: str, placed: Placed
+) -> None:
+    """Complaint 18, no fallback for a hung stream, or the same silent platform again: each deadline has its own
+    fail-over (hermes-agent#22277, hermes-agent#42776, experiential#641)."""
+    answer = placed.with_spare(moment)
+    assert answer.status == 200
+    kinds = [event["type"] for event in events_of(answer)]
+    assert (kinds.count("message_start"), kinds[-1], text_of(answer)) == (1, "message_stop", SPARE)
+    late = {"late head": "header_s", "late start": "first_event_s", "late content": "idle_s"}[moment]
+    first, second = placed.client.record(answer.id)["attempts"]
+    assert (first["platform"], second["platform"], second["result"]) == (placed.name, "spare", "ok")
+    assert f"within {DEADLINES[late]:g} s" in first["error"]
+    assert first["cost_nanousd"] > 0, "a silent platform may bill what it was asked"
+
+
+# --- 27: an error that nobody could help stays the platform's own ---
+
+
+def test_where_every_platform_is_overloaded_the_caller_hears_it_each_time_in_the_vendors_words(
+    placed: Placed,
+) -> None:
+    """Complaint 27, no word of a platform's any more once all are cooling down (litellm#27823, litellm#5764): whatever is
+    tried, and however often, a 529 is said as a 529."""
+    for n in range(7):
+        answer = placed.post("overloaded nowhere", stream=bool(n % 2), to=f"{placed.name}, spare")
+        assert (answer.status, answer.error["type"]) == (529, "overloaded_error"), n
+    for _ in range(2):  # whoever asks next finds both in good standing
+        assert placed.post("Hello there", to=placed.name).status == 200
+        assert placed.post("Hello there", to="spare").status == 200
