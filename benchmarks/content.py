@@ -47,8 +47,10 @@ def measured(rounds: int, part: float) -> Found:
         for name, keep in POLICIES.items():
             place = folder / name.replace(" ", "-")
             place.mkdir()
-            more = f'[content]\nkeep = "{keep}"\n'
-            targets.append(trimtab(name, place, upstreams, lambda: "", keys=True, more=more))
+            text = f'[content]\nkeep = "{keep}"\n'
+            targets.append(
+                trimtab(name, place, upstreams, lambda: "", keys=True, more=lambda _, text=text: text)
+            )
         for target in targets:
             visitor.warm_up(target, 0.5, print)
         for round_ in range(1, rounds + 1):

@@ -1,12 +1,13 @@
 """Trimtab beside nginx, LiteLLM and Portkey: processor time, latency and memory, in one interleaved run.
 
     python benchmarks/gateway [--smoke] [--targets nginx,trimtab,...] [--cases short,...] [--rounds N] [--json FILE]
-                              [--chart FILE]
+                              [--chart FILE] [--against REVISION]
 
 Every target is one process (nginx: one worker) pinned to the first core; the fake platform and the load generator
 (C, in this folder, compiled on first use) have the second. Targets are visited in turn, the order turned round from
 one round to the next, and what is compared was measured in the same round. Every byte of every answer is checked, and
-in the end what Trimtab recorded and charged is compared with what was sent. See docs/benchmarks.md.
+in the end what Trimtab recorded and charged is compared with what was sent. `--against` adds an earlier version of it
+(`trimtab-before`); the target `trimtab-three` has three platform entries to choose from. See docs/benchmarks.md.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from chart import Panel, draw
 from measuring import on_core, pss_mib
 from report import Results, judged, table
 from rivals import litellm, portkey
-from targets import Target, Upstream, direct, nginx, trimtab
+from targets import Target, Upstream, at_revision, direct, nginx, trimtab, two_more
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
@@ -37,6 +38,8 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 from postgres_server import PostgresServer, available  # noqa: E402
 
 DEFAULT = ("direct", "nginx", "trimtab", "trimtab-open", "litellm", "portkey")
+BEFORE = "trimtab-before"
+MORE = ("trimtab-postgres", "trimtab-three", BEFORE)
 SMOKE = ("direct", "nginx", "trimtab")
 SMOKE_CASES = ("short", "streams-8")
 ROUNDS = 3
@@ -55,6 +58,7 @@ class Options:
     smoke: bool
     json: Path | None
     chart: Path | None
+    against: str
 
 
 def note(text: str) -> None:
@@ -62,7 +66,7 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def make(name: str, folder: Path, upstreams: dict[str, Upstream], stack: ExitStack) -> Target:
+def make(name: str, folder: Path, upstreams: dict[str, Upstream], stack: ExitStack, against: str) -> Target:
     """Start one target. Raises `Unavailable`."""
     if name == "direct":
         return direct(upstreams)
@@ -70,6 +74,11 @@ def make(name: str, folder: Path, upstreams: dict[str, Upstream], stack: ExitSta
         return nginx(folder, upstreams)
     if name in ("trimtab", "trimtab-open"):
         return trimtab(name, folder, upstreams, lambda: "", keys=name == "trimtab")
+    if name == "trimtab-three":
+        return trimtab(name, folder, upstreams, lambda: "", keys=True, more=two_more)
+    if name == BEFORE:
+        source = stack.enter_context(at_revision(against, ROOT, folder))
+        return trimtab(name, folder, upstreams, lambda: "", keys=True, source=source)
     if name == "litellm":
         return litellm(folder, upstreams)
     if name == "portkey":
@@ -112,20 +121,20 @@ def ended(target: Target) -> list[str]:
 
 
 def started(
-    names: Sequence[str], folder: Path, upstreams: dict[str, Upstream], visitor: Visitor, stack: ExitStack
+    given: Options, folder: Path, upstreams: dict[str, Upstream], visitor: Visitor, stack: ExitStack
 ) -> list[Target]:
     """Start the targets; those that cannot be had are left out with one line."""
     found = []
-    for name in names:
+    for name in given.names:
         place = folder / name
         place.mkdir()
         try:
-            target = make(name, place, upstreams, stack)
+            target = make(name, place, upstreams, stack, given.against)
             stack.callback(ended, target)
             if not visitor.warm_up(target, WARM_UP_S, note):
                 raise Unavailable("it does not answer as it should")
         except Unavailable as problem:
-            if name.startswith("trimtab") and name != "trimtab-postgres":
+            if name.startswith("trimtab") and name not in MORE:
                 sys.exit(f"{name}: {problem}")
             print(f"{name} is left out: {problem}", flush=True)
             continue
@@ -144,7 +153,7 @@ def run(programs: Programs, given: Options, folder: Path, stack: ExitStack) -> l
     for upstream in upstreams.values():
         stack.callback(upstream.close)
     visitor = Visitor(programs.load, upstreams, folder)
-    targets = started(given.names, folder, upstreams, visitor, stack)
+    targets = started(given, folder, upstreams, visitor, stack)
     memory = {t.name: [pss_mib(t.doors["plain"].pid)] for t in targets if t.doors["plain"].pid}
     results = measure(targets, given.cases, given.rounds, visitor, SMOKE_PART if given.smoke else 1)
     for target in targets:
@@ -200,21 +209,26 @@ def options() -> Options:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--smoke", action="store_true", help="some seconds, figures of no value")
-    parser.add_argument("--targets", default="", help=f"default: {','.join(DEFAULT)}; also trimtab-postgres")
+    parser.add_argument("--targets", default="", help=f"default: {','.join(DEFAULT)}; also {', '.join(MORE)}")
     parser.add_argument("--cases", default="", help=f"default: {','.join(case.name for case in CASES)}")
     parser.add_argument("--rounds", type=int, default=0, help=f"default: {ROUNDS}")
     parser.add_argument("--json", type=Path, help="also write every visit to this file")
+    parser.add_argument("--against", default="", help="also measure Trimtab as it was at this revision")
     parser.add_argument("--chart", type=Path, help="also draw processor times as SVG into this file")
     given = parser.parse_args()
-    names = [name for name in given.targets.split(",") if name] or (SMOKE if given.smoke else DEFAULT)
+    names = [name for name in given.targets.split(",") if name] or [*(SMOKE if given.smoke else DEFAULT)]
+    if given.against and BEFORE not in names:
+        names.append(BEFORE)
+    if BEFORE in names and not given.against:
+        parser.error(f"--targets {BEFORE}: name the revision with --against")
     wanted = [name for name in given.cases.split(",") if name] or (SMOKE_CASES if given.smoke else [])
     if unknown := set(wanted) - {case.name for case in CASES}:
         parser.error(f"--cases: no such case: {', '.join(sorted(unknown))}")
-    if unknown := set(names) - {*DEFAULT, "trimtab-postgres"}:
+    if unknown := set(names) - {*DEFAULT, *MORE}:
         parser.error(f"--targets: no such target: {', '.join(sorted(unknown))}")
     cases = [case for case in CASES if not wanted or case.name in wanted]
     rounds = given.rounds or (1 if given.smoke else ROUNDS)
-    return Options(names, cases, rounds, given.smoke, given.json, given.chart)
+    return Options(names, cases, rounds, given.smoke, given.json, given.chart, given.against)
 
 
 def main() -> None:

@@ -32,6 +32,9 @@ BARS = (
     Bar("long", "LiteLLM ≥ 80 × Trimtab", 80, of="trimtab", target="litellm", at_least=True),
     Bar("streams-8", "CPU ≤ 2.4 × nginx", 2.4),
     Bar("streams-100", "CPU ≤ 2.4 × nginx", 2.4),
+    Bar("short", "CPU ≤ 1.05 × an earlier version's", 1.05, of="trimtab-before"),
+    Bar("long", "CPU ≤ 1.05 × an earlier version's", 1.05, of="trimtab-before"),
+    Bar("streams-8", "CPU ≤ 1.05 × an earlier version's", 1.05, of="trimtab-before"),
     Bar("added", "added p50 ≤ 1 ms", 1.0, of="direct", added=True),
     Bar("first-byte", "first byte ≤ direct + 1 ms", 1.0, of="direct", added=True),
 )

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -204,11 +204,12 @@ def trimtab(
     new_store: Callable[[], str],
     *,
     keys: bool,
-    more: str = "",
+    more: Callable[[Upstream], str] = lambda upstream: "",
+    source: Path | None = None,
 ) -> Target:
     """`trimtab serve`, one worker, with records and metrics; with `keys` also a key with three limits.
 
-    `more` is added to its configuration.
+    `more` is added to its configuration; `source` is the folder of another version of it.
     """
     stops: list[Callable[[], list[str]]] = []
     doors: dict[str, Door] = {}
@@ -216,14 +217,23 @@ def trimtab(
     for kind, upstream in upstreams.items():
         site = folder / kind
         site.mkdir()
-        door, stop = _trimtab(site, upstream, new_store(), target, keys=keys, more=more)
+        door, stop = _trimtab(
+            site, upstream, new_store(), target, keys=keys, more=more(upstream), source=source
+        )
         doors[kind] = door
         stops.append(stop)
     return target
 
 
 def _trimtab(
-    folder: Path, upstream: Upstream, store_url: str, target: Target, *, keys: bool, more: str
+    folder: Path,
+    upstream: Upstream,
+    store_url: str,
+    target: Target,
+    *,
+    keys: bool,
+    more: str,
+    source: Path | None,
 ) -> tuple[Door, Callable[[], list[str]]]:
     (folder / "platform.key").write_text("sk-bench")
     tls = upstream.kind == "tls"
@@ -249,18 +259,30 @@ base_url = "{"https" if tls else "http"}://127.0.0.1:{upstream.port}"
     )
     headers: dict[str, str] = {}
     key_id = ""
-    if keys:
+    environment = base_environment(folder)
+    if source is not None:
+        environment["PYTHONPATH"] = str(source)
+    if keys and source is not None:  # by its own program: this one's store is too new for it
+        made = subprocess.run(
+            [sys.executable, "-m", "trimtab", "keys", "add", "bench", "--config", str(config), "--quiet",
+             "--concurrency", "10000", "--rpm", "10000000", "--usd", "1000000"],
+            cwd=folder, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if made.returncode:
+            raise Unavailable(f"no key could be made: {made.stderr[-400:]!r}")
+        headers["x-api-key"] = made.stdout.strip()
+    elif keys:
         limits = Limits(concurrency=10_000, requests_per_minute=10_000_000, total_nanousd=10**15)
         with opened_key_door(config, create=True) as door:
-            made = door.admin.add(Actor("benchmark"), NewKey(name="bench", limits=limits))
-        headers["x-api-key"] = made.secret.reveal()
-        key_id = made.key.id
+            new = door.admin.add(Actor("benchmark"), NewKey(name="bench", limits=limits))
+        headers["x-api-key"] = new.secret.reveal()
+        key_id = new.key.id
     log = folder / "trimtab.log"
     process = launch(
         [sys.executable, "-m", "trimtab", "serve", "--config", str(config)],
         folder,
         log,
-        base_environment(folder),
+        environment,
     )
     give_up = time.monotonic() + READY_S
     while not (found := re.search(r"serves http://127\.0\.0\.1:(\d+)", log.read_text())):
@@ -303,3 +325,39 @@ def _unrecorded(name: str, settings: StoreSettings, config: Path, key_id: str, s
         assert money is not msgspec.UNSET
         pairs["spend of the key"] = (money.spent_nanousd, cost)
     return [f"{name}: {what}: {is_} instead of {due}" for what, (is_, due) in pairs.items() if is_ != due]
+
+
+def two_more(upstream: Upstream) -> str:
+    """Two further entries of the same platform, so that there is something to choose."""
+    return "".join(
+        f"""
+[platforms.{name}]
+kind = "anthropic"
+api_key = "file:platform.key"
+base_url = "http://127.0.0.1:{upstream.port}"
+"""
+        for name in ("second", "third")
+    )
+
+
+@contextlib.contextmanager
+def at_revision(revision: str, root: Path, folder: Path) -> Iterator[Path]:
+    """The sources as they were at a revision, until the end. Raises `Unavailable`."""
+    place = folder / "before"
+    made = subprocess.run(
+        ["git", "worktree", "add", "--detach", str(place), revision],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        raise Unavailable(f"--against {revision}: {made.stderr.strip()[-200:]}")
+    try:
+        version = Path("src/trimtab/_version.py")  # made when it is installed
+        shutil.copy(root / version, place / version)
+        yield place / "src"
+    finally:
+        subprocess.run(
+            ["git", "worktree", "remove", "--force", str(place)], cwd=root, capture_output=True, check=False
+        )
