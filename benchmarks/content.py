@@ -13,6 +13,7 @@ import sys
 import tempfile
 import timeit
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "gateway"))
@@ -47,9 +48,9 @@ def measured(rounds: int, part: float) -> Found:
         for name, keep in POLICIES.items():
             place = folder / name.replace(" ", "-")
             place.mkdir()
-            text = f'[content]\nkeep = "{keep}"\n'
+            kept = partial(_keeping, keep)
             targets.append(
-                trimtab(name, place, upstreams, lambda: "", keys=True, more=lambda _, text=text: text)
+                trimtab(name, place, upstreams, lambda: "", keys=True, more=kept)
             )
         for target in targets:
             visitor.warm_up(target, 0.5, print)
@@ -67,6 +68,12 @@ def measured(rounds: int, part: float) -> Found:
             for problem in target.stop():
                 print(f"wrong: {problem}")
     return found
+
+
+def _keeping(keep: str, _: Upstream) -> str:
+    return f'[content]
+keep = "{keep}"
+'
 
 
 def main() -> None:
