@@ -31,6 +31,14 @@ CONFIG = f"""
 kind = "simulator"
 latency_scale = 0.0
 script = "{FAULTS}"
+hardware = "<b>odd</b>"
+data_region = "here"
+commitment = {{ usd = 1000, from = 2026-01-01, until = 2099-12-31 }}
+[platforms.other]
+kind = "simulator"
+latency_scale = 0.0
+online_from = 2099-12-31
+discount_percent = 12.5
 """
 WEIGHT = 300_000
 """Bytes that a page may take from an empty cache, heads and all that it loads included."""
@@ -72,6 +80,8 @@ class Site:
             "overview-real": "/console?simulated=false",
             "requests": "/console/requests",
             "requests-filtered": "/console/requests?result=failed&error=nothing+like+it",
+            "platforms": "/console/platforms",
+            "platforms-real": "/console/platforms?simulated=false",
             "request": f"/console/requests/{self.good}",
             "request-refused": f"/console/requests/{self.bad}",
             "not-found": "/console/nothing",
@@ -232,7 +242,7 @@ def test_a_page_can_be_read_by_everybody(
     assert w.page.evaluate(SHAPE) == []
 
 
-@pytest.mark.parametrize("name", ["overview", "requests", "request"])
+@pytest.mark.parametrize("name", ["overview", "requests", "request", "platforms"])
 def test_the_keyboard_reaches_everything_and_the_first_key_can_skip_to_the_content(
     here: Site, window: Callable[..., Window], name: str
 ) -> None:
@@ -266,7 +276,7 @@ def test_the_keyboard_reaches_everything_and_the_first_key_can_skip_to_the_conte
 
 def test_what_attackers_write_is_shown_and_never_run(here: Site, window: Callable[..., Window]) -> None:
     w = window()
-    for name in ("requests", "request", "request-refused", "overview"):
+    for name in ("requests", "request", "request-refused", "overview", "platforms"):
         w.page.goto(here.url + here.pages()[name], wait_until="networkidle")
         assert w.page.evaluate("window.hit") is None
         assert w.page.locator("img[src=x]").count() == 0
@@ -300,11 +310,11 @@ def test_simulated_figures_say_so_and_are_never_among_real_ones(
     here: Site, window: Callable[..., Window]
 ) -> None:
     w = window()
-    for path in ("/console", "/console/requests", f"/console/requests/{here.good}"):
+    for path in ("/console", "/console/requests", "/console/platforms", f"/console/requests/{here.good}"):
         w.page.goto(here.url + path)
         expect(w.page.locator(".simulated")).to_be_visible()
         assert w.page.title().startswith("SIMULATED")
-    for path in ("/console", "/console/requests"):
+    for path in ("/console", "/console/requests", "/console/platforms"):
         w.page.goto(here.url + path)
         w.page.get_by_role("link", name="Real", exact=True).click()
         expect(w.page.locator(".simulated")).to_have_count(0)

@@ -84,8 +84,29 @@ def test_each_key_sees_its_organisation_its_team_or_itself(tmp_path: Path) -> No
         status, _, body = await at.send("GET", "/trimtab/v1/overview?by=key", lone[1])
         assert status == 400
         assert "one key's requests are told apart by purpose only" in body["error"]["message"]
-        for path in ("requests", "overview", "live"):
+        for path in ("requests", "overview", "live", "platforms"):
             assert (await at.send("GET", f"/trimtab/v1/{path}", None))[0] == 401
+        for secret in (boss[1], red[1], other[1]):
+            status, _, body = await at.send("GET", f"/trimtab/v1/platforms?{SIMULATED}", secret)
+            assert (status, "everybody's requests together" in body["error"]["message"]) == (403, True)
+
+    with_keys(tmp_path, work, REQUIRED)
+
+
+def test_an_admin_of_the_only_organisation_sees_what_its_platforms_did(tmp_path: Path) -> None:
+    async def work(at: Keyed) -> None:
+        _, boss = at.make("boss", organisation="acme", admin=True)
+        _, red = at.make("red", organisation="acme", team="red")
+        assert (await at.ask(red))[0] == 200
+        await written(at.site, 1)
+        found = await data(at, f"/trimtab/v1/platforms?{SIMULATED}&window=hour", boss)
+        assert found["window"]["simulated"] is True
+        (entry,) = found["entries"]
+        assert (entry["name"], entry["in_force"], entry["simulated"]) == ("sim", True, True)
+        (there,) = entry["models"]
+        assert there["calls"]["answered"] == there["answered"]["part"] == 1
+        assert there["price_nanousd"] == there["calls"]["cost_nanousd"] > 0
+        assert (await at.send("GET", "/trimtab/v1/platforms", red))[0] == 403
 
     with_keys(tmp_path, work, REQUIRED)
 

@@ -16,6 +16,7 @@ from trimtab.app.console import ConsoleParts
 from trimtab.app.doorkeeping import open_doorkeeper
 from trimtab.app.ground import Ground
 from trimtab.app.live import today
+from trimtab.app.places_watched import watch_places
 from trimtab.app.platforms import for_other_paths, one_of_each, open_providers, places_of
 from trimtab.app.settings import Settings
 from trimtab.app.spending import spending_wanted
@@ -159,6 +160,7 @@ class Application:
 
     async def start(self) -> None:
         """Begin what goes on beside the requests."""
+        self.parts.console.start()
         await self.parts.ground.start(self.parts.once)
 
     async def aclose(self) -> int:
@@ -210,6 +212,8 @@ def assemble(
         raise
     callers.start()
     _watch(metrics, ground, callers, state)
+    standings = Standings(time.monotonic, time.time, _chance())
+    watch_places(metrics, standings)
     parts = Parts(
         ground=ground,
         once=Once(ground.claims, state, keep_answers=settings.server.keep_answers),
@@ -219,13 +223,13 @@ def assemble(
         metrics=metrics,
         state=state,
         conversations=Conversations(),
-        standings=Standings(time.monotonic, time.time, _chance()),
+        standings=standings,
         homes=Homes(),
         rules=rules,
         new_id=id_source(),
         exposition=exposition if exposition is not None else own,
         openapi=openapi_document(),
-        console=ConsoleParts(ground),
+        console=ConsoleParts(ground, standings),
         observer=open_observer(settings, metrics, tracer),
         outgoing=Propagation(tracer) if tracer is not None and settings.telemetry.propagate else None,
         logs=logs,
@@ -295,8 +299,8 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         monotonic=time.monotonic,
         max_body_bytes=settings.server.max_body_bytes,
         openapi=parts.openapi,
-        pages=parts.console.pages(settings, entries, doorkeeper),
-        figures=parts.console.for_programs(settings),
+        pages=parts.console.pages(settings, entries, places, doorkeeper),
+        figures=parts.console.for_programs(settings, entries, places),
     )
     return Edition(settings, providers, surroundings, shared_limits(settings.catalogue, places))
 

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterable
 
 from trimtab.app.settings import Settings
+from trimtab.app.spending import commitments
 from trimtab.catalogue import Catalogue
-from trimtab.routing import Chooser, Commitment, Homes, Place, Spent, Standings
+from trimtab.routing import Chooser, Homes, Place, Spent, Standings
 
 
 def open_chooser(
@@ -23,11 +24,7 @@ def open_chooser(
         homes,
         monotonic=time.monotonic,
         now=lambda: datetime.datetime.now(datetime.UTC),
-        commitments={
-            name: Commitment(entry.commitment.nanousd, entry.commitment.starts, entry.commitment.until)
-            for name, entry in settings.platforms.items()
-            if entry.commitment is not None
-        },
+        commitments=commitments(settings),
         spent=spent,
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from trimtab.app.settings import Settings
 from trimtab.errors import StoreError
 from trimtab.providers.simulator import SimulatorSettings
-from trimtab.routing import Spent
+from trimtab.routing import Commitment, Spent
 from trimtab.store import Database
 from trimtab.store.figures.platforms import SpendingWanted, spending
 
@@ -30,6 +30,15 @@ def spending_wanted(settings: Settings) -> dict[str, SpendingWanted]:
                 int(begins.timestamp()) * 1000, isinstance(entry, SimulatorSettings)
             )
     return wanted
+
+
+def commitments(settings: Settings) -> dict[str, Commitment]:
+    """What the owners of entries promised to spend, by the name of the entry."""
+    return {
+        name: Commitment(promised.nanousd, promised.starts, promised.until)
+        for name, entry in settings.platforms.items()
+        if (promised := entry.commitment) is not None
+    }
 
 
 class PlatformSpending:

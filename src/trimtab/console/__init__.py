@@ -1,4 +1,4 @@
-"""Pages for people: what was asked, what it cost, how long it took, and the whole story of one request.
+"""Pages for people: what was asked, what it cost, how long it took, what platforms did, and the story of one request.
 
 What it is not: a way into the engine, or a place where anything is changed without `admin`.
 Invariants: every page needs a visitor that the doorkeeper knows; nothing recorded is ever written into a page
@@ -13,6 +13,7 @@ from trimtab.console.files import Files
 from trimtab.console.listing import ListPage
 from trimtab.console.meaning import Meaning
 from trimtab.console.overview import OverviewPage
+from trimtab.console.platforms import Entries, PlatformsAsked, PlatformsPage
 from trimtab.console.programs import ForPrograms
 from trimtab.console.rendering import Templates
 from trimtab.console.situation import ContentPolicy, InForce, PlatformShown, Situation
@@ -25,6 +26,7 @@ __all__ = [
     "Console",
     "ContentPolicy",
     "Doorkeeper",
+    "Entries",
     "Figures",
     "Files",
     "ForPrograms",
@@ -33,6 +35,8 @@ __all__ = [
     "Meaning",
     "OverviewPage",
     "PlatformShown",
+    "PlatformsAsked",
+    "PlatformsPage",
     "Role",
     "Situation",
     "StoryPage",

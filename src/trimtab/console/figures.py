@@ -62,6 +62,11 @@ from trimtab.store.figures import (
     read_figures,
     relatives,
 )
+from trimtab.store.figures.platforms import (
+    PlatformFigures,
+    is_the_only_organisation,
+    platform_figures,
+)
 from trimtab.store.records.rows import tokens
 
 BUCKETS_MS = (MINUTE_MS, 15 * MINUTE_MS, HOUR_MS, 4 * HOUR_MS, DAY_MS)
@@ -104,6 +109,7 @@ class Figures:
         self._clock_ms = clock_ms
         self._lives: Remembered[Live] = Remembered(monotonic, LIVE_KEPT_S)
         self._overviews: Remembered[Overview] = Remembered(monotonic, OVERVIEW_KEPT_S)
+        self._platforms: Remembered[tuple[PlatformFigures, ...]] = Remembered(monotonic, OVERVIEW_KEPT_S)
         self._monotonic = monotonic
         self._names: dict[str, tuple[float, str, str]] = {}
         self._naming = threading.Lock()
@@ -168,7 +174,7 @@ class Figures:
             groups=self._groups(by, found, starts),
             before=None if found.before is None else sums(found.before),
             other_side=found.other_side,
-            freshness=self._freshness(found.missing),
+            freshness=self.freshness(found.missing),
             filter=Filter(simulated=window.simulated, purposes=window.purposes),
             hint=_hint(window.simulated) if found.other_side and not found.whole else None,
         )
@@ -210,13 +216,13 @@ class Figures:
             self._rows(found.rows),
             None if found.more is None else f"{found.more[0]}-{found.more[1]}",
             found.searched_to_ms,
-            self._freshness(),
+            self.freshness(),
             hint,
         )
 
     def no_requests(self, wanted: Filter) -> RequestPage:
         """An empty page, where nothing was looked for."""
-        return RequestPage(wanted, (), None, None, self._freshness())
+        return RequestPage(wanted, (), None, None, self.freshness())
 
     def story(self, request_id: str, *, scope: Scope = EVERYTHING) -> Story | None:
         """One request; `None` where there is no such record in this scope. Blocks. Raises `StoreError`."""
@@ -253,8 +259,24 @@ class Figures:
             children=tuple(_related(row) for row in beside.children),
             previous=_relative(beside.previous),
             following=_relative(beside.following),
-            freshness=self._freshness(),
+            freshness=self.freshness(),
         )
+
+    def platforms(self, from_ms: int, to_ms: int, *, simulated: bool) -> tuple[PlatformFigures, ...]:
+        """What each platform entry did in these hours, for everybody; at most some seconds old.
+
+        Blocks. Raises `StoreError`.
+        """
+        return self._platforms.get(
+            (from_ms, to_ms, simulated),
+            lambda: platform_figures(self._database, from_ms, to_ms, simulated=simulated),
+        )
+
+    def is_everything(self, scope: Scope) -> bool:
+        """Whether who may see this scope may see everybody's figures. Blocks. Raises `StoreError`."""
+        if scope.team is not None or scope.key is not None:
+            return False
+        return scope.organisation is None or is_the_only_organisation(self._database, scope.organisation)
 
     def config(self, version: str) -> str | None:
         """What a configuration version said, secrets as references; `None`: not kept. Blocks. Raises `StoreError`."""
@@ -288,10 +310,11 @@ class Figures:
             state,
             LiveMinute(LIVE_BUCKET_MS, starts, group.sums, group.series),
             rows,
-            self._freshness(None if since_ms == from_ms else (from_ms, since_ms)),
+            self.freshness(None if since_ms == from_ms else (from_ms, since_ms)),
         )
 
-    def _freshness(self, missing: tuple[int, int] | None = None) -> Freshness:
+    def freshness(self, missing: tuple[int, int] | None = None) -> Freshness:
+        """How far figures go that are read now. Does not block."""
         return Freshness(self._clock_ms(), self._store.status().queued, *(missing or (None, None)))
 
     def _rows(self, found: Sequence[Row]) -> tuple[RequestRow, ...]:

@@ -12,6 +12,7 @@ import msgspec
 from trimtab.console.asking import Asking
 from trimtab.console.figures import Figures
 from trimtab.console.meaning import Meaning
+from trimtab.console.platforms import PlatformsAsked
 from trimtab.console.questions import (
     BILLED,
     DIMENSIONS,
@@ -34,8 +35,9 @@ _log = logging.getLogger("trimtab.console")
 class ForPrograms:
     """Implements the gateway's `FiguresDoor`."""
 
-    def __init__(self, figures: Figures, meaning: Meaning, asking: Asking) -> None:
+    def __init__(self, figures: Figures, meaning: Meaning, platforms: PlatformsAsked, asking: Asking) -> None:
         self._figures = figures
+        self._platforms = platforms
         self._meaning = meaning
         self._asking = asking
 
@@ -60,6 +62,11 @@ class ForPrograms:
         return await self._answer(
             lambda: self._figures.requests(self._meaning.of(wanted, scope), cursor, limit, scope=scope)
         )
+
+    async def platforms(self, query: bytes, caller: Caller) -> bytes:
+        """What each platform entry did, and how it does. Raises `RequestError`, `Unavailable`."""
+        asked = self._platforms.read(Question(query, blanks=False), scope_of(caller))
+        return await self._answer(asked)
 
     async def live(self, query: bytes, caller: Caller) -> bytes:
         """What happens now. Raises `RequestError`, `Unavailable`."""

@@ -3,6 +3,8 @@
 What it is not: a way to ask again, or to change what is recorded.
 """
 
+import itertools
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -17,7 +19,7 @@ from trimtab.console.visit import Visit
 from trimtab.console.visitors import Role, Visitor
 from trimtab.content import shown
 from trimtab.errors import NotFound, shortened
-from trimtab.records import Outcome
+from trimtab.records import Attempt, Outcome, call_ending
 from trimtab.store.content import Content, Deletion
 
 BAR_WORDS = {
@@ -66,6 +68,8 @@ class StoryData(msgspec.Struct, frozen=True, kw_only=True):
     """What the page shows."""
 
     story: Story
+    whys: tuple[str, ...]
+    """Why each attempt was made."""
     content: KeptContent
 
 
@@ -105,7 +109,7 @@ class StoryPage:
         return Shown(
             template="request.html",
             title=f"Request {record.id}",
-            data=StoryData(story=story, content=content),
+            data=StoryData(story=story, whys=whys(record.attempts), content=content),
             values={
                 "stretches": _stretches(story.bars, record.total_ms),
                 "turns": blocks,
@@ -138,6 +142,34 @@ class StoryPage:
             may_read=may_read,
             both=shown(found) if found is not None and may_read else None,
         )
+
+
+def whys(attempts: Sequence[Attempt]) -> tuple[str, ...]:
+    """Why each attempt was made, from what came of the one before it: the engine's rules leave no other reason."""
+    said = ["as planned"] if attempts else []
+    for number, (before, after) in enumerate(itertools.pairwise(attempts), 1):
+        if before.platform != after.platform:
+            where = "another platform"
+        else:
+            where = "the same again" if before.account == after.account else "another key"
+        said.append(f"{where}: {_came_to(before, number)}")
+    return tuple(said)
+
+
+def _came_to(before: Attempt, number: int) -> str:
+    it = f"attempt {number}"
+    ending = call_ending(before.result, before.status, before.error)
+    if ending == "cancelled":
+        return f"{it} was slow"  # two were under way, and this one was given up for the other
+    if ending == "limited":
+        return f"{it} met a rate limit"
+    if before.status in (401, 403):
+        return f"{it} was not let in ({before.status})"
+    if before.status is None:
+        return f"{it} got no answer" if ending == "failed" else f"what was asked has no place in {it}'s API"
+    if before.result == "truncated":
+        return f"{it} broke off"
+    return f"{it} failed ({before.status})"
 
 
 def _stretches(bars: tuple[Bar, ...], total_ms: float) -> list[Stretch]:

@@ -33,6 +33,11 @@ def usd_exact(nanousd: int) -> str:
     return f"{sign}${amount // NANO:,}.{amount % NANO:09d}"
 
 
+def usd_cents(nanousd: int) -> str:
+    """Dollars and cents, for sums that contracts are about."""
+    return f"${round(nanousd / NANO, 2):,.2f}"
+
+
 def number(value: float) -> str:
     """A count with its thousands apart."""
     return f"{value:,.0f}"
@@ -86,17 +91,26 @@ def share(part: float, whole: float) -> str:
     return f"{rate:.0f}{NBSP}%" if rate in (0, 100) else f"{rate:.1f}{NBSP}%"
 
 
-def interval(part: int, whole: int) -> str:
-    """The 95 % confidence interval of a share, in per cent. **Source:** Wilson (1927), the score interval."""
-    if not whole:
-        return "–"
+def wilson(part: int, whole: int) -> tuple[float, float]:
+    """Between which parts of 1 a share lies with 95 % confidence; `whole` is more than 0.
+
+    **Source:** Wilson (1927), the score interval.
+    """
     z = 1.96
     rate = part / whole
     middle = rate + z * z / (2 * whole)
     reach = z * math.sqrt(rate * (1 - rate) / whole + z * z / (4 * whole * whole))
-    low, high = (100 * (middle + sign * reach) / (1 + z * z / whole) for sign in (-1, 1))
+    low, high = ((middle + sign * reach) / (1 + z * z / whole) for sign in (-1, 1))
+    return max(0.0, low), min(high, 1.0)
+
+
+def interval(part: int, whole: int) -> str:
+    """The 95 % confidence interval of a share, in per cent."""
+    if not whole:
+        return "–"
+    low, high = (100 * end for end in wilson(part, whole))
     digits = 1 if high >= 1 else 2
-    return f"{max(0.0, low):.{digits}f} to {high:.{digits}f}{NBSP}%"
+    return f"{low:.{digits}f} to {high:.{digits}f}{NBSP}%"
 
 
 def change(now: float | None, before: float | None) -> str:
@@ -123,6 +137,11 @@ def time_of_day(ms: int) -> str:
     return _at(ms).strftime("%H:%M:%S")
 
 
+def minute_of_day(ms: int) -> str:
+    """The time of day without its seconds, UTC."""
+    return _at(ms).strftime("%H:%M")
+
+
 def exact_moment(ms: int) -> str:
     """The same to the millisecond."""
     return _at(ms).strftime("%Y-%m-%d %H:%M:%S.") + f"{ms % 1000:03d}"
@@ -145,12 +164,14 @@ def _at(ms: int) -> datetime.datetime:
 FILTERS: Mapping[str, Callable[..., object]] = {
     "usd": usd,
     "usd_exact": usd_exact,
+    "usd_cents": usd_cents,
     "number": number,
     "short": short,
     "duration": duration,
     "size": size,
     "moment": moment,
     "time_of_day": time_of_day,
+    "minute_of_day": minute_of_day,
     "share": share,
     "interval": interval,
     "change": change,

@@ -1,4 +1,4 @@
-"""`/trimtab/v1/overview`, `/trimtab/v1/requests` and `/trimtab/v1/live`: the console's figures for programs.
+"""`/trimtab/v1/overview`, `requests`, `live` and `platforms`: the console's figures for programs.
 
 What it is not: the figures, or what a key may see of them; the door that `app` gives us knows that.
 Invariant: nothing here waits for the store in the event loop, or keeps a request to a model waiting.
@@ -40,8 +40,13 @@ async def _live(http: Exchange) -> None:
     http.reply(200, await _door(http).live(http.query, http.caller))
 
 
+async def _platforms(http: Exchange) -> None:
+    http.reply(200, await _door(http).platforms(http.query, http.caller))
+
+
 _HANDLERS: dict[str, Handler] = {
     "/trimtab/v1/overview": _overview,
     "/trimtab/v1/requests": _requests,
     "/trimtab/v1/live": _live,
+    "/trimtab/v1/platforms": _platforms,
 }

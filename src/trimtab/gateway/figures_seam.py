@@ -22,3 +22,7 @@ class FiguresDoor(Protocol):
     async def live(self, query: bytes, caller: Caller) -> bytes:
         """What happens now."""
         ...
+
+    async def platforms(self, query: bytes, caller: Caller) -> bytes:
+        """What each platform entry did, and how it does. Raises `PermissionDenied` for who may not see everybody's."""
+        ...

@@ -10,7 +10,7 @@ from typing import get_args
 
 import msgspec
 
-from trimtab.records import Purpose
+from trimtab.records import Purpose, call_ending
 from trimtab.store.database import Database, Row, Transaction
 from trimtab.store.records.endings import ATTEMPT_SUMS
 from trimtab.store.records.rows import HOUR_MS
@@ -64,7 +64,7 @@ class Calls(msgspec.Struct, frozen=True):
 
 
 class CallError(msgspec.Struct, frozen=True):
-    """A call that failed or was refused."""
+    """A call that failed or was limited."""
 
     request: str
     at_ms: int
@@ -185,7 +185,7 @@ def _errors(view: Transaction, from_ms: int, to_ms: int, simulated: bool) -> dic
     last = f"{max(to_ms, 0):012x}"
     platforms = view.rows(
         "SELECT DISTINCT platform FROM attempts_by_hour WHERE hour_ms >= ? AND hour_ms < ? AND simulated = ? "
-        "AND refused + limited + failed > 0",
+        "AND limited + failed > 0",
         (from_ms - from_ms % HOUR_MS, to_ms, int(simulated)),
     )
     for (platform,) in platforms:
@@ -197,5 +197,11 @@ def _errors(view: Transaction, from_ms: int, to_ms: int, simulated: bool) -> dic
             "WHERE r.simulated = ? AND r.endpoint <> 'count_tokens' ORDER BY a.request_id DESC, a.n DESC",
             (platform, first, last, LAST_ERRORS, int(simulated)),
         ):
-            found.setdefault((platform, model), CallError(request, at_ms, account, status, error))
+            if call_ending("error", status, error) != "refused":  # which says nothing of the platform
+                found.setdefault((platform, model), CallError(request, at_ms, account, status, error))
     return found
+
+
+def is_the_only_organisation(database: Database, name: str) -> bool:
+    """Whether nobody else's requests can be in figures of the whole. Blocks. Raises `StoreError`."""
+    return database.read(lambda view: view.rows("SELECT name FROM organisations LIMIT 2")) == [(name,)]
