@@ -49,9 +49,7 @@ def measured(rounds: int, part: float) -> Found:
             place = folder / name.replace(" ", "-")
             place.mkdir()
             kept = partial(_keeping, keep)
-            targets.append(
-                trimtab(name, place, upstreams, lambda: "", keys=True, more=kept)
-            )
+            targets.append(trimtab(name, place, upstreams, lambda: "", keys=True, more=kept))
         for target in targets:
             visitor.warm_up(target, 0.5, print)
         for round_ in range(1, rounds + 1):
@@ -71,9 +69,7 @@ def measured(rounds: int, part: float) -> Found:
 
 
 def _keeping(keep: str, _: Upstream) -> str:
-    return f'[content]
-keep = "{keep}"
-'
+    return f'[content]\nkeep = "{keep}"\n'
 
 
 def main() -> None:
