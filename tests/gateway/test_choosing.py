@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving_harness import VERSION, Site, run, site
+from serving_harness import VERSION, Site, run, site, take_request, upstream
 
 from trimtab.app import load_settings
 from trimtab.app.assemble import build
@@ -187,6 +187,46 @@ def test_an_entry_that_is_limited_or_fails_is_left_alone_and_its_conversations_g
             assert standing["one", "claude-sonnet-4-6"].state == "open"
             assert standing["one", "claude-opus-4-7"].bucket == "opus-4"
             assert standing["two", "claude-opus-4-7"].away is None
+
+    run(work)
+
+
+ANSWER = (
+    b'{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":"end_turn",'
+    b'"usage":{"input_tokens":9,"output_tokens":5},"input_tokens":9}'
+)
+
+
+async def counts_no_more(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A platform whose limit on counting tokens is reached."""
+    while True:
+        head, _ = await take_request(reader)
+        status = b"429 Too Many Requests\r\nretry-after: 30" if b"count_tokens" in head else b"200 OK"
+        writer.write(b"HTTP/1.1 %b\r\ncontent-type: application/json\r\n" % status)
+        writer.write(b"content-length: %d\r\n\r\n%b" % (len(ANSWER), ANSWER))
+
+
+async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while True:
+        await take_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
+        writer.write(b"content-length: %d\r\n\r\n%b" % (len(ANSWER), ANSWER))
+
+
+def test_a_limit_on_counting_tokens_is_none_on_answers(tmp_path: Path) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        async with upstream(counts_no_more) as one, upstream(answers) as two:
+            config = one.replace("platforms.claude", "platforms.one") + two.replace(
+                "platforms.claude", "platforms.two"
+            )
+            async with site(tmp_path, config) as s:
+                counted = {key: value for key, value in ask().items() if key != "max_tokens"}
+                status, named, _ = await s.post(counted, "/v1/messages/count_tokens", of("c"))
+                assert (status, named["x-trimtab-platform"]) == (200, "two")
+                assert s.application.parts.standings.keeps_away("one", "claude-opus-4-7") is None
+                assert await platform(s, ask(), of("c")) == "one"
 
     run(work)
 

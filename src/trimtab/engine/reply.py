@@ -379,13 +379,17 @@ class MeteredReply:
     def _tell(self, standings: Standings, attempt: Attempt) -> None:
         """Say how it ended to what knows how places do."""
         job, usage = self._job, attempt.usage
+        ending = ending_of(self.status, self.error_type, self._problem, self._body or b"")
+        counting = job.endpoint == "count_tokens"
+        if counting and ending == "limited":
+            ending = "unclear"  # counting has a rate limit of its own: it says nothing of that of answers
         began = attempt.first_content_ms if attempt.first_content_ms is not None else attempt.head_ms
         standings.ended(
             job.place,
             job.model.id,
-            ending_of(self.status, self.error_type, self._problem, self._body or b""),
+            ending,
             started=self._started,
-            headers=self.headers,
+            headers=None if counting else self.headers,
             first_content_ms=attempt.first_content_ms,
             output_tokens=(usage.output_tokens or 0) if usage is not None and attempt.result == "ok" else 0,
             generating_ms=0.0 if began is None else attempt.total_ms - began,
