@@ -1,10 +1,14 @@
 """Which platform and which id: the parts of a decision that the pipeline's tests do not reach."""
 
+import datetime
+
+import msgspec
 import pytest
 
 from trimtab.catalogue import Catalogue, TierSettings, resolve_tiers
+from trimtab.catalogue.tiers import TierBinding
 from trimtab.errors import NotFound, PermissionDenied, RequestError
-from trimtab.routing import Ask, Place, TierRouter
+from trimtab.routing import Ask, Decision, Place, TierRouter
 
 CATALOGUE = Catalogue.load()
 
@@ -156,6 +160,46 @@ def test_an_entry_that_cannot_serve_is_one_clear_refusal_and_never_widens_what_t
     with pytest.raises(RequestError) as refused:
         three.decide(ask)
     assert (type(refused.value), str(refused.value)) == (error, says)
+
+
+def test_a_decision_changes_on_the_day_on_which_a_place_comes_online() -> None:
+    day = datetime.date(2026, 11, 30)
+    later = msgspec.structs.replace(place("aws", "bedrock"), online_from=datetime.date(2026, 12, 1))
+    tiers = resolve_tiers(TierSettings(), CATALOGUE, str)
+    r = TierRouter(CATALOGUE, tiers, (later, place("claude", "anthropic")), None, lambda: day)
+    ask = Ask(model="claude-opus-4-6")
+    assert r.decide(ask).plan.platform == "claude"
+    assert "left out: aws is online from 2026-12-01" in r.decide(ask).plan.reasons
+    day = datetime.date(2026, 12, 1)
+    assert r.decide(ask).plan.platform == "aws"
+    assert r.decide(ask).plan.reasons == ("the request pins this model",)
+
+
+def test_a_tier_goes_to_its_platforms_and_the_callers_order_wins_over_the_tiers() -> None:
+    bound = TierBinding("claude-opus-4-6", ("azure", "aws"))
+    tiers = resolve_tiers(TierSettings(escalation=bound), CATALOGUE, str)
+    places = tuple(place(*one) for one in (("claude", "anthropic"), ("aws", "bedrock"), ("azure", "foundry")))
+    r = TierRouter(CATALOGUE, tiers, places)
+
+    def entries(decision: Decision) -> list[str]:
+        return [one.place.name for one in decision.candidates]
+
+    decision = r.decide(Ask(model="trimtab/escalation"))
+    assert (entries(decision), decision.plan.platform) == (["azure", "aws"], "azure")
+    assert not decision.in_order, "a preference may change it"
+    named = r.decide(Ask(model="trimtab/escalation", wanted_platforms=("claude", "aws", "azure")))
+    assert entries(named) == ["aws", "azure"]
+    assert named.in_order
+    assert entries(r.decide(Ask(model="claude-opus-4-6"))) == ["claude", "aws", "azure"]
+    with pytest.raises(PermissionDenied, match="of this tier is served by azure, aws only"):
+        r.decide(Ask(model="trimtab/escalation", platforms=("claude",)))
+
+
+def test_data_that_must_stay_in_a_region_stays_there_with_one_place_too() -> None:
+    tiers = resolve_tiers(TierSettings(), CATALOGUE, str)
+    r = TierRouter(CATALOGUE, tiers, (place("claude", "anthropic"),), ("eu",))
+    with pytest.raises(PermissionDenied, match="data may go to eu only, and claude declares no data region"):
+        r.decide(Ask(model="claude-opus-4-6"))
 
 
 def test_an_unknown_model_is_unknown_whatever_the_key_may_use() -> None:

@@ -112,6 +112,13 @@ def test_weights_are_shares_of_one_group() -> None:
     ]
 
 
+def test_the_keys_of_a_pool_share_the_weight_of_their_entry() -> None:
+    pool = [facts("a", account="1", weight=3.0), facts("a", account="2", weight=3.0), facts("b", weight=1.0)]
+    ranked = rank(pool, ChoosingSettings(prefer="weights"))
+    assert [one.weight for one in ranked] == [1.5, 1.5, 1.0]
+    assert whys(ranked)[0] == "its share is 38% of the conversations"
+
+
 known = st.builds(
     facts,
     st.sampled_from(["a", "b", "c", "d"]),

@@ -54,7 +54,7 @@ class _Seat:
         self.candidate = ranked.facts.candidate
         self.key = place.key
         self.why = f"{self.key}: {ranked.why}"
-        self.weight = place.weight
+        self.weight = ranked.weight
         self.mark = blake2b(self.key.encode(), digest_size=16).digest()
         self.unmeasured = ranked.facts.measured < MEASURED_LEAST
 

@@ -68,17 +68,20 @@ class Ranked(msgspec.Struct, frozen=True):
     """Less is better; what it means depends on the preference."""
     why: str
     """Why it has this rank, for the reasons of a choice."""
+    weight: float
+    """Its share among equals, against theirs: the keys of a pool share the weight of their entry."""
 
 
 def rank(facts: Sequence[Facts], settings: ChoosingSettings) -> tuple[Ranked, ...]:
     """All places, best group first, within a group as configured."""
     if settings.prefer == "order":
         return by_order(facts)
+    weights = _weights(facts)
     if settings.prefer == "weights":
-        total = sum(one.candidate.place.weight for one in facts)
+        total = sum(weights)
         return tuple(
-            Ranked(one, 0, 0.0, f"its share is {one.candidate.place.weight / total:.0%} of the conversations")
-            for one in facts
+            Ranked(one, 0, 0.0, f"its share is {weight / total:.0%} of the conversations", weight)
+            for one, weight in zip(facts, weights, strict=True)
         )
     scores = _scores(facts, settings)
     tight = [one.room is not None and one.room < TIGHT for one in facts]
@@ -98,7 +101,8 @@ def rank(facts: Sequence[Facts], settings: ChoosingSettings) -> tuple[Ranked, ..
         lead = scores[groups[number + 1][0]] - scores[group[0]] if after is not None else 0.0
         for at in sorted(group):
             why = _why(facts, group, at, number, after, lead, settings.prefer)
-            ranked.append(Ranked(facts[at], number, scores[at], why + _beside(facts[at], tight[at])))
+            why += _beside(facts[at], tight[at])
+            ranked.append(Ranked(facts[at], number, scores[at], why, weights[at]))
     return tuple(ranked)
 
 
@@ -112,8 +116,13 @@ def by_order(facts: Sequence[Facts]) -> tuple[Ranked, ...]:
         why = "first in order" if at == 0 else f"number {at + 1} in order"
         if keys[at] > 1:
             why += f", one of {keys[at]} keys"
-        ranked.append(Ranked(one, at, float(at), why))
+        ranked.append(Ranked(one, at, float(at), why, one.candidate.place.weight))
     return tuple(ranked)
+
+
+def _weights(facts: Sequence[Facts]) -> list[float]:
+    names = [one.candidate.place.name for one in facts]
+    return [one.candidate.place.weight / names.count(one.candidate.place.name) for one in facts]
 
 
 def _scores(facts: Sequence[Facts], settings: ChoosingSettings) -> list[float]:
