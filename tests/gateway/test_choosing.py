@@ -214,8 +214,6 @@ async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 def test_a_limit_on_counting_tokens_is_none_on_answers(tmp_path: Path) -> None:
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     async def work() -> None:
         async with upstream(counts_no_more) as one, upstream(answers) as two:
             config = one.replace("platforms.claude", "platforms.one") + two.replace(
