@@ -8,7 +8,6 @@ from trimtab.routing.homes import Homes
 from trimtab.routing.limits import Remaining, retry_after
 from trimtab.routing.place import Candidate, Place
 from trimtab.routing.preferring import ChoosingSettings, check_choosing
-from trimtab.routing.ranking import Ranked
 from trimtab.routing.rules import check_rules, check_served
 from trimtab.routing.standing import Ending, Standing, Standings
 
@@ -25,7 +24,6 @@ __all__ = [
     "Homes",
     "Pace",
     "Place",
-    "Ranked",
     "Remaining",
     "Spent",
     "Standing",

@@ -151,10 +151,6 @@ class Chooser:
             self._settle(conversation, model.id, home, order[0], order[0] is not first, now)
         return Choice(tuple([seat.candidate for seat in order]), tuple(reasons))
 
-    def explain(self, model: Model, candidates: tuple[Candidate, ...]) -> tuple[Ranked, ...]:
-        """Everything that the order is made from, best first; for people. Health is `Standings.snapshot`'s."""
-        return rank(self._facts(model, candidates), self._settings)
-
     def _begin(
         self, ranking: _Ranking, seats: list[_Seat], home: Home | None, conversation: str
     ) -> tuple[_Seat, str]:

@@ -20,7 +20,7 @@ Ending = Literal["ok", "failed", "limited", "spent", "denied", "unclear"]
 account's spend limit is reached. `denied`: our credentials were refused. `unclear`: given up by the caller."""
 
 MOST_ROWS = 4096
-"""Places times models that are known, about 3 MB; real configurations have a few dozen. Beyond it the oldest goes."""
+"""Places times models that are known, about 6 MB; real configurations have a few dozen. Beyond it the oldest goes."""
 
 HALF_LIFE_S = 120.0
 """A measurement counts half as much after two minutes, so that means follow the hour and not a single call."""
