@@ -37,6 +37,8 @@ class Messages(msgspec.Struct, frozen=True, gc=False):
     decision: Decision
     session: str
     mode: Mode
+    thinking: str | None
+    """`thinking.type` of the body."""
 
 
 class MessagesPlanner:
@@ -67,13 +69,14 @@ class MessagesPlanner:
         if answers:
             check_unbounded(body, caller)
         mode = self._mode(body)
+        thinking = body.thinking_type
         decision = self._router.decide(
             Ask(
                 model=body.model,
                 effort=body.effort,
                 wanted_effort=inbound.own.get("x-trimtab-effort"),
                 lower_effort=mode == "adapt",
-                thinking=body.thinking_type,
+                thinking=thinking,
                 accepts_effort=answers and (body.effort is not None or not body.has_effort),
                 models=caller.models,
                 tiers=caller.tiers,
@@ -83,7 +86,7 @@ class MessagesPlanner:
             )
         )
         session = session_of(body, inbound.own.get("x-trimtab-session"), caller.key)
-        return Messages(inbound, body, decision, session, mode)
+        return Messages(inbound, body, decision, session, mode, thinking)
 
     def job(self, asked: Messages, candidate: Candidate, plan: Plan) -> Job:
         """The call to one place. Raises `RequestError` where its platform takes no such request."""
@@ -101,7 +104,7 @@ class MessagesPlanner:
                 effort=decision.set_effort,
                 adaptive_thinking=decision.set_adaptive,
             )
-            may_think = _may_think(body.thinking_type, model.thinking.default, decision.set_adaptive)
+            may_think = _may_think(asked.thinking, model.thinking.default, decision.set_adaptive)
         else:
             sent = normal.changed
             outgoing, headers = normal.body, normal.headers

@@ -452,7 +452,7 @@ class MeteredReply:
             job.plan,
             (*self.before, attempt) if self.before else (attempt,),
             attempt.error,
-            self.cost(),
+            attempt.cost_nanousd if not self.before else self.cost(),
             job.adaptations,
             job.observations,
             job.tags,

@@ -90,13 +90,10 @@ class Surviving:
         self._uniform = uniform
         self._unix_s = unix_s
         self._sleep = sleep
+        self.asks_again = settings.here > 0
+        """Whether a platform may be asked again, so that requests with one place come here too."""
         self._again: dict[str, float] = {}
         """Calls that may be made again now, by place."""
-
-    @property
-    def asks_again(self) -> bool:
-        """Whether a platform may be asked again, so that requests with one place come here too."""
-        return self._settings.here > 0
 
     async def answer(self, route: Route, job: Job, hold: Hold) -> MeteredReply:
         """The first answer that is one, or the last failure. The caller must `close` it. Spends money.
