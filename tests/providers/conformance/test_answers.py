@@ -218,6 +218,19 @@ def test_a_tool_loop_with_thinking_goes_on_with_the_blocks_that_came(ask: Any) -
     assert ask(tools=[TOOL], thinking=THINKING, messages=turns).status == 400
 
 
+def test_an_empty_system_prompt_and_a_tool_that_gave_nothing_are_taken_everywhere(ask: Any) -> None:
+    use = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}
+    for nothing in ({"content": ""}, {"content": []}, {}):
+        result = {"type": "tool_result", "tool_use_id": "toolu_1", **nothing}
+        turns = [
+            {"role": "user", "content": "call it"},
+            {"role": "assistant", "content": [use]},
+            {"role": "user", "content": [result]},
+        ]
+        said = ask(tools=[TOOL], messages=turns, system="")
+        assert said.status == 200, said
+
+
 def test_tokens_are_counted_as_the_claude_api_counts_them(ask: Any, house: House) -> None:
     said = ask("Count 日本", counting=True, system="Be terse.", tools=[TOOL])
     body = {"model": MODEL, **asked("Count 日本", counting=True, system="Be terse.", tools=[TOOL])}

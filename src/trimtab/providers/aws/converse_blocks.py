@@ -41,9 +41,9 @@ class Blocks:
         return made
 
     def system(self, raw: msgspec.Raw) -> list[Node]:
-        """The system prompt."""
+        """The system prompt. An empty one is none: AWS takes no empty text there."""
         if is_string(raw):
-            return [{"text": raw}]
+            return _said(raw)
         made: list[Node] = []
         for index, element in enumerate(elements(raw, "system")):
             block = Members(element, f"system.{index}")
@@ -104,7 +104,7 @@ class Blocks:
         content: list[Node] = []
         after: list[Node] = []
         if raw is not None and is_string(raw):
-            content.append({"text": raw})
+            content += _said(raw)
         elif raw is not None:
             for index, element in enumerate(elements(raw, where)):
                 if after:  # only behind the whole result there is a place for one
@@ -195,6 +195,11 @@ def uncited(block: Members) -> None:
     citations = Members(raw, block.at("citations"))
     citations.plain("enabled", b"false")
     citations.end()
+
+
+def _said(raw: msgspec.Raw) -> list[Node]:
+    """A text that stands for a list of blocks; an empty one is an empty list, which the vendor takes it for."""
+    return [] if bytes(raw) == b'""' else [{"text": raw}]
 
 
 def _text(block: Members) -> Node:

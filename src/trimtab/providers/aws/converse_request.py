@@ -40,8 +40,8 @@ def converse_body(body: MessagesBody, headers: Headers) -> bytes:
     made: Node = {"messages": _messages(fields.need("messages"), blocks)}
     more: Node = {}
     system = fields.take("system")
-    if system is not None:
-        made["system"] = blocks.system(system)
+    if system is not None and (said := blocks.system(system)):
+        made["system"] = said
     inference = {said: raw for name, said in _INFERENCE.items() if (raw := fields.take(name)) is not None}
     if inference:
         made["inferenceConfig"] = inference
