@@ -132,7 +132,10 @@ def test_without_a_commitment_nothing_runs_and_nothing_is_read(known: PlatformSp
     assert not away.asked.acquire(blocking=False)
 
 
-def test_a_simulator_s_commitment_counts_what_was_simulated(tmp_path: Path) -> None:
+def test_a_simulator_s_commitment_counts_what_was_simulated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANY", "k")
     file = tmp_path / "trimtab.toml"
     commitment = "commitment = { usd = 5, from = 2026-01-02, until = 2026-12-31 }\n"
     file.write_text(
