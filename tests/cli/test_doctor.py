@@ -13,6 +13,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from scripted_upstream import Upstream, whole
 
 from trimtab.store import StoreSettings, open_database
 from trimtab.store.schema import migrate
@@ -221,14 +222,24 @@ def test_the_commands_on_the_page_about_upgrading_work(tmp_path: Path, postgres_
     assert len(list(tmp_path.glob("trimtab.db.before-restore-*"))) == 1
 
 
-def test_a_platform_that_has_no_list_of_models_is_no_problem(tmp_path: Path) -> None:
+def test_a_platform_that_has_no_list_of_models_counts_tokens(tmp_path: Path) -> None:
+    upstream = Upstream(lambda _: whole(b'{"inputTokens":8}'))
     (tmp_path / "trimtab.toml").write_text(
         '[platforms.aws]\nkind = "bedrock"\nregion = "eu-west-1"\naccess_key_id = "env:A"\nsecret_access_key = "env:B"\n'
+        f'base_url = "{upstream.url}"\n'
     )
     done = run(tmp_path, "doctor", A="AKID", B="secret")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "platform aws" in done.stdout
-    assert "it has no list of models" in done.stdout
+    assert "platform aws: takes the credentials, and counted tokens for claude-" in done.stdout
+    upstream.answer = lambda _: whole(
+        b'{"message":"The security token is invalid"}',
+        b"x-amzn-errortype: UnrecognizedClientException",
+        status=b"403 Forbidden",
+    )
+    done = run(tmp_path, "doctor", A="AKID", B="secret")
+    assert done.returncode == 1
+    assert "UnrecognizedClientException: The security token is invalid" in done.stdout
+    upstream.close()
     listed = run(tmp_path, "models", "--check", A="AKID", B="secret")
     assert listed.returncode == 1
     assert "GET /v1/models: Amazon Bedrock (InvokeModel) has no such operation" in listed.stderr.replace(
