@@ -2,11 +2,18 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from trimtab.catalogue import Arm
+from trimtab.messages import Usage
+from trimtab.records import Attempt, Outcome, Plan, new_request_id
+from trimtab.store import StoreSettings, open_store
 
 CONFIG = """version = 1
 [platforms.west]
@@ -84,6 +91,111 @@ def test_an_entry_of_which_nothing_is_known_says_itself_what_it_refuses(tmp_path
     )
     assert "sim (SIMULATED)" in done.stdout
     assert "says itself what it refuses" in done.stdout
+
+
+TERMS = """version = 1
+[platforms.europe]
+kind = "bedrock"
+region = "eu-west-1"
+api_key = "env:KEY"
+hardware = "trainium"
+data_region = "eu"
+weight = 2
+discount_percent = 12.5
+online_from = 2099-01-01
+commitment = { usd = 10, from = 2020-01-01, until = 2099-12-31 }
+[platforms.sim]
+kind = "simulator"
+"""
+
+
+def attempt(platform: str, result: str = "ok", status: int = 200, **more: object) -> Attempt:
+    return Attempt(platform, "as sent", result, status, **more)  # type: ignore[arg-type]
+
+
+def filled(folder: Path) -> None:
+    """A store in which one entry answered three of four calls."""
+    now_ms = time.time_ns() // 1_000_000
+    settings = StoreSettings(url=f"sqlite:///{folder}/trimtab.db")
+    store = open_store(settings, clock_ms=lambda: now_ms, on_problem=None)
+    answer = attempt(
+        "europe",
+        usage=Usage(input_tokens=5, output_tokens=90),
+        cost_nanousd=2_000_000_000,
+        first_content_ms=100.0,
+        total_ms=1100.0,
+    )
+    error = "overloaded_error: \x1b[31mred"
+    failed = attempt("europe", "error", 529, error=error)
+    for n, tries in enumerate(((answer,), (answer,), (failed, answer), (attempt("sim"),))):
+        store.put(
+            Outcome(
+                id=new_request_id(now_ms, random.Random(n).getrandbits),
+                at_ms=now_ms,
+                purpose="live",
+                surface="messages",
+                endpoint="messages",
+                requested_model="m",
+                session="s",
+                result="ok",
+                status=200,
+                stream=True,
+                plan=Plan(Arm("claude-sonnet-4-6"), tries[0].platform),
+                attempts=tries,
+                cost_nanousd=sum(one.cost_nanousd for one in tries),
+                simulated=tries[0].platform == "sim",
+            )
+        )
+    assert store.close(10) == 0
+
+
+def test_what_an_entry_did_is_told_with_what_the_operator_says_of_it(tmp_path: Path) -> None:
+    filled(tmp_path)
+    done = trimtab(tmp_path, "models", "--platforms", config=TERMS)
+    assert done.returncode == 0, done.stderr
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert "declared: hardware trainium, data in eu, online from 2099-01-01, weight 2, 12.5 % off" in lines
+    (promise,) = (line for line in lines if line.startswith("commitment:"))
+    assert promise.startswith("commitment: $10.00 from 2020-01-01 to 2099-12-31; $6.00 spent, ")
+    europe, sim = (line.split() for line in lines if line.startswith("claude-sonnet-4-6  ") and "$" in line)
+    assert europe == ["claude-sonnet-4-6", "75.0", "%", "75.0", "%", "4", "0", "%", "$2.0000", "90"]
+    assert sim[-2:] == ["$0", "–"]
+    assert "sim (SIMULATED): simulator" in lines
+    assert any(line.endswith("529 overloaded_error: \\x1b[31mred") for line in lines)
+
+
+def test_programs_get_what_each_entry_did(tmp_path: Path) -> None:
+    filled(tmp_path)
+    told = json.loads(trimtab(tmp_path, "models", "--platforms", "--json", config=TERMS).stdout)
+    assert told["figures"]["problem"] is None
+    assert told["figures"]["to_ms"] - told["figures"]["from_ms"] >= 7 * 24 * 3_600_000
+    europe, sim = told["platforms"]
+    (there,) = europe["figures"]["models"]
+    assert (there["price_nanousd"], there["tokens_per_s"]) == (2_000_000_000, 90.0)
+    assert (there["answered"]["part"], there["answered"]["whole"]) == (3, 4)
+    assert there["answered"]["low"] < 0.75 < there["answered"]["high"]
+    assert europe["figures"]["commitment"]["spent_nanousd"] == 6_000_000_000
+    assert (sim["figures"]["simulated"], sim["figures"]["models"][0]["calls"]["answered"]) == (True, 1)
+
+
+def test_where_there_is_no_store_none_is_made_and_the_rest_is_shown(tmp_path: Path) -> None:
+    done = trimtab(tmp_path, "models", "--platforms", config=TERMS)
+    assert done.returncode == 0, done.stderr
+    assert "No figures: no store here yet: sqlite:///trimtab.db" in done.stdout
+    assert "europe: Amazon Bedrock (InvokeModel)" in done.stdout
+    told = json.loads(trimtab(tmp_path, "models", "--platforms", "--json", config=TERMS).stdout)
+    assert told["figures"]["problem"].startswith("no store here yet")
+    assert told["platforms"][0]["figures"] is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["trimtab.toml"]
+
+
+@pytest.mark.parametrize("config", [CONFIG, TERMS])
+def test_eighty_columns_show_every_id_in_one_piece(tmp_path: Path, config: str) -> None:
+    filled(tmp_path)
+    done = trimtab(tmp_path, "models", "--platforms", config=config, width="80")
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+    assert "europe: eu.anthropic.claude-sonnet-4-5-20250929-v1:0" in done.stdout
+    assert "claude-opus-4-7  escalation" in done.stdout
 
 
 def test_doctor_says_who_serves_each_tier_and_what_is_not_taken_there(tmp_path: Path) -> None:

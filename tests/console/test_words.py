@@ -98,3 +98,18 @@ def test_times_are_utc_to_the_second_and_exact_where_asked_for() -> None:
     assert words.moment(1_795_199_400_123) == "2026-11-20 18:30:00"
     assert words.exact_moment(1_795_199_400_123) == "2026-11-20 18:30:00.123"
     assert words.machine_time(1_795_199_400_123) == "2026-11-20T18:30:00.123Z"
+
+
+def test_a_part_of_one_is_told_in_per_cent_and_what_is_absurd_is_only_said_to_be_much() -> None:
+    assert [plain(words.percent(part)) for part in (0, 0.0004, 0.123, 1, 1.5, 16_000)] == [
+        "0 %",
+        "< 0.1 %",
+        "12.3 %",
+        "100 %",
+        "150.0 %",
+        "> 1,000 %",
+    ]
+    assert words.usd_cents(1_234_567_890_000) == "$1,234.57"
+    assert words.minute_of_day(3_660_000) == "01:01"
+    assert words.wilson(0, 7)[0] == 0
+    assert words.wilson(7, 7)[1] == 1

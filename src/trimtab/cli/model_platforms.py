@@ -1,44 +1,180 @@
-"""`trimtab models --platforms`: which configured entry serves which model under which id, and what it does not take."""
+"""`trimtab models --platforms`: which configured entry serves which model under which id, what it does not take, and
+what it did: success, price of an answered task, speed.
+
+What it is not: how entries do at this moment, which serving processes know; the console's page of platforms tells that.
+"""
+
+from collections.abc import Mapping, Sequence
 
 import msgspec
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from trimtab.app.platform_figures import StoredFigures
 from trimtab.app.served import Entry, TierServed
 from trimtab.catalogue import Catalogue
 from trimtab.catalogue.platforms import PlatformProfile
+from trimtab.cli.tables import WIDE
+from trimtab.console.platform_answers import CommitmentNow, EntryNow
+from trimtab.console.words import NBSP, minute_of_day, moment, number, share, usd, usd_cents
+from trimtab.errors import visible
 
 
-def render_platforms(catalogue: Catalogue, entries: list[Entry], tiers: list[TierServed]) -> RenderableType:
-    """For people: a table of models by entry, and for each entry what it does not take."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("model", no_wrap=True)
-    table.add_column("tiers", style="green")
-    for entry in entries:
-        table.add_column(entry.name + (" (SIMULATED)" if entry.simulated else ""), overflow="fold")
+def render_platforms(
+    catalogue: Catalogue, entries: list[Entry], tiers: list[TierServed], figures: StoredFigures | str
+) -> RenderableType:
+    """For people: a table of models by entry, and for each entry what it does not take and what it did."""
     bound: dict[str, list[str]] = {}
     for tier in tiers:
         model = catalogue.find(tier.arm.model)
         if model is not None:
             bound.setdefault(model.id, []).append(tier.tier)
-    for model in catalogue.models:
-        ids = [entry.models.get(model.id, "-") for entry in entries]
-        if any(name != "-" for name in ids) or model.id in bound:
-            table.add_row(model.id, ", ".join(bound.get(model.id, ())), *ids)
-    parts: list[RenderableType] = [table]
+    served = [
+        model.id
+        for model in catalogue.models
+        if model.id in bound or any(model.id in entry.models for entry in entries)
+    ]
+    parts: list[RenderableType] = [_Ids(served, entries, bound)]
     for entry in entries:
-        parts += [Text(""), Text(f"{entry.name}: {_kind(entry)}", style="bold")]
-        parts += [Text(f"  {line}") for line in _told(entry)]
+        parts += [Text(""), Text(f"{_name(entry)}: {_kind(entry)}", style="bold")]
+        parts += [_line(line) for line in _told(entry)]
+        if isinstance(figures, StoredFigures) and (did := figures.entries.get(entry.name)) is not None:
+            parts += _did(did, figures)
     unserved = [tier.tier for tier in tiers if tier.entry is None]
     if unserved:
         parts += [Text(""), Text(f"Served by no entry: tiers {', '.join(unserved)}", style="bold yellow")]
+    if isinstance(figures, StoredFigures):
+        since = f"{moment(figures.window.from_ms)[:16]} UTC"
+        parts += [
+            Text(""),
+            Text(f"Figures since {since}: calls of all purposes, in whole hours.", style="dim"),
+        ]
+    else:
+        parts += [Text(""), Text(f"No figures: {figures}", style="yellow")]
     return Group(*parts)
 
 
-def platforms_json(entries: list[Entry], tiers: list[TierServed]) -> dict[str, object]:
-    """For programs: `platforms`, one object an entry, and `tiers`."""
+class _Ids:
+    """What each entry calls each model: a table, or, where it is too narrow for one, lines for each model."""
+
+    def __init__(
+        self, models: Sequence[str], entries: Sequence[Entry], bound: Mapping[str, Sequence[str]]
+    ) -> None:
+        self._models = models
+        self._entries = entries
+        self._bound = bound
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = self._table()
+        if Measurement.get(console, options.update(max_width=WIDE), table).maximum <= options.max_width:
+            yield table
+            return
+        for model in self._models:
+            tiers = ", ".join(self._bound.get(model, ()))
+            yield Text.assemble((model, "bold"), (f"  {tiers}" if tiers else "", "green"))
+            by_id: dict[str, list[str]] = {}
+            for entry in self._entries:
+                by_id.setdefault(entry.models.get(model, "-"), []).append(_name(entry))
+            for sent_as, names in by_id.items():
+                said = "not served" if sent_as == "-" else sent_as
+                yield _line(f"{', '.join(names)}: {said}")
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        table.add_column("model", no_wrap=True)
+        table.add_column("tiers", style="green")
+        for entry in self._entries:
+            table.add_column(_name(entry))
+        for model in self._models:
+            ids = [entry.models.get(model, "-") for entry in self._entries]
+            table.add_row(model, ", ".join(self._bound.get(model, ())), *ids)
+        return table
+
+
+def _name(entry: Entry) -> str:
+    return entry.name + (" (SIMULATED)" if entry.simulated else "")
+
+
+def _line(text: str, style: str = "") -> RenderableType:
+    """A line below a heading; what it wraps to stays below it."""
+    return Padding(Text(text, style=style), (0, 0, 0, 2), expand=False)
+
+
+def _plain(text: str) -> str:
+    """A figure with the spaces that every terminal shows."""
+    return text.replace(NBSP, " ")
+
+
+def _did(entry: EntryNow, figures: StoredFigures) -> list[RenderableType]:
+    """What the operator says of an entry, and what it did."""
+    said = [
+        entry.hardware and f"hardware {entry.hardware}",
+        entry.data_region and f"data in {entry.data_region}",
+        None if entry.online else f"online from {entry.online_from}",
+        f"weight {entry.weight:g}" if entry.weight != 1 else None,
+        f"{100 * entry.discount:g} % off" if entry.discount else None,
+        f"{len(entry.accounts)} keys" if entry.accounts else None,
+    ]
+    parts: list[RenderableType] = []
+    if declared := ", ".join(one for one in said if one):
+        parts.append(_line(f"declared: {declared}"))
+    if (promised := entry.commitment) is not None:
+        parts.append(_line(_promise(promised)))
+    called = [there for there in entry.models if there.calls.attempts]
+    if not called:
+        return [*parts, _line("not called in this time")]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("  model", overflow="fold")
+    for name in (
+        f"since {minute_of_day(figures.lately_from_ms)}",
+        "success",
+        "calls",
+        "429",
+        "a task",
+        "tok/s",
+    ):
+        table.add_column(name, justify="right", no_wrap=True)
+    for there in called:
+        table.add_row(
+            f"  {there.model or '(none)'}",
+            _plain(share(there.lately.part, there.lately.whole)),
+            _plain(share(there.answered.part, there.answered.whole)),
+            number(there.calls.attempts),
+            _plain(share(there.limited.part, there.limited.whole)),
+            "–" if there.price_nanousd is None else usd(there.price_nanousd),
+            "–" if there.tokens_per_s is None else f"{there.tokens_per_s:,.0f}",
+        )
+    parts.append(table)
+    errors = [(there.model, there.last_error) for there in called if there.last_error is not None]
+    for model, error in sorted(errors, key=lambda one: -one[1].at_ms)[:1]:
+        status = f"{error.status} " if error.status is not None else ""
+        at = moment(error.at_ms)
+        parts.append(_line(f"last error: {at}, {model}: {status}{visible(error.error)}", "red"))
+    return parts
+
+
+def _promise(promised: CommitmentNow) -> str:
+    said = f"commitment: {usd_cents(promised.nanousd)} from {promised.starts} to {promised.until}"
+    if promised.spent_nanousd is None or promised.forecast is None:
+        return said
+    return f"{said}; {usd_cents(promised.spent_nanousd)} spent, {100 * promised.forecast:.0f} % by its end at this pace"
+
+
+def platforms_json(
+    entries: list[Entry], tiers: list[TierServed], figures: StoredFigures | str
+) -> dict[str, object]:
+    """For programs: `platforms`, one object an entry with its `figures`, and `tiers`."""
+    stored = figures if isinstance(figures, StoredFigures) else None
     return {
+        "figures": {
+            "from_ms": None if stored is None else stored.window.from_ms,
+            "to_ms": None if stored is None else stored.window.to_ms,
+            "lately_from_ms": None if stored is None else stored.lately_from_ms,
+            "problem": figures if isinstance(figures, str) else None,
+        },
         "platforms": [
             {
                 "name": entry.name,
@@ -46,7 +182,8 @@ def platforms_json(entries: list[Entry], tiers: list[TierServed]) -> dict[str, o
                 "regional": entry.regional,
                 "simulated": entry.simulated,
                 "models": entry.models,
-                "takes": None if entry.profile is None else _plain(entry.profile),
+                "takes": None if entry.profile is None else _taken(entry.profile),
+                "figures": None if stored is None else stored.entries.get(entry.name),
             }
             for entry in entries
         ],
@@ -62,7 +199,7 @@ def platforms_json(entries: list[Entry], tiers: list[TierServed]) -> dict[str, o
     }
 
 
-def _plain(profile: PlatformProfile) -> dict[str, object]:
+def _taken(profile: PlatformProfile) -> dict[str, object]:
     made = msgspec.structs.asdict(profile)
     made["regional_premium"] = float(profile.regional_premium)
     return made

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trimtab.app import config_path, live_models, load_settings, today
+from trimtab.app.platform_figures import stored_figures
 from trimtab.app.served import entries, tiers_served
 from trimtab.catalogue import (
     EFFORTS,
@@ -34,9 +35,13 @@ from trimtab.cli.model_platforms import platforms_json, render_platforms
 from trimtab.cli.model_rules import found_model, render_rules, rules_json
 from trimtab.cli.tables import console
 from trimtab.cli.term import print_json
+from trimtab.console.questions import WindowName
 
 WIDE_COLUMNS = 136
 """From this width on every fact has a column of its own; below, effort and thinking share one."""
+
+FIGURES_OF: WindowName = "week"
+"""Platforms are compared by what they did in the last seven days: a working week, and no older prices."""
 
 command = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -61,7 +66,8 @@ def run(
     platforms: Annotated[
         bool,
         typer.Option(
-            "--platforms", help="Which platform serves which model under which id, and what it does not take."
+            "--platforms",
+            help="Which platform serves which model under which id, what it does not take, and what it did this week.",
         ),
     ] = False,
 ) -> None:
@@ -80,10 +86,11 @@ def run(
     if platforms:
         found = entries(settings)
         tiers = tiers_served(settings, found)
+        figures = stored_figures(settings, FIGURES_OF)
         if as_json:
-            print_json(platforms_json(found, tiers))
+            print_json(platforms_json(found, tiers, figures))
         else:
-            out.print(render_platforms(settings.catalogue, found, tiers))
+            out.print(render_platforms(settings.catalogue, found, tiers, figures))
         return
     if not check:
         if as_json:

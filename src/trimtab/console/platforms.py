@@ -8,12 +8,13 @@ are those of everybody's requests, so who may see one organisation only is told 
 import datetime
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
 import trimtab.console.words as words
+from trimtab.console.answers import Freshness
 from trimtab.console.application import Shown
-from trimtab.console.figures import Figures
 from trimtab.console.platform_answers import (
     CommitmentNow,
     EntryNow,
@@ -22,7 +23,7 @@ from trimtab.console.platform_answers import (
     Platforms,
     Share,
 )
-from trimtab.console.questions import HOUR_MS, Question, Scope, Window
+from trimtab.console.questions import EVERYTHING, HOUR_MS, Question, Scope, Window
 from trimtab.console.situation import InForce, Situation
 from trimtab.console.visit import Visit
 from trimtab.console.visitors import Visitor
@@ -42,13 +43,29 @@ class Entries(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
 
 
+class Source(Protocol):
+    """Where figures come from; `Figures` is one. Blocks, and raises `StoreError`."""
+
+    def platforms(self, from_ms: int, to_ms: int, *, simulated: bool) -> tuple[PlatformFigures, ...]:
+        """What each entry did in these hours."""
+        ...
+
+    def is_everything(self, scope: Scope) -> bool:
+        """Whether who may see this scope may see everybody's figures."""
+        ...
+
+    def freshness(self) -> Freshness:
+        """How far figures go that are read now."""
+        ...
+
+
 class PlatformsAsked:
     """Answers for one configuration: for the page, for programs, and for the command line."""
 
     def __init__(
         self,
         entries: Entries,
-        figures: Figures,
+        figures: Source,
         *,
         clock_ms: Callable[[], int],
         spent: Callable[[str], Spent | None],
@@ -73,7 +90,7 @@ class PlatformsAsked:
 
     def answer(self, window: Window, scope: Scope) -> Platforms:
         """Blocks. Raises `StoreError`, `PermissionDenied` for who may not see everybody's."""
-        if scope != Scope() and not self._figures.is_everything(scope):
+        if scope != EVERYTHING and not self._figures.is_everything(scope):
             raise PermissionDenied(
                 "what platforms did is told of everybody's requests together, and this key may see those of one "
                 "organisation; look at the console, or on the machine at `trimtab models --platforms`"

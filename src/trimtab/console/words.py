@@ -91,6 +91,11 @@ def share(part: float, whole: float) -> str:
     return f"{rate:.0f}{NBSP}%" if rate in (0, 100) else f"{rate:.1f}{NBSP}%"
 
 
+def percent(part: float) -> str:
+    """A part of 1 in per cent; what is far beyond the whole is only said to be so."""
+    return f">{NBSP}1,000{NBSP}%" if part > 10 else share(part, 1)
+
+
 def wilson(part: int, whole: int) -> tuple[float, float]:
     """Between which parts of 1 a share lies with 95 % confidence; `whole` is more than 0.
 
@@ -101,7 +106,8 @@ def wilson(part: int, whole: int) -> tuple[float, float]:
     middle = rate + z * z / (2 * whole)
     reach = z * math.sqrt(rate * (1 - rate) / whole + z * z / (4 * whole * whole))
     low, high = ((middle + sign * reach) / (1 + z * z / whole) for sign in (-1, 1))
-    return max(0.0, low), min(high, 1.0)
+    # Exact at the ends, which rounding would miss by a hair.
+    return low if part else 0.0, high if part < whole else 1.0
 
 
 def interval(part: int, whole: int) -> str:
@@ -173,6 +179,7 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "time_of_day": time_of_day,
     "minute_of_day": minute_of_day,
     "share": share,
+    "percent": percent,
     "interval": interval,
     "change": change,
     "exact_moment": exact_moment,
