@@ -191,7 +191,7 @@ def test_before_the_first_content_another_platform_answers_and_the_stream_begins
 def test_an_answer_in_one_piece_comes_from_another_platform_whole_or_not_at_all(
     fault: str, placed: Placed
 ) -> None:
-    """Complaint 15, for answers in one piece: nothing has gone out, so another platform can answer."""
+    """Complaint 15, for answers in one piece: nothing has gone out, so another platform can answer (litellm#6957)."""
     answer = placed.with_spare(fault, stream=False)
     assert answer.status == 200
     assert json.loads(answer.body)["content"] == [{"type": "text", "text": SPARE}]
