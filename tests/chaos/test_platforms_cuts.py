@@ -1,7 +1,7 @@
 """A stream that ends at each place where it can end, on each framing, with another platform that could answer."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -22,9 +22,18 @@ class Cuts:
     """One server; its callers ask one after the other, each twice in peace for each time that an answer is to be cut, so
     that no breaker opens."""
 
-    def __init__(self, folder: Path, options: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        options: str = "",
+        deadlines: Mapping[str, float] = {
+            "connect_s": 2.0,
+            "header_s": 0.3,
+            "first_event_s": 0.3,
+            "idle_s": 0.3,
+        },
+    ) -> None:
         self.platforms = Platforms(folder, THREE)
-        deadlines = {"connect_s": 2.0, "header_s": 0.3, "first_event_s": 0.3, "idle_s": 0.3}
         store = f"sqlite:///{folder}/t.db"
         self.site = FailingSite(folder, self.platforms, store, 1, deadlines=deadlines, options=options)
         self.key: Key = self.site.key_for("any")
@@ -130,6 +139,21 @@ def test_a_beginning_that_was_held_back_long_enough_is_shown_and_then_nobody_tak
             assert said.verdict == "broken", said
             assert "no more bytes within 0.3 s" in said.why
             assert [one.platform for one in came] == [on]
+        made.end()
+    finally:
+        made.destroy()
+
+
+def test_with_the_deadlines_as_they_come_a_silent_platform_costs_a_stream_no_more_than_silent_s(
+    tmp_path: Path,
+) -> None:
+    made = Cuts(tmp_path, "[retries]\nsilent_s = 0.3\n", deadlines={})
+    try:
+        for on in THREE:
+            for after in (-1, 0):
+                said, came = made.ask(on, "late", after, stream=True)
+                assert (said.verdict, said.why) == ("whole", "")
+                assert [one.platform for one in came] == [on, OTHER[on]]
         made.end()
     finally:
         made.destroy()

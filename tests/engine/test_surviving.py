@@ -218,6 +218,42 @@ def test_a_platform_that_fails_however_is_soon_left_alone(answer: Any) -> None:
     assert len(first.calls) == 5
 
 
+class Mute(Fake):
+    """Takes calls and answers none."""
+
+    async def send(self, call: Call) -> FakeReply:
+        self.calls.append(call)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+SILENT = [Mute("one", UpstreamRefused("not so")), Fake("one", stream(3600.0, *WHOLE))]
+
+
+@pytest.mark.parametrize("first", SILENT, ids=["no head", "no event"])
+def test_a_stream_does_not_wait_for_the_deadline_of_a_silent_platform_where_another_one_can_answer(
+    first: Fake,
+) -> None:
+    house = House(first, Fake("two", stream(*WHOLE)), silent_s=0.01)
+    assert house.ask(stream=True) == (200, b"".join(WHOLE))
+    assert [result for _, result, _ in house.tried()][1] == "ok"
+    silent = house.record.attempts[0]
+    assert "the platform said nothing for 0.01 s" in (silent.error or "")
+    assert (silent.cost_nanousd, silent.cost_source) == (silent.reserved_nanousd, "estimated")
+
+
+def test_an_answer_in_one_piece_may_be_silent_while_the_model_works() -> None:
+    slow = lambda: FakeReply(200, JSON, [0.05, ANSWER])  # noqa: E731
+    house = House(Fake("one", slow), Fake("two", whole()), silent_s=0.001)
+    assert house.ask() == (200, ANSWER)
+    assert house.tried() == [("one", "ok", 200)]
+
+
+def test_the_last_place_may_be_silent_as_long_as_its_own_deadlines_let_it() -> None:
+    house = House(Fake("one", lambda: failing(529)), Fake("two", stream(0.05, *WHOLE)), silent_s=0.001)
+    assert house.ask(stream=True) == (200, b"".join(WHOLE))
+
+
 @pytest.mark.parametrize(
     ("status", "kind"), [(400, "invalid_request_error"), (404, "not_found_error"), (413, "request_too_large")]
 )

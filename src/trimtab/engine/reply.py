@@ -18,7 +18,7 @@ from trimtab.engine.endings import ending_of
 from trimtab.engine.job import Job, asked_of
 from trimtab.engine.means import Means
 from trimtab.engine.recording import Copy
-from trimtab.errors import TrimtabError, UpstreamBroken, UpstreamTimeout, shortened
+from trimtab.errors import DeadlinePhase, TrimtabError, UpstreamBroken, UpstreamTimeout, shortened
 from trimtab.messages import ReplyMeter, StreamMeter, StreamValidator
 from trimtab.messages.chat import ChatReplyMeter, ChatStreamMeter
 from trimtab.providers import Headers, Reply, Sink
@@ -124,8 +124,9 @@ class MeteredReply:
         self._catch_up()
         return self._meter is not None and self._meter.at_boundary
 
-    async def open(self) -> None:
-        """Send the call and take the response head."""
+    async def open(self, silent_s: float = 0.0) -> None:
+        """Send the call and take the response head, which must come within `silent_s`; 0: its platform's own deadline
+        is all there is."""
         job = self._job
         call = job.call
         if (outgoing := self._means.runtime.outgoing) is not None:
@@ -133,6 +134,8 @@ class MeteredReply:
         if (standings := self._means.standings) is not None:
             self._started = standings.began(job.place, job.model.id)
         sending = job.provider.send(call)
+        if silent_s:
+            sending = self._spoken(sending, silent_s, "header")
         reply = self._reply = await (sending if job.deadline is None else self._within(sending))
         self._head_ms = self._ms_since(self._sent)
         self.status = reply.status
@@ -254,11 +257,12 @@ class MeteredReply:
         self._whole = meter(body, self.header(b"content-encoding"))
         return body
 
-    async def hold_back(self, most_s: float) -> None:
+    async def hold_back(self, most_s: float, silent_s: float = 0.0) -> None:
         """Read on until another platform could not take over: to the end of a JSON answer, to the first content of a
         stream, or its error or end, or for `most_s` seconds. What was read is given when it is asked for.
 
-        Raises `UpstreamError`.
+        With `silent_s` a stream must say something within it, and `most_s` begins then: until then there is nothing to
+        give. Raises `UpstreamError`.
         """
         if not self.is_event_stream:
             await self.body()
@@ -267,17 +271,33 @@ class MeteredReply:
         held: list[bytes] = []
         self._held = held
         assert meter is not None
+        if silent_s:
+            await self._spoken(self._hold_more(held), silent_s, "first_event")
         try:
             async with asyncio.timeout(most_s):
                 while meter.readable and not (meter.saw_content or meter.error_type or self._ended):
-                    chunk = await self._take()
-                    if chunk:
-                        held.append(chunk)
-                        self._saw(chunk)
+                    await self._hold_more(held)
         except TimeoutError:
             return
         if self._ended:
             self._check_end()
+
+    async def _hold_more(self, held: list[bytes]) -> None:
+        chunk = await self._take()
+        if chunk:
+            held.append(chunk)
+            self._saw(chunk)
+
+    async def _spoken(self, work: Awaitable[T], silent_s: float, phase: DeadlinePhase) -> T:
+        """Work that ends when the platform says something, which it must within `silent_s`."""
+        try:
+            async with asyncio.timeout(silent_s):
+                return await work
+        except TimeoutError:
+            self._problem = UpstreamTimeout(
+                f"the platform said nothing for {silent_s:g} s, and another one may answer", phase
+            )
+            raise self._problem from None
 
     async def _take(self) -> bytes:
         assert self._reply is not None

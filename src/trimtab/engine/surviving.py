@@ -50,6 +50,10 @@ class RetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """How long a request waits for a platform before it asks again, at most."""
     within_s: float = 120.0
     """No call is begun later than so long after the request came."""
+    silent_s: float = 60.0
+    """How long a place may say nothing at all to a call for a stream (no head, or no event after it) while another
+    place could take over; 0: as long as its own deadlines let it. Those are for the case that nobody else is there, and
+    are longer than most callers wait. An answer in one piece is silent while the model works, so it has these only."""
     hold_s: float = 5.0
     """How long the beginning of a stream is held back, so that another place can still take over, when its first
     content does not come. With one place only nothing is held back."""
@@ -65,6 +69,7 @@ def check_retries(settings: RetrySettings, where: Callable[[str], str]) -> None:
         ("share", 0.0, 1.0),
         ("wait_s", 0.0, 600.0),
         ("within_s", 0.0, 86_400.0),
+        ("silent_s", 0.0, 86_400.0),
         ("hold_s", 0.0, 600.0),
         ("hedge_after_s", 0.0, 600.0),
     ):
@@ -142,12 +147,14 @@ class Surviving:
 
     async def _made(self, reply: MeteredReply, *, holds: bool, simulated: bool | None) -> Problem:
         """Make the call, as far as it must have come before it is the client's; what broke it."""
+        settings = self._settings
+        silent_s = settings.silent_s if holds and reply.job.call.stream else 0.0
         try:
-            await reply.open()
+            await reply.open(silent_s)
             if simulated not in (None, reply.simulated):
                 raise _mixed(reply)
             if holds:
-                await reply.hold_back(self._settings.hold_s)
+                await reply.hold_back(settings.hold_s, silent_s)
         except (UpstreamError, RequestError) as problem:
             return problem
         return None
