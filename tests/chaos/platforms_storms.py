@@ -67,7 +67,7 @@ STORMS: tuple[Storm, ...] = (
     Storm("requests reset over TLS", every(claude=Fault("reset", -1)), opens="claude"),
     Storm("a stranger's certificate", every(claude=Fault("stranger")), opens="claude"),
     Storm("credentials expired: 401", every(claude=Fault("denied")), opens="claude"),
-    Storm("credentials expired: 403", every(claude=Fault("forbidden"), aws=Fault("denied")), opens="claude"),
+    Storm("credentials expired: 403", every(claude=Fault("forbidden"), aws=Fault("denied"))),
     Storm("a black hole", every(claude=Fault("hole")), opens="claude"),
     Storm("a black hole that does not accept", every(claude=Fault("deaf")), opens="claude"),
     Storm(
@@ -157,7 +157,8 @@ def storm_over(
                     moments = _pass(platforms, storm, for_s, site, kills, dice)
                 sdk_said = program.said
         said = [*load.said, *sdk_said]
-        findings = Findings(f"{storm.name}, {workers} worker{'s' if workers > 1 else ''}")
+        name = storm.name + (f", {kills} workers killed" if kills else "")
+        findings = Findings(f"{name}, {workers} worker{'s' if workers > 1 else ''}")
         if kills:
             settled(site)
         status = site.stop()
@@ -171,7 +172,7 @@ def storm_over(
         left_nothing(findings, site)
         findings.check("exit status after the stop", status == 0, status)
         findings.check("tracebacks in the logs", not site.tracebacks(), len(site.tracebacks()))
-        return Result(storm.name, bool(storm.opens), findings, tally, len(said), added, after)
+        return Result(name, bool(storm.opens), findings, tally, len(said), added, after)
     finally:
         site.destroy()
         platforms.close()
