@@ -243,6 +243,11 @@ def test_figures_of_platforms_are_of_all_purposes_and_whole_hours(house: House) 
         (
             failed("a", None, "UpstreamTimeout: x"),
             answered("b", 1, 1.0),
+            "another platform: attempt 1 was too slow",
+        ),
+        (
+            failed("a", None, "UpstreamRefused: connection refused"),
+            answered("b", 1, 1.0),
             "another platform: attempt 1 got no answer",
         ),
         (
@@ -250,7 +255,6 @@ def test_figures_of_platforms_are_of_all_purposes_and_whole_hours(house: House) 
             answered("b", 1, 1.0),
             "another platform: attempt 1 broke off",
         ),
-        (Attempt("a", "m", "cancelled", None), answered("b", 1, 1.0), "another platform: attempt 1 was slow"),
         (
             failed("a", None, "RequestError: no place for it"),
             answered("b", 1, 1.0),
@@ -259,8 +263,16 @@ def test_figures_of_platforms_are_of_all_purposes_and_whole_hours(house: House) 
     ],
 )
 def test_a_story_says_why_each_attempt_was_made(before: Attempt, after: Attempt, why: str) -> None:
-    assert whys((before, after)) == ("as planned", why)
-    assert whys(()) == ()
+    assert whys((before, after), before.platform) == ("as planned", why)
+    assert whys((), "") == ()
+
+
+def test_a_story_says_which_of_two_calls_that_were_under_way_at_once_was_the_second() -> None:
+    cut = Attempt("vertex", "m", "cancelled", None)
+    assert whys((cut, answered("claude", 1, 1.0)), "claude") == (
+        "beside a slow one",
+        "under way with attempt 1, and quicker",
+    )
 
 
 # --- The page, with the real server ---
@@ -321,5 +333,44 @@ def test_health_is_read_where_it_is_kept_on_the_event_loop(tmp_path: Path) -> No
             assert "calls in a row failed" in page
             text = s.application.metrics.render().decode()
             assert f'trimtab_breakers_open{{account="",model="{SONNET}",platform="b"}} 1.0' in text
+
+    run(work)
+
+
+FAILING = """version: 1
+rules:
+  - match: { contains: "" }
+    reply: { error: { status: 529, message: "Overloaded, as the script says" } }
+"""
+
+
+def test_a_request_that_failed_over_counts_for_both_and_its_story_says_why(tmp_path: Path) -> None:
+    async def work() -> None:
+        two = (
+            '\n[platforms.first]\nkind = "simulator"\nlatency_scale = 0.0\nscript = "script.yaml"\n'
+            '\n[platforms.second]\nkind = "simulator"\nlatency_scale = 0.0\n'
+        )
+        async with site(tmp_path, two, FAILING) as s:
+            status, heads, _ = await s.post({**ASK, "model": SONNET})
+            assert (status, heads["x-trimtab-platform"]) == (200, "second")
+            while True:
+                _, body = await get(s, "/console/platforms.json")
+                entries = {one["name"]: one for one in json.loads(body)["platforms"]["entries"]}
+                if entries["second"]["models"] and entries["second"]["models"][0]["calls"]["attempts"]:
+                    break
+            first, second = entries["first"]["models"][0], entries["second"]["models"][0]
+            assert (first["calls"]["failed"], first["calls"]["answered"], first["price_nanousd"]) == (
+                1,
+                0,
+                None,
+            )
+            assert "Overloaded, as the script says" in first["last_error"]["error"]
+            assert (second["calls"]["failed"], second["calls"]["answered"]) == (0, 1)
+            status, page = await get(s, f"/console/requests/{heads['x-trimtab-request']}")
+            assert status == 200
+            assert "another platform: attempt 1 failed (529)" in page
+            assert "on first, answered on second" in page
+            _, found = await get(s, "/console/requests.json?simulated=true&platform=second")
+            assert [row["id"] for row in json.loads(found)["found"]["rows"]] == [heads["x-trimtab-request"]]
 
     run(work)

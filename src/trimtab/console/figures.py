@@ -85,6 +85,10 @@ OVERVIEW_KEPT_S = 2.0
 LONG_OVERVIEW_KEPT_S = 5.0
 """For so long an answer is given again to all who ask the same, so that many open pages cost as much as one."""
 
+PLATFORMS_KEPT_S = 2.0
+LONG_PLATFORMS_KEPT_S = 10.0
+"""The same for what platforms did: a month of them takes some 50 ms, and moves little in that time."""
+
 LIVE_ROWS = 30
 LIVE_BUCKET_MS = 5_000
 LIVE_RECORDS_MOST = 20_000
@@ -109,7 +113,7 @@ class Figures:
         self._clock_ms = clock_ms
         self._lives: Remembered[Live] = Remembered(monotonic, LIVE_KEPT_S)
         self._overviews: Remembered[Overview] = Remembered(monotonic, OVERVIEW_KEPT_S)
-        self._platforms: Remembered[tuple[PlatformFigures, ...]] = Remembered(monotonic, OVERVIEW_KEPT_S)
+        self._platforms: Remembered[tuple[PlatformFigures, ...]] = Remembered(monotonic, PLATFORMS_KEPT_S)
         self._monotonic = monotonic
         self._names: dict[str, tuple[float, str, str]] = {}
         self._naming = threading.Lock()
@@ -270,6 +274,7 @@ class Figures:
         return self._platforms.get(
             (from_ms, to_ms, simulated),
             lambda: platform_figures(self._database, from_ms, to_ms, simulated=simulated),
+            PLATFORMS_KEPT_S if to_ms - from_ms <= 2 * HOUR_MS else LONG_PLATFORMS_KEPT_S,
         )
 
     def is_everything(self, scope: Scope) -> bool:

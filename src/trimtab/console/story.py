@@ -3,7 +3,6 @@
 What it is not: a way to ask again, or to change what is recorded.
 """
 
-import itertools
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -105,11 +104,16 @@ class StoryPage:
             )
         record = story.record
         content = self._content(record, visitor)
+        planned = "" if record.plan is None else record.plan.platform
         blocks, blocks_left_out = turns(content.both) if content.both is not None else ([], 0)
         return Shown(
             template="request.html",
             title=f"Request {record.id}",
-            data=StoryData(story=story, whys=whys(record.attempts), content=content),
+            data=StoryData(
+                story=story,
+                whys=whys(record.attempts, planned),
+                content=content,
+            ),
             values={
                 "stretches": _stretches(story.bars, record.total_ms),
                 "turns": blocks,
@@ -144,27 +148,39 @@ class StoryPage:
         )
 
 
-def whys(attempts: Sequence[Attempt]) -> tuple[str, ...]:
-    """Why each attempt was made, from what came of the one before it: the engine's rules leave no other reason."""
-    said = ["as planned"] if attempts else []
-    for number, (before, after) in enumerate(itertools.pairwise(attempts), 1):
-        if before.platform != after.platform:
-            where = "another platform"
+def whys(attempts: Sequence[Attempt], planned: str) -> tuple[str, ...]:
+    """Why each attempt was made, told from what came of the one before it; `planned` is the plan's platform.
+
+    Of two that were under way at once, the one that was cut stands before the one that answered.
+    """
+    said = []
+    for number, attempt in enumerate(attempts):
+        if number == 0:
+            said.append("as planned" if attempt.platform == planned else "beside a slow one")
+            continue
+        before = attempts[number - 1]
+        if before.result == "cancelled":
+            said.append(f"under way with attempt {number}, and quicker")
         else:
-            where = "the same again" if before.account == after.account else "another key"
-        said.append(f"{where}: {_came_to(before, number)}")
+            said.append(f"{_where(before, attempt)}: {_came_to(before, number)}")
     return tuple(said)
+
+
+def _where(before: Attempt, after: Attempt) -> str:
+    if before.platform != after.platform:
+        return "another platform"
+    return "the same again" if before.account == after.account else "another key"
 
 
 def _came_to(before: Attempt, number: int) -> str:
     it = f"attempt {number}"
     ending = call_ending(before.result, before.status, before.error)
-    if ending == "cancelled":
-        return f"{it} was slow"  # two were under way, and this one was given up for the other
     if ending == "limited":
         return f"{it} met a rate limit"
     if before.status in (401, 403):
         return f"{it} was not let in ({before.status})"
+    if before.error is not None and before.error.startswith("UpstreamTimeout"):
+        return f"{it} was too slow"
     if before.status is None:
         return f"{it} got no answer" if ending == "failed" else f"what was asked has no place in {it}'s API"
     if before.result == "truncated":
