@@ -59,11 +59,17 @@ class Tally:
 
 
 def judge_answers(
-    findings: Findings, said: Sequence[Said], arrivals: Sequence[Arrival], *, killed: bool = False
+    findings: Findings,
+    said: Sequence[Said],
+    arrivals: Sequence[Arrival],
+    *,
+    killed: bool = False,
+    hedged: bool = False,
 ) -> Tally:
     """What callers got: one answer, of one attempt, whole, unless it was cut after its first content.
 
-    `killed`: processes of the gateway were killed meanwhile, so that connections may end without a word.
+    `killed`: processes of the gateway were killed meanwhile, so that connections may end without a word. `hedged`: two
+    platforms may be asked at once, and both answer before either is heard.
     """
     by_name: dict[str, list[Arrival]] = defaultdict(list)
     for call in arrivals:
@@ -104,7 +110,13 @@ def judge_answers(
     findings.note("cut after the first content, told as an error", tally.cut_after_content)
     findings.none("... of these not told", set(silent))
     twice = [name for name, calls in by_name.items() if sum(one.how == "answered" for one in calls) > 1]
-    findings.none("requests that two platforms answered whole", set(twice))
+    if hedged:
+        findings.note("requests that two platforms answered whole", len(twice))
+        findings.note(
+            "requests that two platforms were asked", sum(len(calls) > 1 for calls in by_name.values())
+        )
+    else:
+        findings.none("requests that two platforms answered whole", set(twice))
     most = max((len(calls) for calls in by_name.values()), default=0)
     findings.check("calls for one request, at most", most <= MOST_CALLS, most)
     return tally
@@ -121,6 +133,8 @@ def judge_books(
     arrivals: Sequence[Arrival],
     records: Sequence[dict[str, Any]],
     spent: dict[str, int],
+    *,
+    hedged: bool = False,
 ) -> None:
     """Every request that reached a platform is an attempt of one record, at its price; sums are sums."""
     by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -142,7 +156,8 @@ def judge_books(
                 missing.append(f"{name}: {call.attempt} {call.how}")
                 continue
             cost, source = attempt.get("cost_nanousd", 0), attempt.get("cost_source", "unbilled")
-            if call.how != "answered" and not attempt.get("error") and name not in left:
+            lost = hedged and call.how == "left" and attempt["result"] == "cancelled"  # to the other one
+            if call.how != "answered" and not attempt.get("error") and name not in left and not lost:
                 unsaid.append(f"{call.attempt}: {call.how}:{call.events} {attempt['result']}")
             kinds[f"{call.how.partition(':')[0]}: {source}"] += 1
             if call.how == "answered":

@@ -38,6 +38,10 @@ class Storm:
     opens: str = ""
     """The platform that calls keep away from once its breaker is open (or its limit is known); empty: it is not
     judged, because the fault hits too few calls."""
+    options: str = ""
+    """Further sections of the configuration."""
+    hedged: bool = False
+    """Whether they let a request ask two platforms at once."""
 
 
 def every(**faults: Fault) -> Sequence[Mapping[str, Fault]]:
@@ -70,6 +74,18 @@ STORMS: tuple[Storm, ...] = (
     Storm("credentials expired: 403", every(claude=Fault("forbidden"), aws=Fault("denied"))),
     Storm("a black hole", every(claude=Fault("hole")), opens="claude"),
     Storm("a black hole that does not accept", every(claude=Fault("deaf")), opens="claude"),
+    Storm(
+        "a slow platform, hedged",
+        every(claude=Fault(took_ms=400)),
+        options="[retries]\nhedge_after_s = 0.1\n",
+        hedged=True,
+    ),
+    Storm(
+        "silence of every call and every tenth is cut, hedged",
+        every(claude=Fault("late", 1), aws=Fault("cut", 1, every=10)),
+        options="[retries]\nhedge_after_s = 0.1\n",
+        hedged=True,
+    ),
     Storm(
         "each platform in turn",
         (
@@ -131,7 +147,7 @@ def storm_over(
     `timed=False`: times are told, and not judged, where the machine may be busy with other things.
     """
     platforms = Platforms(folder, storm.entries)
-    site = FailingSite(folder, platforms, store_url, workers)
+    site = FailingSite(folder, platforms, store_url, workers, options=storm.options)
     try:
         ill = {name for phase in storm.phases for name in phase}
         well = [name for name in storm.entries if name not in ill]
@@ -163,12 +179,12 @@ def storm_over(
             settled(site)
         status = site.stop()
         arrivals = platforms.arrivals()
-        tally = judge_answers(findings, said, arrivals, killed=bool(kills))
+        tally = judge_answers(findings, said, arrivals, killed=bool(kills), hedged=storm.hedged)
         if sdk is not None:
             findings.check("requests by the SDK", len(sdk_said) > 0, len(sdk_said))
         added, after = _judge_times(findings, storm, said, arrivals, moments, timed=timed)
         records, spent = details(site)
-        judge_books(findings, said, arrivals, records, spent)
+        judge_books(findings, said, arrivals, records, spent, hedged=storm.hedged)
         left_nothing(findings, site)
         findings.check("exit status after the stop", status == 0, status)
         findings.check("tracebacks in the logs", not site.tracebacks(), len(site.tracebacks()))
