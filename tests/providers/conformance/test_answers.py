@@ -83,9 +83,11 @@ def from_the_vendor(house: House, fields: dict[str, Any]) -> tuple[int, bytes]:
 
 
 def sayable(event: dict[str, Any]) -> dict[str, Any]:
-    """An event of a stream, or a whole message, as far as Converse can say it: not the ids of messages, the name of
-    the model and what counts beyond the four kinds of tokens, and of a refusal not why."""
-    made = {name: value for name, value in event.items() if name not in ("id", "model", "message", EXTRA)}
+    """An event of a stream, or a whole message, as far as Converse can say it: not the ids of messages and what
+    counts beyond the four kinds of tokens, and of a refusal not why."""
+    made = {name: value for name, value in event.items() if name not in ("id", "message", EXTRA)}
+    if "message" in event:
+        made["model"] = event["message"]["model"]
     if "usage" in event:
         made["usage"] = {
             name: event["usage"][name]

@@ -237,12 +237,13 @@ def open_bedrock(
     target = parse_target(settings.base_url or public, where)
     scope = Scope(way.service, region)
     foundation: dict[str, str] = {}
+    names: dict[str, str] = {}
     invoke = InvokeModel(foundation)
     dialect: Dialect = invoke
     if settings.endpoint == "mantle":
         dialect = Mantle()
     elif settings.endpoint == "converse":
-        dialect = Converse(counting=invoke)
+        dialect = Converse(names, counting=invoke)
     platform = SignedPlatform(
         name,
         way.platform,
@@ -259,7 +260,10 @@ def open_bedrock(
     )
     for model in catalogue.models:
         sent = platform.model_id(model)
-        if sent is not None and model.ids.bedrock is not None:
+        if sent is None:
+            continue
+        names[sent] = model.id
+        if model.ids.bedrock is not None:
             foundation[sent] = model.ids.bedrock
     return platform
 

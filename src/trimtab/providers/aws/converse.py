@@ -7,6 +7,7 @@ Source: Amazon Bedrock API reference, Converse and ConverseStream (2026-11); bot
 requests and answers against. Not tried against Bedrock itself.
 """
 
+from collections.abc import Mapping
 from urllib.parse import quote
 
 import msgspec
@@ -35,8 +36,10 @@ _NOT_FOR_CONVERSE = (b"accept", b"anthropic-beta", b"anthropic-version")
 class Converse:
     """See `providers.platform.Dialect`."""
 
-    def __init__(self, *, counting: Dialect) -> None:
-        """`counting` asks for counts of tokens: CountTokens takes a body of the model's own schema as it is."""
+    def __init__(self, names: Mapping[str, str], *, counting: Dialect) -> None:
+        """`names` are what models are called in answers, by the ids that they are sent under: Converse's own name no
+        model. `counting` asks for counts of tokens: CountTokens takes a body of the model's own schema as it is."""
+        self._names = names
         self._counting = counting
 
     def request(self, call: Call) -> Call:
@@ -69,13 +72,13 @@ class Converse:
             return error_reply(reply)
         if call.endpoint == "count_tokens":
             return self._counting.reply(call, reply)
-        headers = reply.headers
+        headers, model = reply.headers, self._names.get(call.model, call.model)
         identifier = request_id(headers, REQUEST_IDS).decode("latin-1")
         if value_of(headers, b"content-type").lower().startswith(EVENT_STREAM):
             made = named(headers, REQUEST_IDS, content_type=b"text/event-stream")
-            return TranslatedReply(reply, ConverseStream(identifier, call.model), made)
+            return TranslatedReply(reply, ConverseStream(identifier, model), made)
         made = named(headers, REQUEST_IDS, content_type=JSON)
-        return TranslatedReply(reply, _Whole(identifier, call.model), made)
+        return TranslatedReply(reply, _Whole(identifier, model), made)
 
 
 class _Whole:
