@@ -39,8 +39,8 @@ class Entry:
 
     framing: Framing
     tls: bool = False
-    settings: str = ""
-    """Further lines, such as terms."""
+    keys: int = 1
+    """How many there are in the pool of keys `sk-1`, `sk-2` ..."""
 
 
 THREE: Mapping[str, Entry] = {
@@ -50,7 +50,8 @@ THREE: Mapping[str, Entry] = {
 }
 """Three vendors, the first behind TLS."""
 
-TWO: Mapping[str, Entry] = {"claude": Entry("anthropic", tls=True), "aws": Entry("bedrock")}
+POOL: Mapping[str, Entry] = {"claude": Entry("anthropic", tls=True, keys=3)}
+"""One vendor, and three keys."""
 
 COST_NANOUSD = {"claude": 180_000, "aws": 198_000, "google": 180_000}
 """Of a whole answer: 20 tokens in at $3 and 8 out at $15 a million; a tenth more in a region of Amazon's, Google's
@@ -200,7 +201,13 @@ class FailingSite(Site):
     def sections(self, secret: Path) -> str:
         sections = []
         for name, entry in self.platforms.entries.items():
-            lines = KINDS[entry.framing].format(url=self.platforms.url(name), secret=secret) + entry.settings
+            lines = KINDS[entry.framing].format(url=self.platforms.url(name), secret=secret)
+            if entry.keys > 1:
+                files = [secret.with_name(f"key-{n}") for n in range(1, entry.keys + 1)]
+                for n, file in enumerate(files, 1):
+                    file.write_text(f"sk-{n}")
+                pool = ", ".join(f'"file:{file}"' for file in files)
+                lines = lines.replace(f'api_key = "file:{secret}"', f"api_keys = [{pool}]")
             lines += "".join(f"{key} = {value}\n" for key, value in self.deadlines.items())
             if entry.tls:
                 lines += f'ca_file = "{self.platforms.ca_file}"\n'

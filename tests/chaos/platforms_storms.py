@@ -17,7 +17,7 @@ from drive import Site, eventually, settled
 from findings import Findings
 from killing import left_nothing
 from platforms_answers import Said
-from platforms_drive import THREE, Arrival, Entry, FailingSite, Platforms, details
+from platforms_drive import POOL, THREE, Arrival, Entry, FailingSite, Platforms, details
 from platforms_judging import Tally, judge_answers, judge_books
 from platforms_load import Callers, Group, SdkCallers, p95
 from platforms_upstream import Fault
@@ -74,6 +74,15 @@ STORMS: tuple[Storm, ...] = (
     Storm("credentials expired: 403", every(claude=Fault("forbidden"), aws=Fault("denied"))),
     Storm("a black hole", every(claude=Fault("hole")), opens="claude"),
     Storm("a black hole that does not accept", every(claude=Fault("deaf")), opens="claude"),
+    Storm(
+        "keys of a pool that are limited, refused or out of money, in turn",
+        (
+            {"claude": Fault("limited", after_s=1, only_key="sk-1")},
+            {"claude": Fault("denied", only_key="sk-2")},
+            {"claude": Fault("spent", only_key="sk-3")},
+        ),
+        entries=POOL,
+    ),
     Storm(
         "a slow platform, hedged",
         every(claude=Fault(took_ms=400)),

@@ -62,6 +62,8 @@ class Fault:
     """`retry-after` of a refusal; 0: none."""
     every: int = 1
     """Only every so-manieth request."""
+    only_key: str = ""
+    """Only requests that show this key of the platform's; empty: all."""
     took_ms: int = 10
     """Before an answer in one piece, and before the first content of a stream."""
 
@@ -183,10 +185,13 @@ class Conversation(asyncio.Protocol):
         attempt = f"{platform.name}-{number}"
         self._call, self._sent, self._billed = (call, attempt), 0, False
         platform.write_down(f"+ {platform.name} {call.name} {attempt} {time.monotonic():.6f}\n")
-        self._serve(call, attempt, self._fault(call, number), number)
+        shown = headers.get(b"x-api-key", b"").decode()
+        self._serve(call, attempt, self._fault(call, number, shown), number)
 
-    def _fault(self, call: Asked, number: int) -> Fault:
+    def _fault(self, call: Asked, number: int, key: str) -> Fault:
         fault = self._platform.fault
+        if fault.only_key and fault.only_key != key:
+            return Fault(took_ms=fault.took_ms)
         if fault.do == "ok" and (wish := call.wishes.get(self._platform.name)) is not None:
             do, _, after = wish.partition(":")
             return Fault(do, int(after))

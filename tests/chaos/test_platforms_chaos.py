@@ -20,6 +20,7 @@ SHORT = {
     "TLS reset at its first byte": 1,
     "credentials expired: 401": 4,
     "each platform in turn": 1,
+    "keys of a pool that are limited, refused or out of money, in turn": 3,
 }
 CALLERS = 120
 FOR_S = 4.0
