@@ -42,6 +42,35 @@ def test_a_whole_stream_is_complete_and_its_counts_are_final() -> None:
     assert meter.error_type is None
 
 
+def chosen(**delta: Any) -> bytes:
+    return event(choices=[{"index": 0, "delta": delta, "finish_reason": None}])
+
+
+@pytest.mark.parametrize(
+    ("chunk", "content"),
+    [
+        (chosen(role="assistant"), False),
+        (chosen(role="assistant", content=""), False),
+        (chosen(role="assistant", content=None, tool_calls=[], refusal=None), False),
+        (event(choices=[]), False),
+        (chosen(role="assistant", content="H"), True),
+        (chosen(content=" "), True),
+        (chosen(reasoning_content="Well"), True),
+        (chosen(tool_calls=[{"index": 0, "id": "call_1"}]), True),
+        (said("", "stop"), True),
+        (event(choices=[{"index": 0, "delta": {}}, {"index": 1, "delta": {"content": "b"}}]), True),
+        (event(choices=[{"index": 0, "text": "old"}]), True),
+        (event(choices=[{"index": 0, "delta": 7}]), True),
+        (event(choices="what"), True),
+    ],
+)
+def test_the_role_alone_is_not_content_yet(chunk: bytes, content: bool) -> None:
+    meter = metered(chunk)
+    assert meter.saw_content is content
+    meter.feed(said("x"))
+    assert meter.saw_content
+
+
 @given(st.lists(st.integers(1, 400), max_size=40), st.booleans())
 def test_how_a_stream_is_cut_into_pieces_changes_nothing(sizes: list[int], crlf: bool) -> None:
     whole = b"".join(STREAM).replace(b"\n", b"\r\n" if crlf else b"\n")

@@ -23,6 +23,7 @@ DONE = b"[DONE]"
 
 class _Choice(msgspec.Struct):
     finish_reason: msgspec.Raw = msgspec.Raw()
+    delta: msgspec.Raw = msgspec.Raw()
 
 
 class _Chunk(msgspec.Struct):
@@ -42,7 +43,9 @@ class _Error(msgspec.Struct):
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
 _CHOICES = msgspec.json.Decoder(list[_Choice])
+_DELTA = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ERROR = msgspec.json.Decoder(_Error)
+_NOTHING = (b'""', b"null", b"[]", b"{}")
 _OBJECT = ord("{")
 
 
@@ -84,7 +87,8 @@ class ChatStreamMeter:
         self.complete = False
         """`[DONE]` was seen."""
         self.saw_content = False
-        """The first chunk with a choice was seen."""
+        """The first chunk with words, a call of a tool or a finish reason was seen: from here on the answer belongs to
+        this attempt. Servers send the role before that, in a chunk of its own."""
         self.content_bytes = 0
         """Bytes of chunks with choices, framing included."""
         self.final = False
@@ -123,7 +127,8 @@ class ChatStreamMeter:
         if given(chunk.error):
             self.error_type = _error(chunk.error)[0]
         if choices or (choices is None and given(chunk.choices)):
-            self.saw_content = True
+            if not self.saw_content:
+                self.saw_content = choices is None or any(map(_says, choices))
             self.content_bytes += size
             self.final = self._counted = False
             self._late = self.complete
@@ -140,6 +145,16 @@ class ChatStreamMeter:
         self.usage = merge_usage(self.usage, usage)
         self._counted = usage.output_tokens is not None
         self.final = self._counted and not choices
+
+
+def _says(choice: _Choice) -> bool:
+    """Whether there is something in it beside the role. What cannot be read is taken for words."""
+    delta = read(_DELTA, choice.delta)
+    return (
+        given(choice.finish_reason)
+        or delta is None
+        or any(name != "role" and bytes(value) not in _NOTHING for name, value in delta.items())
+    )
 
 
 class ChatReplyMeter:
