@@ -17,6 +17,7 @@ from trimtab.normaliser.settings import PlatformMode
 OPUS, SONNET, SONNET5, HAIKU = "claude-opus-4-7", "claude-sonnet-4-6", "claude-sonnet-5", "claude-haiku-4-5"
 BEDROCKS = ("bedrock", "bedrock_mantle", "bedrock_converse")
 GATED = (*BEDROCKS, "vertex")
+PLATFORMS = tuple(sorted(set(CATALOGUE.platforms) - {"openai"}))
 MODES: tuple[Mode, ...] = ("adapt", "observe", "off")
 BUDGET = {"type": "tokens", "total": 50000}
 FORMAT = {"type": "json_schema", "schema": {}}
@@ -291,6 +292,20 @@ def test_an_effort_that_a_platform_lacks_for_a_model_is_lowered_there_also_where
     assert effort(OPUS, fields={"output_config": {"effort": "medium"}}) == {"effort": "low"}
     assert effort(OPUS, set_effort="xhigh") == {"effort": "high"}
     assert effort(SONNET, fields={"output_config": {"effort": "low"}}) is None
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("mode", ["adapt", "strict"])
+def test_a_plain_request_to_a_tier_with_an_effort_or_adaptive_thinking_goes_to_every_platform(
+    platform: str, mode: Mode
+) -> None:
+    for decided in (
+        {"set_effort": "xhigh"},
+        {"set_adaptive": True},
+        {"set_effort": "low", "set_adaptive": True},
+    ):
+        asked = asked_of(platform, body_of(OPUS), headers_of(OLD), **decided)
+        assert NORMALISER.normalise(asked, mode, tier="escalation").adaptations == ()
 
 
 def test_structured_output_passes_for_the_models_that_have_it_there() -> None:

@@ -94,8 +94,8 @@ def remove_paths(draft: Draft, rule: Rule, seen: Seen) -> bool:
 
 def absent_tool(draft: Draft, rule: Rule) -> Seen | None:
     """A tool that the platform does not have."""
-    if not draft.is_small_enough("tools"):
-        return None  # the platform judges it
+    if "tools" not in draft.body.fields or not draft.is_small_enough("tools"):
+        return None  # there are none, or the platform judges them
     kinds: list[str | None]
     try:
         kinds = [tool.type for tool in _TOOLS.decode(draft.raw("tools"))]
