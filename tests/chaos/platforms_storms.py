@@ -17,14 +17,14 @@ from drive import Site, eventually, settled
 from findings import Findings
 from killing import left_nothing
 from platforms_answers import Said
-from platforms_drive import POOL, THREE, Arrival, Entry, FailingSite, Platforms, details
+from platforms_drive import DEADLINES, POOL, THREE, Arrival, Entry, FailingSite, Platforms, details
 from platforms_judging import Tally, judge_answers, judge_books
 from platforms_load import Callers, Group, SdkCallers, p95
 from platforms_upstream import Fault
 
 WARM_S = 1.0
-SETTLE_S = 3.0
-"""From the beginning of a fault: by then the first calls have passed their deadlines (1 s) and the breaker is open."""
+SETTLE_S = 2.0
+"""Beyond a deadline, from the beginning of a fault: by then the first calls have passed it, and the breaker is open."""
 MAY_ADD_S = 1.0
 
 
@@ -118,9 +118,9 @@ class Result:
     tally: Tally
     requests: int
     p95_added_s: float
-    """Of callers who may use all platforms, to those who may use the healthy ones only, from `SETTLE_S` on."""
+    """Of callers who may use all platforms, to those who may use the healthy ones only, once a breaker is open."""
     arrived_after_s: int
-    """Requests at the failing platform after `SETTLE_S`."""
+    """Requests at the failing platform from then on."""
 
     def row(self) -> dict[str, Any]:
         low, high = self.tally.interval
@@ -146,17 +146,19 @@ def storm_over(
     for_s: float,
     callers: int = 200,
     sdk: Path | None = None,
+    deadline_s: float = 1.0,
     timed: bool = False,
     kills: int = 0,
     seed: int = 0,
 ) -> Result:
     """Serve, let the storm pass under load, heal, and judge. `for_s`: each of its phases; `kills`: so many workers of the
-    gateway are killed in each of them.
+    gateway are killed in each of them; `deadline_s`: for everything that a platform may be late with.
 
     `timed=False`: times are told, and not judged, where the machine may be busy with other things.
     """
     platforms = Platforms(folder, storm.entries)
-    site = FailingSite(folder, platforms, store_url, workers, options=storm.options)
+    deadlines = dict.fromkeys(DEADLINES, deadline_s)
+    site = FailingSite(folder, platforms, store_url, workers, deadlines=deadlines, options=storm.options)
     try:
         ill = {name for phase in storm.phases for name in phase}
         well = [name for name in storm.entries if name not in ill]
@@ -188,10 +190,17 @@ def storm_over(
             settled(site)
         status = site.stop()
         arrivals = platforms.arrivals()
-        tally = judge_answers(findings, said, arrivals, killed=bool(kills), hedged=storm.hedged)
+        tally = judge_answers(findings, said, arrivals, killed=bool(kills))
         if sdk is not None:
             findings.check("requests by the SDK", len(sdk_said) > 0, len(sdk_said))
-        added, after = _judge_times(findings, storm, said, arrivals, moments, timed=timed)
+        added, after = _judge_times(
+            findings,
+            storm,
+            said,
+            arrivals,
+            (moments[0], moments[0] + SETTLE_S + deadline_s, moments[1]),
+            timed=timed,
+        )
         records, spent = details(site)
         judge_books(findings, said, arrivals, records, spent, hedged=storm.hedged)
         left_nothing(findings, site)
@@ -228,12 +237,11 @@ def _judge_times(
     storm: Storm,
     said: Sequence[Said],
     arrivals: Sequence[Arrival],
-    moments: tuple[float, float],
+    moments: tuple[float, float, float],
     *,
     timed: bool,
 ) -> tuple[float, int]:
-    began, ended = moments
-    calm = began + SETTLE_S
+    began, calm, ended = moments
 
     def then(one: Said) -> bool:
         return one.stream and calm <= one.began < ended and one.caller not in ("sdk", "hasty")
@@ -274,7 +282,7 @@ def recovers(folder: Path, store_url: str, fault: Fault, *, workers: int, within
         with Callers(site.port, [Group("stream", key, 30, stream=True, pause_s=0.2)]) as load:
             time.sleep(WARM_S)
             platforms.set(claude=fault)
-            time.sleep(SETTLE_S)
+            time.sleep(SETTLE_S + DEADLINES["header_s"])
             platforms.heal()
             well = time.monotonic()
             eventually(
