@@ -200,7 +200,7 @@ def test_a_further_call_of_a_request_is_no_further_request_and_keeps_its_place(o
             hold = await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who)
             for _ in range(5):  # each fails and is followed by another
                 place.ledger.settle(hold, NanoUSD(0))
-                hold = await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who, after=hold)
+                hold = await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who, further=True)
             with pytest.raises(RateLimited, match="in flight"):
                 await place.ledger.reserve(NanoUSD(1), simulated=False, caller=who)
             place.ledger.settle(hold, NanoUSD(10))
@@ -212,6 +212,23 @@ def test_a_further_call_of_a_request_is_no_further_request_and_keeps_its_place(o
     asyncio.run(work())
 
 
+def test_a_further_call_is_made_when_others_have_used_up_the_minute(open_one: Open) -> None:
+    async def work() -> None:
+        who = caller(concurrency=3, requests_per_minute=2, total_nanousd=1000)
+        async with Place(open_one(), "w1") as place:
+            reserve = lambda **more: place.ledger.reserve(NanoUSD(100), simulated=False, caller=who, **more)  # noqa: E731
+            first, second = await reserve(), await reserve()
+            with pytest.raises(RateLimited, match="in a minute"):
+                await reserve()
+            beside = await reserve(further=True)  # of a request that waits for its first call still
+            place.ledger.settle(first, NanoUSD(0))
+            after = await reserve(further=True)
+            for hold in (second, beside, after):
+                place.ledger.settle(hold, NanoUSD(10))
+
+    asyncio.run(work())
+
+
 def test_a_further_call_that_cannot_be_paid_for_is_refused_and_counted_once(open_one: Open) -> None:
     async def work() -> None:
         who = caller(requests_per_minute=2, total_nanousd=1000)
@@ -219,7 +236,7 @@ def test_a_further_call_that_cannot_be_paid_for_is_refused_and_counted_once(open
             hold = await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who)
             place.ledger.settle(hold, NanoUSD(900))
             with pytest.raises((BudgetSpent, RateLimited), match=r"money|may spend"):
-                await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who, after=hold)
+                await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who, further=True)
             last = await place.ledger.reserve(NanoUSD(50), simulated=False, caller=who)
             place.ledger.settle(last, NanoUSD(0))
             with pytest.raises(RateLimited, match="in a minute"):

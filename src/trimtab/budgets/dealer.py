@@ -53,8 +53,8 @@ class Taken(msgspec.Struct, frozen=True):
 
     money: bool
     """Whether the key's money is limited."""
-    slot: int
-    """Of the grant that the request is from; see `KeySlice.untake`."""
+    slot: int | None
+    """Of the grant that the request is from, if it took one; see `KeySlice.untake`."""
 
 
 class _Waiter(msgspec.Struct, eq=False):
@@ -63,6 +63,7 @@ class _Waiter(msgspec.Struct, eq=False):
     of_key: KeySlice
     worst_case: int
     simulated: bool
+    further: bool
     answered: "asyncio.Future[Shortage | Taken]"
     """Done when an exchange that asked for it has ended: what it got, or what is still missing."""
 
@@ -97,25 +98,28 @@ class Dealer:
             self._failed(problem, ())
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def take(self, caller: Caller, worst_case: int, simulated: bool) -> tuple[KeySlice, bool]:
-        """One permit, one request and the money; (the slices they are from, whether money was taken).
+    async def take(
+        self, caller: Caller, worst_case: int, simulated: bool, further: bool = False
+    ) -> tuple[KeySlice, bool]:
+        """One permit, one request and the money; (the slices they are from, whether money was taken). `further`: no
+        request, for the call is one of a request that has been counted.
 
         Raises `RateLimited`, `BudgetSpent`, `Unavailable`.
         """
         of_key = self._slices.of(caller)
-        got = self._at_once(of_key, worst_case, simulated)
+        got = self._at_once(of_key, worst_case, simulated, further)
         if isinstance(got, Shortage):
-            got = await self._fetched(of_key, got, worst_case, simulated)
+            got = await self._fetched(of_key, got, worst_case, simulated, further)
         if isinstance(got, Shortage):
             raise self._refusal(of_key, got, worst_case, simulated)
         return of_key, got.money
 
-    def _at_once(self, of_key: KeySlice, worst_case: int, simulated: bool) -> Shortage | Taken:
+    def _at_once(self, of_key: KeySlice, worst_case: int, simulated: bool, further: bool) -> Shortage | Taken:
         """Take it out of the slice, or say what is missing. Raises `Unavailable`."""
-        short = self._shortage(of_key, worst_case, simulated)
+        short = self._shortage(of_key, worst_case, simulated, further)
         if short is not None:
             return short
-        takes_money = of_key.take(worst_case, simulated, self._monotonic())
+        takes_money = of_key.take(worst_case, simulated, self._monotonic(), further)
         self._slices.use(of_key)
         if takes_money and of_key.runs_low(simulated):
             self._low.add((of_key.key, simulated))
@@ -123,16 +127,16 @@ class Dealer:
         if of_key.runs_low_on_requests():
             self._low_requests.add(of_key.key)
             self._wanted.set()
-        return Taken(takes_money, of_key.slot)
+        return Taken(takes_money, None if further else of_key.slot)
 
-    def _shortage(self, of_key: KeySlice, worst_case: int, simulated: bool) -> Shortage | None:
+    def _shortage(self, of_key: KeySlice, worst_case: int, simulated: bool, further: bool) -> Shortage | None:
         now = self._monotonic()
         if of_key.limits.concurrency is not None and now - self._seen_at > PERMITS_USABLE_S:
             raise _away(of_key)
-        return of_key.shortage(worst_case, simulated, now)
+        return of_key.shortage(worst_case, simulated, now, further)
 
     async def _fetched(
-        self, of_key: KeySlice, short: Shortage, worst_case: int, simulated: bool
+        self, of_key: KeySlice, short: Shortage, worst_case: int, simulated: bool, further: bool
     ) -> Shortage | Taken:
         """Wait for an exchange, where one can help. Raises `Unavailable`."""
         loop = asyncio.get_running_loop()
@@ -141,7 +145,7 @@ class Dealer:
             raise _away(of_key)
         if of_key.knows_of_none(short, simulated, now):
             return short
-        waiter = _Waiter(of_key, worst_case, simulated, loop.create_future())
+        waiter = _Waiter(of_key, worst_case, simulated, further, loop.create_future())
         self._waiting.append(waiter)
         self._wanted.set()
         try:
@@ -258,7 +262,7 @@ class Dealer:
             if waiter.answered.done():
                 waiter.of_key.keep(self._monotonic() + COME_BACK_S)
                 continue
-            result = self._at_once(waiter.of_key, waiter.worst_case, waiter.simulated)
+            result = self._at_once(waiter.of_key, waiter.worst_case, waiter.simulated, waiter.further)
             if isinstance(result, Shortage) and not waiter.of_key.knows_of_none(
                 result, waiter.simulated, self._monotonic()
             ):
@@ -278,7 +282,12 @@ class Dealer:
             for simulated in {waiter.simulated: None for waiter in group}:
                 costs = [waiter.worst_case for waiter in group if waiter.simulated == simulated]
                 count = len(group) if first else len(costs)
-                trades.append(of_key.ask(count, min(costs), sum(costs), simulated, now, only_money=not first))
+                further = sum(waiter.further for waiter in group)
+                trades.append(
+                    of_key.ask(
+                        count, min(costs), sum(costs), simulated, now, only_money=not first, further=further
+                    )
+                )
                 first = False
         return trades
 

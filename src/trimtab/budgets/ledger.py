@@ -15,7 +15,7 @@ from trimtab.records import NOBODY, Caller
 class Hold:
     """Leave for one call; settles exactly once."""
 
-    __slots__ = ("amount", "of_key", "open", "simulated", "slot", "takes_money")
+    __slots__ = ("amount", "of_key", "open", "simulated", "takes_money")
 
     def __init__(
         self, amount: NanoUSD, *, simulated: bool, of_key: KeySlice | None = None, takes_money: bool = False
@@ -26,8 +26,6 @@ class Hold:
         """The slices that it was taken from; `None` for a caller without limits."""
         self.takes_money = takes_money
         """Whether the key's money is limited."""
-        self.slot = 0 if of_key is None else of_key.slot
-        """Where its request was counted."""
         self.open = True
 
 
@@ -50,29 +48,20 @@ class Ledger:
         return NanoUSD(self._spent[simulated])
 
     async def reserve(
-        self, worst_case: NanoUSD, *, simulated: bool, caller: Caller = NOBODY, after: Hold | None = None
+        self, worst_case: NanoUSD, *, simulated: bool, caller: Caller = NOBODY, further: bool = False
     ) -> Hold:
         """Leave for a call that is about to go out, with its worst case held.
 
-        `after` is the settled hold of an earlier call of the same request: then this is no further request of the
-        minute, unless the grant that it was counted in is over. Waits only where the caller has limits and its slice
-        in this process is used up, and then at most for the dealer's deadline. Raises `RateLimited`, `BudgetSpent`,
-        or `Unavailable` when the limits cannot be asked for.
+        `further`: a call of a request that has made one already, so it is no further request of the minute. Waits only
+        where the caller has limits and its slice in this process is used up, and then at most for the dealer's
+        deadline. Raises `RateLimited`, `BudgetSpent`, or `Unavailable` when the limits cannot be asked for.
         """
         of_key: KeySlice | None = None
         takes_money = False
         if caller.limits.any:
             if self._dealer is None:
                 raise ValueError(f"key {caller.key!r} has limits and this ledger has no dealer")
-            counted = after.of_key if after is not None else None
-            if after is not None and counted is not None:
-                counted.uncount(after.slot)
-            try:
-                of_key, takes_money = await self._dealer.take(caller, worst_case, simulated)
-            except BaseException:
-                if after is not None and counted is not None:
-                    counted.recount(after.slot)
-                raise
+            of_key, takes_money = await self._dealer.take(caller, worst_case, simulated, further)
         self._held[simulated] += worst_case
         return Hold(worst_case, simulated=simulated, of_key=of_key, takes_money=takes_money)
 

@@ -81,11 +81,13 @@ class KeySlice:
         self._too_little = {False: False, True: False}
         """Whether there was no more when the money here did not do for anybody who waited."""
 
-    def shortage(self, worst_case: int, simulated: bool, now: float) -> Shortage | None:
-        """What one more request lacks; `None` when it can go."""
+    def shortage(
+        self, worst_case: int, simulated: bool, now: float, further: bool = False
+    ) -> Shortage | None:
+        """What one more request lacks, or a further call of one; `None` when it can go."""
         limits = self.limits
         permits = limits.concurrency is not None and self.in_flight >= self.permits
-        requests = limits.requests_per_minute is not None and not self._has_requests(now)
+        requests = not further and limits.requests_per_minute is not None and not self._has_requests(now)
         money = 0
         if limits.total_nanousd is not None and worst_case > 0:
             money = max(0, worst_case - self.money[simulated])
@@ -111,31 +113,24 @@ class KeySlice:
         refused, until = self._no_money[simulated]
         return short.money >= refused and short.money > 0 and now < until
 
-    def take(self, worst_case: int, simulated: bool, now: float) -> bool:
-        """Use one request, one permit and the money; whether money was taken. Only after `shortage` gave `None`."""
+    def take(self, worst_case: int, simulated: bool, now: float, further: bool = False) -> bool:
+        """Use one request, unless this is a further call of one, one permit and the money; whether money was taken.
+        Only after `shortage` gave `None`."""
         self.in_flight += 1
         self._used_at = now
-        if self.limits.requests_per_minute is not None:
+        if self.limits.requests_per_minute is not None and not further:
             self.requests -= 1
         if self.limits.total_nanousd is None:
             return False
         self.money[simulated] -= worst_case
         return True
 
-    def untake(self, slot: int, now: float) -> None:
-        """A request that was taken is not made after all. The money is `refund`ed apart from this."""
+    def untake(self, slot: int | None, now: float) -> None:
+        """A request that was taken, in a slot where it took a request of the minute, is not made after all. The money
+        is `refund`ed apart from this."""
         self.end(now)
-        self.uncount(slot)
-
-    def uncount(self, slot: int) -> None:
-        """Give back one request that was counted in a slot."""
         if self.limits.requests_per_minute is not None and slot == self.slot:
             self.requests += 1  # of another grant it is forfeited: it would count in the wrong second
-
-    def recount(self, slot: int) -> None:
-        """Take back what `uncount` gave."""
-        if self.limits.requests_per_minute is not None and slot == self.slot:
-            self.requests -= 1
 
     @property
     def idle(self) -> bool:
@@ -197,21 +192,30 @@ class KeySlice:
         self.money[simulated] += amount
 
     def ask(
-        self, waiting: int, least: int, total: int, simulated: bool, now: float, *, only_money: bool
+        self,
+        waiting: int,
+        least: int,
+        total: int,
+        simulated: bool,
+        now: float,
+        *,
+        only_money: bool,
+        further: int = 0,
     ) -> Trade:
-        """What to fetch for `waiting` more requests; `least` and `total` are the smallest and the sum of their worst
-        cases. `only_money` leaves the rest to another trade of the same exchange.
+        """What to fetch for `waiting` more calls, of which `further` are no new requests; `least` and `total` are the
+        smallest and the sum of their worst cases. `only_money` leaves the rest to another trade of the same exchange.
         """
         limits = self.limits
         permits = requests = back = needed = wanted = ahead_money = 0
         if limits.concurrency is not None and not only_money:
             ahead = min(MOST_AHEAD, limits.concurrency // AHEAD_PART)
             permits = max(0, waiting + ahead - (self.permits - self.in_flight))
-        enough = self.requests >= waiting and now < self._requests_until
+        new = waiting - further
+        enough = not new or (self.requests >= new and now < self._requests_until)
         if limits.requests_per_minute is not None and not only_money and not enough:
             self._adapt(now)
             back, self.requests = self.requests, 0  # what is left over is granted anew
-            requests = waiting + self._most_requests()
+            requests = new + self._most_requests()
         balance = self.money[simulated]
         if self._too_little[simulated] and 0 < balance < least:
             # Near the cap several processes may each hold too little for one call, and together enough.

@@ -17,17 +17,19 @@ from trimtab.records import Attempt, Intent
 class Metered(Means):
     """Makes jobs happen and accounts for them."""
 
-    async def reserve(self, job: Job, before: tuple[Attempt, ...] = (), counted: Hold | None = None) -> Hold:
+    async def reserve(self, job: Job, before: tuple[Attempt, ...] = ()) -> Hold:
         """Leave for a job within its caller's limits, with its intent written down. `begin` it next, without waiting.
 
-        `before` are attempts of the same request, `counted` the hold of the last of them if that has ended: then it
-        is no further request to the caller's limits. Waits only for a caller with limits whose slice is used up.
+        `before` are attempts of the same request: with any, it is no further request of the minute to the caller's
+        limits. Waits only for a caller with limits whose slice is used up.
         Raises `RateLimited`, `BudgetSpent`, or `Unavailable` when the limits cannot be checked or the journal cannot
         be written.
         """
         provider, ledger, caller = job.provider, self.ledger, job.caller
         simulated = provider.simulated or provider.name in self.simulated
-        hold = await ledger.reserve(self.worst_case(job), simulated=simulated, caller=caller, after=counted)
+        hold = await ledger.reserve(
+            self.worst_case(job), simulated=simulated, caller=caller, further=bool(before)
+        )
         spends = hold.amount > 0 or bool(before)
         if spends and not self.recorder.intend(self._intent(job, hold, before)) and hold.takes_money:
             ledger.settle(hold, NanoUSD(0))

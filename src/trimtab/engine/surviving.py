@@ -212,7 +212,7 @@ class Surviving:
         try:
             if wait_s:
                 await self._sleep(wait_s)
-            hold = await self._metered.reserve(job, before, reply.hold)
+            hold = await self._metered.reserve(job, before)
         except (RequestError, Unavailable):
             return None, 0  # what cannot be paid for is not made: the failure is the answer
         except BaseException as gone:
