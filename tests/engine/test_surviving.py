@@ -340,6 +340,65 @@ def test_a_platform_that_only_failed_is_the_last_resort() -> None:
     assert house.ask() == (200, ANSWER)
 
 
+def test_an_error_whose_body_does_not_come_is_not_waited_for() -> None:
+    stalled = lambda: FakeReply(529, JSON, [b'{"type":', 30.0])  # noqa: E731
+    house = House(Fake("one", stalled), Fake("two", whole()), hold_s=0.01)
+    assert house.ask() == (200, ANSWER)
+    assert house.tried() == [("one", "error", 529), ("two", "ok", 200)]
+
+
+def test_an_error_whose_body_does_not_end_is_not_kept() -> None:
+    endless = lambda: FakeReply(529, JSON, [*[bytes(65_536)] * 20, AssertionError("read on")])  # noqa: E731
+    house = House(Fake("one", endless), Fake("two", whole()))
+    assert house.ask() == (200, ANSWER)
+    assert house.tried() == [("one", "error", 529), ("two", "ok", 200)]
+
+
+def test_an_error_whose_body_comes_late_is_given_whole_where_nobody_takes_over() -> None:
+    late = failing(529)
+    first, second = late.script[0][:10], late.script[0][10:]  # type: ignore[index]
+    late.script = [first, 0.05, second]
+    house = House(Fake("one", lambda: late), hold_s=0.01, here=1, share=0.0)
+    house.surviving._again["one"] = 0.0
+    assert house.ask() == (529, first + second)
+
+
+def test_an_error_with_status_200_is_recorded_as_one() -> None:
+    body = json.dumps({"type": "error", "error": {"type": "overloaded_error", "message": "no"}}).encode()
+    house = House(Fake("one", whole(body)), Fake("two", whole()))
+    assert house.ask() == (200, ANSWER)
+    assert house.tried() == [("one", "error", 200), ("two", "ok", 200)]
+
+
+def test_a_whole_answer_is_the_answer_whatever_comes_behind_it() -> None:
+    late = b"".join(WHOLE) + event("error", error={"type": "overloaded_error", "message": "no"})
+    house = House(Fake("one", stream(late)), Fake("two", stream(*WHOLE)))
+    assert house.ask(stream=True) == (200, late)
+    assert [made.platform for made in house.record.attempts] == ["one"]
+
+
+def test_a_flood_before_the_first_content_is_not_kept() -> None:
+    pings = event("ping") * 2000
+    house = House(
+        Fake("one", stream(START, *[pings] * 50, AssertionError("held"))), Fake("two", whole()), hold_s=30
+    )
+
+    async def work() -> int:
+        reply = await house.pipeline.answer(house.inbound(stream=True))
+        first = await reply.read()
+        reply.close()
+        return len(first)
+
+    assert asyncio.run(work()) < 1024 * 1024 + 2 * len(pings)
+
+
+def test_no_wait_ends_after_the_last_moment_for_a_call() -> None:
+    wait = lambda: failing(429, "rate_limit_error", (b"retry-after", b"3"))  # noqa: E731
+    house = House(Fake("one", wait, whole()), here=1, within_s=2)
+    assert house.ask()[0] == 429
+    assert house.waited == []
+
+
 def test_the_same_platform_is_asked_again_where_that_is_wanted() -> None:
     house = House(Fake("one", lambda: failing(529), lambda: failing(500, "api_error"), whole()), here=2)
     assert house.ask() == (200, ANSWER)
@@ -470,6 +529,26 @@ def test_a_client_that_leaves_two_calls_is_recorded_once() -> None:
     assert house.tried() == [("one", "cancelled", 200), ("two", "cancelled", 200)]
     assert one.replies[0].closed
     assert two.replies[0].closed
+
+
+def test_a_client_that_leaves_the_second_call_does_not_change_how_the_first_ended() -> None:
+    first = stream(START, 0.05, event("error", error={"type": "overloaded_error", "message": "no"}))
+    one, two = Fake("one", first), Fake("two", stream(START, 30.0))
+    house = House(one, two, hedge_after_s=0.01)
+
+    async def work() -> None:
+        asking = asyncio.ensure_future(house.pipeline.answer(house.inbound(stream=True)))
+        await two.asked.wait()
+        both = house.ledger.held()
+        while house.ledger.held() == both:  # noqa: ASYNC110 - settled when it failed, not when the other ends
+            await asyncio.sleep(0.001)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+    asyncio.run(work())
+    assert house.tried() == [("one", "error", 200), ("two", "cancelled", 200)]
+    assert house.record.result == "cancelled"
 
 
 def test_without_hedging_a_slow_platform_is_waited_for() -> None:

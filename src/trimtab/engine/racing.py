@@ -31,7 +31,7 @@ async def race(
     before = first.before
     running = {asyncio.ensure_future(make(first)): first}
     second: MeteredReply | None = None
-    lost: list[tuple[MeteredReply, BaseException | None]] = []
+    lost: list[MeteredReply] = []
     try:
         await asyncio.wait(running, timeout=after_s)
         if not any(call.done() for call in running) and (second := await beside()) is not None:
@@ -43,20 +43,22 @@ async def race(
             del running[call]
             if not running or not failed(reply, problem):
                 break
-            lost.append((reply, problem))
+            reply.end(problem)  # what it held is free while the other one goes on
+            lost.append(reply)
     except BaseException as gone:
         _cut(running)
-        last = first if second is None else second
-        if second is not None:
-            last.before = (*before, first.end(gone))
-            first.carry()
+        *others, last = (*lost, *running.values())
+        last.before = (*before, *(other.end(gone) for other in others))
+        for other in others:
+            other.carry()
         last.close(gone)
         raise
     _cut(running)
     for slower in running.values():
-        lost.append((slower, _too_late(after_s) if slower is first else asyncio.CancelledError()))
-    reply.before = (*before, *(other.end(why) for other, why in lost))
-    for other, _ in lost:
+        slower.end(_too_late(after_s) if slower is first else asyncio.CancelledError())
+        lost.append(slower)
+    reply.before = (*before, *(other.end() for other in lost))
+    for other in lost:
         other.carry()
     return reply, problem, 0 if second is None else 1
 

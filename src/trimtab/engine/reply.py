@@ -28,12 +28,22 @@ from trimtab.routing import Standings, Started
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """A whole JSON answer is collected before it goes on (its cost is a header); larger ones are refused."""
 
+MAX_HELD_BYTES = 1024 * 1024
+"""Of a stream's beginning, or of an error answer, as much is held back; a beginning has some hundred bytes, or some
+100 KB of search results. Unbounded, a platform that sends pings as fast as it can took 150 MB in `hold_s`."""
+
+ERROR_S = 2.0
+"""For the body of an error answer that another platform could replace; platforms send it with its head. Its status says
+enough to go on."""
+
 UNREAD_CHUNKS = 32
 UNREAD_BYTES = 2 * 1024
 """So many pieces of a stream, none of them larger, may have gone on to the client before the meter reads them: a third
 of a stream's own work was metering each event as it came."""
 
 HTTP_OK = 200
+HTTP_ERRORS = 300
+"""From here on a status says that there is no answer."""
 
 T = TypeVar("T")
 _log = logging.getLogger("trimtab.engine")
@@ -243,27 +253,40 @@ class MeteredReply:
 
     async def body(self) -> bytes:
         """A whole JSON answer. Raises `UpstreamError` when it does not arrive whole."""
-        if self._body is not None:
-            return self._body
-        parts = []
+        if self._body is None and not await self._collect(MAX_ANSWER_BYTES):
+            self._problem = UpstreamBroken(f"the platform's answer is over {MAX_ANSWER_BYTES} bytes")
+            raise self._problem
+        return self._body or b""
+
+    async def _collect(self, most: int) -> bool:
+        """Read a JSON answer on, to its end or past so many bytes; whether that was its end."""
+        parts = self._held = self._held or []
         while chunk := await self._take():
             parts.append(chunk)
             self._saw(chunk)
-            if self._bytes > MAX_ANSWER_BYTES:
-                self._problem = UpstreamBroken(f"the platform's answer is over {MAX_ANSWER_BYTES} bytes")
-                raise self._problem
+            if self._bytes > most:
+                return False
         body = self._body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._held = None
         meter = ChatReplyMeter if self._job.endpoint == "chat" else ReplyMeter
         self._whole = meter(body, self.header(b"content-encoding"))
-        return body
+        return True
 
     async def hold_back(self, most_s: float, silent_s: float = 0.0) -> None:
         """Read on until another platform could not take over: to the end of a JSON answer, to the first content of a
-        stream, or its error or end, or for `most_s` seconds. What was read is given when it is asked for.
+        stream, or its error or end, or for `most_s` seconds. What was read is given when it is asked for. Of an error
+        answer no more is waited for than shows what it is.
 
         With `silent_s` a stream must say something within it, and `most_s` begins then: until then there is nothing to
         give. Raises `UpstreamError`.
         """
+        if self.status >= HTTP_ERRORS:
+            try:
+                async with asyncio.timeout(min(ERROR_S, most_s)):
+                    await self._collect(MAX_HELD_BYTES)
+            except TimeoutError:
+                pass
+            return
         if not self.is_event_stream:
             await self.body()
             return
@@ -275,12 +298,16 @@ class MeteredReply:
             await self._spoken(self._hold_more(held), silent_s, "first_event")
         try:
             async with asyncio.timeout(most_s):
-                while meter.readable and not (meter.saw_content or meter.error_type or self._ended):
+                while self._bytes <= MAX_HELD_BYTES and not self._is_decided(meter):
                     await self._hold_more(held)
         except TimeoutError:
             return
         if self._ended:
             self._check_end()
+
+    def _is_decided(self, meter: StreamMeter | ChatStreamMeter) -> bool:
+        """Whether no other platform could take over any more, or one must."""
+        return self._ended or not meter.readable or meter.saw_content or meter.error_type is not None
 
     async def _hold_more(self, held: list[bytes]) -> None:
         chunk = await self._take()
@@ -328,6 +355,11 @@ class MeteredReply:
         """What the request costs, with all attempts before; final once this one has ended."""
         cost = 0 if self._attempt is None else self._attempt.cost_nanousd
         return NanoUSD(cost + sum(attempt.cost_nanousd for attempt in self.before) if self.before else cost)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a stream that has come to its proper end, as far as it was read."""
+        return self._meter is not None and self._meter.complete
 
     @property
     def error_type(self) -> str | None:
@@ -417,12 +449,13 @@ class MeteredReply:
 
     def _result(self) -> Literal["ok", "error", "truncated", "cancelled"]:
         if isinstance(self._problem, Exception):
-            return "truncated" if 0 < self.status < 300 else "error"
-        # An error event is the end of a stream, whether anybody read on or not.
-        stream_error = self._meter is not None and self._meter.error_type is not None
-        if self._problem is not None or not (self._ended or stream_error):
+            return "truncated" if 0 < self.status < HTTP_ERRORS else "error"
+        # An error event is the end of a stream, and a status that says enough that of its answer, whether anybody read
+        # on or not.
+        failed = self.error_type is not None or self.status >= HTTP_ERRORS
+        if self._problem is not None or not (self._ended or failed):
             return "cancelled"
-        return "error" if self.status >= 300 or stream_error else "ok"
+        return "error" if failed else "ok"
 
     def _as_attempt(self, result: Literal["ok", "error", "truncated", "cancelled"], billed: Bill) -> Attempt:
         job, (cost, source, usage) = self._job, billed

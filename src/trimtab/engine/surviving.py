@@ -128,7 +128,7 @@ class Surviving:
             if reply.status:
                 simulated = reply.simulated
             following = None
-            if left > 0 and more and self._in_time(reply.job):
+            if left > 0 and more:
                 following, again = await self._following(route, reply, problem, fault, here)
                 here -= again
             if following is None:
@@ -194,8 +194,9 @@ class Surviving:
             failed=lambda reply, problem: _fault(reply, problem) is not None,
         )
 
-    def _in_time(self, job: Job) -> bool:
-        now = self._metered.runtime.monotonic()
+    def _in_time(self, job: Job, wait_s: float = 0.0) -> bool:
+        """Whether a call may still begin, so long from now."""
+        now = self._metered.runtime.monotonic() + wait_s
         return now - job.arrived < self._settings.within_s and (job.deadline is None or now < job.deadline)
 
     async def _following(
@@ -203,6 +204,8 @@ class Surviving:
     ) -> tuple[MeteredReply | None, int]:
         """The next call, begun, and how many of those at the same platform it takes; `None` where there is none."""
         failed, wait_s, again = reply.job, None, 0
+        if not self._in_time(failed):
+            return None, 0
         job = self._elsewhere(route, failed.model.id)
         if job is None and here > 0 and fault.here and (wait_s := self._wait_s(reply)) is not None:
             job, again = failed, 1
@@ -239,7 +242,7 @@ class Surviving:
             tries = sum(made.platform == reply.job.provider.name for made in reply.before)
             longest = min(BACKOFF_S * 2.0**tries, MOST_BACKOFF_S)
             wait_s = longest * (0.5 + self._uniform() / 2)
-        if wait_s > self._settings.wait_s:
+        if wait_s > self._settings.wait_s or not self._in_time(reply.job, wait_s):
             return None
         self._again[place] = allowed - 1
         return wait_s
@@ -253,6 +256,8 @@ def _mixed(reply: MeteredReply) -> UpstreamBroken:
 
 
 def _fault(reply: MeteredReply, problem: Problem) -> Fault | None:
+    if problem is None and reply.is_whole:
+        return None  # whatever came behind its end
     if isinstance(problem, RequestError):
         return Fault("unclear", here=False)
     return fault_of(reply.status, reply.header(SHOULD_RETRY), reply.answered, reply.error_type, problem)

@@ -103,6 +103,8 @@ class ErrorReply:
         self._say = say
         self._judge = judge
         self._arrived: bytes | UpstreamError | None = None
+        self._parts: list[bytes] = []
+        """What has come of the body; kept, for whoever reads it may stop waiting and go on later."""
         self._ended = False
 
     async def arrive(self, limit_s: float = ARRIVE_S) -> None:
@@ -112,10 +114,9 @@ class ErrorReply:
         """
         if self._judge is None:
             return
-        parts: list[bytes] = []
         try:
             async with asyncio.timeout(limit_s):
-                await self._collect(parts)
+                await self._collect()
         except UpstreamError as problem:
             self._arrived = problem
             return
@@ -124,7 +125,7 @@ class ErrorReply:
         except BaseException:  # whoever asked has gone, and nobody has this reply yet to close it
             self._reply.close()
             raise
-        self._arrived = b"".join(parts)
+        self._arrived = b"".join(self._parts)
         self.status, self.headers = self._judge(self._arrived)
 
     async def read(self) -> bytes:
@@ -135,14 +136,14 @@ class ErrorReply:
             raise self._arrived
         body = self._arrived
         if body is None:
-            parts: list[bytes] = []
-            await self._collect(parts)
-            body = b"".join(parts)
+            await self._collect()
+            body = b"".join(self._parts)
         self._ended = True
         return self._say(body)
 
-    async def _collect(self, parts: list[bytes]) -> None:
-        size = 0
+    async def _collect(self) -> None:
+        parts = self._parts
+        size = sum(map(len, parts))
         while piece := await self._reply.read():
             size += len(piece)
             if size > MAX_ERROR_BYTES:
