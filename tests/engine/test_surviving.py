@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -452,6 +453,25 @@ def test_real_and_simulated_answers_never_share_a_record() -> None:
     with pytest.raises(UpstreamBroken, match="simulated"):
         house.ask()
     assert [made.result for made in house.record.attempts] == ["error", "truncated"]
+
+
+@pytest.mark.parametrize("failure", [UpstreamBroken("cut"), lambda: failing(529)])
+@pytest.mark.parametrize("first_simulated", [False, True])
+def test_the_simulator_never_takes_over_from_a_real_platform_nor_a_real_one_from_it(
+    failure: Any, first_simulated: bool
+) -> None:
+    one = Fake("one", failure, simulated=first_simulated)
+    two, three = (
+        Fake("two", whole(), simulated=not first_simulated),
+        Fake("three", whole(), simulated=first_simulated),
+    )
+    assert House(one, two, three).ask() == (200, ANSWER)
+    house = House(one, two)
+    with suppress(UpstreamBroken):
+        assert house.ask()[0] == 529
+    assert [made.platform for made in house.record.attempts] == ["one"]
+    assert house.record.simulated is first_simulated
+    assert two.calls == []
 
 
 def test_the_beginning_of_a_stream_is_not_held_for_long() -> None:

@@ -84,6 +84,7 @@ class Pipeline:
         conversations no model change is noticed; without `choose` places are taken as they are configured; without
         `surviving` each request makes one call."""
         self._metered = metered
+        self._providers = providers
         keep = metered.runtime.keep is not None
         self._messages = MessagesPlanner(router, providers, normaliser, conversations, keep=keep)
         self._chat = ChatPlanner(router, providers, keep=keep)
@@ -130,7 +131,7 @@ class Pipeline:
             with_name = plan if plan.platform == name else msgspec.structs.replace(plan, platform=name)
             return planner.job(asked, candidate, with_name)
 
-        route = Route(candidates, job)
+        route = Route(candidates, job, lambda one: self._providers[one.place.key].simulated)
         return route.first(), route
 
     def _refuse(

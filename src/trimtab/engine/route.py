@@ -1,7 +1,8 @@
 """The places that may serve one request, in order, and the call that goes to each.
 
 What it is not: the order (`routing` gives it) or the decision to go on (`surviving`). Invariant: a place whose platform
-would refuse the request as it is, is passed over; where all do, the caller hears what the first one refuses.
+would refuse the request as it is, is passed over; where all do, the caller hears what the first one refuses. A request
+that went to a real platform never goes to the simulator, nor the other way round.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,13 +15,20 @@ from trimtab.routing import Candidate
 class Route:
     """One request's; used up as it goes on."""
 
-    def __init__(self, order: Sequence[Candidate], plan: Callable[[Candidate, str | None], Job]) -> None:
+    def __init__(
+        self,
+        order: Sequence[Candidate],
+        plan: Callable[[Candidate, str | None], Job],
+        simulated: Callable[[Candidate], bool] = lambda _: False,
+    ) -> None:
         """`plan` says what goes out to a place, after which entry was called first (`None`: this one is); it raises
-        `RequestError` where that platform takes no such request."""
+        `RequestError` where that platform takes no such request. `simulated`: whether the place is the simulator."""
         self._left = list(order)
         self._plan = plan
+        self._simulated = simulated
         self._first: str | None = None
         self.places = len(self._left)
+        """How many there are at most."""
 
     @property
     def has_more(self) -> bool:
@@ -31,12 +39,16 @@ class Route:
         """The call to make. Raises what the first place says where none takes the request."""
         refused: RequestError | None = None
         while self._left:
+            candidate = self._left.pop(0)
             try:
-                job = self._plan(self._left.pop(0), None)
+                job = self._plan(candidate, None)
             except RequestError as problem:
                 refused = refused or problem
                 continue
             self._first = job.provider.name
+            side = self._simulated(candidate)
+            self._left = [other for other in self._left if self._simulated(other) is side]
+            self.places = 1 + len(self._left)
             return job
         assert refused is not None  # there is always one place
         raise refused
