@@ -31,6 +31,7 @@ rules:
 - {{match: {{contains: fails after content}}, reply: {{{ANSWER}, {SHOWN}, stream_error: {{after_events: {CONTENT_AT}}}}}}}
 - {{match: {{contains: fails before content}}, reply: {{{ANSWER}, stream_error: {{after_events: 1}}}}}}
 - {{match: {{contains: overloaded}}, reply: {{error: {{status: 529}}}}}}
+- {{match: {{endpoint: count_tokens, contains: overloaded}}, reply: {{error: {{status: 529}}}}}}
 - {{match: {{contains: late head}}, reply: {{{ANSWER}, stall: {{where: before_head, seconds: 60}}}}}}
 - {{match: {{contains: late start}}, reply: {{{ANSWER}, stall: {{where: after_head, seconds: 60}}}}}}
 - {{match: {{contains: late content}}, reply: {{{ANSWER}, stall: {{where: after_events, events: 1, seconds: 60}}}}}}
@@ -199,6 +200,23 @@ def test_an_answer_in_one_piece_comes_from_another_platform_whole_or_not_at_all(
         placed.name,
         "spare",
     ]
+
+
+def test_tokens_are_counted_by_another_platform_where_one_is_overloaded(placed: Placed) -> None:
+    """Complaints 8 and 15, counting that fails with the platform it goes to (ai-gateway#2546, litellm#28216)."""
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "overloaded"}]}
+    assert placed.post("Hello there", stream=False).status == 200
+    answer = placed.client.post(
+        json.dumps(body).encode(),
+        [("x-trimtab-platform", f"{placed.name}, spare")],
+        "/v1/messages/count_tokens",
+    )
+    assert answer.status == 200
+    assert json.loads(answer.body)["input_tokens"] > 0
+    assert answer.named["x-trimtab-platform"] == "spare"
+    record = placed.client.record(answer.id)
+    assert [each["platform"] for each in record["attempts"]] == [placed.name, "spare"]
+    assert record.get("cost_nanousd", 0) == 0
 
 
 @pytest.mark.parametrize("fault", ["cut after content", "fails after content"])
