@@ -74,6 +74,7 @@ def test_an_access_line_has_the_documented_fields() -> None:
         "model": "claude-sonnet-4-6",
         "arm": "claude-sonnet-4-6@high",
         "platform": "claude",
+        "attempts": 1,
         "status": 200,
         "result": "ok",
         "error_type": None,

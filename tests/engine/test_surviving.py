@@ -332,6 +332,49 @@ def test_a_platform_that_asks_to_be_left_alone_is_left_alone() -> None:
     assert len(one.calls) == calls
 
 
+def test_the_log_says_which_platform_gets_no_calls_for_now_and_why_and_when_it_gets_them_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one, two = Fake("one", lambda: failing(529)), Fake("two", whole())
+    house = House(one, two)
+    for _ in range(8):
+        house.ask()
+    refused = (
+        "platform one (claude-sonnet-4-6) gets no calls for now: 5 calls in a row failed; tried again in 5 s"
+    )
+    assert [record.getMessage()[:60] for record in caplog.records] == [refused[:60]]
+    # It is tried again and again and fails: no more than a line a minute.
+    for _ in range(4):
+        house.now += 10
+        house.ask()
+    assert len(caplog.records) == 1
+    house.now += 70
+    house.ask()
+    assert len(caplog.records) == 2
+    one.answers = [whole()]
+    house.now += 120
+    house.ask()
+    house.ask()
+    assert [record.getMessage() for record in caplog.records[2:]] == [
+        "platform one (claude-sonnet-4-6) gets calls again"
+    ]
+
+
+def test_a_rate_limit_that_is_reached_every_other_second_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    limited = lambda: failing(429, "rate_limit_error", (b"retry-after", b"1"))  # noqa: E731
+    one = Fake("one", *[answer for _ in range(20) for answer in (limited, whole())])
+    house = House(one, Fake("two", whole()))
+    for _ in range(30):
+        house.ask()
+        house.now += 2
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        "platform one (claude-sonnet-4-6) gets no calls for now",
+        "platform one (claude-sonnet-4-6) gets calls again",
+    ]
+
+
 def test_a_platform_that_only_failed_is_the_last_resort() -> None:
     two = Fake("two", whole())
     house = House(Fake("one", lambda: failing(529)), two)

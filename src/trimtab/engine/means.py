@@ -48,7 +48,7 @@ class Means:
         self.recorder = recorder
         self.runtime = runtime
         self.standings = standings
-        self.watch = PlatformWatch()
+        self.watch = PlatformWatch(runtime.monotonic)
         self.simulated: set[str] = set()
         """Platforms behind HTTP that said in their last answer that they are simulated: their money is held on that
         side from the start."""

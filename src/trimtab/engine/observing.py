@@ -86,6 +86,7 @@ def access_fields(outcome: Outcome) -> dict[str, str | int | float | bool | None
         names.ACCESS_MODEL: plan.arm.model if plan else None,
         names.ACCESS_ARM: str(plan.arm) if plan else None,
         names.ACCESS_PLATFORM: _platform(outcome),
+        names.ACCESS_ATTEMPTS: len(outcome.attempts),
         names.ACCESS_STATUS: outcome.status,
         names.ACCESS_RESULT: outcome.result,
         names.ACCESS_ERROR: error_type(outcome.error),

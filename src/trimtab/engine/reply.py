@@ -446,6 +446,7 @@ class MeteredReply:
             output_tokens=(usage.output_tokens or 0) if usage is not None and attempt.result == "ok" else 0,
             generating_ms=0.0 if began is None else attempt.total_ms - began,
         )
+        self._means.watch.stands(job.place, job.model.id, ending, standings)
 
     def _result(self) -> Literal["ok", "error", "truncated", "cancelled"]:
         if isinstance(self._problem, Exception):

@@ -308,6 +308,8 @@ ACCESS_REQUESTED_MODEL: Final = "requested_model"
 ACCESS_MODEL: Final = "model"
 ACCESS_ARM: Final = "arm"
 ACCESS_PLATFORM: Final = "platform"
+ACCESS_ATTEMPTS: Final = "attempts"
+"""Calls to platforms that the request made."""
 ACCESS_STATUS: Final = "status"
 ACCESS_RESULT: Final = "result"
 ACCESS_ERROR: Final = "error_type"
@@ -328,6 +330,7 @@ ACCESS_FIELDS: Final = (
     ACCESS_MODEL,
     ACCESS_ARM,
     ACCESS_PLATFORM,
+    ACCESS_ATTEMPTS,
     ACCESS_STATUS,
     ACCESS_RESULT,
     ACCESS_ERROR,
