@@ -8,6 +8,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from fake_replies import (
     BLOCK,
@@ -27,7 +28,7 @@ from trimtab.budgets import Ledger
 from trimtab.catalogue import Catalogue, Model, TierSettings, resolve_tiers
 from trimtab.engine import Inbound, Metered, Pipeline, Recorder, RetrySettings, Runtime, Surviving
 from trimtab.errors import UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
-from trimtab.providers import Call, Headers
+from trimtab.providers import Call, Headers, Sink
 from trimtab.records import Intent, Outcome, RequestId
 from trimtab.routing import Place, Standings, TierRouter
 from trimtab.telemetry import Metrics
@@ -262,6 +263,87 @@ def test_an_answer_that_the_request_caused_is_the_answer(status: int, kind: str)
     house = House(Fake("one", lambda: failing(status, kind)), Fake("two", whole()))
     assert house.ask()[0] == status
     assert house.tried() == [("one", "error", status)]
+
+
+MODEL = "claude-sonnet-4-6"
+
+
+def counting(house: House) -> Inbound:
+    body = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}).encode()
+    path = "/v1/messages/count_tokens"
+    return msgspec.structs.replace(house.inbound(), endpoint="count_tokens", path=path, body=body)
+
+
+def answered(house: House, inbound: Inbound) -> int:
+    async def work() -> int:
+        reply = await house.pipeline.answer(inbound)
+        await reply.body()
+        reply.close()
+        return reply.status
+
+    return asyncio.run(work())
+
+
+def test_counting_tokens_sends_no_other_request_elsewhere() -> None:
+    house = House(Fake("one", lambda: failing(500, "api_error")), Fake("two", whole()))
+    for _ in range(20):
+        assert answered(house, counting(house)) == 200
+    assert house.standings.keeps_away("one", MODEL) is None
+
+
+@pytest.mark.parametrize(
+    "other", [whole(b'{"input_tokens": 5}'), lambda: failing(400, "invalid_request_error")]
+)
+def test_no_caller_hides_that_a_platform_fails_by_what_is_answered_without_the_model(other: Any) -> None:
+    one = Fake("one", other)
+    house = House(one, Fake("two", whole()))
+    for _ in range(5):
+        one.answers = [lambda: failing(529)]
+        house.ask()
+        one.answers = [other]
+        answered(house, counting(house) if other().status == 200 else house.inbound())
+    assert house.standings.keeps_away("one", MODEL) is not None
+
+
+def test_the_rate_limit_of_fast_mode_sends_no_other_request_elsewhere() -> None:
+    limited = lambda: failing(429, "rate_limit_error", (b"retry-after", b"600"))  # noqa: E731
+    house = House(Fake("one", limited), Fake("two", whole()))
+    assert house.ask(model="claude-opus-4-6", speed="fast")[0] == 200
+    assert house.standings.keeps_away("one", "claude-opus-4-6") is None
+    house.ask(model="claude-opus-4-6")
+    assert house.standings.keeps_away("one", "claude-opus-4-6") is not None
+
+
+class Pumped(FakeReply):
+    async def pump(self, sink: Sink) -> bool:
+        while chunk := await self.read():
+            if not sink(chunk):
+                return False
+        return True
+
+
+@pytest.mark.parametrize("keeps_up", [True, False])
+def test_a_client_that_reads_slowly_does_not_make_a_platform_slow_or_failing(keeps_up: bool) -> None:
+    cut = Fake("one", lambda: Pumped(200, SSE, [START, BLOCK, DELTA, DELTA, UpstreamBroken("cut")]))
+    house = House(cut, Fake("two", whole()))
+
+    async def work() -> None:
+        reply = await house.pipeline.answer(house.inbound(stream=True))
+        with suppress(UpstreamBroken):
+            while not await reply.pump(lambda _: keeps_up):
+                house.now += 5
+        reply.close()
+
+    for _ in range(5):
+        asyncio.run(work())
+    assert (house.standings.keeps_away("one", MODEL) is None) is not keeps_up
+    house.now += 100
+    cut.answers = [lambda: Pumped(200, SSE, list(WHOLE))]
+    asyncio.run(work())
+    (standing,) = (one for one in house.standings.snapshot() if one.place == "one")
+    assert standing.measured
+    if not keeps_up:
+        assert standing.tokens_per_s is None
 
 
 def test_an_error_event_of_the_request_is_passed_on_as_it_came() -> None:

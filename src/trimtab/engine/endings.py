@@ -62,7 +62,7 @@ def ending_of(
     if problem is not None:
         return "failed" if isinstance(problem, UpstreamError) else "unclear"
     if status == 200:
-        return "ok" if error_type is None else _OF_ERRORS.get(error_type, "ok")
+        return "ok" if error_type is None else _OF_ERRORS.get(error_type, "unclear")
     if status == 429:
         return "spent" if spend_limit_reached(body) else "limited"
     if status == 401:
@@ -73,7 +73,8 @@ def ending_of(
         return "denied" if error_type == "authentication_error" else "unclear"
     if status >= 500 or status == 408:
         return "failed"
-    return "unclear" if status == 409 else "ok"
+    # What a request causes says nothing of the model behind it: a caller of bad requests must not hide its failures.
+    return "unclear"
 
 
 def fault_of(
@@ -86,8 +87,6 @@ def fault_of(
     if status == 200 and problem is None and error_type is None:
         return None
     ending = ending_of(status, error_type, problem, body)
-    if ending == "ok":
-        return None
     if ending == "unclear" and status not in (403, 409):
         return None
     again = status in _AGAIN or status >= 500 or problem is not None or status == 200

@@ -23,7 +23,7 @@ from trimtab.messages import ReplyMeter, StreamMeter, StreamValidator
 from trimtab.messages.chat import ChatReplyMeter, ChatStreamMeter
 from trimtab.providers import Headers, Reply, Sink
 from trimtab.records import MAX_ERROR_CHARS, Attempt, Outcome
-from trimtab.routing import Standings, Started
+from trimtab.routing import Ending, Standings, Started
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """A whole JSON answer is collected before it goes on (its cost is a header); larger ones are refused."""
@@ -63,6 +63,7 @@ class MeteredReply:
         "_head_ms",
         "_held",
         "_job",
+        "_lagged",
         "_means",
         "_meter",
         "_named",
@@ -106,6 +107,8 @@ class MeteredReply:
         """Pieces of a stream that were read and have not gone on to the client."""
         self._unread: list[bytes] = []
         """What went on to the client and is not counted, kept or metered yet."""
+        self._lagged = False
+        """Whether the client took a stream slower than it came: then its pace is the client's."""
         self._patience = 1
         """How many pieces may be unread; one until the first content, whose time is noted."""
         self._copy: Copy | None = None
@@ -197,6 +200,7 @@ class MeteredReply:
         """
         assert self._reply is not None
         if self._held and not write(self._let_go()):
+            self._lagged = True
             return False
         unread = self._unread
 
@@ -216,6 +220,8 @@ class MeteredReply:
         if ended:
             self._ended = True
             self._check_end()
+        else:
+            self._lagged = True
         return ended
 
     def _let_go(self) -> bytes:
@@ -433,8 +439,9 @@ class MeteredReply:
         job, usage = self._job, attempt.usage
         ending = ending_of(self.status, self.error_type, self._problem, self._body or b"")
         counting = job.endpoint == "count_tokens"
-        if counting and ending == "limited":
-            ending = "unclear"  # counting has a rate limit of its own: it says nothing of that of answers
+        if self._says_nothing(ending):
+            ending = "unclear"
+        measures = attempt.result == "ok" and not self._lagged
         began = attempt.first_content_ms if attempt.first_content_ms is not None else attempt.head_ms
         standings.ended(
             job.place,
@@ -443,10 +450,21 @@ class MeteredReply:
             started=self._started,
             headers=None if counting else self.headers,
             first_content_ms=attempt.first_content_ms,
-            output_tokens=(usage.output_tokens or 0) if usage is not None and attempt.result == "ok" else 0,
+            output_tokens=(usage.output_tokens or 0) if usage is not None and measures else 0,
             generating_ms=0.0 if began is None else attempt.total_ms - began,
         )
         self._means.watch.stands(job.place, job.model.id, ending, standings)
+
+    def _says_nothing(self, ending: Ending) -> bool:
+        """Whether how it ended says nothing of how the place answers others. What a caller can bring about on purpose
+        must not send them elsewhere, or hide that they should go."""
+        if (
+            self._job.endpoint == "count_tokens"
+        ):  # another service beside the model, with a rate limit of its own
+            return ending in ("limited", "ok") or (ending == "failed" and self.status > 0)
+        if self._job.fast:  # has a rate limit of its own
+            return ending == "limited"
+        return ending == "failed" and self._lagged  # a platform may cut off whoever reads slowly
 
     def _result(self) -> Literal["ok", "error", "truncated", "cancelled"]:
         if isinstance(self._problem, Exception):

@@ -16,7 +16,7 @@ from trimtab.routing.breaker import Breaker, Started
 from trimtab.routing.limits import Bucket, Head, Remaining, retry_after
 
 Ending = Literal["ok", "failed", "limited", "spent", "denied", "unclear"]
-"""How a call ended. `failed`: 5xx, 529, no head, cut before its content, a deadline. `limited`: 429. `spent`: the
+"""How a call ended. `failed`: 5xx, 529, no head, cut off, a deadline. `limited`: 429. `spent`: the
 account's spend limit is reached. `denied`: our credentials were refused. `unclear`: given up by the caller."""
 
 MOST_ROWS = 4096
