@@ -203,7 +203,7 @@ def test_an_answer_in_one_piece_comes_from_another_platform_whole_or_not_at_all(
 
 
 def test_tokens_are_counted_by_another_platform_where_one_is_overloaded(placed: Placed) -> None:
-    """Complaints 8 and 15, counting that fails with the platform it goes to (ai-gateway#2546, litellm#28216)."""
+    """Complaint 8, counting that fails with the platform it goes to (ai-gateway#2546)."""
     body = {"model": MODEL, "messages": [{"role": "user", "content": "overloaded"}]}
     assert placed.post("Hello there", stream=False).status == 200
     answer = placed.client.post(
