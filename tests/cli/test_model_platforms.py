@@ -82,6 +82,7 @@ def test_programs_get_what_each_entry_takes_and_where_each_tier_goes(tmp_path: P
     tiers = {tier["tier"]: tier for tier in told["tiers"]}
     assert tiers["default"]["platform"] == "europe"
     assert tiers["escalation"]["platform"] == "west"
+    assert tiers["escalation"]["platforms"] == ["west", "europe", "world"]
     assert "task budgets (output_config.task_budget)" in tiers["escalation"]["not_taken"]
 
 
@@ -113,7 +114,7 @@ def attempt(platform: str, result: str = "ok", status: int = 200, **more: object
     return Attempt(platform, "as sent", result, status, **more)  # type: ignore[arg-type]
 
 
-def filled(folder: Path) -> None:
+def filled(folder: Path, simulated: tuple[str, ...] = ("sim",)) -> None:
     """A store in which one entry answered three of four calls."""
     now_ms = time.time_ns() // 1_000_000
     settings = StoreSettings(url=f"sqlite:///{folder}/trimtab.db")
@@ -143,7 +144,7 @@ def filled(folder: Path) -> None:
                 plan=Plan(Arm("claude-sonnet-4-6"), tries[0].platform),
                 attempts=tries,
                 cost_nanousd=sum(one.cost_nanousd for one in tries),
-                simulated=tries[0].platform == "sim",
+                simulated=tries[0].platform in simulated,
             )
         )
     assert store.close(10) == 0
@@ -162,6 +163,19 @@ def test_what_an_entry_did_is_told_with_what_the_operator_says_of_it(tmp_path: P
     assert sim[-2:] == ["$0", "–"]
     assert "sim (SIMULATED): simulator" in lines
     assert any(line.endswith("529 overloaded_error: \\x1b[31mred") for line in lines)
+
+
+def test_what_a_simulated_server_behind_an_entry_did_is_shown_and_said_to_be_simulated(
+    tmp_path: Path,
+) -> None:
+    filled(tmp_path, simulated=("sim", "europe"))
+    lines = trimtab(tmp_path, "models", "--platforms", config=TERMS).stdout.splitlines()
+    europe = lines[lines.index("europe: Amazon Bedrock (InvokeModel)") :]
+    assert "  SIMULATED: no real model answered any of this" in europe
+    (row,) = (line for line in europe if line.startswith("  claude-sonnet-4-6  ") and "75.0 %" in line)
+    assert row.split()[-2:] == ["$2.0000", "90"]
+    (promise,) = (line for line in europe if "commitment:" in line)
+    assert "; $0.00 spent, " in promise, "simulated money keeps no promise"
 
 
 def test_programs_get_what_each_entry_did(tmp_path: Path) -> None:
@@ -201,11 +215,26 @@ def test_eighty_columns_show_every_id_in_one_piece(tmp_path: Path, config: str) 
 def test_doctor_says_who_serves_each_tier_and_what_is_not_taken_there(tmp_path: Path) -> None:
     done = trimtab(tmp_path, "doctor", "--offline")
     assert done.returncode == 0, done.stdout
-    assert "tiers: served: default, control by europe; escalation, fast by west" in done.stdout
     assert (
-        "note     tiers: escalation (claude-opus-4-7) goes to west, and Amazon Bedrock (Messages endpoint) does not take "
+        "tiers: served: default, control by europe or world; escalation, fast by west or europe or world"
+        in done.stdout
+    )
+    assert (
+        "note     tiers: escalation (claude-opus-4-7) may go to west, and Amazon Bedrock (Messages endpoint) does not take "
         "task budgets (output_config.task_budget), structured outputs (output_config.format)"
     ) in done.stdout
+
+
+def test_doctor_finds_a_tier_that_nothing_serves_before_the_first_day_of_its_platform(tmp_path: Path) -> None:
+    tier = '[tiers]\nescalation = {arm = "claude-opus-4-7", platforms = ["europe"]}\n'
+    done = trimtab(tmp_path, "doctor", "--offline", config=TERMS + tier)
+    assert done.returncode == 1
+    assert (
+        "PROBLEM  tiers: escalation is claude-opus-4-7, which is not served yet: europe from 2099-01-01; permit another"
+    ) in done.stdout
+    assert "tiers: served: default, control, fast by sim" in done.stdout, "and nothing goes to europe"
+    shown = trimtab(tmp_path, "models", "--platforms", config=TERMS + tier).stdout
+    assert "Served by no entry now: tiers escalation" in shown
 
 
 def test_doctor_finds_a_tier_that_nothing_serves(tmp_path: Path) -> None:

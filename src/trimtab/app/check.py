@@ -18,7 +18,7 @@ from trimtab.app.doorkeeping import console_words
 from trimtab.app.live import today
 from trimtab.app.platforms import ids_served, open_entry
 from trimtab.app.process import run_loop
-from trimtab.app.served import entries, tiers_served
+from trimtab.app.served import TierServed, entries, tiers_served
 from trimtab.app.settings import Settings, config_path, load_settings
 from trimtab.app.tried import tried
 from trimtab.catalogue import lifecycle_notes
@@ -182,27 +182,40 @@ def _address(settings: Settings) -> Finding:
 
 
 def _tiers(settings: Settings) -> list[Finding]:
-    """Whether some entry serves each tier, and what it does not take there."""
+    """Whether some entry serves each tier, and what is not taken there."""
     try:
-        served = tiers_served(settings, entries(settings))
+        served = tiers_served(settings, entries(settings), today())
     except ConfigError as problem:
         return [Finding("problem", "platforms", str(problem))]
     findings = []
-    by_entry: dict[str, list[str]] = {}
+    by_entries: dict[str, list[str]] = {}
+    lacking: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for one in served:
-        if one.entry is None:
-            text = f"{one.tier} is {one.arm}, which no configured platform serves; bind it to another model, or add one"
-            findings.append(Finding("problem", "tiers", text))
+        if not one.entries:
+            findings.append(Finding("problem", "tiers", _unserved(one)))
             continue
-        by_entry.setdefault(one.entry.name, []).append(one.tier)
-        if one.lacks:
-            kind = one.entry.profile.name if one.entry.profile is not None else one.entry.platform
-            text = f"{one.tier} ({one.arm}) goes to {one.entry.name}, and {kind} does not take {', '.join(one.lacks)}"
-            findings.append(Finding("note", "tiers", f"{text}; see docs/normaliser.md"))
-    if by_entry:
-        shown = "; ".join(f"{', '.join(tiers)} by {name}" for name, tiers in by_entry.items())
+        names = " or ".join(entry.name for entry in one.entries)
+        by_entries.setdefault(names, []).append(one.tier)
+        for entry, lacks in zip(one.entries, one.lacks, strict=True):
+            if lacks:
+                kind = entry.profile.name if entry.profile is not None else entry.platform
+                goes = "goes" if len(one.entries) == 1 else "may go"
+                said = f"{goes} to {entry.name}, and {kind}"
+                lacking.setdefault((entry.name, said, lacks), []).append(f"{one.tier} ({one.arm})")
+    for (_, said, lacks), tiers in lacking.items():
+        text = f"{', '.join(tiers)} {said} does not take {', '.join(lacks)}; see docs/normaliser.md"
+        findings.append(Finding("note", "tiers", text))
+    if by_entries:
+        shown = "; ".join(f"{', '.join(tiers)} by {names}" for names, tiers in by_entries.items())
         findings.insert(0, Finding("ok", "tiers", f"served: {shown}"))
     return findings
+
+
+def _unserved(one: TierServed) -> str:
+    if not one.later:
+        return f"{one.tier} is {one.arm}, which no configured platform serves; bind it to another model, or add one"
+    days = ", ".join(f"{name} from {day}" for name, day in one.later)
+    return f"{one.tier} is {one.arm}, which is not served yet: {days}; permit another platform until then"
 
 
 def _platform(settings: Settings, name: str, network: bool) -> list[Finding]:

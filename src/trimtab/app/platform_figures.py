@@ -23,7 +23,8 @@ from trimtab.store.figures.platforms import PlatformFigures, platform_figures, s
 
 
 class StoredFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures by the name of the entry, each of its own side: simulated where the entry is."""
+    """Figures by the name of the entry, each of its own side: simulated where the entry is, or where all that answered
+    for it in this time said that they were."""
 
     window: Window
     """Whole hours."""
@@ -61,20 +62,19 @@ def _read(settings: Settings, shown: Entries, database: Database, wanted: Window
         for name, one in spending(database, spending_wanted(settings), unix_ms()).items()
     }
     asked = PlatformsAsked(shown, _Stored(database), clock_ms=unix_ms, spent=spent.get, standings=lambda: ())
-    sides = [
+    real, made_up = (
         asked.answer(msgspec.structs.replace(wanted, simulated=simulated), EVERYTHING)
         for simulated in (False, True)
-    ]
-    return StoredFigures(
-        window=sides[0].window,
-        lately_from_ms=sides[0].lately_from_ms,
-        entries={
-            entry.name: entry
-            for side in sides
-            for entry in side.entries
-            if entry.in_force and (entry.name in shown.simulated) is side.window.simulated
-        },
     )
+    entries = {entry.name: entry for entry in real.entries if entry.in_force}
+    for entry in made_up.entries:
+        found = entries.get(entry.name)
+        if entry.name in shown.simulated:
+            entries[entry.name] = entry
+        elif found is not None and not any(there.calls.attempts for there in found.models):
+            # A simulated server stands behind it. What was promised there is real, and so is that nothing was spent.
+            entries[entry.name] = msgspec.structs.replace(entry, commitment=found.commitment)
+    return StoredFigures(window=real.window, lately_from_ms=real.lately_from_ms, entries=entries)
 
 
 class _Stored:

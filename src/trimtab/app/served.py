@@ -4,6 +4,8 @@ For `trimtab models --platforms` and `trimtab doctor`. What it is not: live. It 
 `serve` would, reads the catalogue, and closes them.
 """
 
+import datetime
+
 import msgspec
 
 from trimtab.app.platforms import ids_served, one_of_each, open_providers
@@ -36,10 +38,12 @@ class TierServed(msgspec.Struct, frozen=True):
 
     tier: str
     arm: Arm
-    entry: Entry | None
-    """The first that serves its model and that the operator's rules permit for it."""
-    lacks: tuple[str, ...]
-    """What the model has, or the tier asks for, and the platform does not take: sentences."""
+    entries: tuple[Entry, ...]
+    """Those that serve its model and that the operator's rules permit for it, in its order."""
+    later: tuple[tuple[str, datetime.date], ...]
+    """Entries that would be among them and are not online yet, with their first day."""
+    lacks: tuple[tuple[str, ...], ...]
+    """For each of `entries`: what the model has, or the tier asks for, and its platform does not take."""
 
 
 def entries(settings: Settings) -> list[Entry]:
@@ -63,21 +67,29 @@ def entries(settings: Settings) -> list[Entry]:
     return found
 
 
-def tiers_served(settings: Settings, found: list[Entry]) -> list[TierServed]:
-    """Each tier with the entry that serves it."""
+def tiers_served(settings: Settings, found: list[Entry], today: datetime.date) -> list[TierServed]:
+    """Each tier with the entries that serve it. `today` is the day in UTC."""
     served = []
     for tier, arm in settings.tiers.items():
         model = settings.catalogue.find(arm.model)
-        may = _permitted(settings, tier, found)
-        entry = next((one for one in may if model is not None and model.id in one.models), None)
-        profile = entry.profile if entry is not None else None
-        lacks = () if model is None or profile is None else lacking(profile, model, arm)
-        served.append(TierServed(tier, arm, entry, lacks))
+        now, later = [], []
+        for one in _permitted(settings, tier, found):
+            first_day = settings.platforms[one.name].online_from
+            if model is None or model.id not in one.models:
+                continue
+            if first_day is not None and first_day > today:
+                later.append((one.name, first_day))
+            else:
+                now.append(one)
+        lacks = tuple(
+            () if model is None or one.profile is None else lacking(one.profile, model, arm) for one in now
+        )
+        served.append(TierServed(tier, arm, tuple(now), tuple(later), lacks))
     return served
 
 
 def _permitted(settings: Settings, tier: str, found: list[Entry]) -> list[Entry]:
-    """The entries that the rules permit for a tier, in its order; first days are left out of account."""
+    """The entries that the rules permit for a tier, in its order, whatever their first days."""
     bound = settings.tiers.places.get(tier, TierPlaces())
     regions = [one for one in (settings.choosing.data_regions, bound.data_regions) if one is not None]
     names = bound.platforms or tuple(one.name for one in found)

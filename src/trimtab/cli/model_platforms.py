@@ -43,9 +43,9 @@ def render_platforms(
         parts += [_line(line) for line in _told(entry)]
         if isinstance(figures, StoredFigures) and (did := figures.entries.get(entry.name)) is not None:
             parts += _did(did, figures)
-    unserved = [tier.tier for tier in tiers if tier.entry is None]
+    unserved = [tier.tier for tier in tiers if not tier.entries]
     if unserved:
-        parts += [Text(""), Text(f"Served by no entry: tiers {', '.join(unserved)}", style="bold yellow")]
+        parts += [Text(""), Text(f"Served by no entry now: tiers {', '.join(unserved)}", style="bold yellow")]
     if isinstance(figures, StoredFigures):
         since = f"{moment(figures.window.from_ms)[:16]} UTC"
         parts += [
@@ -126,6 +126,8 @@ def _did(entry: EntryNow, figures: StoredFigures) -> list[RenderableType]:
     called = [there for there in entry.models if there.calls.attempts]
     if not called:
         return [*parts, _line("not called in this time")]
+    if entry.simulated:
+        parts.append(_line("SIMULATED: no real model answered any of this", "yellow"))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("  model", overflow="fold")
     for name in (
@@ -191,8 +193,10 @@ def platforms_json(
             {
                 "tier": tier.tier,
                 "arm": str(tier.arm),
-                "platform": tier.entry.name if tier.entry is not None else None,
-                "not_taken": list(tier.lacks),
+                "platform": tier.entries[0].name if tier.entries else None,
+                "platforms": [entry.name for entry in tier.entries],
+                "online_from": {name: day.isoformat() for name, day in tier.later},
+                "not_taken": list(tier.lacks[0]) if tier.lacks else [],
             }
             for tier in tiers
         ],

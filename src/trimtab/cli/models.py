@@ -85,7 +85,7 @@ def run(
         return
     if platforms:
         found = entries(settings)
-        tiers = tiers_served(settings, found)
+        tiers = tiers_served(settings, found, day)
         figures = stored_figures(settings, FIGURES_OF)
         if as_json:
             print_json(platforms_json(found, tiers, figures))
