@@ -69,3 +69,12 @@ def test_a_commitment_never_makes_a_price_higher_and_one_that_is_used_up_never_l
         assert where.factor == 1
     more = pace(commitment, Spent(spent, lately + 10**9, days), now)
     assert more.factor >= where.factor, "the more is spent there, the less it is preferred"
+
+
+def test_a_commitment_without_an_end_that_anybody_will_see_is_one_like_others() -> None:
+    ever = Commitment(10**9, datetime.date(2026, 1, 1), datetime.date.max)
+    told = pace(ever, Spent(5 * 10**8, 7 * 10**6), datetime.datetime(2026, 7, 1, tzinfo=datetime.UTC))
+    assert (told.state, told.used) == ("over", 0.5)
+    assert 0 < told.passed < 0.001
+    last = datetime.datetime(9999, 12, 31, 23, 59, tzinfo=datetime.UTC)
+    assert pace(ever, Spent(0, 0), last).state == "under"

@@ -59,9 +59,10 @@ class Pace(msgspec.Struct, frozen=True):
 def pace(commitment: Commitment, spent: Spent, now: datetime.datetime) -> Pace:
     """Where it stands at `now`, which needs a time zone."""
     starts = datetime.datetime.combine(commitment.starts, datetime.time(), datetime.UTC)
-    ends = datetime.datetime.combine(commitment.until, datetime.time(), datetime.UTC) + datetime.timedelta(1)
-    whole_s = (ends - starts).total_seconds()
-    passed = min(max((now - starts).total_seconds() / whole_s, 0.0), 1.0)
+    # In days, for the day after 9999-12-31, which people write for an open end, is no date.
+    whole_s = ((commitment.until - commitment.starts).days + 1) * DAY_S
+    gone_s = (now - starts).total_seconds()
+    passed = min(max(gone_s / whole_s, 0.0), 1.0)
     promised = max(commitment.nanousd, 1)
     used = max(spent.nanousd, 0) / promised
     left_days = whole_s * (1 - passed) / DAY_S
@@ -69,7 +70,7 @@ def pace(commitment: Commitment, spent: Spent, now: datetime.datetime) -> Pace:
     forecast = used + a_day * left_days / promised
     if now < starts:
         return Pace("not begun", passed, used, forecast, 1.0)
-    if now >= ends:
+    if gone_s >= whole_s:
         return Pace("ended", passed, used, used, 1.0)
     if forecast < 1 - ON_PACE:
         return Pace("under", passed, used, forecast, max(forecast, LEAST_FACTOR))
