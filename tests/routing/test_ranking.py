@@ -61,6 +61,13 @@ def test_an_under_used_commitment_makes_a_dearer_place_the_first_and_says_so() -
     assert groups(rank([facts("claude", 1.0), facts("bedrock", 1.1, pace=kept)], COST))[0] == ["claude"]
 
 
+def test_where_the_price_does_not_count_nothing_is_said_of_a_commitment() -> None:
+    under = Pace("under", 0.5, 0.3, 0.6, 0.6)
+    for settings in (SPEED, ChoosingSettings(prefer="balanced", cost=0.0)):
+        ranked = rank([facts("claude", 1.0), facts("bedrock", 1.1, pace=under)], settings)
+        assert not any("commitment" in why for why in whys(ranked))
+
+
 def test_speed_counts_the_wait_and_the_whole_of_a_usual_answer() -> None:
     quick_start = facts("a", first_content_ms=300.0, tokens_per_s=40.0, measured=50.0)
     quick_end = facts("b", first_content_ms=900.0, tokens_per_s=80.0, measured=50.0)

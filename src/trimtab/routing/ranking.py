@@ -95,13 +95,14 @@ def rank(facts: Sequence[Facts], settings: ChoosingSettings) -> tuple[Ranked, ..
             groups[-1].append(at)
         else:
             groups.append([at])
+    by_cost = settings.prefer == "cost" or (settings.prefer == "balanced" and settings.weights[0] > 0)
     ranked: list[Ranked] = []
     for number, group in enumerate(groups):
         after = facts[groups[number + 1][0]] if number + 1 < len(groups) else None
         lead = scores[groups[number + 1][0]] - scores[group[0]] if after is not None else 0.0
         for at in sorted(group):
             why = _why(facts, group, at, number, after, lead, settings.prefer)
-            why += _beside(facts[at], tight[at])
+            why += _beside(facts[at], tight[at], by_cost)
             ranked.append(Ranked(facts[at], number, scores[at], why, weights[at]))
     return tuple(ranked)
 
@@ -190,9 +191,9 @@ def _why(
 _BY = {"cost": "cost", "speed": "speed", "balanced": "cost, speed and room"}
 
 
-def _beside(one: Facts, tight: bool) -> str:
+def _beside(one: Facts, tight: bool, by_cost: bool) -> str:
     said = ""
-    if one.pace is not None and one.pace.factor < 1:
+    if by_cost and one.pace is not None and one.pace.factor < 1:
         would, counts = f"{one.pace.forecast:.0%}", f"{one.pace.factor:.0%}"
         said += f"; {would} of its commitment would be used, so {counts} of its price counts"
     if tight and one.room is not None:
