@@ -625,7 +625,7 @@ def test_the_last_place_streams_at_once() -> None:
 
 def test_a_second_platform_is_asked_beside_a_slow_one_where_that_is_wanted_and_both_are_paid() -> None:
     slow, quick = Fake("one", stream(START, 30.0, *WHOLE[1:])), Fake("two", stream(*WHOLE))
-    house = House(slow, quick, hedge_after_s=0.01)
+    house = House(slow, quick, hedge_after_s=0.2)
     assert house.ask(stream=True) == (200, b"".join(WHOLE))
     first, second = house.record.attempts
     assert (first.platform, first.result, first.cost_source) == ("one", "truncated", "estimated")
@@ -636,6 +636,18 @@ def test_a_second_platform_is_asked_beside_a_slow_one_where_that_is_wanted_and_b
     lost = house.intents[-1].outcome()
     assert [made.platform for made in lost.attempts] == ["one", "two"]
     assert lost.cost_nanousd == sum(made.reserved_nanousd for made in lost.attempts)
+
+
+def test_a_platform_that_is_a_little_slower_than_the_one_beside_it_is_not_left_alone() -> None:
+    slow, quick = Fake("one", stream(START, 30.0)), Fake("two", stream(START, 0.02, *WHOLE[1:]))
+    house = House(slow, quick, hedge_after_s=0.01)
+    for _ in range(6):
+        house.ask(stream=True)
+    assert len(slow.calls) == 6
+    assert {(made.platform, made.result) for record in house.records for made in record.attempts} == {
+        ("one", "cancelled"),
+        ("two", "ok"),
+    }
 
 
 def test_the_first_one_may_still_win_and_the_second_is_paid_too() -> None:

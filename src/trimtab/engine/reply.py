@@ -458,9 +458,7 @@ class MeteredReply:
     def _says_nothing(self, ending: Ending) -> bool:
         """Whether how it ended says nothing of how the place answers others. What a caller can bring about on purpose
         must not send them elsewhere, or hide that they should go."""
-        if (
-            self._job.endpoint == "count_tokens"
-        ):  # another service beside the model, with a rate limit of its own
+        if self._job.endpoint == "count_tokens":  # a service beside the model, with a rate limit of its own
             return ending in ("limited", "ok") or (ending == "failed" and self.status > 0)
         if self._job.fast:  # has a rate limit of its own
             return ending == "limited"
@@ -483,6 +481,8 @@ class MeteredReply:
         error = meter.error_type if meter is not None else None
         if error is not None and self._whole is not None and self._whole.error_message:
             error = shortened(f"{error}: {self._whole.error_message}", MAX_ERROR_CHARS)
+        elif self.status >= HTTP_ERRORS and self._body is None:
+            error = f"status {self.status}: its body was not waited for"
         if isinstance(problem, Exception):
             error = shortened(f"{type(problem).__name__}: {problem}", MAX_ERROR_CHARS)
         # In the order of the fields: by name, msgspec takes 1 us more.

@@ -172,6 +172,8 @@ class Surviving:
         self, route: Route, first: MeteredReply, after_s: float, simulated: bool | None
     ) -> tuple[MeteredReply, Problem, int]:
         """See `race`."""
+        known, place = self._metered.standings, first.job.place
+        in_doubt = known is not None and known.is_in_doubt(place, first.job.model.id)
 
         async def beside() -> MeteredReply | None:
             standings, model = self._metered.standings, first.job.model.id
@@ -192,6 +194,7 @@ class Surviving:
             make=lambda reply: self._made(reply, holds=True, simulated=simulated),
             beside=beside,
             failed=lambda reply, problem: _fault(reply, problem) is not None,
+            in_doubt=in_doubt,
         )
 
     def _in_time(self, job: Job, wait_s: float = 0.0) -> bool:
