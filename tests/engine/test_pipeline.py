@@ -413,6 +413,9 @@ def test_the_operator_is_told_once_when_a_platform_fails_and_once_when_it_answer
     for _ in range(3):
         with pytest.raises(UpstreamRefused):
             b.ask()
+    b.provider.answer = FakeReply(529, JSON, [b"{}"])
+    b.ask()
+    assert len(caplog.records) == 1, "an overloaded platform does not answer again"
     b.provider.answer = FakeReply(200, JSON, [message({"input_tokens": 1, "output_tokens": 1})])
     b.ask()
     assert [record.getMessage() for record in caplog.records] == [

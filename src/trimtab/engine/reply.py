@@ -429,7 +429,8 @@ class MeteredReply:
             billed = (self.hold.amount, "estimated", None)
         means.ledger.settle(self.hold, billed[0])
         attempt = self._attempt = self._as_attempt(result, billed)
-        means.watch.saw(job.provider.name, problem)
+        if problem is not None or self.status < 500:  # an overloaded platform answers, and does not work
+            means.watch.saw(job.provider.name, problem)
         if self._started is not None and means.standings is not None:
             self._tell(means.standings, attempt)
         return attempt
