@@ -14,7 +14,7 @@ from trimtab.budgets import Dealer, Ledger
 from trimtab.catalogue import NanoUSD
 from trimtab.errors import BudgetSpent, RateLimited, StoreError, TrimtabError, Unavailable
 from trimtab.records import Caller, Limits
-from trimtab.store import Database
+from trimtab.store import Database, Transaction
 from trimtab.store.limits import Slice, Trade, forget_worker, join, trade
 
 Open = Callable[[], Database]
@@ -241,6 +241,30 @@ def test_a_further_call_that_cannot_be_paid_for_is_refused_and_counted_once(open
             place.ledger.settle(last, NanoUSD(0))
             with pytest.raises(RateLimited, match="in a minute"):
                 await place.ledger.reserve(NanoUSD(50), simulated=False, caller=who)
+
+    asyncio.run(work())
+
+
+def test_a_call_that_cost_more_than_was_held_counts_once(open_one: Open) -> None:
+    async def work() -> None:
+        database = open_one()
+        who = caller(total_nanousd=1000)
+        async with Place(database, "w1") as place:
+            hold = await place.ledger.reserve(NanoUSD(100), simulated=False, caller=who)
+            place.ledger.settle(hold, NanoUSD(900))
+
+            def record(transaction: Transaction) -> None:  # as the writer of records does
+                transaction.change(
+                    "INSERT INTO key_spend (key_id, simulated, spent_nanousd) VALUES ('key_1', ?, 900)",
+                    (False,),
+                )
+                transaction.change("UPDATE key_leases SET outstanding_nanousd = outstanding_nanousd - 900")
+
+            database.write(record)
+            last = await place.ledger.reserve(NanoUSD(90), simulated=False, caller=who)
+            with pytest.raises((BudgetSpent, RateLimited)):
+                await place.ledger.reserve(NanoUSD(20), simulated=False, caller=who)
+            place.ledger.settle(last, NanoUSD(90))
 
     asyncio.run(work())
 

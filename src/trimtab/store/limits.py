@@ -201,11 +201,13 @@ def _money(transaction: Transaction, worker: str, one: Trade) -> tuple[int, int 
     _set_granted(transaction, worker, one, one.money_kept)
     if not one.money_needed:
         return 0, None
+    # What this process overspent is in what was spent, and asked for again to be covered: it counts once. Of others it
+    # gives nobody anything.
     found = transaction.row(
         "SELECT coalesce((SELECT spent_nanousd FROM key_spend WHERE key_id = ? AND simulated = ?), 0), "
         "coalesce((SELECT sum(outstanding_nanousd) FROM key_leases WHERE key_id = ? AND simulated = ? "
-        "AND outstanding_nanousd > 0), 0)",
-        (one.key, one.simulated, one.key, one.simulated),
+        "AND (outstanding_nanousd > 0 OR worker = ?)), 0)",
+        (one.key, one.simulated, one.key, one.simulated, worker),
     )
     assert found is not None
     spent, out = int(found[0]), int(found[1])
