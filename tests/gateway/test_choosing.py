@@ -161,6 +161,26 @@ def test_an_entry_is_not_called_before_its_first_day(tmp_path: Path) -> None:
     run(work)
 
 
+def test_what_no_entry_serves_yet_or_may_serve_is_not_listed(tmp_path: Path) -> None:
+    async def listed(more: str, folder: str) -> list[str]:
+        (tmp_path / folder).mkdir()
+        async with site(tmp_path / folder, more) as s:
+            _, _, body = await s.get("/v1/models?limit=1000")
+            return [
+                model["id"] for model in json.loads(body)["data"] if not model["id"].startswith("trimtab/")
+            ]
+
+    async def work() -> None:
+        assert await listed(entry("now"), "a")
+        assert not await listed(entry("later", "online_from = 2199-01-01"), "b")
+        region = entry("us", 'data_region = "us"') + entry(
+            "later", 'data_region = "eu"\nonline_from = 2199-01-01'
+        )
+        assert not await listed(region + '[choosing]\ndata_regions = ["eu"]\n', "c")
+
+    run(work)
+
+
 def test_an_entry_that_is_limited_or_fails_is_left_alone_and_its_conversations_go_elsewhere(
     tmp_path: Path,
 ) -> None:

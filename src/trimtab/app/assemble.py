@@ -284,6 +284,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
             settings.tiers,
             router.virtual_models,
             places,
+            settings.choosing.data_regions,
         ),
         access=parts.callers.access(settings),
         key_admin=parts.callers.admin(settings),

@@ -24,11 +24,19 @@ class ModelList:
     """The list of one configuration version."""
 
     def __init__(
-        self, catalogue: Catalogue, tiers: Tiers, virtual: tuple[str, ...], places: tuple[Place, ...]
+        self,
+        catalogue: Catalogue,
+        tiers: Tiers,
+        virtual: tuple[str, ...],
+        places: tuple[Place, ...],
+        data_regions: tuple[str, ...] | None = None,
     ) -> None:
+        """`data_regions`: only places that declare one of them are called at all."""
         self._virtual = virtual
         self._tiers = tiers
-        self._places = places
+        self._places = tuple(
+            place for place in places if data_regions is None or place.data_region in data_regions
+        )
         self._catalogue = catalogue
 
     def page(self, query: bytes, now_ms: int, caller: Caller = NOBODY) -> bytes:
@@ -37,10 +45,14 @@ class ModelList:
         limit = _limit(asked)
         now = _moment(now_ms)
         entries: list[Mapping[str, object]] = [
-            *(entry for name in self._virtual if (entry := self._virtual_entry(name, caller)) is not None),
+            *(
+                entry
+                for name in self._virtual
+                if (entry := self._virtual_entry(name, caller, now.date())) is not None
+            ),
             *(
                 model_info(model, now)
-                for model in self._usable(self._catalogue.models, caller)
+                for model in self._usable(self._catalogue.models, caller, now.date())
                 if not model.retired_on(now.date())
             ),
         ]
@@ -64,24 +76,31 @@ class ModelList:
 
     def one(self, name: str, now_ms: int, caller: Caller = NOBODY) -> bytes:
         """One model by id or alias as JSON. Raises `NotFound`, also for one that the caller may not use."""
+        now = _moment(now_ms)
         if name in self._virtual:
-            entry = self._virtual_entry(name, caller)
+            entry = self._virtual_entry(name, caller, now.date())
             if entry is not None:
                 return msgspec.json.encode(entry)
         model = self._catalogue.find(name)
-        if model is None or not self._usable((model,), caller):
+        if model is None or not self._usable((model,), caller, now.date()):
             raise NotFound(f"model: {name!r} is not known here; GET /v1/models lists what is served")
-        return msgspec.json.encode(model_info(model, _moment(now_ms)))
+        return msgspec.json.encode(model_info(model, now))
 
     def _usable(
-        self, models: Iterable[Model], caller: Caller, among: tuple[str, ...] | None = None
+        self,
+        models: Iterable[Model],
+        caller: Caller,
+        today: datetime.date,
+        among: tuple[str, ...] | None = None,
     ) -> list[Model]:
-        """Those that a platform serves, one of those named `among` if any are, and the caller may use there."""
+        """Those that a platform serves today (UTC), one of those named `among` if any are, and the caller may use
+        there."""
         places = [
             place
             for place in self._places
             if (caller.platforms is None or place.name in caller.platforms)
             and (among is None or place.name in among)
+            and (place.online_from is None or place.online_from <= today)
         ]
         return [
             model
@@ -90,7 +109,7 @@ class ModelList:
             and any(model.id in place.ids for place in places)
         ]
 
-    def _virtual_entry(self, name: str, caller: Caller) -> dict[str, object] | None:
+    def _virtual_entry(self, name: str, caller: Caller, today: datetime.date) -> dict[str, object] | None:
         """A tier as a model, `None` where the caller may not use it."""
         tier = name.partition("/")[2]
         auto = tier == "auto"
@@ -101,7 +120,8 @@ class ModelList:
         if model is None or (caller.tiers is not None and tier not in caller.tiers):
             return None
         bound = self._tiers.places.get(tier)
-        if caller is not NOBODY and not self._usable((model,), caller, bound.platforms if bound else None):
+        among = bound.platforms if bound else None
+        if caller is not NOBODY and not self._usable((model,), caller, today, among):
             return None
         what = "the router's choice, for now" if auto else "the tier"
         return {
