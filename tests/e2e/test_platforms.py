@@ -23,8 +23,6 @@ class Place(NamedTuple):
     """What the platform calls Opus 4.7."""
     premium: float = 1.0
     """What a regional endpoint costs, as a factor."""
-    answers: str = "claude-opus-4-7"
-    """What answers call the model. Converse does not say it, so there it is the platform's id."""
 
 
 PLACES = [
@@ -40,7 +38,6 @@ PLACES = [
         f'kind = "bedrock"\nendpoint = "converse"\n{AWS}',
         "eu.anthropic.claude-opus-4-7",
         1.1,
-        "eu.anthropic.claude-opus-4-7",
     ),
     Place(
         "bedrock_mantle", f'kind = "bedrock"\nendpoint = "mantle"\n{AWS}', "anthropic.claude-opus-4-7", 1.1
@@ -91,7 +88,7 @@ def test_the_sdk_is_answered_and_the_record_says_where_and_at_what_price(
     )
     said = run_program(python_of("2.11"), E2E / "platforms.py", server.url, server.folder, server.log)
     assert "391" in said["plain"]["text"]
-    assert said["plain"]["model"] == place.answers
+    assert said["plain"]["model"] == "claude-opus-4-7"
     assert said["streamed"]["blocks"] == ["thinking", "text"]
     assert said["same"]
     assert said["called"]["blocks"] == ["tool_use"]
