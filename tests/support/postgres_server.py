@@ -41,7 +41,7 @@ class PostgresServer:
 
     def start(self) -> None:
         settings = (
-            f"-c listen_addresses='' -c unix_socket_directories={self.socket_dir} -c max_connections=120"
+            f"-c listen_addresses='' -c unix_socket_directories={self.socket_dir} -c max_connections=400"
         )
         if not self._durable:
             settings += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
