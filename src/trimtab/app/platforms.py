@@ -17,7 +17,7 @@ from trimtab.providers.google import VertexSettings, open_vertex
 from trimtab.providers.key_pool import Keyed, accounts
 from trimtab.providers.openai import OpenAISettings, open_openai
 from trimtab.providers.simulator import Simulator, SimulatorProvider
-from trimtab.routing import Place, check_served
+from trimtab.routing import Place, check_served, is_online, stays_in
 
 Providers = Mapping[str, Provider]
 """By the key of their place, in the order of the configuration."""
@@ -73,12 +73,12 @@ def for_other_paths(settings: Settings, providers: Providers, today: datetime.da
     """Where the vendor's paths that bill nothing go: the first entry that speaks the vendor's API, if any does, and
     that the operator's rules permit; `None` where they permit none. Of a pool always the first key, for files and
     batches belong to the workspace of a key."""
-    regions = settings.choosing.data_regions
 
     def permitted(provider: Provider) -> bool:
         terms = settings.platforms[provider.name]
-        online = terms.online_from is None or terms.online_from <= today
-        return online and (regions is None or terms.data_region in regions)
+        return is_online(terms.online_from, today) and stays_in(
+            terms.data_region, settings.choosing.data_regions
+        )
 
     every = [provider for provider in providers.values() if permitted(provider)]
     return next((one for one in every if one.platform != "openai"), every[0] if every else None)

@@ -13,6 +13,7 @@ from trimtab.app.process import run_loop
 from trimtab.app.settings import Settings
 from trimtab.catalogue import Arm, Model, TierPlaces
 from trimtab.catalogue.platforms import PlatformProfile
+from trimtab.routing import is_online, stays_in
 
 TASK_BUDGET = "output_config.task_budget"
 
@@ -77,7 +78,7 @@ def tiers_served(settings: Settings, found: list[Entry], today: datetime.date) -
             first_day = settings.platforms[one.name].online_from
             if model is None or model.id not in one.models:
                 continue
-            if first_day is not None and first_day > today:
+            if first_day is not None and not is_online(first_day, today):
                 later.append((one.name, first_day))
             else:
                 now.append(one)
@@ -91,13 +92,13 @@ def tiers_served(settings: Settings, found: list[Entry], today: datetime.date) -
 def _permitted(settings: Settings, tier: str, found: list[Entry]) -> list[Entry]:
     """The entries that the rules permit for a tier, in its order, whatever their first days."""
     bound = settings.tiers.places.get(tier, TierPlaces())
-    regions = [one for one in (settings.choosing.data_regions, bound.data_regions) if one is not None]
+    regions = (settings.choosing.data_regions, bound.data_regions)
     names = bound.platforms or tuple(one.name for one in found)
     return [
         one
         for name in names
         for one in found
-        if one.name == name and all(settings.platforms[name].data_region in allowed for allowed in regions)
+        if one.name == name and stays_in(settings.platforms[name].data_region, *regions)
     ]
 
 

@@ -13,7 +13,7 @@ import msgspec
 from trimtab.catalogue import Catalogue, Model, Tiers, model_info
 from trimtab.errors import NotFound, RequestError
 from trimtab.records import NOBODY, Caller
-from trimtab.routing import Place
+from trimtab.routing import Place, is_online, stays_in
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 1000
@@ -34,9 +34,7 @@ class ModelList:
         """`data_regions`: only places that declare one of them are called at all."""
         self._virtual = virtual
         self._tiers = tiers
-        self._places = tuple(
-            place for place in places if data_regions is None or place.data_region in data_regions
-        )
+        self._places = tuple(place for place in places if stays_in(place.data_region, data_regions))
         self._catalogue = catalogue
 
     def page(self, query: bytes, now_ms: int, caller: Caller = NOBODY) -> bytes:
@@ -100,7 +98,7 @@ class ModelList:
             for place in self._places
             if (caller.platforms is None or place.name in caller.platforms)
             and (among is None or place.name in among)
-            and (place.online_from is None or place.online_from <= today)
+            and is_online(place.online_from, today)
         ]
         return [
             model

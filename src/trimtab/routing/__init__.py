@@ -6,7 +6,7 @@ from trimtab.routing.commitments import Commitment, Pace, Spent
 from trimtab.routing.decide import VIRTUAL_PREFIX, Ask, Decision, TierRouter
 from trimtab.routing.homes import Homes
 from trimtab.routing.limits import Remaining, retry_after
-from trimtab.routing.place import Candidate, Place
+from trimtab.routing.place import Candidate, Place, is_online, stays_in
 from trimtab.routing.preferring import ChoosingSettings, check_choosing
 from trimtab.routing.rules import check_rules, check_served
 from trimtab.routing.standing import Ending, Standing, Standings
@@ -33,5 +33,7 @@ __all__ = [
     "check_choosing",
     "check_rules",
     "check_served",
+    "is_online",
     "retry_after",
+    "stays_in",
 ]

@@ -5,7 +5,7 @@ changes within one configuration, so a place may stand in a kept decision.
 """
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 
 import msgspec
@@ -41,6 +41,16 @@ class Place(msgspec.Struct, frozen=True):
     def key(self) -> str:
         """Tells it from every other place: "claude", or "claude#2" for a key of a pool."""
         return f"{self.name}#{self.account}" if self.account else self.name
+
+
+def is_online(online_from: datetime.date | None, today: datetime.date) -> bool:
+    """Whether a place with this first day may be called today; both are days in UTC."""
+    return online_from is None or online_from <= today
+
+
+def stays_in(data_region: str | None, *allowed: Collection[str] | None) -> bool:
+    """Whether a place that declares this region is within all of the rules; `None` among them is no rule."""
+    return all(regions is None or data_region in regions for regions in allowed)
 
 
 class Candidate(msgspec.Struct, frozen=True):

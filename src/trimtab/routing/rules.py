@@ -12,7 +12,7 @@ import msgspec
 from trimtab.catalogue import Catalogue, TierPlaces, Tiers
 from trimtab.config import fail
 from trimtab.errors import ConfigError, NotFound, PermissionDenied
-from trimtab.routing.place import Candidate, Place
+from trimtab.routing.place import Candidate, Place, is_online, stays_in
 from trimtab.routing.preferring import check_declared
 
 ANYWHERE = TierPlaces()
@@ -50,20 +50,19 @@ def permitted(
                 f"model: {model_id!r} of this tier is served by {_all(tier.platforms)} only, and this request may use "
                 f"{_all(dict.fromkeys(one.place.name for one in there))} only; name the model itself, or another tier"
             )
-    regions = [one for one in (data_regions, tier.data_regions) if one is not None]
     kept: list[Candidate] = []
     out: dict[str, str] = {}
     by_region = False
     for candidate in candidates:
         place = candidate.place
-        if any(place.data_region not in one for one in regions):
+        if not stays_in(place.data_region, data_regions, tier.data_regions):
             by_region = True
             out[place.name] = (
                 f"{place.name} declares no data region"
                 if place.data_region is None
                 else f"the data region of {place.name} is {place.data_region}"
             )
-        elif place.online_from is not None and today < place.online_from:
+        elif not is_online(place.online_from, today):
             out[place.name] = f"{place.name} is online from {place.online_from}"
         else:
             kept.append(candidate)
@@ -71,6 +70,7 @@ def permitted(
         return Permitted(tuple(kept), f"left out: {'; '.join(out.values())}" if out else None)
     whys = "; ".join(out.values())
     if by_region:
+        regions = [one for one in (data_regions, tier.data_regions) if one is not None]
         allowed = sorted(set.intersection(*map(set, regions)))
         raise PermissionDenied(
             f"model: {model_id!r} may be served by no platform here: data may go to {_all(allowed)} only, and {whys}; "
