@@ -9,7 +9,6 @@ Source: Amazon Bedrock API reference (2026-11); wire output of the vendor's SDK 
 
 from collections.abc import Callable, Mapping
 from typing import Literal
-from urllib.parse import quote
 
 import msgspec
 
@@ -21,6 +20,7 @@ from trimtab.providers.aws.betas import joined_betas
 from trimtab.providers.aws.converse import Converse
 from trimtab.providers.aws.credentials import open_credentials, region_of
 from trimtab.providers.aws.event_stream import InvokeStream
+from trimtab.providers.aws.operations import runtime_call
 from trimtab.providers.aws.replies import REQUEST_IDS, error_reply, vendors_reply
 from trimtab.providers.aws.settings import AwsSettings, own_ids
 from trimtab.providers.aws.signing import SignedPlatform
@@ -41,8 +41,6 @@ OLD_VERSION = "bedrock-2023-05-31"
 """What Bedrock calls the API version 2023-06-01; later ones have the vendor's names."""
 
 EVENT_STREAM = b"application/vnd.amazon.eventstream"
-
-_NOT_FOR_BEDROCK = (b"accept", b"anthropic-beta", b"anthropic-version")
 
 
 class BedrockSettings(AwsSettings, frozen=True, kw_only=True):
@@ -75,20 +73,7 @@ class InvokeModel:
             model = call.model
             operation = "invoke-with-response-stream" if call.stream else "invoke"
             content = invoke_body(body, call.headers)
-        return msgspec.structs.replace(
-            call,
-            path=f"/model/{quote(model, safe=':')}/{operation}",
-            query=b"",
-            headers=[
-                *(
-                    (name, value)
-                    for name, value in call.headers
-                    if name not in _NOT_FOR_BEDROCK and not name.startswith(b"x-amz-")
-                ),
-                (b"accept", JSON),
-            ],
-            body=content,
-        )
+        return runtime_call(call, model, operation, content)
 
     def reply(self, call: Call, reply: Reply) -> Reply:
         """See the seam."""

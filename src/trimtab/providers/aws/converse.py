@@ -8,15 +8,13 @@ requests and answers against. Not tried against Bedrock itself.
 """
 
 from collections.abc import Mapping
-from urllib.parse import quote
-
-import msgspec
 
 from trimtab.errors import UpstreamBroken
 from trimtab.messages import MessagesBody
 from trimtab.providers.aws.converse_answer import message_of
 from trimtab.providers.aws.converse_request import converse_body
 from trimtab.providers.aws.converse_stream import ConverseStream
+from trimtab.providers.aws.operations import runtime_call
 from trimtab.providers.aws.replies import REQUEST_IDS, error_reply
 from trimtab.providers.platform import Dialect, messages_content
 from trimtab.providers.replies import JSON, named, request_id, value_of
@@ -29,8 +27,6 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """Of a whole answer: it is held until its end. The longest output of a model is under 1 MB."""
 
 EVENT_STREAM = b"application/vnd.amazon.eventstream"
-
-_NOT_FOR_CONVERSE = (b"accept", b"anthropic-beta", b"anthropic-version")
 
 
 class Converse:
@@ -51,20 +47,7 @@ class Converse:
         if call.endpoint == "count_tokens":
             return self._counting.request(call)
         operation = "converse-stream" if call.stream else "converse"
-        return msgspec.structs.replace(
-            call,
-            path=f"/model/{quote(call.model, safe=':')}/{operation}",
-            query=b"",
-            headers=[
-                *(
-                    (name, value)
-                    for name, value in call.headers
-                    if name not in _NOT_FOR_CONVERSE and not name.startswith(b"x-amz-")
-                ),
-                (b"accept", JSON),
-            ],
-            body=content,
-        )
+        return runtime_call(call, call.model, operation, content)
 
     def reply(self, call: Call, reply: Reply) -> Reply:
         """See the seam."""
