@@ -15,31 +15,10 @@ from aws_event_frames import chunk
 from aws_verify import signed_by
 from scripted_upstream import Received, Upstream, streamed, whole
 from sdk_programs import E2E, python_of, run_program
+from wire_answers import EVENTS, MESSAGE
 
 SECRET, TOKEN = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "IQoJb3JpZ2luX2VjE//token=="
 ARN = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/ab12cd34ef56"
-MESSAGE = {
-    "id": "msg_1",
-    "type": "message",
-    "role": "assistant",
-    "model": "claude-opus-4-7",
-    "content": [{"type": "text", "text": "Hé!"}],
-    "stop_reason": "end_turn",
-    "stop_sequence": None,
-    "usage": {"input_tokens": 8, "output_tokens": 2},
-}
-EVENTS: list[dict[str, Any]] = [
-    {"type": "message_start", "message": {**MESSAGE, "content": [], "stop_reason": None}},
-    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hé!"}},
-    {"type": "content_block_stop", "index": 0},
-    {
-        "type": "message_delta",
-        "delta": {"stop_reason": "end_turn", "stop_sequence": None},
-        "usage": {"output_tokens": 2},
-    },
-    {"type": "message_stop"},
-]
 SERVICES = {"bedrock": "bedrock", "mantle": "bedrock-mantle", "claude": "aws-external-anthropic"}
 CONFIG = {
     "bedrock": f'kind = "bedrock"\nmodels = {{"claude-haiku-4-5" = "{ARN}"}}\n',

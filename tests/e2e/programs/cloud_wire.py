@@ -9,30 +9,9 @@ from typing import Any
 
 import anthropic
 from client import ask, client, tell, text_of
+from wire_calls import PLAIN, RICH
 
 KIND, PLATFORM = sys.argv[2], sys.argv[3]
-TOOL = {
-    "name": "weather",
-    "description": "Weather of a place. 天気",
-    "input_schema": {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]},
-}
-RICH: dict[str, Any] = {
-    "max_tokens": 2048,
-    "system": [{"type": "text", "text": "Be terse.", "cache_control": {"type": "ephemeral"}}],
-    "messages": [
-        *ask("héllo \u2028 🎌"),
-        {"role": "assistant", "content": [{"type": "text", "text": "Oui?"}]},
-        *ask("again"),
-    ],
-    "tools": [TOOL],
-    "tool_choice": {"type": "auto"},
-    "thinking": {"type": "adaptive"},
-    "output_config": {"effort": "high"},
-    "stop_sequences": ["END"],
-    "metadata": {"user_id": "u-1"},
-}
-PLAIN: dict[str, Any] = {"max_tokens": 16, "messages": ask("hi")}
-
 OPUS, SONNET, HAIKU = "claude-opus-4-7", "claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001"
 NAMES = {
     "vertex": {OPUS: OPUS, SONNET: "claude-sonnet-4-5@20250929", HAIKU: "claude-haiku-4-5@my-own"},
