@@ -13,8 +13,8 @@ import zlib
 import msgspec
 
 from trimtab.messages.chat.usage import chat_usage
-from trimtab.messages.meter import Unpackable, inflater
-from trimtab.messages.sse import NEWLINES, EventTooLarge, SSEParser, parse_block
+from trimtab.messages.meter import Unpackable, Unpacked, inflater
+from trimtab.messages.sse import parse_block
 from trimtab.messages.tolerant import given, read, text_of
 from trimtab.messages.usage import Usage, highest_usage, merge_usage
 
@@ -49,7 +49,7 @@ _NOTHING = (b'""', b"null", b"[]", b"{}")
 _OBJECT = ord("{")
 
 
-class ChatStreamMeter:
+class ChatStreamMeter(Unpacked):
     """Feed it every chunk of bytes of one stream, in order. Cost: about 1 us per event.
 
     Invariant: counts are final only where nothing but `[DONE]` came behind them. What comes after `[DONE]` and counts
@@ -58,15 +58,12 @@ class ChatStreamMeter:
 
     __slots__ = (
         "_counted",
-        "_inflate",
         "_late",
-        "_parser",
         "complete",
         "content_bytes",
         "error_type",
         "final",
         "model",
-        "readable",
         "saw_content",
         "stop_reason",
         "usage",
@@ -77,8 +74,7 @@ class ChatStreamMeter:
     tool_result_bytes = 0
 
     def __init__(self, content_encoding: bytes = b"") -> None:
-        self._parser = SSEParser()
-        self._inflate, self.readable = inflater(content_encoding)
+        super().__init__(content_encoding)
         self.usage: Usage | None = None
         self.model: str | None = None
         self.stop_reason: str | None = None
@@ -95,22 +91,6 @@ class ChatStreamMeter:
         """Input and output are known, and no choice came after."""
         self._counted = False
         self._late = False
-
-    @property
-    def at_boundary(self) -> bool:
-        """Whether the stream stands between two events, where another event may be written."""
-        return self._inflate is None and self._parser.at_boundary
-
-    def feed(self, chunk: bytes) -> None:
-        """Read some bytes."""
-        if not self.readable:
-            return
-        try:
-            for piece in (chunk,) if self._inflate is None else self._inflate.unpack(chunk):
-                for block in self._parser.feed(piece):
-                    self._block(block.strip(NEWLINES))
-        except (EventTooLarge, Unpackable, zlib.error):
-            self.readable = False
 
     def _block(self, block: bytes) -> None:
         data = parse_block(block).data
