@@ -4,7 +4,7 @@ import msgspec
 
 from trimtab.catalogue import NanoUSD
 from trimtab.records.ids import RequestId
-from trimtab.records.outcome import Attempt, Endpoint, Outcome, Plan, Purpose
+from trimtab.records.outcome import Attempt, Draw, Endpoint, Outcome, Plan, Purpose
 
 DIED = "the process ended before the call did; what came of it is unknown, so its worst case stands"
 
@@ -41,6 +41,11 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     before: tuple[Attempt, ...] = ()
     """Attempts of the same request that were made already, or are under way beside this one: their cost as it was
     settled, or their worst case. This intent takes the place of theirs."""
+    task: str = ""
+    phase: str = ""
+    task_class: str = ""
+    draws: tuple[Draw, ...] = ()
+    """What is held for all attempts so far, this one included."""
 
     def outcome(self) -> Outcome:
         """The record of a call whose process died: estimated at its worst case."""
@@ -80,4 +85,8 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             request_bytes=self.request_bytes,
             config_version=self.config_version,
             catalogue_version=self.catalogue_version,
+            task=self.task,
+            phase=self.phase,
+            task_class=self.task_class,
+            draws=self.draws,
         )

@@ -42,8 +42,22 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     propensity: float = 1.0
     """The probability with which this arm was chosen; 1 where the choice was not random."""
     expected_cost_nanousd: NanoUSD | None = None
+    route: str = ""
+    """The route that took the request, where one did."""
     changes: tuple[str, ...] = ()
     """What the body or headers will say other than the client did, besides `model`; see the adaptations header."""
+
+
+class Draw(msgspec.Struct, frozen=True, gc=False):
+    """What one call or request takes from one account of a budget."""
+
+    account: str
+    """`budgets.account_of`: whose, of what, and in which period."""
+    amount: int
+    """In the account's own unit (nano-dollars, tokens, requests): in an intent the worst case that is held, in a record
+    what it came to."""
+    leased: bool = True
+    """Whether it came out of a slice (a hard limit), or is only counted (a soft one)."""
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -113,3 +127,12 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     total_ms: float = 0.0
     config_version: str = ""
     catalogue_version: str = ""
+    task: str = ""
+    """The task whose budget it was part of, and the phase of it."""
+    phase: str = ""
+    task_class: str = ""
+    """The kind of work: the scenario that the caller, its route or its tier named; empty where none did."""
+    draws: tuple[Draw, ...] = ()
+    """What it came to on each account of the budgets that it was counted on."""
+    cached: RequestId | None = None
+    """The earlier request whose kept answer this one was given; then nothing was called, and it cost nothing."""
