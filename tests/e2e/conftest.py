@@ -57,7 +57,7 @@ class Server:
         self.log = folder / "server.log"
         self.store = folder / "trimtab.db"
         path = folder / "trimtab.toml"
-        path.write_text(f'version = 1\n[store]\nurl = "sqlite:///{self.store}"\n{config}')
+        path.write_text(f'version = 1\n[store]\nurl = "sqlite:///{self.store}"\nwait_ms = 5000\n{config}')
         self.config = path
         before(path)
         command = [sys.executable, "-m", "trimtab", "serve", "--listen", f"{host}:{self.port}"]

@@ -127,12 +127,13 @@ def problem_of(answer: bytes) -> tuple[int, str, str]:
 
 
 @asynccontextmanager
-async def site(folder: Path, config: str = "", script: str = "") -> AsyncIterator[Site]:
+async def site(folder: Path, config: str = "", script: str = "", wait_ms: int = 5_000) -> AsyncIterator[Site]:
     (folder / "script.yaml").write_text(script or "version: 1\n")
     if "[platforms" not in config:
         config += '\n[platforms.sim]\nkind = "simulator"\nlatency_scale = 0.0\nscript = "script.yaml"\n'
     file = folder / "trimtab.toml"
-    file.write_text(f'version = 1\n[store]\nurl = "sqlite:///{folder}/t.db"\nbatch_ms = 5\n{config}')
+    store = f'url = "sqlite:///{folder}/t.db"\nbatch_ms = 5\nwait_ms = {wait_ms}'
+    file.write_text(f"version = 1\n[store]\n{store}\n{config}")
     settings = load_settings(file, listen="127.0.0.1:0")
     bound = bind(settings.listen, "test", "")
     application = assemble(settings, lambda line: None)

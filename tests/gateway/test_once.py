@@ -70,9 +70,9 @@ class Platform:
 
 
 @asynccontextmanager
-async def place(folder: Path, config: str = "") -> AsyncIterator[tuple[Platform, Site]]:
+async def place(folder: Path, config: str = "", wait_ms: int = 5_000) -> AsyncIterator[tuple[Platform, Site]]:
     platform = Platform()
-    async with upstream(platform) as entry, site(folder, config + entry) as s:
+    async with upstream(platform) as entry, site(folder, config + entry, wait_ms=wait_ms) as s:
         yield platform, s
 
 
@@ -256,7 +256,7 @@ def test_while_the_store_is_away_such_requests_wait_outside_and_others_go_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work() -> None:
-        async with place(tmp_path) as (platform, s):
+        async with place(tmp_path, wait_ms=50) as (platform, s):
             platform.go_on.set()
             database = s.application.parts.ground.database
             held, free = asyncio.Event(), asyncio.Event()
@@ -305,7 +305,7 @@ def test_two_keys_are_refused(tmp_path: Path) -> None:
 
 def test_a_claim_that_comes_late_stands_in_nobodys_way(tmp_path: Path) -> None:
     async def work() -> None:
-        async with place(tmp_path) as (platform, s):
+        async with place(tmp_path, wait_ms=50) as (platform, s):
             platform.go_on.set()
             database = s.application.parts.ground.database
             loop = asyncio.get_running_loop()

@@ -74,7 +74,7 @@ class Ground:
             self.database.close()
             raise
         self.store: Store = store
-        self.claims = StoreClaims(self.database, worker_id, root)
+        self.claims = StoreClaims(self.database, worker_id, root, wait_s=settings.wait_ms / 1000)
         self._upkeep = Upkeep(
             self.journal,
             root,
@@ -111,7 +111,7 @@ class Ground:
         )
         self._sharing: asyncio.Server | None = None
         self._trader = Trader(self.database, worker_id)
-        self._dealer = Dealer(self._trader, time.monotonic)
+        self._dealer = Dealer(self._trader, time.monotonic, deadline_s=settings.wait_ms / 1000)
         self.ledger = Ledger(self._dealer, time.monotonic)
 
     def _content_days(self) -> int:

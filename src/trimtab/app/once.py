@@ -20,9 +20,6 @@ from trimtab.store import Database, Transaction
 from trimtab.store.idempotency import PURGE_ROWS, Earlier, claim, finish, is_seen, purge, release
 from trimtab.store.records.journal import SOCKET
 
-CLAIM_DEADLINE_S = 0.05
-"""Source: DESIGN, invariant 3: what a request waits for the store, it waits for so long at the most."""
-
 _LENGTH = struct.Struct(">I")
 _SCOPE_CHARS = 64
 
@@ -63,17 +60,19 @@ class _Attempt:
 class StoreClaims:
     """Implements `gateway.Claims`."""
 
-    def __init__(self, database: Database, worker: str, root: Path) -> None:
+    def __init__(self, database: Database, worker: str, root: Path, *, wait_s: float) -> None:
+        """`wait_s`: what a request waits for the store, it waits for so long at the most."""
         self._database = database
         self._worker = worker
         self._root = root
+        self._wait_s = wait_s
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="trimtab-idempotency")
         self._late: dict[str, Future[Any]] = {}
         """Claims that came too late and are being taken back: the next one for such a scope must come after that."""
 
     async def claim(self, scope: str, body_hash: str, request_id: str, key: str) -> Earlier | None:
         """See `Claims.claim`."""
-        give_up_at = asyncio.get_running_loop().time() + CLAIM_DEADLINE_S
+        give_up_at = asyncio.get_running_loop().time() + self._wait_s
         if (late := self._late.get(scope)) is not None:
             with contextlib.suppress(Exception):  # what came of it shows in the claim
                 await _until(give_up_at, late)

@@ -25,6 +25,8 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long a record waits for others before they are committed together."""
     batch_max: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 500
     """Records in one commit; a full batch does not wait."""
+    wait_ms: Annotated[int, msgspec.Meta(ge=5, le=10_000)] = 50
+    """How long a request may wait for the store, where it must: for a slice of its limits, its idempotency key."""
     journal: str | None = None
     """Directory of the local journal, relative to where Trimtab is started. Default: the SQLite file's name with
     `.journal`, or `trimtab.journal` for a PostgreSQL store. A local disk."""
