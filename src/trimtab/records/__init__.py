@@ -3,6 +3,20 @@
 Units: money in integer nano-dollars, time in milliseconds or Unix milliseconds, tokens in tokens.
 """
 
+from trimtab.records.budget import (
+    EACH,
+    METERS,
+    PERIODS,
+    SCOPE_KINDS,
+    Budget,
+    Meter,
+    Period,
+    Scope,
+    ScopeKind,
+    account_of,
+    period_name,
+    period_of,
+)
 from trimtab.records.caller import NOBODY, Caller, Limits
 from trimtab.records.ending import CALL_ENDINGS, CallEnding, call_ending
 from trimtab.records.ids import RequestId, new_request_id
@@ -21,9 +35,14 @@ from trimtab.records.outcome import (
 
 __all__ = [
     "CALL_ENDINGS",
+    "EACH",
     "MAX_ERROR_CHARS",
+    "METERS",
     "NOBODY",
+    "PERIODS",
+    "SCOPE_KINDS",
     "Attempt",
+    "Budget",
     "CallEnding",
     "Caller",
     "CostSource",
@@ -31,11 +50,18 @@ __all__ = [
     "Endpoint",
     "Intent",
     "Limits",
+    "Meter",
     "Outcome",
+    "Period",
     "Plan",
     "Purpose",
     "RequestId",
+    "Scope",
+    "ScopeKind",
     "Surface",
+    "account_of",
     "call_ending",
     "new_request_id",
+    "period_name",
+    "period_of",
 ]
