@@ -9,13 +9,15 @@
     │   ├── NotFound             caller, 404: a model or path we do not have
     │   ├── MethodNotAllowed     caller, 405: the path exists, the method does not
     │   ├── Conflict             caller, 409: it contradicts what there is already
-    │   │   └── InFlight         an earlier request is still being answered (`retry_after_s`)
+    │   │   ├── InFlight         an earlier request is still being answered (`retry_after_s`)
+    │   │   └── TaskEnded        the task was cancelled or closed (`reason`, `details`)
     │   ├── RequestTooLarge      caller, 413 (a body), HeadersTooLarge 431
     │   ├── VersionNotServed     caller, 505: a version of HTTP that is not served
     │   ├── RequestTimeout       caller, 408: the request did not arrive in time
     │   ├── PermissionDenied     caller, 403
     │   ├── RateLimited          caller, 429: a limit of the key is reached for now (`retry_after_s`)
     │   └── BudgetSpent          caller, 402: the key has spent what it may; a retry cannot help
+    │       └── TaskBudgetSpent  the same of a task or of one of its phases (`reason`, `details`)
     ├── Unavailable              caller, 503: try again later (`retry_after_s`)
     │   └── Stopping             on another connection: this process ends
     ├── EvalError                operator: an evaluation cannot be run as asked
@@ -36,6 +38,7 @@ Source: status and type pairs are those of the vendor's error page (2026-11): 40
 413 request_too_large, 500 api_error, 504 timeout_error, 529 overloaded_error.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 AnthropicErrorType = Literal[
@@ -85,6 +88,11 @@ class TrimtabError(Exception):
     status: ClassVar[int] = 500
     anthropic_type: ClassVar[AnthropicErrorType] = "api_error"
     retryable: ClassVar[bool] = False
+
+    @property
+    def more(self) -> Mapping[str, object]:
+        """What programs are told beside the message, in the error object of the answer."""
+        return {}
 
 
 class ConfigError(TrimtabError):
@@ -170,6 +178,23 @@ class InFlight(Conflict):
         self.retry_after_s = retry_after_s
 
 
+class TaskEnded(Conflict):
+    """No further call is made for a task that was cancelled or closed.
+
+    `reason` is a word for programs (`task_cancelled`, `task_closed`); `details` go into the answer's error object.
+    """
+
+    def __init__(self, message: str, reason: str, details: Mapping[str, object]) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.details = details
+
+    @property
+    def more(self) -> Mapping[str, object]:
+        """See `TrimtabError.more`."""
+        return {"reason": self.reason, "details": self.details}
+
+
 class RequestTimeout(RequestError):
     """The caller did not send its request, or read its answer, in time."""
 
@@ -215,6 +240,24 @@ class BudgetSpent(RequestError):
 
     status = 402
     anthropic_type = "billing_error"
+
+
+class TaskBudgetSpent(BudgetSpent):
+    """What is left of a task, or of what one of its phases may use, is too little for the call.
+
+    `reason` is a word for programs (`task_budget_exhausted`, `phase_budget_exhausted`, `task_usd_exhausted`); `details`
+    go into the answer's error object: what is left, and what this phase and the next one would have needed.
+    """
+
+    def __init__(self, message: str, reason: str, details: Mapping[str, object]) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.details = details
+
+    @property
+    def more(self) -> Mapping[str, object]:
+        """See `TrimtabError.more`."""
+        return {"reason": self.reason, "details": self.details}
 
 
 class Unavailable(TrimtabError):

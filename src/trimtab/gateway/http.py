@@ -15,6 +15,8 @@ from trimtab.errors import (
     RequestError,
     RequestTooLarge,
     Stopping,
+    TaskBudgetSpent,
+    TaskEnded,
     TrimtabError,
     Unavailable,
     UpstreamError,
@@ -94,6 +96,9 @@ _SECRET_WORDS = (b"key", b"token", b"secret", b"auth", b"password", b"cookie", b
 (`anthropic-`) or an idempotency key."""
 
 _NEVER_TO_CLIENT = _HOP_BY_HOP | {b"content-length", b"set-cookie", b"alt-svc"}
+
+STOP_REASON = b"x-trimtab-stop-reason"
+"""Why a task goes no further, as a word for programs."""
 
 CHAT_PATH = "/v1/chat/completions"
 """The path whose clients speak the OpenAI API."""
@@ -221,7 +226,10 @@ class Exchange:
             extra.append((b"www-authenticate", b"Bearer"))
         elif isinstance(error, MethodNotAllowed):
             extra.append((b"allow", error.allowed.encode()))
-        body = chat_error_body(error) if on_chat else error_body(error.anthropic_type, str(error), self.id)
+        named, text = error.anthropic_type, str(error)
+        body = chat_error_body(error) if on_chat else error_body(named, text, self.id, error.more)
+        if isinstance(error, TaskEnded | TaskBudgetSpent):
+            extra.append((STOP_REASON, error.reason.encode()))
         self.reply(error.status, body, extra=extra)
 
 

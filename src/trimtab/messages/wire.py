@@ -1,18 +1,26 @@
 """Error answers in the shape that Anthropic clients expect."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from trimtab.errors import AnthropicErrorType
 from trimtab.messages.sse import encode_event
 
 
-def error_body(error_type: AnthropicErrorType, message: str, request_id: str) -> bytes:
-    """The JSON body of an error answer.
+def error_body(
+    error_type: AnthropicErrorType, message: str, request_id: str, more: Mapping[str, object] | None = None
+) -> bytes:
+    """The JSON body of an error answer. `more` are fields of our own in the error object.
 
     Source: vendor error page (2026-11): `{"type":"error","error":{"type","message"},"request_id"}`.
     """
     return msgspec.json.encode(
-        {"type": "error", "error": {"type": error_type, "message": message}, "request_id": request_id}
+        {
+            "type": "error",
+            "error": {"type": error_type, "message": message, **(more or {})},
+            "request_id": request_id,
+        }
     )
 
 

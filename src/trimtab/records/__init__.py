@@ -32,6 +32,7 @@ from trimtab.records.outcome import (
     Purpose,
     Surface,
 )
+from trimtab.records.task_spent import TaskSpent, spent_of
 
 __all__ = [
     "CALL_ENDINGS",
@@ -59,9 +60,11 @@ __all__ = [
     "Scope",
     "ScopeKind",
     "Surface",
+    "TaskSpent",
     "account_of",
     "call_ending",
     "new_request_id",
     "period_name",
     "period_of",
+    "spent_of",
 ]

@@ -4,6 +4,8 @@ Source: OpenAI API reference and error codes page (2026-11): `{"error":{"message
 3.54, which picks its exception by the status and raises for an `error` inside a stream.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from trimtab.errors import RequestError, TrimtabError
@@ -27,17 +29,19 @@ MAX_PARAM_CHARS = 60
 
 def chat_error_body(error: TrimtabError) -> bytes:
     """The JSON body of an error answer."""
-    return chat_error(error.status, str(error), isinstance(error, RequestError))
+    return chat_error(error.status, str(error), isinstance(error, RequestError), error.more)
 
 
-def chat_error(status: int, message: str, callers: bool = False) -> bytes:
+def chat_error(
+    status: int, message: str, callers: bool = False, more: Mapping[str, object] | None = None
+) -> bytes:
     """The same by its status. A message of the caller's making names the field first, which becomes `param`."""
     default = "server_error" if status >= 500 else "invalid_request_error"
     kind, code = _BY_STATUS.get(status, (default, None))
     param = _field(message) if callers and status in (400, 403, 404) else None
     if status == 404 and param == "model":
         code = "model_not_found"
-    said = {"message": message, "type": kind, "param": param, "code": code}
+    said = {"message": message, "type": kind, "param": param, "code": code, **(more or {})}
     return msgspec.json.encode({"error": said})
 
 
