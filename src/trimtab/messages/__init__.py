@@ -6,6 +6,7 @@ Invariant: what is not changed on purpose leaves exactly as it came, byte for by
 
 from trimtab.messages.assembly import Assembled, assembled
 from trimtab.messages.body import MessagesBody, named_model
+from trimtab.messages.latest_turn import with_note
 from trimtab.messages.meter import ReplyMeter, StreamMeter
 from trimtab.messages.splice import GONE, Gone
 from trimtab.messages.sse import SSEParser, encode_event
@@ -32,4 +33,5 @@ __all__ = [
     "error_event",
     "merge_usage",
     "named_model",
+    "with_note",
 ]

@@ -284,6 +284,10 @@ class MessagesBody:
         address; top-level fields in `gone` are removed. Every other byte stays."""
         return apply_edits(self.raw, swap_edits(self.raw, self.fields, "model", members, gone))
 
+    def place(self, name: str) -> tuple[int, int]:
+        """Where the value of a top-level field that is there begins and ends in `raw`."""
+        return self._places()[name]
+
     def _places(self) -> dict[str, tuple[int, int]]:
         """Where each top-level value stands: name -> (start, end)."""
         if self._spans is None:
