@@ -129,6 +129,7 @@ class ChatPlanner:
             hides_usage=asks_usage,
             account=place.account,
             place=place.key,
+            task=inbound.task,
         )
 
 

@@ -8,12 +8,14 @@ from typing import Protocol
 
 import msgspec
 
+from trimtab.engine.task_call import TaskCall
 from trimtab.errors import RequestError, shortened
 from trimtab.providers import Headers
 from trimtab.records import NOBODY, Caller, Endpoint, RequestId
 from trimtab.routing import Ask, Decision
 
-OWN_HEADERS = ("x-trimtab-session", "x-trimtab-effort", "x-trimtab-platform", "x-trimtab-tags")
+TASK, PHASE = "x-trimtab-task", "x-trimtab-phase"
+OWN_HEADERS = ("x-trimtab-session", "x-trimtab-effort", "x-trimtab-platform", "x-trimtab-tags", TASK, PHASE)
 MAX_TAGS = 20
 MAX_TAG_CHARS = 64
 
@@ -33,6 +35,13 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     arrived_ms: int
     arrived: float
     caller: Caller = NOBODY
+    task: TaskCall | None = None
+    """Its part of a task's budget, once leave was given."""
+
+    @property
+    def names_task(self) -> bool:
+        """Whether a header of a task is there."""
+        return TASK in self.own or PHASE in self.own
 
 
 class Decide(Protocol):

@@ -9,6 +9,7 @@ import functools
 import msgspec
 
 from trimtab.catalogue import Model
+from trimtab.engine.task_call import TaskCall
 from trimtab.providers import Call, Provider
 from trimtab.records import NOBODY, Caller, Endpoint, Plan, Purpose, RequestId
 
@@ -58,6 +59,8 @@ class Job(msgspec.Struct, frozen=True):
     """Which key of the platform entry's pool is used; empty where it has no pool."""
     place: str = ""
     """What the standing of its platform is kept by: the entry, with the key of its pool where it has one."""
+    task: TaskCall | None = None
+    """Its request's part of a task's budget."""
 
 
 @functools.lru_cache(maxsize=8)
@@ -67,7 +70,12 @@ def _hour(hour: int) -> datetime.datetime:
 
 def priced_at(job: Job) -> datetime.datetime:
     """The moment that prices a call: the hour of its arrival. Prices are those of a day."""
-    return _hour(job.arrived_ms // HOUR_MS)
+    return hour_of(job.arrived_ms)
+
+
+def hour_of(arrived_ms: int) -> datetime.datetime:
+    """The same for a request that is no job yet."""
+    return _hour(arrived_ms // HOUR_MS)
 
 
 def most_output(job: Job) -> int:

@@ -11,6 +11,7 @@ from trimtab.budgets import Ledger
 from trimtab.catalogue import Catalogue
 from trimtab.engine.platform_watch import PlatformWatch
 from trimtab.engine.recording import Keep, Recorder
+from trimtab.engine.tasking import Tasking
 from trimtab.providers import Headers
 from trimtab.records import RequestId
 from trimtab.routing import Standings
@@ -41,13 +42,16 @@ class Means:
         recorder: Recorder,
         runtime: Runtime,
         standings: Standings | None = None,
+        tasking: Tasking | None = None,
     ) -> None:
-        """Without standings nothing is learnt of the platforms: where there is one place only, nothing is chosen."""
+        """Without standings nothing is learnt of the platforms: where there is one place only, nothing is chosen.
+        Without tasking no request can be part of a task."""
         self.catalogue = catalogue
         self.ledger = ledger
         self.recorder = recorder
         self.runtime = runtime
         self.standings = standings
+        self.tasking = tasking
         self.watch = PlatformWatch(runtime.monotonic)
         self.simulated: set[str] = set()
         """Platforms behind HTTP that said in their last answer that they are simulated: their money is held on that

@@ -10,7 +10,8 @@ from trimtab.catalogue import NanoUSD
 from trimtab.engine.job import Job, most_output, priced_at
 from trimtab.engine.means import Means
 from trimtab.engine.reply import MeteredReply
-from trimtab.errors import Unavailable
+from trimtab.engine.task_call import TaskCall
+from trimtab.errors import BudgetSpent, Unavailable
 from trimtab.records import Attempt, Intent
 
 
@@ -26,6 +27,8 @@ class Metered(Means):
         be written.
         """
         provider, ledger, caller = job.provider, self.ledger, job.caller
+        if before and job.task is not None:
+            self._check_task(job, job.task, before)
         simulated = provider.simulated or provider.name in self.simulated
         hold = await ledger.reserve(
             self.worst_case(job), simulated=simulated, caller=caller, further=bool(before)
@@ -35,6 +38,18 @@ class Metered(Means):
             ledger.settle(hold, NanoUSD(0))
             raise Unavailable("calls of a key with limited money cannot be journalled now; try again", 1)
         return hold
+
+    def _check_task(self, job: Job, task: TaskCall, before: tuple[Attempt, ...]) -> None:
+        """What the task holds is for one call; a further one must fit into what those before it left. Raises
+        `BudgetSpent`."""
+        if task.grant.left_nanousd is None:
+            return
+        spent, worst = sum(made.cost_nanousd for made in before), self.worst_case(job)
+        if spent + worst > task.held_nanousd:
+            raise BudgetSpent(
+                f"task {task.grant.task} holds {task.held_nanousd} nano-dollars for this request; {spent} of them went "
+                f"into calls that failed, and another one may cost {worst}"
+            )
 
     def begin(self, job: Job, hold: Hold, before: tuple[Attempt, ...] = ()) -> MeteredReply:
         """A call that is about to go out: `open` it, and in any case `close` it, or `end` and `carry` it."""
@@ -82,6 +97,7 @@ class Metered(Means):
             "" if job.provider.name == job.plan.platform else job.provider.name,
             job.account,
             before,
+            *(() if job.task is None else (job.task.grant.task, job.task.grant.phase)),
         )
 
     def worst_case(self, job: Job) -> NanoUSD:

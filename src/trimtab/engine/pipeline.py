@@ -11,13 +11,15 @@ import msgspec
 from trimtab.catalogue import Model
 from trimtab.engine.chat import ChatPlanner
 from trimtab.engine.conversations import Conversations
-from trimtab.engine.inbound import Decide, Inbound
+from trimtab.engine.inbound import TASK, Decide, Inbound
 from trimtab.engine.job import Job
 from trimtab.engine.metered import Metered
 from trimtab.engine.planning import MessagesPlanner
 from trimtab.engine.reply import MeteredReply
 from trimtab.engine.route import Route
 from trimtab.engine.surviving import Surviving
+from trimtab.engine.task_call import TaskCall
+from trimtab.engine.tasking import Asked
 from trimtab.errors import RequestError, RuleRefused, Unavailable, shortened
 from trimtab.messages import MessagesBody, named_model
 from trimtab.messages.chat import ChatBody
@@ -55,6 +57,7 @@ class Read(Protocol):
     def session(self) -> str: ...
 
 
+A = TypeVar("A", bound=Asked)
 R = TypeVar("R", bound=Read)
 R_contra = TypeVar("R_contra", bound=Read, contravariant=True)
 
@@ -98,20 +101,40 @@ class Pipeline:
         """
         body: MessagesBody | ChatBody | None = None
         route: Route | None = None
+        task: TaskCall | None = None
         try:
             if inbound.endpoint == "chat":
                 body = chat = ChatBody(inbound.body)
-                job, route = self._planned(self._chat, self._chat.decide(inbound, chat))
+                on_chat = self._chat.decide(inbound, chat)
+                if inbound.names_task:
+                    on_chat = await self._for_task(on_chat)
+                    task = on_chat.inbound.task
+                job, route = self._planned(self._chat, on_chat)
             else:
                 body = own = MessagesBody(inbound.body, max_tokens_required=inbound.endpoint == "messages")
-                job, route = self._planned(self._messages, self._messages.decide(inbound, own))
+                asked = self._messages.decide(inbound, own)
+                if inbound.names_task:
+                    asked = await self._for_task(asked)
+                    task = asked.inbound.task
+                job, route = self._planned(self._messages, asked)
             hold = await self._metered.reserve(job)
-        except (RequestError, Unavailable) as problem:
-            self._refuse(inbound, body, problem)
+        except BaseException as problem:
+            if task is not None and self._metered.tasking is not None:
+                self._metered.tasking.release(task.grant)
+            if isinstance(problem, RequestError | Unavailable):
+                self._refuse(inbound, body, problem, task)
             raise
         if route is None or self._surviving is None:
             return await self._metered.call(job, hold)
         return await self._surviving.answer(route, job, hold)
+
+    async def _for_task(self, asked: A) -> A:
+        """The request with leave from its task's budget. Raises `RequestError`, `Unavailable`."""
+        tasking = self._metered.tasking
+        if tasking is None:
+            raise RequestError(f"{TASK}: there are no tasks here; leave it out")
+        places = [self._providers[candidate.place.key] for candidate in asked.decision.candidates]
+        return await tasking.begin(asked, places[0], {provider.platform for provider in places})
 
     def _planned(self, planner: Planner[R], asked: R) -> tuple[Job, Route | None]:
         """The first call, and where else the request could go; `None` where nowhere."""
@@ -135,7 +158,11 @@ class Pipeline:
         return route.first(), route
 
     def _refuse(
-        self, inbound: Inbound, body: MessagesBody | None, problem: RequestError | Unavailable
+        self,
+        inbound: Inbound,
+        body: MessagesBody | None,
+        problem: RequestError | Unavailable,
+        task: TaskCall | None,
     ) -> None:
         runtime, caller = self._metered.runtime, inbound.caller
         self._metered.recorder.record(
@@ -161,6 +188,8 @@ class Pipeline:
                 catalogue_version=runtime.catalogue_version,
                 # Beside the error, of which only the beginning is kept.
                 observations=(problem.note,) if isinstance(problem, RuleRefused) else (),
+                task=task.grant.task if task is not None else "",
+                phase=task.grant.phase if task is not None else "",
             ),
             inbound.headers,
         )

@@ -148,6 +148,7 @@ class MessagesPlanner:
             tags_of(inbound.own.get("x-trimtab-tags")),
             account=place.account,
             place=key,
+            task=inbound.task,
         )
 
     def _mode(self, body: MessagesBody) -> Mode:

@@ -381,6 +381,8 @@ class MeteredReply:
         self._closed = True
         outcome = self._outcome(attempt)
         recorder = self._means.recorder
+        if (task := self._job.task) is not None and (tasking := self._means.tasking) is not None:
+            tasking.settle(task, outcome)
         recorder.record(outcome, self._job.call.headers)
         if self._copy is not None:
             self._copy.end(outcome, self.is_event_stream, self.header(b"content-encoding"))
@@ -541,4 +543,5 @@ class MeteredReply:
             self._ms_since(job.arrived),
             runtime.config_version,
             runtime.catalogue_version,
+            *(() if job.task is None else (job.task.grant.task, job.task.grant.phase)),
         )

@@ -434,6 +434,8 @@ def _answer_headers(reply: MeteredReply) -> Headers:
         headers.append((b"x-trimtab-simulated", b"true"))
     if reply.before:
         headers.append((b"x-trimtab-attempts", b"%d" % (len(reply.before) + 1)))
+    if job.task is not None:
+        headers.append((b"x-trimtab-task-budget", job.task.told))
     return headers
 
 
