@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pictures import b64, gif, image, jpeg, png
 
 from trimtab.catalogue import Catalogue
-from trimtab.engine.bounds import MAX_IMAGE_TOKENS, MAX_TOOL_PROMPT_TOKENS, STEP, input_bound
+from trimtab.engine.bounds import MAX_IMAGE_TOKENS, MAX_TOOL_PROMPT_TOKENS, input_bound, input_size
 from trimtab.messages import MessagesBody
+from trimtab.messages.condensed import STEP
 
 MODEL = Catalogue.load().find("claude-haiku-4-5")
 assert MODEL is not None
@@ -77,6 +79,33 @@ def test_a_word_that_is_spelt_with_an_escape_hides_nothing(word: str, at: int) -
     raw = json.dumps(request(IMAGE, DOCUMENT)).replace(f'"{word}"', f'"{spelt}"').encode()
     assert spelt.encode() in raw
     assert bound(raw) == CONTEXT
+
+
+def test_an_image_whose_size_is_known_is_reserved_for_exactly_and_its_base64_is_no_text() -> None:
+    for data, tokens in ((png(1366, 768, 90_000), 1372), (png(1, 1, 9_000), 1), (jpeg(1920, 1080), 1560)):
+        block = image(data)
+        assert bound_of(block, in_result(block)) == size_of(block, in_result(block)) + 2 * (
+            tokens - len(b64(data))
+        )
+    moving = image(gif(30, 30))
+    assert bound_of(moving) == size_of(moving) - len(b64(gif(30, 30))) + MAX_IMAGE_TOKENS
+
+
+def test_the_tokens_of_images_are_known_before_anything_is_sent() -> None:
+    haiku, opus = MODEL, Catalogue.load().find("claude-opus-4-7")
+    assert haiku is not None
+    assert opus is not None
+    asked = MessagesBody(
+        json.dumps(request(image(png(3840, 2160, 500)), in_result(image(jpeg(200, 200))), IMAGE)).encode()
+    )
+    assert input_size(asked, haiku).note() == "images: 3, 1624 tokens, and 1 of unknown size"
+    assert input_size(asked, opus).note() == "images: 3, 4848 tokens, and 1 of unknown size"
+
+
+def test_what_looks_like_an_image_in_a_tools_input_is_text_and_reserved_as_such() -> None:
+    call = {"type": "tool_use", "id": "t", "name": "n", "input": {"content": [image(png(1, 1, 50_000))]}}
+    assert bound_of(call) >= size_of(call)
+    assert bound_of(image(png(1, 1)), call) >= size_of(call)
 
 
 def test_letters_beyond_ascii_may_be_escaped() -> None:

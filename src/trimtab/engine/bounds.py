@@ -1,10 +1,14 @@
-"""How many input tokens a body may come to, found without reading it.
+"""How many input tokens a body may come to, found without reading more of it than where its images stand.
 
 What it is not: a count. Invariant: never less than what the platform will bill as input, unbounded server tools aside.
 """
 
-from trimtab.catalogue import Model, upper_bound_tokens
+from typing import NamedTuple
+
+from trimtab.catalogue import Model, image_tokens, upper_bound_tokens
 from trimtab.messages import MessagesBody
+from trimtab.messages.condensed import Condensed, written_parts
+from trimtab.messages.image_blocks import image_blocks
 
 MAX_IMAGE_TOKENS = 4784
 """Source: vendor image table (2026-11), high-resolution tier."""
@@ -13,72 +17,78 @@ MAX_TOOL_PROMPT_TOKENS = 6000
 """Tokens that the vendor's own tools add, at most. Source: vendor pricing page (2026-11): tool use up to 804, computer
 toolset about 4,500."""
 
-STEP = 16 * 1024
-"""Bytes that are passed over where no quote and no backslash is among them, as in an image: 1 us, where the searches
-take 18. In other text the first of them ends the look."""
 
-LONGEST_SIGN = 16
-"""Bytes; a sign that begins in one step may end in the next."""
+class InputSize(NamedTuple):
+    """What is known of the input before it is sent."""
+
+    bound: int
+    """Tokens, at most."""
+    images: int = 0
+    image_tokens: int = 0
+    """Of the images whose size is known: what the platform will count for them."""
+    unknown: int = 0
+    """Images whose size is not known here: by URL or file id, or of bytes that say nothing."""
+
+    def note(self) -> str:
+        """In words, for the record."""
+        rest = f", and {self.unknown} of unknown size" if self.unknown else ""
+        return f"images: {self.images}, {self.image_tokens} tokens{rest}"
 
 
 def input_bound(body: MessagesBody, model: Model) -> int:
-    """Input tokens of a body, at most. Never more than the model's context, which a longer request cannot pass.
+    """Input tokens of a body, at most; see `input_size`."""
+    return input_size(body, model).bound
 
-    A byte is at least one token's share of text; an image costs at most `MAX_IMAGE_TOKENS` however few bytes name
-    it; tools add their own system prompt; documents and files have no such bound, so they count as a full context,
-    and so does a body that spells plain letters as escapes, which could hide any of these. Cost: two searches, 18 us
-    at 53 KB, and three more where images are.
+
+def input_size(body: MessagesBody, model: Model) -> InputSize:
+    """What a body comes to as input. The bound is never more than the model's context, which no request can pass.
+
+    A byte is at least one token's share of text. An image whose size is read off its bytes costs exactly its tokens,
+    and its base64 is no text; any other costs at most `MAX_IMAGE_TOKENS` however few bytes name it. Tools add their
+    own system prompt; documents and files have no such bound, so they count as a full context, and so does a body that
+    spells plain letters as escapes, which could hide any of these. Cost: two searches, 18 us at 53 KB, and where
+    images are 0.1 ms for each.
     """
     raw = body.raw
     context = model.limits.context
     bound = upper_bound_tokens(len(raw))
     if "tools" in body.fields:
         bound += MAX_TOOL_PROMPT_TOKENS
-    if bound >= context:
-        return context
-    has_source = False
-    parts = _written(raw)
+    if bound >= context and not holds(raw, b'"image"'):
+        return InputSize(context)
+    parts = written_parts(raw)
+    has_source = unbounded = False
     for start, end in parts:
         # Most bodies have no escape that begins so, and then one search does for both.
         if raw.rfind(b"\\u00", start, end) >= 0 and (
             raw.rfind(b"\\u006", start, end) >= 0 or raw.rfind(b"\\u007", start, end) >= 0
         ):
-            return context
+            unbounded = True
         has_source = has_source or raw.rfind(b'"source"', start, end) >= 0
     if not has_source:  # which every image, document and file has
-        return bound
+        return InputSize(context if unbounded else min(context, bound))
+    signs = 0
     for start, end in parts:
         if raw.rfind(b'"document"', start, end) >= 0 or raw.rfind(b'"file"', start, end) >= 0:
-            return context
-        while bound < context and (end := raw.rfind(b'"image"', start, end)) >= 0:
-            bound += MAX_IMAGE_TOKENS
-    return min(context, bound)
+            unbounded = True
+        while (end := raw.rfind(b'"image"', start, end)) >= 0:
+            signs += 1
+    blocks = image_blocks(raw, Condensed(raw, parts)) if signs else ()
+    tokens = unknown = 0
+    for block in blocks:
+        head = block.head
+        if head is None or model.vision == "none":
+            unknown += 1
+            continue
+        cost = image_tokens(head.width, head.height, model.vision)
+        tokens += cost
+        # Of an animation a decoder may make a larger picture than its head says.
+        bound += (MAX_IMAGE_TOKENS if head.media_type == "image/gif" else cost) - block.size
+    bound += (signs - len(blocks) + unknown) * MAX_IMAGE_TOKENS
+    return InputSize(context if unbounded else min(context, bound), len(blocks), tokens, unknown)
 
 
 def holds(raw: bytes, sign: bytes) -> bool:
     """Whether a sign is in there. From the end CPython looks for the first byte, a quote or a backslash, and not for a
     common letter: 10 us for 53 KB, where `in` takes 25 to 125."""
     return raw.rfind(sign) >= 0
-
-
-def _written(raw: bytes) -> list[tuple[int, int]]:
-    """Where signs can stand, start and end: all but steps without a quote or backslash, with which every one begins.
-
-    Each part reaches as far into what is passed over as a sign may.
-    """
-    size = len(raw)
-    if size <= STEP:
-        return [(0, size)]
-    parts: list[tuple[int, int]] = []
-    start = -1
-    for at in range(0, size, STEP):
-        end = at + STEP
-        if raw.find(b'"', at, end) >= 0 or raw.find(b"\\", at, end) >= 0:
-            if start < 0:
-                start = at
-        elif start >= 0:
-            parts.append((start, at + LONGEST_SIGN))
-            start = -1
-    if start >= 0:
-        parts.append((start, size))
-    return parts

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from trimtab.catalogue import EFFORTS, Arm
-from trimtab.engine.bounds import input_bound
+from trimtab.engine.bounds import input_size
 from trimtab.engine.conversations import Conversations
 from trimtab.engine.inbound import Decide, Inbound, check_own, platforms_of, tags_of
 from trimtab.engine.job import Job
@@ -111,6 +111,7 @@ class MessagesPlanner:
             may_think = _may_think(sent.thinking_type, model.thinking.default, False)
             plan = _as_sent(plan, sent)
             adaptations = _latest(adaptations, normal.adaptations)
+        size = input_size(sent, model)
         # In the order of the fields: by name, msgspec takes 1 us more.
         return Job(
             inbound.id,
@@ -134,7 +135,7 @@ class MessagesPlanner:
                 candidate.send_model,
             ),
             sent.max_tokens,
-            input_bound(sent, model),
+            size.bound,
             len(inbound.body),
             inbound.arrived_ms,
             inbound.arrived,
@@ -144,7 +145,7 @@ class MessagesPlanner:
             may_think,
             inbound.body if self._keep else None,
             adaptations,
-            normal.observations,
+            normal.observations if not size.images else (*normal.observations, size.note()),
             tags_of(inbound.own.get("x-trimtab-tags")),
             account=place.account,
             place=key,

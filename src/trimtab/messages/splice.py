@@ -30,7 +30,7 @@ GONE: Final = Gone()
 """In the place of a member or an element: it is to be removed."""
 
 
-class _Part(msgspec.Struct):
+class Part(msgspec.Struct):
     """A member (from its key on) or an element."""
 
     start: int
@@ -59,7 +59,7 @@ def top_level_edits(
     A member that is not there yet is put behind the member `behind`, which must be there and stay. Raises
     `RequestError` where a nested object that must change holds a key twice.
     """
-    parts = _members(raw, skip_blank(raw, 0), fields)
+    parts = members_of(raw, skip_blank(raw, 0), fields)
     edits: list[Edit] = []
     for name, value in changes.items():
         if value is not GONE and name in parts:
@@ -84,7 +84,7 @@ def swap_edits(
     gone: Collection[str],
 ) -> list[Edit]:
     """The edits that put members in the place of the member `name`, and remove others; no value is decoded."""
-    parts = _members(raw, skip_blank(raw, 0), fields)
+    parts = members_of(raw, skip_blank(raw, 0), fields)
     made = b",".join(
         msgspec.json.encode(key) + b":" + msgspec.json.encode(value) for key, value in members.items()
     )
@@ -93,7 +93,7 @@ def swap_edits(
     return [(place.start, place.end, made), *removals]
 
 
-def _value_edits(raw: bytes, part: _Part, before: Any, after: Any, edits: list[Edit]) -> None:
+def _value_edits(raw: bytes, part: Part, before: Any, after: Any, edits: list[Edit]) -> None:
     if before == after:
         return
     if isinstance(before, dict) and isinstance(after, dict):
@@ -109,7 +109,7 @@ def _value_edits(raw: bytes, part: _Part, before: Any, after: Any, edits: list[E
 def _object_edits(
     raw: bytes, start: int, end: int, before: dict[str, Any], after: dict[str, Any], edits: list[Edit]
 ) -> None:
-    parts = _members(raw, start, _OBJECT.decode(memoryview(raw)[start:end]))
+    parts = members_of(raw, start, _OBJECT.decode(memoryview(raw)[start:end]))
     gone = [name not in after or after[name] is GONE for name in parts]
     for name, part in parts.items():
         if name in after and after[name] is not GONE:
@@ -128,7 +128,7 @@ def _object_edits(
 def _array_edits(
     raw: bytes, start: int, end: int, before: list[Any], after: list[Any], edits: list[Edit]
 ) -> None:
-    parts = _elements(raw, start, _ARRAY.decode(memoryview(raw)[start:end]))
+    parts = elements_of(raw, start, _ARRAY.decode(memoryview(raw)[start:end]))
     gone = [after[index] is GONE for index in range(len(parts))]
     for index, part in enumerate(parts):
         if not gone[index]:
@@ -141,7 +141,7 @@ def _array_edits(
         edits.append((place, place, (b"," if left else b"") + b",".join(added)))
 
 
-def _removals(parts: list[_Part], gone: list[bool]) -> list[Edit]:
+def _removals(parts: list[Part], gone: list[bool]) -> list[Edit]:
     """Each run of removed parts takes one comma with it: the one before it, or behind it when it comes first."""
     edits: list[Edit] = []
     first = 0
@@ -162,9 +162,9 @@ def _removals(parts: list[_Part], gone: list[bool]) -> list[Edit]:
     return edits
 
 
-def _members(raw: bytes, start: int, fields: Mapping[str, msgspec.Raw]) -> dict[str, _Part]:
+def members_of(raw: bytes, start: int, fields: Mapping[str, msgspec.Raw]) -> dict[str, Part]:
     """Where the members of the object at `start` stand. Raises `RequestError` on a key that stands twice."""
-    parts: dict[str, _Part] = {}
+    parts: dict[str, Part] = {}
     at = start + 1
     for name, value in fields.items():
         key = skip_blank(raw, at)
@@ -172,7 +172,7 @@ def _members(raw: bytes, start: int, fields: Mapping[str, msgspec.Raw]) -> dict[
         text = bytes(value)
         if found != name or not raw.startswith(text, at):
             raise _duplicate(found)
-        parts[name] = _Part(key, at, at + len(text))
+        parts[name] = Part(key, at, at + len(text))
         at = skip_blank(raw, at + len(text)) + 1
     if fields and raw[at - 1 : at] != b"}":
         raise _duplicate(key_at(raw, at)[0])
@@ -183,13 +183,14 @@ def _duplicate(name: str) -> RequestError:
     return RequestError(f"{name[:80]}: Duplicate key; send each member of an object once")
 
 
-def _elements(raw: bytes, start: int, values: list[msgspec.Raw]) -> list[_Part]:
-    parts: list[_Part] = []
+def elements_of(raw: bytes, start: int, values: list[msgspec.Raw]) -> list[Part]:
+    """Where the elements of the array at `start` stand."""
+    parts: list[Part] = []
     at = start + 1
     for value in values:
         at = skip_blank(raw, at)
         end = at + len(memoryview(value))
-        parts.append(_Part(at, at, end))
+        parts.append(Part(at, at, end))
         at = skip_blank(raw, end) + 1
     return parts
 
