@@ -254,6 +254,36 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
             "timed_ms": 812.5,
         },
     ),
+    (
+        15,
+        "budgets",
+        {
+            "name": "red-month",
+            "organisation": "acme",
+            "made_ms": T,
+            "changed_ms": T + 1,
+            "removed_ms": None,
+            "settings": '{"organisation":"acme","team":"red","usd_per_month":500.25,"soft":true}',
+            "version": 3,
+        },
+    ),
+    (
+        15,
+        "budget_warnings",
+        {
+            "budget": "red-month.usd_per_month",
+            "account": "team=acme/red/usd/2026-09",
+            "simulated": 0,
+            "level": 80,
+            "limit_amount": 500_250_000_000,
+            "spent_amount": 400_250_000_000,
+            "at_ms": T,
+            "state": "waiting",
+            "tries": 2,
+            "due_ms": T + 9,
+            "problem": "answered 503",
+        },
+    ),
 )
 """The step from which a database can hold the row, its table, and its columns."""
 

@@ -17,6 +17,7 @@ from typer.main import get_command
 import trimtab
 import trimtab.gateway
 import trimtab.telemetry.names as names
+from trimtab.budgets.settings import BudgetSettings
 from trimtab.catalogue import CatalogueSettings, TierSettings
 from trimtab.catalogue.tiers import TierBinding
 from trimtab.cli.root import root
@@ -48,6 +49,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "tiers": TierSettings,
     "tiers.TIER": TierBinding,
     "choosing": ChoosingSettings,
+    "budgets.NAME": BudgetSettings,
     "platforms.NAME(kind=anthropic)": AnthropicSettings,
     "platforms.NAME(kind=anthropic_on_aws)": ClaudeOnAwsSettings,
     "platforms.NAME(kind=bedrock)": BedrockSettings,

@@ -4,6 +4,8 @@ What it is not: who calls a model (`identity`), or HTTP and terminals, which bot
 Invariant: there is no change without its audit row, and no audit row without its change.
 """
 
+from trimtab.admin.budget_words import AccountView, BudgetChanged, BudgetView, LineView, Standing
+from trimtab.admin.budgets import BudgetAdmin, FileBudgets
 from trimtab.admin.content import ContentAdmin, ContentDeleted
 from trimtab.admin.keys import KeyAdmin
 from trimtab.admin.rules import KeyRules
@@ -21,18 +23,25 @@ from trimtab.admin.words import (
 )
 
 __all__ = [
+    "AccountView",
     "Actor",
     "AuditEntry",
+    "BudgetAdmin",
+    "BudgetChanged",
+    "BudgetView",
     "ContentAdmin",
     "ContentDeleted",
+    "FileBudgets",
     "KeyAdmin",
     "KeyRules",
     "KeyView",
     "LimitsChanged",
+    "LineView",
     "Money",
     "NewKey",
     "SecretMade",
     "SecretView",
+    "Standing",
     "UserAdmin",
     "UserView",
     "Verified",

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from trimtab.budgets.settings import BudgetSettings, check_budgets, webhook_of
 from trimtab.catalogue import Catalogue, CatalogueSettings, Tiers, TierSettings, resolve_tiers
 from trimtab.config import Document, Secret, fail, load_document, read_file
 from trimtab.content import ContentSettings
@@ -75,6 +76,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     catalogue: Catalogue
     tiers: Tiers
     choosing: ChoosingSettings
+    budgets: dict[str, BudgetSettings]
+    """By name; those that the store has come on top."""
     platforms: dict[str, PlatformSettings]
     platforms_from: str
     """Where the platforms come from, for the banner."""
@@ -130,6 +133,7 @@ def load_settings(
     check_choosing(choosing, lambda key: document.where(f"choosing.{key}"))
     declared = {name: entry.data_region for name, entry in platforms.items()}
     check_rules(tiers, choosing.data_regions, declared, document.where)
+    budgets = read_budgets(document, resolve=True)
     document.finish()
     return Settings(
         origin=Origin(path=_text(path), listen=listen, workers=workers),
@@ -147,9 +151,24 @@ def load_settings(
         catalogue=catalogue,
         tiers=tiers,
         choosing=choosing,
+        budgets=budgets,
         platforms=platforms,
         platforms_from=origin,
     )
+
+
+def read_budgets(document: Document, *, resolve: bool) -> dict[str, BudgetSettings]:
+    """The budgets of a file, checked. `resolve` also follows the references of their webhooks. Raises `ConfigError`."""
+    budgets = document.named("budgets", BudgetSettings)
+    check_budgets(budgets, lambda key: document.where(f"budgets.{key}"))
+    if resolve:
+        for name, budget in budgets.items():
+            where = document.where(f"budgets.{name}.webhook")
+            try:
+                webhook_of(budget)
+            except ValueError as problem:
+                raise ConfigError(where, str(problem)) from None
+    return budgets
 
 
 def _check_entry(entry: PlatformSettings, document: Document, name: str) -> None:

@@ -16,6 +16,7 @@ COMMANDS = {
     "simulate": "Serve the simulated platform on a port, for anybody's tests.",
     "keys": "Make, list, revoke and rotate the keys by which callers are known.",
     "users": "Make, list, change and remove the people who may use the console.",
+    "budgets": "Show, set, explain and forecast budgets; price a past month again.",
     "content": "Show and delete what is kept of prompts and answers.",
     "models": "Show models, prices, abilities and which tier is bound to which.",
     "parity": "Ask two platforms the same, and say what differs.",

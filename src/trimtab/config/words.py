@@ -13,6 +13,8 @@ import msgspec
 _SECRET_KEYS = re.compile(r"key|token|secret|auth|password", re.IGNORECASE)
 _PLATFORM_KEYS = ("auth", "kind")
 """Keys of a platform beside which people put the key itself by mistake."""
+_BUDGET_KEYS = ("webhook", "webhook_secret")
+"""Those of a budget; its other settings count tokens and name keys, and hold neither."""
 _SECRET_TEXT = re.compile(r"sk-[^\s'\"\]]*")
 
 _KINDS = {
@@ -89,6 +91,8 @@ def _cut(value: object) -> str:
 
 def _is_secret_place(where: str) -> bool:
     path = where.rpartition(": ")[2].split(".")
+    if path[0] == "budgets":
+        return any(key in _BUDGET_KEYS for key in path[2:])
     if path[0] == "platforms":
         path = path[2:]
         if any(key in _PLATFORM_KEYS for key in path):

@@ -1,0 +1,256 @@
+"""Making, changing, removing and showing budgets.
+
+What it is not: counting or refusing (`budgets`). Every method blocks on the store and raises `StoreError`;
+`RequestError` (400), `PermissionDenied`, `NotFound` and `Conflict` are the caller's. Invariants: a budget of the
+configuration file is changed in the file and nowhere else; an admin key touches budgets of its own organisation only.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from trimtab.admin.budget_scopes import scopes_of
+from trimtab.admin.budget_views import Known, view_of
+from trimtab.admin.budget_words import BudgetChanged, BudgetView
+from trimtab.admin.keys import check_still_admin, find_key
+from trimtab.admin.words import Actor
+from trimtab.budgets.settings import BudgetSettings, Line, check_budget, check_budget_name, webhook_shown
+from trimtab.errors import ConfigError, Conflict, NotFound, PermissionDenied, RequestError, shortened
+from trimtab.records import EACH, SCOPE_KINDS
+from trimtab.store import Database, Transaction
+from trimtab.store.budgets.tables import (
+    StoredBudget,
+    all_budgets,
+    budget_named,
+    known_names,
+    put_budget,
+    remove_budget,
+)
+from trimtab.store.keys import audit as chain
+
+MOST_BUDGETS = 1000
+"""Each is looked at for every request of who it is for, and all are in the memory of every process."""
+
+_JSON = msgspec.json.Encoder(decimal_format="number", order="deterministic")
+
+
+class FileBudgets(msgspec.Struct, frozen=True):
+    """Those of a configuration file."""
+
+    file: str = ""
+    budgets: Mapping[str, BudgetSettings] = {}
+
+
+class BudgetAdmin:
+    """The door for budgets. One per version of the configuration; keeps nothing, safe to use from any thread."""
+
+    def __init__(self, database: Database, from_file: FileBudgets) -> None:
+        self._database = database
+        self._from_file = from_file
+
+    def budgets(self, actor: Actor) -> list[BudgetView]:
+        """All that the actor may see, by name."""
+
+        def work(tx: Transaction) -> list[BudgetView]:
+            return [self._view(tx, one) for one in self.known(tx) if _may_see(tx, actor, one)]
+
+        return self._database.read(work)
+
+    def show(self, actor: Actor, name: str) -> BudgetView:
+        """One by its name. Raises `NotFound`."""
+        return self._database.read(lambda tx: self._view(tx, self._find(tx, actor, name)))
+
+    def known(self, tx: Transaction) -> list[Known]:
+        """All there are, by name. Where a file took a name that the store has, the file's counts."""
+        found = {one.name: Known(name=one.name, settings=_read(one), stored=one) for one in all_budgets(tx)}
+        found |= {name: Known(name=name, settings=one) for name, one in self._from_file.budgets.items()}
+        return [found[name] for name in sorted(found)]
+
+    def put(self, actor: Actor, name: str, settings: BudgetSettings) -> BudgetChanged:
+        """Make a budget, or put these settings in place of those that it has, all of them. Idempotent.
+
+        Takes effect in all processes within 2 s. Raises `NotFound` for a team, user, key or organisation that there is
+        not, `Conflict` for a budget of the file and for one that limits what another limits already.
+        """
+        try:
+            check_budget_name(name)
+            check_budget(name, settings, lambda key: key or f"budget {name!r}")
+        except ConfigError as problem:
+            raise RequestError(str(problem)) from None
+        self._check_not_in_file(name)
+
+        def work(tx: Transaction) -> BudgetChanged:
+            check_still_admin(tx, actor)
+            stored = budget_named(tx, name)
+            if stored is not None and not _owns(actor, stored.organisation):
+                raise Conflict(f"budget {name!r}: the name is in use; choose another")
+            placed = _placed(tx, actor, name, settings)
+            self._check_unlike(tx, name, placed)
+            if stored is None and len(all_budgets(tx)) >= MOST_BUDGETS:
+                raise Conflict(f"there are {MOST_BUDGETS} budgets already; remove one that nobody needs")
+            was = None if stored is None else Known(name=name, settings=_read(stored), stored=stored)
+            if was is not None and was.settings == placed:
+                view = self._view(tx, was)
+                return BudgetChanged(view, view)
+            before = None if was is None else self._view(tx, was)
+            now_ms = tx.now_ms()
+            made = StoredBudget(
+                name=name,
+                organisation=placed.organisation or "",
+                made_ms=now_ms if stored is None else stored.made_ms,
+                changed_ms=now_ms,
+                settings=_JSON.encode(placed).decode(),
+            )
+            put_budget(tx, made, _note(tx, actor, "budgets.set", name, placed, was))
+            return BudgetChanged(self._view(tx, Known(name=name, settings=placed, stored=made)), before)
+
+        return self._database.write(work)
+
+    def change(self, actor: Actor, name: str, changes: Mapping[str, object]) -> BudgetChanged:
+        """Change the settings that are named, by the fields of `BudgetSettings`; `None` removes one, others stay.
+
+        Makes the budget where there is none. Another process may change it meanwhile; then the later change stands.
+        """
+
+        def now(tx: Transaction) -> BudgetSettings:
+            stored = budget_named(tx, name) if name.isprintable() else None
+            if stored is None or not _owns(actor, stored.organisation):
+                return BudgetSettings()
+            return _read(stored)
+
+        settings = self._database.read(now)
+        if any(changes.get(scope) is not None for scope in SCOPE_KINDS):
+            settings = msgspec.structs.replace(settings, **dict.fromkeys(SCOPE_KINDS))
+        return self.put(actor, name, msgspec.structs.replace(settings, **changes))
+
+    def remove(self, actor: Actor, name: str) -> BudgetChanged:
+        """End a budget. What was counted stays counted, should it come back. Raises `NotFound`, `Conflict`."""
+        self._check_not_in_file(name)
+
+        def work(tx: Transaction) -> BudgetChanged:
+            check_still_admin(tx, actor)
+            found = self._find(tx, actor, name)
+            before = self._view(tx, found)
+            if not _owns(actor, found.settings.organisation or ""):
+                raise PermissionDenied(
+                    f"budget {name!r}: this key changes budgets of its own organisation only"
+                )
+            remove_budget(tx, name, tx.now_ms(), _note(tx, actor, "budgets.remove", name, None, found))
+            return BudgetChanged(None, before)
+
+        return self._database.write(work)
+
+    def _check_not_in_file(self, name: str) -> None:
+        if name in self._from_file.budgets:
+            raise Conflict(
+                f"budget {name!r}: is written in {self._from_file.file}, as [budgets.{name}]; change it there, and the "
+                "server takes it over"
+            )
+
+    def _check_unlike(self, tx: Transaction, name: str, settings: BudgetSettings) -> None:
+        """Two limits on the very same would leave open which one is meant."""
+        own = {_same(name, settings, line): line for line in settings.lines}
+        for other in self.known(tx):
+            if other.name == name:
+                continue
+            for line in other.settings.lines:
+                mine = own.get(_same(other.name, other.settings, line))
+                if mine is not None:
+                    raise Conflict(
+                        f"{mine.field}: budget {other.name!r} limits the same for the same {settings.whose(name)[0]} "
+                        f"already; change that one{'' if settings.soft else ', or make one of them soft'}"
+                    )
+
+    def _find(self, tx: Transaction, actor: Actor, name: str) -> Known:
+        known = [one for one in self.known(tx) if _may_see(tx, actor, one)]
+        for one in known:
+            if one.name == name:
+                return one
+        raise NotFound(
+            f"no budget {shortened(name, 80)!r} is known; {_hint(name, [one.name for one in known])}"
+        )
+
+    def _view(self, tx: Transaction, one: Known) -> BudgetView:
+        return view_of(tx, one, self._from_file.file)
+
+
+def _hint(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name[:80], list(names), n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else "`trimtab budgets` shows those there are"
+
+
+def _same(name: str, settings: BudgetSettings, line: Line) -> tuple[object, ...]:
+    return (settings.organisation, *settings.whose(name), line.meter, line.period, settings.soft)
+
+
+def _read(stored: StoredBudget) -> BudgetSettings:
+    return msgspec.json.decode(stored.settings, type=BudgetSettings)
+
+
+def _owns(actor: Actor, organisation: str) -> bool:
+    return actor.organisation is None or actor.organisation == organisation
+
+
+def _may_see(tx: Transaction, actor: Actor, one: Known) -> bool:
+    """An admin key sees what is its organisation's, and all where there is no other organisation."""
+    if actor.organisation is None or one.settings.organisation == actor.organisation:
+        return True
+    return one.settings.organisation is None and known_names(tx, "organisation", None, 2) == [
+        actor.organisation
+    ]
+
+
+def _placed(tx: Transaction, actor: Actor, name: str, settings: BudgetSettings) -> BudgetSettings:
+    """With its scope in full, and a key by its id. Raises `NotFound`, `PermissionDenied`, `Conflict`."""
+    kind, who = settings.whose(name)
+    organisation = settings.organisation
+    if actor.organisation is not None:
+        if organisation not in (None, actor.organisation):
+            raise PermissionDenied(
+                f"organisation: {organisation!r}: this key makes budgets of its own organisation only, "
+                f"{actor.organisation!r}"
+            )
+        organisation = actor.organisation
+        if who == EACH and kind in ("organisation", "key"):
+            raise PermissionDenied(f"{kind}: '*': this key makes budgets of its own organisation only")
+    placed = msgspec.structs.replace(settings, **{"organisation": organisation, kind: who})
+    if kind == "tag" or (who == EACH and kind != "key"):
+        return placed
+    if kind == "key" and who != EACH:
+        key = find_key(tx, actor, who)
+        if organisation not in (None, key.organisation):
+            raise NotFound(f"key: {shortened(who, 80)!r}: is of organisation {key.organisation!r}")
+        return msgspec.structs.replace(placed, key=key.id, organisation=key.organisation)
+    found = scopes_of(tx, name, placed)
+    if len(found.scopes) > 1:
+        raise Conflict(f"{kind}: {shortened(who, 80)!r}: {found.note}")
+    if found.note:
+        raise NotFound(f"{kind}: {found.note}")
+    return (
+        placed
+        if kind == "organisation"
+        else msgspec.structs.replace(placed, organisation=found.scopes[0].organisation)
+    )
+
+
+def _note(
+    tx: Transaction, actor: Actor, action: str, name: str, after: BudgetSettings | None, was: Known | None
+) -> int:
+    of = after if after is not None else was.settings if was is not None else BudgetSettings()
+    return chain.add_row(
+        tx,
+        actor=actor.name,
+        action=action,
+        organisation=of.organisation or "",
+        subject=name,
+        before=None if was is None else _told(was.settings),
+        after=None if after is None else _told(after),
+    )
+
+
+def _told(settings: BudgetSettings) -> str:
+    """For the audit trail, without what may be a secret."""
+    if settings.webhook is not None:
+        settings = msgspec.structs.replace(settings, webhook=webhook_shown(settings.webhook))
+    return _JSON.encode(settings).decode()

@@ -1,0 +1,167 @@
+"""`trimtab budgets`: show, set, explain and forecast budgets, and price a past month again.
+
+What it is not: rules; those are in `admin`, which HTTP goes through too. Works beside a running server and without one.
+"""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from trimtab.admin import Actor, BudgetChanged
+from trimtab.app import config_path
+from trimtab.app.budget_door import BudgetDoor, opened_budget_door
+from trimtab.cli.account import account
+from trimtab.cli.budget_words import NONE, settings_of
+from trimtab.cli.budgets_shown import lines_words, print_budget, print_budgets
+from trimtab.cli.options import Config, Json
+from trimtab.cli.term import print_json, say, warn
+from trimtab.errors import ConfigError
+
+command = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Budgets: what is spent, held and left, and when it renews. Without a command: the list.",
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The budget's name.")]
+
+
+@command.callback(invoke_without_command=True)
+def budgets(context: typer.Context, as_json: Json = False, config: Config = None) -> None:
+    """Budgets: what is spent, held and left, and when it renews. Without a command: the list."""
+    if context.invoked_subcommand is None:
+        list_budgets(as_json=as_json, config=config)
+    elif as_json or config is not None:
+        raise ConfigError("trimtab budgets", "--json and --config stand behind the command")
+
+
+@command.command("list")
+def list_budgets(as_json: Json = False, config: Config = None) -> None:
+    """List budgets with what is spent, held and left."""
+    with _door(config) as door:
+        found = door.admin.budgets(_actor())
+    if as_json:
+        print_json(found)
+    elif not found:
+        say(
+            f"No budgets, in the configuration or in {door.store_url}. Make one: "
+            "trimtab budgets set NAME --team TEAM usd_per_month=500"
+        )
+    else:
+        print_budgets(found)
+        for one in found:
+            if one.note:
+                warn(f"budget {one.name}: {one.note}")
+
+
+@command.command()
+def show(name: Name, as_json: Json = False, config: Config = None) -> None:
+    """Show everything about a budget."""
+    with _door(config) as door:
+        found = door.admin.show(_actor(), name)
+    if as_json:
+        print_json(found)
+    else:
+        print_budget(found)
+
+
+@command.command("set")
+def set_budget(
+    name: Name,
+    limits: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="LIMIT=AMOUNT...",
+            help="As in the file: usd_per_month=500, tokens_per_day=2000000, requests_per_minute=600, concurrency=20; "
+            "LIMIT=none takes one away.",
+        ),
+    ] = None,
+    organisation: Annotated[
+        str | None, typer.Option("--org", help="For an organisation, or beside the others: whose.")
+    ] = None,
+    team: Annotated[str | None, typer.Option("--team", help="For a team; '*' is each.")] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="For a key, by its id or name; '*' is each.")
+    ] = None,
+    user: Annotated[str | None, typer.Option("--user", help="For a user; '*' is each.")] = None,
+    tag: Annotated[
+        str | None, typer.Option("--tag", help="For requests with this tag in x-trimtab-tags; '*' is each.")
+    ] = None,
+    soft: Annotated[
+        bool | None, typer.Option("--soft/--hard", help="Warn only, or refuse. Default: refuse.")
+    ] = None,
+    overshoot: Annotated[
+        bool | None,
+        typer.Option(
+            "--overshoot/--no-overshoot", help="May use what is billed by use and has no bound. Default: no."
+        ),
+    ] = None,
+    warn_percent: Annotated[
+        int | None, typer.Option("--warn", metavar="PERCENT", help="Warn from here on. Default: 80.")
+    ] = None,
+    webhook: Annotated[
+        str | None,
+        typer.Option("--webhook", help="Where warnings are sent: an address, env:NAME or file:/path; none."),
+    ] = None,
+    webhook_secret: Annotated[
+        str | None, typer.Option("--webhook-secret", help="What signs them: env:NAME or file:/path; none.")
+    ] = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Make a budget, or change the settings of one that are named; the others stay. In force within 2 seconds."""
+    changes: dict[str, Any] = settings_of(limits or [])
+    for field, value in (
+        ("organisation", organisation),
+        ("team", team),
+        ("key", key),
+        ("user", user),
+        ("tag", tag),
+        ("soft", soft),
+        ("may_overshoot", overshoot),
+        ("warn_percent", warn_percent),
+        ("webhook", webhook),
+        ("webhook_secret", webhook_secret),
+    ):
+        if value is not None:
+            changes[field] = None if value == NONE and field.startswith("webhook") else value
+    if not changes:
+        raise ConfigError(
+            "trimtab budgets set",
+            "name what to set, as: trimtab budgets set NAME --team TEAM usd_per_month=500",
+        )
+    with _door(config, create=True) as door:
+        changed = door.admin.change(_actor(), name, changes)
+    _say_changed(changed, as_json=as_json)
+
+
+@command.command()
+def remove(name: Name, as_json: Json = False, config: Config = None) -> None:
+    """End a budget; what was counted stays counted, should it come back."""
+    with _door(config) as door:
+        removed = door.admin.remove(_actor(), name)
+    if as_json:
+        print_json(removed)
+    else:
+        say(f"budget {name} is removed and limits nothing any more")
+
+
+def _say_changed(changed: BudgetChanged, *, as_json: bool) -> None:
+    found = changed.budget
+    assert found is not None
+    if as_json:
+        print_json(found)
+        return
+    was = "" if changed.was is None else f"was {lines_words(changed.was)}; now "
+    say(f"budget {found.name} of {found.scope} {found.who}: {was}{lines_words(found)}")
+
+
+def _door(config: Path | None, *, create: bool = False) -> AbstractContextManager[BudgetDoor]:
+    return opened_budget_door(config_path(config), create=create)
+
+
+def _actor() -> Actor:
+    return Actor(f"cli:{account()}")

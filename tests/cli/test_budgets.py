@@ -1,0 +1,125 @@
+"""`trimtab budgets` as people use it: what it prints, what it stores, what it says of mistakes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from trimtab.cli.budgets import command
+from trimtab.cli.keys import command as keys_command
+from trimtab.errors import TrimtabError
+
+
+class Shell:
+    """A folder in which the command is run."""
+
+    def __init__(self) -> None:
+        self.told = ""
+        self.configure("")
+
+    def configure(self, budgets: str) -> None:
+        Path("trimtab.toml").write_text(
+            'version = 1\n[store]\nurl = "sqlite:///t.db"\n'
+            f'[platforms.claude]\nkind = "anthropic"\napi_key = "env:NOT_SET_IN_THIS_SHELL"\n{budgets}'
+        )
+
+    def run(self, *words: str, status: int = 0, keys: bool = False) -> str:
+        """What it prints on standard output."""
+        result = CliRunner().invoke(keys_command if keys else command, words)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == status, result.output
+        self.told = result.stderr
+        return result.stdout
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.run(*words, "--json"))
+
+    def refused(self, *words: str) -> str:
+        """The one line that a mistake gets."""
+        with pytest.raises(TrimtabError) as raised:
+            self.run(*words)
+        assert "\n" not in str(raised.value)
+        return str(raised.value)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "250")
+    shell = Shell()
+    shell.run("add", "ci", "--team", "team-a", "--user", "ann", keys=True)
+    return shell
+
+
+def test_a_budget_is_set_listed_changed_shown_and_removed_without_any_server(shell: Shell) -> None:
+    assert "No budgets, in the configuration or in sqlite:///t.db" in shell.run()
+    said = shell.run("set", "team-a", "usd_per_month=500", "tokens_per_day=2_000_000", "--warn", "70")
+    assert said == "budget team-a of team team-a: $500 a month, 2,000,000 tokens a day\n"
+    said = shell.run("set", "team-a", "usd_per_month=450.5", "tokens_per_day=none", "--soft")
+    assert "was $500 a month, 2,000,000 tokens a day; now $450.50 a month, soft" in said
+    listed = shell.run()
+    assert listed == shell.run("list")
+    assert "team team-a of default" in listed
+    assert "$450.50 a month, soft" in listed
+    (one,) = shell.json()
+    assert one == shell.json("show", "team-a")
+    assert (one["name"], one["scope"], one["who"], one["organisation"], one["soft"], one["warn_percent"]) == (
+        "team-a", "team", "team-a", "default", True, 70,
+    )  # fmt: skip
+    (line,) = one["lines"]
+    assert (line["field"], line["limit"]) == ("usd_per_month", 450_500_000_000)
+    assert line["from_ms"] < line["renews_ms"]
+    assert line["accounts"][0]["real"] == {"spent": 0, "held": 0, "left": 450_500_000_000}
+    assert "warns only" in shell.run("show", "team-a")
+    assert "budget team-a is removed" in shell.run("remove", "team-a")
+    assert "No budgets" in shell.run()
+
+
+def test_a_budget_of_the_file_is_listed_and_the_command_says_where_to_change_it(shell: Shell) -> None:
+    shell.configure("[budgets.team-a]\nusd_per_month = 500\n[budgets.ghosts]\nrequests_per_minute = 60\n")
+    listed = shell.run()
+    assert "$500 a month" in listed
+    assert "60 requests a minute" in listed
+    assert (
+        "budget ghosts: there is no team 'ghosts' yet; teams come with the keys made for them" in shell.told
+    )
+    for words in (("set", "team-a", "usd_per_month=9"), ("remove", "team-a")):
+        assert "is written in trimtab.toml, as [budgets.team-a]; change it there" in shell.refused(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("set", "team-a"), "name what to set, as: trimtab budgets set NAME --team TEAM usd_per_month=500"),
+        (("set", "team-a", "--soft"), "budget 'team-a': limits nothing; name a limit"),
+        (("set", "team-a", "usd_per_month"), "'usd_per_month': must be as usd_per_month=500"),
+        (("set", "team-a", "usd_per_mounth=5"), "no budget has such a limit; did you mean 'usd_per_month'?"),
+        (("set", "team-a", "usd_per_month=lots"), "usd_per_month: 'lots': must be an amount of US dollars"),
+        (("set", "team-a", "usd_per_month=-5"), "usd_per_month: -5: must be an amount of US dollars above 0"),
+        (("set", "team-a", "usd_per_month=nan"), "usd_per_month: NaN: must be an amount of US dollars above 0"),
+        (("set", "team-a", "tokens_per_day=1.5"), "tokens_per_day: '1.5': must be a whole number"),
+        (("set", "team-a", "tokens_per_day=-2"), "tokens_per_day: -2: must be a whole number from 1"),
+        (("set", "team-a", "tokens_total=1", "tokens_total=2"), "tokens_total: is there twice"),
+        (("set", "x", "--team", "taem-a", "usd_total=5"), "there is no team 'taem-a' yet; did you mean 'team-a'?"),
+        (("set", "x", "--team", "a", "--key", "ci", "usd_total=5"), "this has team and key; make two budgets"),
+        (("set", "team-a", "usd_total=5", "--warn", "0"), "warn_percent: 0: must be 1 to 100 percent"),
+        (("set", "team-a", "usd_total=5", "--webhook", "gopher://x"), "webhook: must be an address such as"),
+        (("show", "taem-a"), "no budget 'taem-a' is known; `trimtab budgets` shows those there are"),
+    ],
+)  # fmt: skip
+def test_each_mistake_is_told_in_one_line(shell: Shell, words: tuple[str, ...], message: str) -> None:
+    assert message in shell.refused(*words)
+    assert shell.json() == []
+
+
+def test_a_store_that_is_not_there_is_not_made_by_looking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("trimtab.toml").write_text('version = 1\n[store]\nurl = "sqlite:///t.db"\n')
+    with pytest.raises(TrimtabError, match=r"t\.db"):
+        CliRunner().invoke(command, [], catch_exceptions=False)
+    assert not Path("t.db").exists()
