@@ -60,7 +60,7 @@ CONTENT_PART = ("/trimtab/v1/requests/{request_id}/content", "get")
 HAS_INPUT = [
     (path, method)
     for path, method in OPERATIONS
-    if method == "post" or path in WITH_QUERIES or (path, method) == CONTENT_PART
+    if method in ("post", "put") or path in WITH_QUERIES or (path, method) == CONTENT_PART
 ]
 """Operations that can be called wrongly at all: a body, or a parameter that is not free text."""
 

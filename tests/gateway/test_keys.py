@@ -44,7 +44,7 @@ class Keyed:
         """One exchange; asked again where the store could not be asked in time for a key that is unknown."""
         content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         shown = b"" if secret is None else b"x-api-key: %b\r\n" % secret.encode("latin-1")
-        length = len(content) if method == "POST" else None
+        length = len(content) if method in ("POST", "PUT") else None
         for _ in range(50):
             answer = parsed(
                 await self.site.raw(head(method, path, VERSION + shown + headers, length) + content)

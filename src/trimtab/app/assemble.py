@@ -288,6 +288,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         ),
         access=parts.callers.access(settings),
         key_admin=parts.callers.admin(settings),
+        budget_admin=parts.callers.budget_admin(settings),
         passthrough=for_other_paths(settings, providers, today()),
         exposition=parts.exposition,
         find_record=parts.store.find,

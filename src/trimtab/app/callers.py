@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.admin import KeyAdmin, KeyRules
+from trimtab.admin import BudgetAdmin, FileBudgets, KeyAdmin, KeyRules
 from trimtab.app.clock import unix_ms
 from trimtab.app.opening import open_named
 from trimtab.app.settings import Settings
@@ -61,6 +61,10 @@ class Callers:
         """The door for keys, with the rules of this configuration."""
         rules = KeyRules(settings.catalogue, tuple(settings.platforms))
         return KeyAdmin(self._database, rules, secrets.token_bytes)
+
+    def budget_admin(self, settings: Settings) -> BudgetAdmin:
+        """The door for budgets, with those of this configuration."""
+        return BudgetAdmin(self._database, FileBudgets(settings.document.name, settings.budgets))
 
     def close(self) -> None:
         """End the renewal and close the database. Blocks, up to two seconds where the store hangs."""

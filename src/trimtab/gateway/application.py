@@ -24,6 +24,7 @@ from trimtab.errors import (
     shortened,
 )
 from trimtab.gateway.access import PAGES, is_page
+from trimtab.gateway.budgets_api import budgets_handler
 from trimtab.gateway.callers import admit, may_read
 from trimtab.gateway.content_api import content_handler
 from trimtab.gateway.figures_api import figures_handler
@@ -130,7 +131,7 @@ class Gateway:
             return handler
         if path.startswith("/trimtab/v1/requests/"):
             return self._request
-        if (handler := keys_handler(path) or figures_handler(path)) is not None:
+        if (handler := keys_handler(path) or budgets_handler(path) or figures_handler(path)) is not None:
             return handler
         if path.startswith("/v1/") and path.split("/")[2] in PASSED_THROUGH:
             return self._pass_through

@@ -56,7 +56,7 @@ async def _keys(http: Exchange) -> None:
     http.require("GET", "POST")
     admin, actor = _door(http)
     if http.method == "POST":
-        wanted = await _body(http, NewKey, required=True)
+        wanted = await body_of(http, NewKey, required=True)
         made = await blocking(lambda: admin.add(actor, wanted))
         http.reply(201, _made(made))
         return
@@ -81,7 +81,7 @@ async def _revoke(http: Exchange) -> None:
 async def _rotate(http: Exchange) -> None:
     http.require("POST")
     admin, actor = _door(http)
-    wanted = await _body(http, _Rotation, required=False)
+    wanted = await body_of(http, _Rotation, required=False)
     made = await blocking(lambda: admin.rotate(actor, _name(http), wanted.grace_s * 1000))
     http.reply(200, _made(made))
 
@@ -89,7 +89,7 @@ async def _rotate(http: Exchange) -> None:
 async def _limits(http: Exchange) -> None:
     http.require("POST")
     admin, actor = _door(http)
-    limits = await _body(http, Limits, required=True)
+    limits = await body_of(http, Limits, required=True)
     http.reply(200, _json(await blocking(lambda: admin.set_limits(actor, _name(http), limits))))
 
 
@@ -133,7 +133,8 @@ async def blocking(work: Callable[[], T]) -> T:
         raise Unavailable("the store cannot be used now; try again", RETRY_S) from None
 
 
-async def _body(http: Exchange, kind: type[S], *, required: bool) -> S:
+async def body_of(http: Exchange, kind: type[S], *, required: bool) -> S:
+    """The body of a request for a change. Raises `RequestError`."""
     content = await http.body(MAX_BODY_BYTES)
     if not content and not required:
         return kind()

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from trimtab.admin import ContentAdmin, KeyAdmin
+from trimtab.admin import BudgetAdmin, ContentAdmin, KeyAdmin
 from trimtab.engine import Pipeline
 from trimtab.gateway.access import Access
 from trimtab.gateway.figures_seam import FiguresDoor
@@ -43,6 +43,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Who is let in."""
     key_admin: KeyAdmin
     """Changes keys; blocks, so it runs in a thread."""
+    budget_admin: BudgetAdmin
+    """Changes budgets; blocks, so it runs in a thread."""
     passthrough: Provider | None
     """Serves the vendor paths that bill nothing."""
     exposition: Callable[[], Awaitable[bytes]]
