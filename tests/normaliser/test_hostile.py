@@ -10,7 +10,8 @@ from normaliser_drive import CATALOGUE, NEW, OLD, body_of, headers_of, model_of,
 
 from trimtab.errors import RequestError
 from trimtab.messages import MessagesBody
-from trimtab.normaliser.draft import FREELY_DECODED, Draft
+from trimtab.messages.tolerant import FREELY_DECODED
+from trimtab.normaliser.draft import Draft
 
 WORDS = st.sampled_from(
     ["type", "role", "content", "user", "assistant", "system", "thinking", "enabled", "adaptive", "disabled", "tool_use",

@@ -20,8 +20,10 @@ from trimtab.app.platforms import ids_served, open_entry
 from trimtab.app.process import run_loop
 from trimtab.app.served import TierServed, entries, tiers_served
 from trimtab.app.settings import Settings, config_path, load_settings
+from trimtab.app.tokenizers import find_tokenizers
 from trimtab.app.tried import tried
 from trimtab.catalogue import lifecycle_notes
+from trimtab.catalogue.tokens import GENERATIONS
 from trimtab.errors import ConfigError, TrimtabError
 from trimtab.gateway import bind
 from trimtab.store import open_database, store_exists
@@ -50,6 +52,7 @@ def diagnose(path: Path | None, *, network: bool) -> list[Finding]:
     source = settings.document.name
     findings.append(Finding("ok", "configuration", f"{source}, version {settings.document.version}"))
     findings += _catalogue(settings)
+    findings += _tokenizers()
     if (missing := _no_store(settings)) is not None:
         findings.append(missing)
     else:
@@ -85,6 +88,20 @@ def _catalogue(settings: Settings) -> list[Finding]:
         if note.model in bound:
             findings.append(Finding("note", "tiers", f"{note.model}: {note.text}"))
     return findings
+
+
+def _tokenizers() -> list[Finding]:
+    """How tokens are estimated."""
+    found = find_tokenizers()
+    names = found.names
+    said = ", ".join(
+        f"{generation} by {f'tokenizer {names[generation]}' if generation in names else 'content class'}"
+        for generation in GENERATIONS
+    )
+    return [
+        Finding("ok", "token estimates", said),
+        *(Finding("note", "token estimates", problem) for problem in found.problems),
+    ]
 
 
 def _no_store(settings: Settings) -> Finding | None:

@@ -19,6 +19,7 @@ from rich.text import Text
 from trimtab.app import config_path, live_models, load_settings, today
 from trimtab.app.platform_figures import stored_figures
 from trimtab.app.served import entries, tiers_served
+from trimtab.app.tokenizers import FoundTokenizers, find_tokenizers
 from trimtab.catalogue import (
     EFFORTS,
     Catalogue,
@@ -31,6 +32,7 @@ from trimtab.catalogue import (
     compare_live,
     lifecycle_notes,
 )
+from trimtab.catalogue.tokens import Generation
 from trimtab.cli.model_platforms import platforms_json, render_platforms
 from trimtab.cli.model_rules import found_model, render_rules, rules_json
 from trimtab.cli.tables import console
@@ -42,6 +44,8 @@ WIDE_COLUMNS = 136
 
 FIGURES_OF: WindowName = "week"
 """Platforms are compared by what they did in the last seven days: a working week, and no older prices."""
+
+_MEANT: dict[Generation, str] = {"v3": "for Claude 3 to 4.6", "v4.7": "for 4.7 and later"}
 
 command = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -97,6 +101,7 @@ def run(
             print_json(models_json(settings.catalogue, settings.tiers, day))
         else:
             out.print(render_models(settings.catalogue, settings.tiers, day))
+            out.print(render_tokenizers(find_tokenizers()))
         return
     live = live_models(settings, platform)
     differences = compare_live(settings.catalogue, live.models, day)
@@ -126,6 +131,19 @@ def render_models(catalogue: Catalogue, tiers: Tiers, today: datetime.date) -> R
     if notes:
         parts += [Text(""), Text("Life cycle", style="bold"), _notes_table(notes, bound)]
     return Group(*parts)
+
+
+def render_tokenizers(found: FoundTokenizers) -> RenderableType:
+    """How tokens are estimated here."""
+    names = found.names
+    how = [
+        f"{meant} {f'by tokenizer {names[generation]}' if generation in names else 'by content class'}"
+        for generation, meant in _MEANT.items()
+    ]
+    said = "; ".join(how) if names else "by content class"
+    return Group(
+        Text(f"Token estimates: {said}.", style="dim"), *(Text(problem) for problem in found.problems)
+    )
 
 
 def models_json(catalogue: Catalogue, tiers: Tiers, today: datetime.date) -> list[dict[str, object]]:

@@ -23,11 +23,19 @@ from trimtab.messages.usage import (
 MAX_USAGE_BYTES = 1024 * 1024
 """A thousand iterations are about 250 KB; a larger usage object is not believed."""
 
+FREELY_DECODED = 1024 * 1024
+"""Bytes of a field that is decoded whatever it holds."""
+
+MAX_CONTAINERS = 400_000
+MAX_COMMAS = 2_000_000
+"""Of a larger field: objects take ten times the bytes that spell them, so a hostile body of 32 MB could take 500 MB."""
+
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes: bad JSON or types, bad UTF-8 inside strings, nesting past the stack."""
 
 _NUMBER: msgspec.json.Decoder[int | float] = msgspec.json.Decoder(int | float)
 _STR = msgspec.json.Decoder(str)
+_ANY = msgspec.json.Decoder()
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _USAGE = msgspec.json.Decoder(Usage)
 
@@ -85,6 +93,21 @@ def document(data: bytes) -> Any:
         return json.loads(data)
     except (ValueError, RecursionError):
         return None
+
+
+def is_small_enough(field: msgspec.Raw) -> bool:
+    """Whether a field of a body may be decoded whole."""
+    if len(memoryview(field)) <= FREELY_DECODED:
+        return True
+    text = bytes(field)
+    return text.count(b"{") + text.count(b"[") <= MAX_CONTAINERS and text.count(b",") <= MAX_COMMAS
+
+
+def field_value(field: msgspec.Raw | None) -> Any:
+    """A field of a body as Python values; `None` where it is absent, cannot be read, or spells too many objects."""
+    if field is None or not is_small_enough(field):
+        return None
+    return read(_ANY, field)
 
 
 def mended_text(text: str) -> str:

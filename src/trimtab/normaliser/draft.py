@@ -7,12 +7,11 @@ judges them.
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import msgspec
-
 from trimtab.catalogue import EFFORTS
 from trimtab.catalogue.model import Model
 from trimtab.catalogue.platforms import PlatformProfile
 from trimtab.messages import GONE, MessagesBody
+from trimtab.messages.tolerant import field_value, is_small_enough
 
 Headers = list[tuple[bytes, bytes]]
 Raw = dict[str, Any]
@@ -21,14 +20,6 @@ BETA = b"anthropic-beta"
 VERSION = b"anthropic-version"
 MAX_SHOWN = 60
 """Characters of a client's value that a note repeats."""
-FREELY_DECODED = 1024 * 1024
-"""Bytes of a field that is decoded whatever it holds."""
-
-MAX_CONTAINERS = 400_000
-MAX_COMMAS = 2_000_000
-"""Of a larger field: objects take ten times the bytes that spell them, so a hostile body of 32 MB could take 500 MB."""
-
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Draft:
@@ -110,16 +101,10 @@ class Draft:
 
     def is_small_enough(self, name: str) -> bool:
         """Whether a field that is there may be decoded: what spells many objects takes ten times its bytes."""
-        return _is_small_enough(self.body.fields[name])
+        return is_small_enough(self.body.fields[name])
 
     def _decoded(self, name: str) -> Any:
-        field = self.body.fields.get(name)
-        if field is None or not _is_small_enough(field):
-            return None
-        try:
-            return msgspec.json.decode(field)
-        except _UNREADABLE:
-            return None
+        return field_value(self.body.fields.get(name))
 
     @property
     def max_tokens(self) -> int | None:
@@ -258,13 +243,6 @@ def and_inner(turn: Raw) -> list[Raw]:
 def has_block(turn: Raw, *kinds: str) -> bool:
     """Whether a message holds a block of one of these types."""
     return any(block.get("type") in kinds for block in blocks(turn))
-
-
-def _is_small_enough(field: msgspec.Raw) -> bool:
-    if len(memoryview(field)) <= FREELY_DECODED:
-        return True
-    text = bytes(field)
-    return text.count(b"{") + text.count(b"[") <= MAX_CONTAINERS and text.count(b",") <= MAX_COMMAS
 
 
 def _objects(value: Any) -> list[tuple[int, Raw]]:
