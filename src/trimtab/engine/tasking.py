@@ -10,7 +10,8 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from trimtab.budgets.tasks import TaskAsk, TaskBudgets, TaskGrant, phase_header, task_header
-from trimtab.catalogue import Catalogue, estimate_tokens
+from trimtab.catalogue import Catalogue, Model
+from trimtab.catalogue.estimating import estimate, measure
 from trimtab.engine.bounds import input_bound
 from trimtab.engine.chat import chat_input_bound
 from trimtab.engine.inbound import PHASE, TASK, Inbound
@@ -166,15 +167,15 @@ class Tasking:
         )
 
     def _input_estimate(self, asked: Asked) -> int:
+        """Tokens of the input, as many as it may well have: what it has beyond them, the budget is passed by."""
         model = asked.decision.model
-        return min(estimate_tokens(asked.body.raw, model.tokenizer), input_bound(asked.body, model))
+        return min(estimate(measure(asked.body), model).high, _input_bound(asked.body, model))
 
     def _worst_case(self, asked: Asked, provider: Provider, output: int) -> int:
         body, model = asked.body, asked.decision.model
-        bound = chat_input_bound(body, model) if isinstance(body, ChatBody) else input_bound(body, model)
         return self._catalogue.worst_case(
             model,
-            bound,
+            _input_bound(body, model),
             output,
             hour_of(asked.inbound.arrived_ms),
             platform=provider.platform,
@@ -183,3 +184,7 @@ class Tasking:
             regional=provider.regional,
             discount=provider.discount,
         )
+
+
+def _input_bound(body: MessagesBody, model: Model) -> int:
+    return chat_input_bound(body, model) if isinstance(body, ChatBody) else input_bound(body, model)
