@@ -102,7 +102,7 @@ LOCK = ../$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe 
 
 lock: .venv/.dev ## Write the locks again (UPGRADE=1 takes newer releases)
 	@echo "lock: runtime" && cd requirements && $(LOCK) -o runtime.txt ../pyproject.toml
-	@echo "lock: extras" && cd requirements && $(LOCK) --extra postgres --extra otel --extra google -o extras.txt ../pyproject.toml
+	@echo "lock: extras" && cd requirements && $(LOCK) --extra postgres --extra otel --extra google --extra vision -o extras.txt ../pyproject.toml
 	@echo "lock: bench-dbos" && cd requirements && $(LOCK) -o bench-dbos.txt bench-dbos.in
 	@echo "lock: bench-litellm" && cd requirements && $(LOCK) -o bench-litellm.txt bench-litellm.in
 	@echo "lock: build" && cd requirements && $(LOCK) -o build.txt build.in

@@ -36,6 +36,8 @@ from trimtab.providers.simulator import SimulatorSettings
 from trimtab.routing import ChoosingSettings
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings
+from trimtab.vision import ImageSettings
+from trimtab.vision.settings import ImageRules
 
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "server": ServerSettings,
@@ -50,6 +52,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "tiers.TIER": TierBinding,
     "choosing": ChoosingSettings,
     "budgets.NAME": BudgetSettings,
+    "images": ImageSettings,
+    "images.tiers.TIER": ImageRules,
     "platforms.NAME(kind=anthropic)": AnthropicSettings,
     "platforms.NAME(kind=anthropic_on_aws)": ClaudeOnAwsSettings,
     "platforms.NAME(kind=bedrock)": BedrockSettings,

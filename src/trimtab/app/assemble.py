@@ -41,6 +41,9 @@ from trimtab.store import Store, open_store
 from trimtab.telemetry import LogOutput, Metrics, names
 from trimtab.telemetry.processes import ConfigMetrics
 from trimtab.telemetry.tracing import Propagation
+from trimtab.vision import Images, Workshop
+
+MIB = 1024 * 1024
 
 
 def id_source() -> Callable[[], RequestId]:
@@ -91,6 +94,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """How every place does; learnt where there is more than one."""
     homes: Homes
     """Where conversations are."""
+    workshop: Workshop
+    """Where images are resized."""
     rules: tuple[Rule, ...]
     new_id: Callable[[], RequestId]
     exposition: Callable[[], Awaitable[bytes]]
@@ -140,6 +145,7 @@ class Application:
         self.parts.state.limits = edition.settings.server
         self.parts.once.keep_answers = edition.settings.server.keep_answers
         self.parts.ground.keeper.settings = edition.settings.content
+        self.parts.workshop.cache_bytes = edition.settings.images.cache_mib * MIB
         self._note()
 
         async def close() -> None:
@@ -168,6 +174,7 @@ class Application:
         for task in list(self._leaving):
             await task
         await self._edition.aclose()
+        await self.parts.workshop.aclose()
         if self.parts.observer is not None:
             self.parts.observer.close(timeout_s=2)
         await asyncio.to_thread(self.parts.console.close)
@@ -225,6 +232,7 @@ def assemble(
         conversations=Conversations(),
         standings=standings,
         homes=Homes(),
+        workshop=Workshop(settings.images.cache_mib * MIB),
         rules=rules,
         new_id=id_source(),
         exposition=exposition if exposition is not None else own,
@@ -278,6 +286,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
             parts.conversations,
             open_chooser(settings, parts.standings, parts.homes, parts.ground.spending) if several else None,
             surviving=Surviving(metered, settings.retries, _chance(), time.time),
+            images=Images(settings.images, parts.workshop, settings.catalogue.platforms),
         ),
         models=ModelList(
             settings.catalogue,

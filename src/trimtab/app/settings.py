@@ -27,6 +27,7 @@ from trimtab.providers.terms import check_terms
 from trimtab.routing import ChoosingSettings, check_choosing, check_rules
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings, check_telemetry
+from trimtab.vision import ImageSettings, check_images
 
 DEFAULT_FILE = "trimtab.toml"
 KEY_VARIABLE = "ANTHROPIC_API_KEY"
@@ -78,6 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     choosing: ChoosingSettings
     budgets: dict[str, BudgetSettings]
     """By name; those that the store has come on top."""
+    images: ImageSettings
     platforms: dict[str, PlatformSettings]
     platforms_from: str
     """Where the platforms come from, for the banner."""
@@ -131,6 +133,8 @@ def load_settings(
         _check_entry(entry, document, name)
     choosing = document.section("choosing", ChoosingSettings)
     check_choosing(choosing, lambda key: document.where(f"choosing.{key}"))
+    images = document.section("images", ImageSettings)
+    check_images(images, [name for name, _ in tiers.items()], lambda key: document.where(f"images.{key}"))
     declared = {name: entry.data_region for name, entry in platforms.items()}
     check_rules(tiers, choosing.data_regions, declared, document.where)
     budgets = read_budgets(document, resolve=True)
@@ -152,6 +156,7 @@ def load_settings(
         tiers=tiers,
         choosing=choosing,
         budgets=budgets,
+        images=images,
         platforms=platforms,
         platforms_from=origin,
     )

@@ -1,4 +1,4 @@
-"""Image tokens, and the size to which the platform shrinks an image before it counts them.
+"""Image tokens, the size to which the platform shrinks an image before it counts them, and where a point comes to lie.
 
 What it is not: an image library; it knows widths and heights only.
 Invariants: a resized image keeps within both limits of its tier, is never enlarged, and keeps its aspect ratio
@@ -9,6 +9,7 @@ padded long edge of 1568 px and 1568 tokens, the high tier (Opus 4.7 and later) 
 against the vendor's table: every token count agrees, one size differs by a pixel of rounding.
 """
 
+import math
 from typing import NamedTuple
 
 PATCH_PX = 28
@@ -47,21 +48,47 @@ def resize_for(width: int, height: int, vision: str) -> tuple[int, int]:
 
     Send this size, and coordinates that the model gives are pixels of it. Raises `ValueError` for a side below 1.
     """
+    return size_within(width, height, vision)
+
+
+def size_within(
+    width: int, height: int, vision: str, *, side_px: int = MAX_SIDE_PX, pixels: int = MAX_SIDE_PX**2
+) -> tuple[int, int]:
+    """The same within further limits, of each side in pixels and of all pixels. Raises `ValueError`."""
     limits = vision_limits(vision)
     if width < 1 or height < 1:
         raise ValueError(f"{width} x {height}: an image is at least 1 x 1 pixel")
-    if _fits(width, height, limits):
+
+    def fits(wide: int, high: int) -> bool:
+        return _fits(wide, high, limits) and max(wide, high) <= side_px and wide * high <= pixels
+
+    if fits(width, height):
         return width, height
     long, short = max(width, height), min(width, height)
     low, high = 1, long
     while high - low > 1:
         middle = (low + high) // 2
-        if _fits(middle, _scaled(middle, long, short), limits):
+        if fits(middle, _scaled(middle, long, short)):
             low = middle
         else:
             high = middle
     edges = low, _scaled(low, long, short)
     return edges if width >= height else (edges[1], edges[0])
+
+
+def map_point(x: float, y: float, shown: tuple[int, int], meant: tuple[int, int]) -> tuple[int, int]:
+    """A point of the image in one size, as a point of the same image in another, both in pixels.
+
+    From the size that was sent to the original one: what the model names, where its caller means it. A point inside
+    stays inside; one outside stays outside, so that its caller refuses it. Going there and back from the smaller size
+    gives the same point; from the larger one it differs by half a pixel of the smaller one, and rounding, at most.
+    """
+    return _along(x, shown[0], meant[0]), _along(y, shown[1], meant[1])
+
+
+def _along(at: float, shown: int, meant: int) -> int:
+    moved = math.floor(at * meant / shown + 0.5)
+    return min(moved, meant - 1) if 0 <= at < shown else moved
 
 
 def _scaled(edge: int, long: int, short: int) -> int:

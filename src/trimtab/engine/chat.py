@@ -13,6 +13,7 @@ from trimtab.catalogue import Model, upper_bound_tokens
 from trimtab.engine.bounds import MAX_TOOL_PROMPT_TOKENS, holds
 from trimtab.engine.inbound import Decide, Inbound, check_own, platforms_of, tags_of
 from trimtab.engine.job import Job
+from trimtab.engine.pictures import IMAGE_HEADERS
 from trimtab.engine.session import session_of
 from trimtab.errors import PermissionDenied, RequestError
 from trimtab.messages.chat import ChatBody
@@ -72,6 +73,9 @@ class ChatPlanner:
             raise RequestError(
                 "x-trimtab-effort: does not act on /v1/chat/completions; send reasoning_effort in the body"
             )
+        for name in IMAGE_HEADERS:
+            if name in inbound.own:
+                raise RequestError(f"{name}: does not act on /v1/chat/completions; leave it out")
         caller = inbound.caller
         check_bounded(body, caller)
         decision = self._router.decide(

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from trimtab.engine.pictures import IMAGE_HEADERS
 from trimtab.engine.task_call import TaskCall
 from trimtab.errors import RequestError, shortened
 from trimtab.providers import Headers
@@ -15,7 +16,15 @@ from trimtab.records import NOBODY, Caller, Endpoint, RequestId
 from trimtab.routing import Ask, Decision
 
 TASK, PHASE = "x-trimtab-task", "x-trimtab-phase"
-OWN_HEADERS = ("x-trimtab-session", "x-trimtab-effort", "x-trimtab-platform", "x-trimtab-tags", TASK, PHASE)
+OWN_HEADERS = (
+    "x-trimtab-session",
+    "x-trimtab-effort",
+    "x-trimtab-platform",
+    "x-trimtab-tags",
+    TASK,
+    PHASE,
+    *IMAGE_HEADERS,
+)
 MAX_TAGS = 20
 MAX_TAG_CHARS = 64
 

@@ -9,6 +9,7 @@ import functools
 import msgspec
 
 from trimtab.catalogue import Model
+from trimtab.engine.pictures import AnswerChange
 from trimtab.engine.task_call import TaskCall
 from trimtab.providers import Call, Provider
 from trimtab.records import NOBODY, Caller, Endpoint, Plan, Purpose, RequestId
@@ -61,6 +62,10 @@ class Job(msgspec.Struct, frozen=True):
     """What the standing of its platform is kept by: the entry, with the key of its pool where it has one."""
     task: TaskCall | None = None
     """Its request's part of a task's budget."""
+    image_tokens: int | None = None
+    """What its images are predicted to come to, where it is under a policy for images."""
+    change: AnswerChange | None = None
+    """How the answer is changed on its way to the client, because the request was on its way here."""
 
 
 @functools.lru_cache(maxsize=8)

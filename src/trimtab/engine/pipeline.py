@@ -14,7 +14,8 @@ from trimtab.engine.conversations import Conversations
 from trimtab.engine.inbound import TASK, Decide, Inbound
 from trimtab.engine.job import Job
 from trimtab.engine.metered import Metered
-from trimtab.engine.planning import MessagesPlanner
+from trimtab.engine.pictures import PrepareImages
+from trimtab.engine.planning import Messages, MessagesPlanner
 from trimtab.engine.reply import MeteredReply
 from trimtab.engine.route import Route
 from trimtab.engine.surviving import Surviving
@@ -82,10 +83,11 @@ class Pipeline:
         conversations: Conversations | None = None,
         choose: Choose | None = None,
         surviving: Surviving | None = None,
+        images: PrepareImages | None = None,
     ) -> None:
         """`providers` by the key of their place. Without a normaliser requests go out as they come; without
         conversations no model change is noticed; without `choose` places are taken as they are configured; without
-        `surviving` each request makes one call."""
+        `surviving` each request makes one call; without `images` they go out as they come."""
         self._metered = metered
         self._providers = providers
         keep = metered.runtime.keep is not None
@@ -93,6 +95,7 @@ class Pipeline:
         self._chat = ChatPlanner(router, providers, keep=keep)
         self._choose = choose
         self._surviving = surviving
+        self._images = images
 
     async def answer(self, inbound: Inbound) -> MeteredReply:
         """The platform's reply, head arrived. The caller must `close` it. Spends money.
@@ -113,6 +116,8 @@ class Pipeline:
             else:
                 body = own = MessagesBody(inbound.body, max_tokens_required=inbound.endpoint == "messages")
                 asked = self._messages.decide(inbound, own)
+                if self._images is not None and self._images.wanted(inbound.own, own):
+                    asked = await self._with_images(self._images, asked)
                 if inbound.names_task:
                     asked = await self._for_task(asked)
                     task = asked.inbound.task
@@ -127,6 +132,16 @@ class Pipeline:
         if route is None or self._surviving is None:
             return await self._metered.call(job, hold)
         return await self._surviving.answer(route, job, hold)
+
+    async def _with_images(self, images: PrepareImages, asked: Messages) -> Messages:
+        """The request with its images as its model and all its places take them. Raises `RequestError`."""
+        decision, own = asked.decision, asked.inbound.own
+        platforms = {self._providers[candidate.place.key].platform for candidate in decision.candidates}
+        plan = decision.plan
+        prepared = await images.prepare(asked.body, own, decision.model, platforms, plan.tier, plan.route)
+        if prepared is None:
+            return asked
+        return msgspec.structs.replace(asked, body=prepared.body, images=prepared)
 
     async def _for_task(self, asked: A) -> A:
         """The request with leave from its task's budget. Raises `RequestError`, `Unavailable`."""

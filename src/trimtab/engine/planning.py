@@ -14,6 +14,7 @@ from trimtab.engine.conversations import Conversations
 from trimtab.engine.inbound import Decide, Inbound, check_own, platforms_of, tags_of
 from trimtab.engine.job import Job
 from trimtab.engine.other_models import check_other_models
+from trimtab.engine.pictures import PreparedImages
 from trimtab.engine.session import conversation_of, session_of
 from trimtab.engine.unbounded import check_unbounded
 from trimtab.errors import RequestError
@@ -39,6 +40,8 @@ class Messages(msgspec.Struct, frozen=True, gc=False):
     mode: Mode
     thinking: str | None
     """`thinking.type` of the body."""
+    images: PreparedImages | None = None
+    """What was done with its images, `body` being the result; `None`: no policy holds for them."""
 
 
 class MessagesPlanner:
@@ -96,6 +99,10 @@ class MessagesPlanner:
         versions = decision.model.api_versions(provider.platform, provider.api_versions)
         headers, version, version_change = _versioned(inbound.headers, versions)
         model, adaptations = decision.model, (*plan.changes, *version_change)
+        if asked.images is not None:
+            adaptations = (*adaptations, *asked.images.adaptations)
+            if asked.images.back is not None:  # the answer is read, so it comes as it is
+                headers = [header for header in headers if header[0] != b"accept-encoding"]
         normal = self._normalised(asked, candidate, provider, headers, version)
         if normal.body is None or normal.headers is None or normal.changed is None:
             sent = body
@@ -112,6 +119,11 @@ class MessagesPlanner:
             plan = _as_sent(plan, sent)
             adaptations = _latest(adaptations, normal.adaptations)
         size = input_size(sent, model)
+        observations = normal.observations
+        if size.images:
+            observations = (*observations, size.note())
+        if asked.images is not None:
+            observations = (*observations, *asked.images.observations)
         # In the order of the fields: by name, msgspec takes 1 us more.
         return Job(
             inbound.id,
@@ -145,11 +157,13 @@ class MessagesPlanner:
             may_think,
             inbound.body if self._keep else None,
             adaptations,
-            normal.observations if not size.images else (*normal.observations, size.note()),
+            observations,
             tags_of(inbound.own.get("x-trimtab-tags")),
             account=place.account,
             place=key,
             task=inbound.task,
+            image_tokens=None if asked.images is None else size.image_tokens,
+            change=None if asked.images is None else asked.images.back,
         )
 
     def _mode(self, body: MessagesBody) -> Mode:

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import msgspec
 
 from trimtab.engine import Inbound, MeteredReply
+from trimtab.engine.pictures import StreamChange
 from trimtab.errors import (
     AuthenticationFailed,
     NotFound,
@@ -207,6 +208,8 @@ class Gateway:
         """A JSON answer: collected, so that its cost can go ahead of it, and settled before it is sent."""
         body = await reply.body()
         reply.close()
+        if reply.job.change is not None:
+            body = reply.job.change.whole(body)
         headers = _answer_headers(reply)
         headers.append((b"x-trimtab-cost-usd", _usd(reply.cost())))
         http.to.answer(reply.status, headers, body)
@@ -215,11 +218,14 @@ class Gateway:
         """Events go on as they come. A broken stream ends in an error event, or in a cut inside an event."""
         to = http.to
         to.start(reply.status, _answer_headers(reply))
-        hider: UsageHider | None = None
+        change: StreamChange | None = None
         push: Sink = to.push
         if reply.job.hides_usage:
-            hider = UsageHider()
-            push = _hidden(hider, to.push)
+            change = UsageHider()
+        elif reply.job.change is not None:
+            change = reply.job.change.stream()
+        if change is not None:
+            push = _changed(change, to.push)
         try:
             while not await reply.pump(push):
                 await to.drain()
@@ -237,7 +243,7 @@ class Gateway:
                 to.finish(_error_event(http, Stopping(STOPPING, DRAIN_RETRY_S)))
             raise
         reply.close()
-        to.finish(hider.rest() if hider is not None else b"")
+        to.finish(change.rest() if change is not None else b"")
 
     async def _models(self, http: Exchange) -> None:
         http.require("GET")
@@ -431,6 +437,8 @@ def _answer_headers(reply: MeteredReply) -> Headers:
     )
     if job.adaptations:
         headers.append((b"x-trimtab-adaptations", ", ".join(job.adaptations).encode()))
+    if job.image_tokens is not None:
+        headers.append((b"x-trimtab-image-tokens", b"%d" % job.image_tokens))
     if reply.simulated:
         headers.append((b"x-trimtab-simulated", b"true"))
     if reply.before:
@@ -447,14 +455,14 @@ def _error_event(http: Exchange, problem: TrimtabError) -> bytes:
     return error_event(problem.anthropic_type, str(problem), http.id)
 
 
-def _hidden(hider: UsageHider, push: Sink) -> Sink:
-    """A sink that leaves out what the client did not ask for."""
+def _changed(change: StreamChange, push: Sink) -> Sink:
+    """A sink for what goes on of a stream that is not the client's as it comes."""
 
-    def kept(piece: bytes) -> bool:
-        goes = hider.feed(piece)
+    def taken(piece: bytes) -> bool:
+        goes = change.feed(piece)
         return push(goes) if goes else True
 
-    return kept
+    return taken
 
 
 def _usd(nanousd: int) -> bytes:
