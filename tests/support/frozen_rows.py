@@ -284,6 +284,20 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
             "problem": "answered 503",
         },
     ),
+    (
+        16,
+        "feedback",
+        {
+            "request_id": "01a0c2f0aa0070008000000000000001",
+            "source": "user",
+            "covers": "request",
+            "score": 1.0,
+            "note": "as asked",
+            "teller": "key:key_1",
+            "at_ms": T + 5,
+            "earlier": '[{"score":0.0,"covers":"request","teller":"key:key_1","at_ms":1}]',
+        },
+    ),
 )
 """The step from which a database can hold the row, its table, and its columns."""
 

@@ -304,6 +304,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         find_content=parts.ground.content.find,
         is_open=doorkeeper.is_open,
         content_admin=parts.ground.content_admin,
+        feedback=parts.ground.feedback,
         conditions=parts.ground.conditions,
         new_id=parts.new_id,
         clock_ms=unix_ms,

@@ -34,6 +34,7 @@ from trimtab.store import (
     store_identity,
 )
 from trimtab.store.content import ContentStore
+from trimtab.store.feedback import FeedbackStore
 from trimtab.store.limits import forget_worker
 
 MIB = 1024 * 1024
@@ -86,6 +87,7 @@ class Ground:
         )
         self.content = ContentStore(self._content_database)
         self.content_admin = ContentAdmin(self._content_database)
+        self.feedback = FeedbackStore(self.database)
         self.keeper = Keeper(self.content, on_problem=on_problem)
         self.spending = PlatformSpending(self.database, clock_ms=unix_ms, on_problem=on_problem)
         self.retention = RecordsRetention(self.database, settings)

@@ -28,6 +28,7 @@ from trimtab.gateway.access import PAGES, is_page
 from trimtab.gateway.budgets_api import budgets_handler
 from trimtab.gateway.callers import admit, may_read
 from trimtab.gateway.content_api import content_handler
+from trimtab.gateway.feedback_api import feedback_handler
 from trimtab.gateway.figures_api import figures_handler
 from trimtab.gateway.http import CHAT_PATH, Exchange, client_headers, sorted_headers
 from trimtab.gateway.keys_api import keys_handler
@@ -52,6 +53,9 @@ STOPPING = "the server is stopping; try again"
 SEGMENT = frozenset(string.ascii_letters + string.digits + "._-~")
 PASSED_THROUGH = ("files", "skills")
 """First path segments below /v1/ that bill nothing and go to the platform as they are."""
+
+OUR_PATHS = (keys_handler, budgets_handler, figures_handler, feedback_handler)
+"""Who answers what lies below /trimtab/v1/."""
 
 NO_SUCH_PATH = "no such path here; GET /openapi.json lists what there is"
 PATH_HINTS = (
@@ -132,8 +136,9 @@ class Gateway:
             return handler
         if path.startswith("/trimtab/v1/requests/"):
             return self._request
-        if (handler := keys_handler(path) or budgets_handler(path) or figures_handler(path)) is not None:
-            return handler
+        for find in OUR_PATHS:
+            if (handler := find(path)) is not None:
+                return handler
         if path.startswith("/v1/") and path.split("/")[2] in PASSED_THROUGH:
             return self._pass_through
         hint = next((text for prefix, text in PATH_HINTS if path.startswith(prefix)), NO_SUCH_PATH)

@@ -18,6 +18,7 @@ from trimtab.gateway.models import ModelList
 from trimtab.providers import Headers, Provider
 from trimtab.records import RequestId
 from trimtab.store.content import Content
+from trimtab.store.feedback import FeedbackStore
 
 
 class Pages(Protocol):
@@ -58,6 +59,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     user of the console is configured. Asks the store once in a second at most. Raises `Unavailable`."""
     content_admin: ContentAdmin
     """Deletes what is kept; blocks, so it runs in a thread."""
+    feedback: FeedbackStore
+    """What became of requests, as told; blocks, so it runs in a thread."""
     conditions: Callable[[], Mapping[str, str | None]]
     """Each part that can be in trouble while requests are still answered, with its trouble or `None`."""
     new_id: Callable[[], RequestId]

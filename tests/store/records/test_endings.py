@@ -182,7 +182,9 @@ def fill_step_13(url: str, made: Sequence[Outcome], usage: Sequence[tuple[object
     """Records and hours as a program left them that did not count calls."""
     columns = rows.ATTEMPTS[: rows.ATTEMPTS.index("account")]
     recorded = [rows.recorded(record, "{}") for record in made]
-    requests = [[_plain(value) for value in one.request] for one in recorded]
+    later = ("route", "task_class", "task", "phase")
+    places = [place for place, name in enumerate(rows.REQUESTS) if name not in later]
+    requests = [[_plain(one.request[place]) for place in places] for one in recorded]
     attempts = [row[: len(columns)] for one in recorded for row in one.attempts]
     usage_columns = (
         *("hour_ms", "simulated", "purpose", "model", "effort", "tier", "platform", "result"),
@@ -190,7 +192,7 @@ def fill_step_13(url: str, made: Sequence[Outcome], usage: Sequence[tuple[object
         "total_ms",
     )
     inserts = [
-        ("requests", rows.REQUESTS, requests),
+        ("requests", [rows.REQUESTS[place] for place in places], requests),
         ("attempts", columns, attempts),
         ("usage_by_hour", usage_columns, usage),
     ]

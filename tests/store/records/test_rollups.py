@@ -256,7 +256,7 @@ def test_records_of_earlier_schemas_are_rolled_up_as_new_ones_are(
 
 def fill_step_3(url: str, made: Sequence[Outcome], gap_counts: Sequence[rows.Counts]) -> None:
     """A store as it was before there were roll-ups."""
-    recent = ("key_id", "team_id", "organisation")
+    recent = ("key_id", "team_id", "organisation", "route", "task_class", "task", "phase")
     kept = [n for n, column in enumerate(rows.REQUESTS) if column not in recent]
     columns = [rows.REQUESTS[n] for n in kept]
     requests = []

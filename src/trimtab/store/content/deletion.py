@@ -1,4 +1,4 @@
-"""Deleting kept prompts and answers, and the whole answers that are kept for idempotency keys.
+"""Deleting kept prompts and answers, the whole answers kept for idempotency keys, and notes beside outcomes.
 
 What it is not: who may, and the audit trail (`admin`), or the clock of what is too old (`app.housekeeping`).
 Invariants: a deletion is remembered in the transaction that begins it, so what it names is not found from then on, and
@@ -65,7 +65,14 @@ def begin(tx: Transaction, selection: Selection, before_ms: int | None) -> Delet
         (selection.kind, organisation, selection.subject, until_ms, now_ms),
     )
     claims, of = _claims_of(selection)
+    told, whose = _records_of(selection, until_ms)
     with overwriting(tx):
+        # What people write beside the outcome of a request may be about what is in it.
+        tx.change(
+            "UPDATE feedback SET note = '' "  # noqa: S608 (our own words)
+            f"WHERE note <> '' AND request_id IN (SELECT id FROM requests WHERE {told})",
+            whose,
+        )
         answers = tx.change(
             "UPDATE idempotency_keys SET answer = NULL "  # noqa: S608 (our own words)
             f"WHERE answer IS NOT NULL AND at_ms <= ? AND {claims}",
@@ -154,6 +161,18 @@ def _rows_of(selection: Selection, until_ms: int) -> tuple[str, tuple[Value, ...
             )
         case "everything":
             return "at_ms <= ?", (until_ms,)
+
+
+def _records_of(selection: Selection, until_ms: int) -> tuple[str, tuple[Value, ...]]:
+    """Rows of `requests` that a deletion up to this moment covers."""
+    match selection.kind:
+        case "request":
+            return "id = ?", (selection.subject,)
+        case "user":
+            keys = "key_id IN (SELECT id FROM keys WHERE organisation = ? AND user_name = ?) AND at_ms <= ?"
+            return keys, (selection.organisation, selection.subject, until_ms)
+        case _:
+            return _rows_of(selection, until_ms)
 
 
 def _claims_of(selection: Selection) -> tuple[str, tuple[Value, ...]]:

@@ -2,8 +2,8 @@
 
 What it is not: the clock that starts it (`app.housekeeping`), or the retention of jobs and of idempotency keys.
 Invariants: no transaction holds the store for much longer than `BATCH_S`, and most of the time nothing is held; a
-record, its attempts and what is kept of its content go together; roll-ups, what keys have spent and the audit trail
-stay, so totals stay right.
+record, its attempts, what was told of it and what is kept of its content go together; roll-ups, what keys have spent
+and the audit trail stay, so totals stay right.
 
 Configuration versions stay too: they are a few KB for each change, and to find those that no record names any more
 would take a look at every record.
@@ -17,6 +17,7 @@ import msgspec
 
 import trimtab.store.content.deletion as content_deletion
 from trimtab.store.database import Database, Transaction
+from trimtab.store.feedback import delete_feedback_of
 from trimtab.store.housekeeping.chores import renew
 
 CHORE = "retention"
@@ -106,12 +107,7 @@ def delete_old(
         records = deleting.deleted
         if not finished:
             return Deleted(records, finished=False)
-        gaps = database.write(
-            lambda transaction: transaction.change(
-                "DELETE FROM record_gaps WHERE to_ms < ?", (records_before,)
-            ),
-            durable=False,
-        )
+        gaps = database.write(functools.partial(_gaps, records_before), durable=False)
     if rollups_before is not None:
         for table in ROLLUPS:
             deleting = _Batches(database, CHORE, holder, rest, monotonic)
@@ -199,8 +195,15 @@ def _records(before_ms: int, transaction: Transaction, most: int) -> int:
     ids = msgspec.json.encode([row[0] for row in found]).decode()
     texts = transaction.words.texts
     content_deletion.delete_of(transaction, ids)
+    delete_feedback_of(transaction, ids)
     transaction.change(f"DELETE FROM attempts WHERE request_id IN {texts}", (ids,))  # noqa: S608 (our own words)
     return transaction.change(f"DELETE FROM requests WHERE id IN {texts}", (ids,))  # noqa: S608
+
+
+def _gaps(before_ms: int, transaction: Transaction) -> int:
+    """Gaps, and what was told of requests whose records were lost: all others of that age are gone by now."""
+    transaction.change("DELETE FROM feedback WHERE at_ms < ?", (before_ms,))
+    return transaction.change("DELETE FROM record_gaps WHERE to_ms < ?", (before_ms,))
 
 
 def _rollups(table: str, before_ms: int, transaction: Transaction, most: int) -> int:

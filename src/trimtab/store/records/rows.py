@@ -67,6 +67,10 @@ REQUESTS = (
     "key_id",
     "team_id",
     "organisation",
+    "route",
+    "task_class",
+    "task",
+    "phase",
     "detail",
 )
 
@@ -273,6 +277,10 @@ def _request_row(outcome: Outcome, detail: str, usage: Counts) -> Row:
         outcome.key,
         outcome.team,
         outcome.organisation,
+        plan.route if plan is not None else "",
+        outcome.task_class,
+        outcome.task,
+        outcome.phase,
         detail,
     )
 

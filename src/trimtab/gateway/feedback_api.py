@@ -1,0 +1,118 @@
+"""`/trimtab/v1/feedback`: what became of a request, told by whoever sent it.
+
+What it is not: what is made of it (`efforts`). Invariants: a key tells of its own requests, an admin key of all of its
+organisation, who shows no key of those that were sent without one; of another's request nothing is said, not even that
+it is there.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import msgspec
+
+from trimtab.errors import NotFound, RequestError, printable, shortened
+from trimtab.gateway.http import Exchange
+from trimtab.gateway.keys_api import blocking, query_of
+from trimtab.records import Caller
+from trimtab.store.feedback import NOTE_CHARS_MAX, SOURCE_CHARS_MAX, Covers, Told
+
+FEEDBACK = "/trimtab/v1/feedback"
+
+MAX_BODY_BYTES = 16 * 1024
+
+WAITS_S = (0.0, 0.1, 0.2, 0.3, 0.4)
+"""A record is written 0.1 s after its answer's end, perhaps by another worker than the one that is told of it."""
+
+FRESH_MS = 60_000
+"""Only for a request that may just have ended is there a wait."""
+
+
+class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    request: str
+    success: bool | None = None
+    score: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    covers: Covers = "request"
+    note: Annotated[str, msgspec.Meta(max_length=NOTE_CHARS_MAX)] = ""
+    source: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=SOURCE_CHARS_MAX, pattern="^[A-Za-z0-9._:-]+$")
+    ] = "user"
+
+
+def feedback_handler(path: str) -> Callable[[Exchange], Awaitable[None]] | None:
+    """Who answers this path; `None` where it is none of ours."""
+    return _feedback if path == FEEDBACK else None
+
+
+async def _feedback(http: Exchange) -> None:
+    http.require("GET", "POST")
+    store = http.around.feedback
+    if http.method == "GET":
+        name = query_of(http, "request").get("request", "")
+        await _own(http, name)
+        found = await blocking(lambda: store.of(name))
+        http.reply(200, msgspec.json.encode({"data": found}))
+        return
+    said = read_feedback(await http.body(MAX_BODY_BYTES))
+    await _own(http, said.request)
+    teller = f"key:{http.caller.key}" if http.caller.key else ""
+    told = msgspec.structs.replace(said, teller=teller)
+    http.reply(200, msgspec.json.encode(await blocking(lambda: store.tell(told))))
+
+
+def read_feedback(body: bytes) -> Told:
+    """What a body tells. Raises `RequestError`."""
+    try:
+        said = msgspec.json.decode(body, type=_Body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        permitted = ""
+        if "unknown field" in str(problem):
+            permitted = f"; permitted are {', '.join(_Body.__struct_encode_fields__)}"
+        raise RequestError(f"body: {printable(str(problem), 300)}{permitted}") from None
+    score = said.score if said.success is None else float(said.success)
+    if score is None or None not in (said.success, said.score):
+        raise RequestError("body: say success (true or false) or score (0 to 1), one of them")
+    return Told(
+        request=said.request,
+        source=said.source,
+        score=score + 0.0,  # no negative zero
+        covers=said.covers,
+        note=said.note.replace("\0", "\ufffd"),
+    )
+
+
+async def _own(http: Exchange, name: str) -> None:
+    """Raises `NotFound` unless the request is recorded and the caller's to tell of."""
+    unknown = NotFound(
+        f"no request {shortened(name, 80)!r} of this key is recorded here; use the id of an x-trimtab-request "
+        "header; one that is still being answered has no record"
+    )
+    if len(name) != 32 or not name.isascii() or not name.isalnum():
+        raise unknown
+    for wait_s in WAITS_S if _is_fresh(name, http.around.clock_ms()) else WAITS_S[:1]:
+        await asyncio.sleep(wait_s)
+        found = await blocking(lambda: http.around.find_record(name))
+        if found is not None:
+            if not _may_tell(msgspec.json.decode(found, type=_Owner), http.caller):
+                raise unknown
+            return
+    raise unknown
+
+
+class _Owner(msgspec.Struct, frozen=True):
+    key: str = ""
+    organisation: str = ""
+
+
+def _may_tell(record: _Owner, caller: Caller) -> bool:
+    if caller.admin:
+        return record.organisation == caller.organisation
+    return record.key == caller.key
+
+
+def _is_fresh(name: str, now_ms: int) -> bool:
+    """Whether the request of this id came just now: ids begin with the moment (`records.ids`)."""
+    try:
+        return abs(now_ms - int(name[:12], 16)) < FRESH_MS
+    except ValueError:
+        return False

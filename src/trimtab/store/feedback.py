@@ -1,0 +1,188 @@
+"""What became of requests, as those who asked tell it: one word for each request and source; the last one counts.
+
+What it is not: who may tell (`gateway`), what is made of it (`efforts`), or the record, which never changes.
+Invariants: telling the same twice changes nothing; what was told before is kept, the latest `EARLIER_MAX` of it; what
+was told goes with the request that it was told of, and its note goes where that request's content is deleted.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from trimtab.errors import Conflict, NotFound, shortened
+from trimtab.store.content.covering import overwriting
+from trimtab.store.database import Database, Row, Transaction, Value
+
+Covers = Literal["request", "session", "task"]
+"""What was judged: the answer to this request, or all that its session or its task came to."""
+
+EARLIER_MAX = 8
+"""Words kept beside the one that counts. Who changes their mind more often than that is a program in a loop."""
+
+SOURCES_MAX = 8
+"""Sources that may tell of one request, as `user`, `tests`, `review`."""
+
+SOURCE_CHARS_MAX = 64
+NOTE_CHARS_MAX = 1000
+
+_PURPOSES = "purpose IN ('live', 'task', 'eval') AND endpoint <> 'count_tokens'"
+
+
+class Word(msgspec.Struct, frozen=True):
+    """What was told before."""
+
+    score: float
+    covers: Covers
+    teller: str
+    at_ms: int
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody tells."""
+
+    request: str
+    source: str
+    score: float
+    """From 0, it failed, to 1, it succeeded."""
+    covers: Covers = "request"
+    note: str = ""
+    teller: str = ""
+    """`key:<id>`, `cli:<account>`, or empty: on this machine, without a key."""
+
+
+class Feedback(Told, frozen=True, kw_only=True):
+    """The word that counts."""
+
+    at_ms: int
+    """When it was told."""
+    earlier: tuple[Word, ...] = ()
+    """The oldest first."""
+
+
+class FeedbackStore:
+    """The table, on either engine. Safe to use from any thread. Blocks; raises `StoreError`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def tell(self, told: Told) -> Feedback:
+        """Note it, for a request that is known. Idempotent. Raises `Conflict` where too many sources have told.
+
+        The last moments may be lost with the machine's power, as with records.
+        """
+        return self._database.write(lambda tx: _tell(tx, told)[0], durable=False)
+
+    def tell_all(self, told: Sequence[Told]) -> int:
+        """Note all of them or none, for requests that are known; how many changed anything. Raises `Conflict`."""
+
+        return self._database.write(lambda tx: sum(_tell(tx, one)[1] for one in told), durable=False)
+
+    def of(self, request_id: str) -> tuple[Feedback, ...]:
+        """What was told of a request, by source."""
+        if not request_id.isascii() or "\0" in request_id:
+            return ()
+        return self._database.read(lambda view: feedback_of(view, request_id))
+
+    def request_of(self, covers: Covers, name: str, simulated: bool | None = None) -> str:
+        """The request with which the outcome of this request, session or task lies: the last one of it.
+
+        Raises `NotFound`, and `Conflict` where a session has real and simulated requests.
+        """
+        return self._database.read(lambda view: _request_of(view, covers, name, simulated))
+
+
+_COLUMNS = "request_id, source, covers, score, note, teller, at_ms, earlier"
+
+
+def _tell(tx: Transaction, told: Told) -> tuple[Feedback, bool]:
+    """The word that counts now, and whether that is a change."""
+    row = tx.row(
+        f"SELECT {_COLUMNS} FROM feedback WHERE request_id = ? AND source = ? {tx.words.lock_row}",  # noqa: S608 (our own words)
+        (told.request, told.source),
+    )
+    earlier: tuple[Word, ...] = ()
+    if row is not None:
+        before = _read(row)
+        if (before.score, before.covers, before.note) == (told.score, told.covers, told.note):
+            return before, False
+        word = Word(before.score, before.covers, before.teller, before.at_ms)
+        earlier = (*before.earlier, word)[-EARLIER_MAX:]
+    else:
+        there = tx.row("SELECT count(*) FROM feedback WHERE request_id = ?", (told.request,))
+        assert there is not None
+        if there[0] >= SOURCES_MAX:
+            raise Conflict(
+                f"source {shortened(told.source, 80)!r}: {SOURCES_MAX} other sources have told of request "
+                f"{shortened(told.request, 80)!r} already; use one of their names"
+            )
+    now = Feedback(**msgspec.structs.asdict(told), at_ms=tx.now_ms(), earlier=earlier)
+    values: tuple[Value, ...] = (
+        now.request,
+        now.source,
+        now.covers,
+        now.score,
+        now.note,
+        now.teller,
+        now.at_ms,
+        msgspec.json.encode(now.earlier).decode(),
+    )
+    with overwriting(tx):
+        tx.change(
+            f"INSERT INTO feedback ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608 (our own names)
+            "ON CONFLICT (request_id, source) DO UPDATE SET covers = excluded.covers, score = excluded.score, "
+            "note = excluded.note, teller = excluded.teller, at_ms = excluded.at_ms, earlier = excluded.earlier",
+            values,
+        )
+    return now, True
+
+
+def feedback_of(view: Transaction, request_id: str) -> tuple[Feedback, ...]:
+    """What was told of a request, by source."""
+    found = view.rows(
+        f"SELECT {_COLUMNS} FROM feedback WHERE request_id = ? ORDER BY source",  # noqa: S608 (our own names)
+        (request_id,),
+    )
+    return tuple(_read(row) for row in found)
+
+
+def delete_feedback_of(tx: Transaction, ids: str) -> None:
+    """Remove what was told of these requests, a JSON array of ids: their records go."""
+    with overwriting(tx):
+        tx.change(f"DELETE FROM feedback WHERE request_id IN {tx.words.texts}", (ids,))  # noqa: S608 (our own words)
+
+
+def _request_of(view: Transaction, covers: Covers, name: str, simulated: bool | None) -> str:
+    if not name or not name.isprintable() or len(name) > 1024:
+        raise NotFound(
+            f"{covers} {shortened(name, 80)!r}: no such {covers} can be; use the id or name as recorded"
+        )
+    column = {"request": "id", "session": "session", "task": "task"}[covers]
+    side = "" if simulated is None else f" AND simulated = {int(simulated)}"
+    found = view.rows(
+        f"SELECT max(id), simulated FROM requests WHERE {column} = ? AND {_PURPOSES}{side} GROUP BY simulated",  # noqa: S608
+        (name,),
+    )
+    if not found:
+        raise NotFound(f"{covers} {shortened(name, 80)!r}: no answered request of it is recorded here")
+    if len(found) > 1:
+        raise Conflict(
+            f"{covers} {shortened(name, 80)!r}: has real and simulated requests; name the request by its id"
+        )
+    return str(found[0][0])
+
+
+def _read(row: Row) -> Feedback:
+    return Feedback(
+        request=row[0],
+        source=row[1],
+        covers=row[2],
+        score=row[3],
+        note=row[4],
+        teller=row[5],
+        at_ms=row[6],
+        earlier=_EARLIER.decode(row[7]),
+    )
+
+
+_EARLIER: msgspec.json.Decoder[tuple[Word, ...]] = msgspec.json.Decoder(tuple[Word, ...])

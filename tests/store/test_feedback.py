@@ -1,0 +1,109 @@
+"""What was told of requests is there as told last, on both engines, and goes with what it was told of."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from trimtab.errors import Conflict, NotFound
+from trimtab.records import Outcome
+from trimtab.store import Database, Store, StoreSettings, open_database, open_store
+from trimtab.store.content import Selection, delete
+from trimtab.store.feedback import EARLIER_MAX, SOURCES_MAX, FeedbackStore, Told
+from trimtab.store.housekeeping import LEASE_MS, Retention, claim, delete_old
+from trimtab.store.housekeeping.retention import CHORE, DAY_MS
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    opened = open_database(StoreSettings(url=url), clock_ms=lambda: time.time_ns() // 1_000_000)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def now_ms(database: Database) -> int:
+    return database.read(lambda view: view.now_ms())
+
+
+@pytest.fixture
+def record(url: str, open_at: Callable[..., Store]) -> Callable[..., None]:
+    def put(*outcomes: Outcome) -> None:
+        store = open_store(StoreSettings(url=url, batch_ms=5), clock_ms=lambda: 1, on_problem=None)
+        for outcome in outcomes:
+            store.put(outcome)
+        assert store.close(30) == 0
+
+    return put
+
+
+def test_the_last_word_of_each_source_counts_and_saying_it_again_changes_nothing(database: Database) -> None:
+    feedback = FeedbackStore(database)
+    first = feedback.tell(Told(request="r", source="user", score=1.0, note="nice", teller="key:a"))
+    assert (first.score, first.earlier) == (1.0, ())
+    assert feedback.tell(Told(request="r", source="user", score=1.0, note="nice", teller="key:b")) == first
+    second = feedback.tell(Told(request="r", source="user", score=0.25, covers="session"))
+    assert [(w.score, w.covers, w.teller) for w in second.earlier] == [(1.0, "request", "key:a")]
+    feedback.tell(Told(request="r", source="tests", score=0.0))
+    feedback.tell(Told(request="other", source="user", score=0.0))
+    assert [(f.source, f.score, f.covers, f.note) for f in feedback.of("r")] == [
+        ("tests", 0.0, "request", ""),
+        ("user", 0.25, "session", ""),
+    ]
+    for odd in ("ü", "a\0b", "", "nobody"):
+        assert feedback.of(odd) == ()
+
+
+def test_a_program_in_a_loop_fills_neither_history_nor_sources(database: Database) -> None:
+    feedback = FeedbackStore(database)
+    for n in range(30):
+        last = feedback.tell(Told(request="r", source="user", score=n / 30))
+    assert [w.score for w in last.earlier] == [n / 30 for n in range(29 - EARLIER_MAX, 29)]
+    for n in range(SOURCES_MAX - 1):
+        feedback.tell(Told(request="r", source=f"s{n}", score=1))
+    with pytest.raises(Conflict, match="'one-more': 8 other sources have told"):
+        feedback.tell(Told(request="r", source="one-more", score=1))
+    more = [Told(request="q", source="user", score=1), Told(request="r", source="one-more", score=1)]
+    with pytest.raises(Conflict):
+        feedback.tell_all(more)
+    assert feedback.of("q") == ()
+    assert feedback.tell_all(more[:1] * 2) == 1
+
+
+def test_what_was_told_goes_with_its_request_and_notes_with_its_content(
+    database: Database,
+    now_ms: int,
+    record: Callable[..., None],
+    make_outcome: Callable[..., Outcome],
+) -> None:
+    old, new = make_outcome(1, at_ms=now_ms - 9 * DAY_MS), make_outcome(2, at_ms=now_ms - DAY_MS, key="k")
+    kept = make_outcome(3, at_ms=now_ms - DAY_MS, key="other")
+    record(old, new, kept)
+    feedback = FeedbackStore(database)
+    for outcome in (old, new, kept):
+        feedback.tell(Told(request=outcome.id, source="user", score=1, note="about Ann"))
+    delete(database, Selection("key", "k"))
+    assert [(f.score, f.note) for f in feedback.of(new.id)] == [(1, "")]
+    assert [f.note for f in feedback.of(kept.id)] == ["about Ann"]
+    assert database.write(lambda t: claim(t, CHORE, "me", lease_ms=LEASE_MS, every_ms=0))
+    delete_old(database, Retention(5, 0), holder="me", rest=lambda s: False)
+    assert [len(feedback.of(outcome.id)) for outcome in (old, new, kept)] == [0, 1, 1]
+
+
+def test_the_outcome_of_a_session_or_task_lies_with_its_last_request(
+    database: Database, now_ms: int, record: Callable[..., None], make_outcome: Callable[..., Outcome]
+) -> None:
+    asked = [make_outcome(n, at_ms=now_ms + n, session="s", task="t" * (n % 2)) for n in range(4)]
+    count = make_outcome(9, at_ms=now_ms + 99, session="s", endpoint="count_tokens")
+    both = [make_outcome(10 + n, at_ms=now_ms, session="both", simulated=n == 1) for n in range(2)]
+    record(*asked, count, *both)
+    feedback = FeedbackStore(database)
+    assert feedback.request_of("session", "s") == asked[3].id
+    assert feedback.request_of("task", "t") == asked[3].id
+    assert feedback.request_of("request", asked[1].id) == asked[1].id
+    assert feedback.request_of("session", "both", simulated=True) == both[1].id
+    with pytest.raises(Conflict, match="real and simulated"):
+        feedback.request_of("session", "both")
+    for odd in ("", "no such", "a\0b", "x" * 2000):
+        with pytest.raises(NotFound):
+            feedback.request_of("task", odd)
