@@ -17,7 +17,8 @@ class TaskSpent(msgspec.Struct, frozen=True, gc=False):
     """Everything that went in, whether it came out of the prompt cache or not: resent history is in it."""
     output_tokens: int = 0
     """Thinking is in it."""
-    nanousd: int = 0
+    nanousd: int | None = 0
+    """`None`: not known, so all that was held for the request counts."""
     known: bool = True
     """Whether the tokens are; if not, all that was held for the request counts."""
 

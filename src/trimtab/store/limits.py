@@ -14,6 +14,7 @@ import msgspec
 
 from trimtab.records import Limits
 from trimtab.store.database import Transaction
+from trimtab.store.tasks import let_go
 
 RATE_GRANT_S = 1.0
 """A granted request that is not made by then is forfeited. Makes the window strict: see `_rate`."""
@@ -107,6 +108,7 @@ def forget_worker(transaction: Transaction, worker: str, *, spent: bool) -> None
         )
     for table in ("key_leases", "key_permits"):
         transaction.change(f"DELETE FROM {table} WHERE worker = ?", (worker,))  # noqa: S608 (our own names)
+    let_go(transaction, worker, spent=spent)
     transaction.change("DELETE FROM workers WHERE id = ?", (worker,))
 
 

@@ -89,7 +89,7 @@ def extend(
 def _widen(draft: Draft, n: int, tokens: int) -> None:
     task, phase = draft.task, draft.phases[n]
     planned, floor = phase.planned + tokens, phase.floor
-    if n >= task.at:
+    if n >= task.at or (phase.guaranteed and not phase.begun):
         floor = floor_of(
             planned,
             task.strategy,

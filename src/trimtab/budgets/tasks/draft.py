@@ -60,9 +60,7 @@ class Draft:
             if phase.name == name:
                 return n
         known = ", ".join(phase.name for phase in self.phases)
-        raise RequestError(
-            f"x-trimtab-phase: {printable(name, 80)!r}: this task has no such phase; it has {known}"
-        )
+        raise RequestError(f"phase {printable(name, 80)!r}: this task has no such phase; it has {known}")
 
     def move(self, source: int, target: int, tokens: int, reason: str) -> None:
         """From one phase's budget to another's."""

@@ -20,21 +20,22 @@ def settle(task: Task, request: str, spent: TaskSpent, at_ms: int) -> tuple[Task
     draft.task = msgspec.structs.replace(task, holds=tuple(one for one in task.holds if one.id != request))
     n = draft.place(hold.phase)
     used = visible(task, hold, spent)
+    nanousd = hold.nanousd if spent.nanousd is None else spent.nanousd
     _release(draft, n, hold)
     _cover(draft, n, hold, used)
     phase = draft.phases[n]
     draft.set(
         n,
         spent=phase.spent + used,
-        calls=phase.calls + 1 if used or spent.nanousd else phase.calls,
-        nanousd=phase.nanousd + spent.nanousd,
+        calls=phase.calls + 1 if used or nanousd else phase.calls,
+        nanousd=phase.nanousd + nanousd,
     )
     draft.tell(
         "settled",
         phase.name,
         used,
         request=request,
-        nanousd=spent.nanousd,
+        nanousd=nanousd,
         reason=_remark(hold, used, known=spent.known),
     )
     if spent.known and spent.input_tokens and hold.conversation:

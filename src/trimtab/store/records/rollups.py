@@ -152,6 +152,8 @@ class Adding:
         self._tried = Tried()
         self._gaps: list[tuple[_Key, Counts]] = []
         self._leases: dict[tuple[str, int], int] = {}
+        self.of_tasks: list[Outcome] = []
+        """Records of calls that hold a part of a task's budget."""
 
     def record(self, outcome: Outcome, made: Recorded, *, own: bool) -> None:
         """Count a record in. Raises one of `rows.NONSENSE`. About 1.2 us."""
@@ -159,6 +161,8 @@ class Adding:
         self._alike[hour, _TOLD_APART(made.request)].append(made.request)
         if outcome.endpoint != "count_tokens":
             self._tried.record(hour, made)
+        if outcome.task:
+            self.of_tasks.append(outcome)
         if own and outcome.leased and outcome.purpose in BILLED:
             self._lower(plain_name(outcome.key), int(outcome.simulated), made.counts[2])
 

@@ -16,10 +16,12 @@ import msgspec
 
 import trimtab.store.records.rows as rows
 from trimtab.errors import StoreError, StoreLocked
+from trimtab.records import Outcome, spent_of
 from trimtab.store.engines.sqlite import OPEN_BUSY_MS, FileId, connect, explain, identify
 from trimtab.store.records.backlog import ConfigVersion, Entry, Gap
 from trimtab.store.records.rollups import Adding, RollUp
 from trimtab.store.records.writer import BUSY_STEP_S
+from trimtab.store.tasks import SETTLE, settling
 
 BUSY_MS = 2_000
 """How long one try waits for another process's transaction before it counts as a problem."""
@@ -141,6 +143,10 @@ class SQLiteRecords:
         """See `RecordEngine.lower_leases`."""
         values = [(key, simulated, worker, -cost) for key, simulated, cost in spent]
         self._open_connection().executemany(_LOWER_LEASE, values)
+
+    def settle_tasks(self, outcomes: Sequence[Outcome]) -> None:
+        """See `RecordEngine.settle_tasks`."""
+        self._open_connection().executemany(SETTLE, [settling(one.id, spent_of(one)) for one in outcomes])
 
     def commit(self) -> None:
         """See `RecordEngine.commit`."""

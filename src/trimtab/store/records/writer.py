@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 
 from trimtab.errors import StoreError
+from trimtab.records import Outcome
 from trimtab.store.records.backlog import Backlog, Batch, ConfigVersion, Entry, Gap
 from trimtab.store.records.rollups import Adding, RollUp
 from trimtab.store.records.rows import Row
@@ -79,6 +80,10 @@ class RecordEngine(Protocol):
 
     def lower_leases(self, worker: str, spent: Sequence[tuple[str, int, int]]) -> None:
         """Take what is recorded now off what this worker has outstanding: key_id, simulated, nano-dollars."""
+        ...
+
+    def settle_tasks(self, outcomes: Sequence[Outcome]) -> None:
+        """Write down what calls of tasks came to, where that is not known yet."""
         ...
 
     def commit(self) -> None:
@@ -290,6 +295,8 @@ class Writer:
         leases = adding.leases()
         if self._worker and leases:
             engine.lower_leases(self._worker, leases)
+        if adding.of_tasks:
+            engine.settle_tasks(adding.of_tasks)
         return new
 
     def _failed(self, problem: Exception) -> None:
