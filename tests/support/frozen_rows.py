@@ -256,6 +256,7 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
     ),
     (
         15,
+<<<<<<< HEAD
         "budgets",
         {
             "name": "red-month",
@@ -265,10 +266,28 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
             "removed_ms": None,
             "settings": '{"organisation":"acme","team":"red","usd_per_month":500.25,"soft":true}',
             "version": 3,
+=======
+        "tasks",
+        {
+            "id": "task_1",
+            "key_id": "key_1",
+            "organisation": "acme",
+            "team": "red",
+            "user_name": "",
+            "name": "n",
+            "scenario": "agent",
+            "tags": '["a"]',
+            "state": "open",
+            "created_ms": T,
+            "changed_ms": T,
+            "events": 1,
+            "detail": b'{"id":"task_1","total":1000,"phases":[{"name":"p","planned":1000,"budget":1000,"floor":250}]}',
+>>>>>>> 9b6277c (Task budgets are kept in the store: one transaction holds, one settles, and whoever knows first says what a call came to)
         },
     ),
     (
         15,
+<<<<<<< HEAD
         "budget_warnings",
         {
             "budget": "red-month.usd_per_month",
@@ -282,6 +301,35 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
             "tries": 2,
             "due_ms": T + 9,
             "problem": "answered 503",
+=======
+        "task_holds",
+        {
+            "request_id": "01a0c2f0aa0070008000000000000001",
+            "task": "task_1",
+            "worker": "w",
+            "at_ms": T,
+            "settled": 1,
+            "known": 0,
+            "input_tokens": 0,
+            "output_tokens": 0,
+            "nanousd": None,
+        },
+    ),
+    (
+        15,
+        "task_events",
+        {
+            "task": "task_1",
+            "n": 1,
+            "at_ms": T,
+            "kind": "created",
+            "phase": "p",
+            "tokens": 1000,
+            "source": "",
+            "reason": "",
+            "request_id": "",
+            "nanousd": 0,
+>>>>>>> 9b6277c (Task budgets are kept in the store: one transaction holds, one settles, and whoever knows first says what a call came to)
         },
     ),
     (

@@ -20,10 +20,12 @@ from trimtab.app.places_watched import watch_places
 from trimtab.app.platforms import for_other_paths, one_of_each, open_providers, places_of
 from trimtab.app.settings import Settings
 from trimtab.app.spending import spending_wanted
+from trimtab.app.tasks import without_task_budget
 from trimtab.app.telemetry import open_observer, open_tracer
 from trimtab.budgets import Ledger
 from trimtab.config import secrets_in
 from trimtab.engine import Conversations, Metered, Observer, Pipeline, Recorder, Runtime, Surviving
+from trimtab.engine.tasking import Tasking
 from trimtab.gateway import (
     Gateway,
     GatewayServer,
@@ -273,7 +275,12 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
     recorder = Recorder(parts.store, parts.metrics, observe)
     several = len(places) > 1
     metered = Metered(
-        settings.catalogue, parts.ledger, recorder, runtime, parts.standings if several else None
+        settings.catalogue,
+        parts.ledger,
+        recorder,
+        runtime,
+        parts.standings if several else None,
+        Tasking(parts.ground.tasks, settings.catalogue, without_task_budget(settings.catalogue)),
     )
     doorkeeper = open_doorkeeper(settings, parts.ground.database, parts.callers.keys)
     surroundings = Surroundings(

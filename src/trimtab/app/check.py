@@ -150,6 +150,15 @@ def _store(settings: Settings) -> list[Finding]:
                 "`trimtab serve` on the same machine has read the journal",
             )
         )
+    if found.lost_calls:
+        findings.append(
+            Finding(
+                "note",
+                "tasks",
+                f"{_counted(found.lost_calls, 'call', 'calls')} of tasks were in flight in processes that ended; what "
+                "they hold counts as used until a `trimtab serve` on the same machine has read the journal",
+            )
+        )
     return findings
 
 

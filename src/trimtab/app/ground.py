@@ -18,7 +18,9 @@ from trimtab.app.housekeeping import (
 from trimtab.app.limits import Trader
 from trimtab.app.once import StoreClaims, forgetting, share
 from trimtab.app.spending import PlatformSpending
+from trimtab.app.tasks import StoreThreads, forgetting_tasks
 from trimtab.budgets import Dealer, Ledger
+from trimtab.budgets.tasks import TaskKeeper
 from trimtab.content import Keeper, days_kept
 from trimtab.errors import StoreError
 from trimtab.gateway import Once
@@ -41,6 +43,9 @@ MIB = 1024 * 1024
 
 CLOSE_S = 10.0
 """How long the last records may take to be written. What is not written by then stays in the journal."""
+
+CLOSE_TASKS_S = 2.0
+"""How long the store may take to hear what the last calls of tasks came to. Their records say it too."""
 
 
 class Ground:
@@ -97,6 +102,7 @@ class Ground:
                 *self.retention.chores(),
                 content_retention(self._content_database, self._content_days),
                 forgetting(self.database),
+                *forgetting_tasks(self.database, settings.keep_tasks_days),
             ],
             holder=worker_id,
             on_problem=on_problem,
@@ -112,6 +118,8 @@ class Ground:
             first_look_s=FIGURES_FIRST_LOOK_S,
         )
         self._sharing: asyncio.Server | None = None
+        self._task_threads = StoreThreads(self.database)
+        self.tasks = TaskKeeper(self._task_threads, worker_id, wait_s=settings.wait_ms / 1000)
         self._trader = Trader(self.database, worker_id)
         self._dealer = Dealer(self._trader, time.monotonic, deadline_s=settings.wait_ms / 1000)
         self.ledger = Ledger(self._dealer, time.monotonic)
@@ -126,6 +134,7 @@ class Ground:
             "store": self.store.status().problem,
             "journal": self.journal.problem,
             "limits": self._dealer.problem,
+            "tasks": self.tasks.problem,
         }
 
     def chore_failures(self) -> int:
@@ -144,6 +153,7 @@ class Ground:
         if self._sharing is not None:
             self._sharing.close()
         await self._dealer.aclose()
+        await self.tasks.aclose(CLOSE_TASKS_S)
         return await asyncio.to_thread(self._close)
 
     def _close(self) -> int:
@@ -155,6 +165,7 @@ class Ground:
                 f"content: of {unwritten} requests nothing is kept: the store did not take it in time"
             )
         self._content_database.close()
+        self._task_threads.close()
         lost = self.store.close(CLOSE_S)
         self.claims.close()
         self._upkeep.close()

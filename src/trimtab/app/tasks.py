@@ -1,10 +1,13 @@
-"""The threads in which a serving process asks the store for budgets of tasks, and the deletion of old tasks."""
+"""What tasks need of a serving process: threads that ask the store for their budgets, the deletion of old ones, and
+which platforms take the vendor's own budget."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from trimtab.app.housekeeping import Chore, Turn
+from trimtab.catalogue import Catalogue
+from trimtab.engine.task_body import BETA
 from trimtab.errors import StoreError
 from trimtab.store import Database, Transaction
 from trimtab.store.tasks import delete_idle
@@ -51,3 +54,13 @@ def forgetting_tasks(database: Database, keep_days: int) -> list[Chore]:
         return True
 
     return [Chore("tasks", work)]
+
+
+def without_task_budget(catalogue: Catalogue) -> frozenset[str]:
+    """Platforms that take no `task_budget` of the vendor's: it, or its beta, is not among what they know."""
+    return frozenset(
+        name
+        for name, profile in catalogue.platforms.items()
+        if "output_config.task_budget" in profile.no_fields
+        or (profile.betas is not None and BETA not in profile.betas)
+    )

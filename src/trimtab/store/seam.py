@@ -34,6 +34,8 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much room the journal of a process may take, in MiB, while the store is away."""
     keep_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 0
     """Records older than this are deleted, within the hour or so; 0 keeps them for ever. Totals stay right."""
+    keep_tasks_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 30
+    """Tasks to which nothing has happened for so long are deleted, with their events; 0 keeps them for ever."""
     keep_rollups_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 0
     """As `keep_days` for the sums by the hour that totals are read from; never shorter than that of records."""
 

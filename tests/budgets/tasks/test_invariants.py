@@ -10,7 +10,7 @@ from trimtab.budgets.tasks.asking import Ask, Granted, Refused, ask
 from trimtab.budgets.tasks.changing import cancel, close, extend, progress
 from trimtab.budgets.tasks.making import NewPhase, new_task
 from trimtab.budgets.tasks.model import MAX_CONVERSATIONS, STRATEGIES, Event, Task
-from trimtab.budgets.tasks.settling import settle
+from trimtab.budgets.tasks.settling import seen_by, settle
 from trimtab.errors import TaskEnded
 from trimtab.records import TaskSpent
 
@@ -97,14 +97,16 @@ class TaskMachine(RuleBasedStateMachine):
         got = ask(self.task, wanted)
         self.take(got.task, got.events)
         if isinstance(got, Refused):
-            assert got.task.phases == before.phases and got.task.holds == before.holds
+            assert got.task.phases == before.phases
+            assert got.task.holds == before.holds
             assert got.left == max(0, before.left)
             return None
         assert isinstance(got, Granted)
         assert min(most, before.least_output) <= got.max_tokens <= most
         assert got.new_input + got.max_tokens <= before.left
         if before.left_nanousd is not None:
-            assert got.task.left_nanousd is not None and got.task.left_nanousd >= 0
+            assert got.task.left_nanousd is not None
+            assert got.task.left_nanousd >= 0
         return wanted.id
 
     @rule(
@@ -117,7 +119,7 @@ class TaskMachine(RuleBasedStateMachine):
     def settle(self, hold: str | None, part: int, beyond: int, known: bool, twice: bool) -> None:
         assume(hold is not None)
         held = next(one for one in self.task.holds if one.id == hold)
-        seen = sum(c.seen for c in self.task.conversations if c.name == held.conversation != "")
+        seen = max(held.seen, seen_by(self.task, held.conversation))
         used = held.tokens * part // 100 + beyond
         output = used // 3
         spent = TaskSpent(seen + used - output, output, held.nanousd * part // 100, known)
@@ -179,7 +181,8 @@ class TaskMachine(RuleBasedStateMachine):
             return
         for hold in self.task.holds:
             self.take(*settle(self.task, hold.id, TaskSpent(), self.n))
-        assert self.task.held == 0 and self.task.held_nanousd == 0
+        assert self.task.held == 0
+        assert self.task.held_nanousd == 0
         assert all(not phase.lent for phase in self.task.phases)
         self.adds_up()
 

@@ -5,6 +5,7 @@ Invariant: what is spent and what is held never pass the total, but for listed o
 up to the total.
 """
 
+from trimtab.budgets.tasks.keeper import TaskKeeper
 from trimtab.budgets.tasks.seam import (
     PhaseHeader,
     TaskAsk,
@@ -15,4 +16,13 @@ from trimtab.budgets.tasks.seam import (
     task_header,
 )
 
-__all__ = ["PhaseHeader", "TaskAsk", "TaskBudgets", "TaskGrant", "TaskHeader", "phase_header", "task_header"]
+__all__ = [
+    "PhaseHeader",
+    "TaskAsk",
+    "TaskBudgets",
+    "TaskGrant",
+    "TaskHeader",
+    "TaskKeeper",
+    "phase_header",
+    "task_header",
+]

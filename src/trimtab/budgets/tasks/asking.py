@@ -13,7 +13,7 @@ from trimtab.budgets.tasks.changing import note_progress
 from trimtab.budgets.tasks.draft import Draft, spent_up
 from trimtab.budgets.tasks.making import own_name
 from trimtab.budgets.tasks.model import MAX_HOLDS, Event, Hold, Loan, Task
-from trimtab.budgets.tasks.settling import settle
+from trimtab.budgets.tasks.settling import seen_by, settle
 from trimtab.records import TaskSpent
 
 Reason = Literal[
@@ -137,7 +137,7 @@ def ask(task: Task, wanted: Ask) -> Granted | Refused:
 def expected_input(task: Task, conversation: str, estimate: int) -> int:
     """Input that this conversation has not shown before. The estimate is corrected by how the last one turned out."""
     for known in task.conversations:
-        if known.name == conversation:
+        if known.name == conversation != "":
             if known.estimate > 0 and known.actual > 0:
                 corrected = -(-estimate * known.actual // known.estimate)
                 estimate = min(max(corrected, estimate // CORRECTION_MOST), estimate * CORRECTION_MOST)
@@ -167,6 +167,7 @@ def _hold(draft: Draft, wanted: Ask, n: int, tokens: int, output: int) -> None:
         loans=tuple(loans),
         conversation=wanted.conversation,
         estimate=wanted.input_estimate,
+        seen=seen_by(draft.task, wanted.conversation),
         nanousd=money,
     )
     draft.task = msgspec.structs.replace(

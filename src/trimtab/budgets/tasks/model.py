@@ -103,6 +103,8 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
     conversation: str = ""
     estimate: int = 0
     """Of the whole input, as it was before the call."""
+    seen: int = 0
+    """What the conversation had shown by then."""
     nanousd: int = 0
 
     @property

@@ -48,9 +48,14 @@ def visible(task: Task, hold: Hold, spent: TaskSpent) -> int:
     """Tokens that the model had not seen before, and those that it wrote."""
     if not spent.known:
         return hold.tokens
-    known = next((one for one in task.conversations if one.name == hold.conversation), None)
-    seen = known.seen if known is not None and hold.conversation else 0
+    # Another call of the conversation may have ended meanwhile: with more of it, or with less because it was cut short.
+    seen = max(hold.seen, seen_by(task, hold.conversation))
     return max(0, spent.input_tokens - seen) + spent.output_tokens
+
+
+def seen_by(task: Task, conversation: str) -> int:
+    """What a conversation has shown to the model; nothing where it has no name or is not known any more."""
+    return next((one.seen for one in task.conversations if one.name == conversation != ""), 0)
 
 
 def _release(draft: Draft, n: int, hold: Hold) -> None:

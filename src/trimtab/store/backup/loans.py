@@ -37,6 +37,8 @@ COPIED = frozenset(
         "record_gaps",
         "requests",
         "store_identity",
+        "task_events",
+        "tasks",
         "teams",
         "usage_by_hour",
         "usage_by_key",
@@ -58,6 +60,8 @@ ON_LOAN: dict[str, tuple[str, ...]] = {
     ),
     "key_permits": ("DELETE FROM key_permits",),
     "rate_slots": ("DELETE FROM rate_slots",),
+    # The same of calls of tasks that were in flight.
+    "task_holds": ("UPDATE task_holds SET settled = 1, known = 0, nanousd = NULL WHERE settled = 0",),
     "workers": ("DELETE FROM workers",),
     # Whoever comes first takes the job over, as from a worker that died: finished steps stay finished.
     "jobs": ("UPDATE jobs SET due_ms = 0 WHERE state = 'running'",),

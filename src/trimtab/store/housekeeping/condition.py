@@ -24,6 +24,8 @@ class Condition(msgspec.Struct, frozen=True):
     """Processes that are gone and hold money which nobody has accounted for yet."""
     lost_nanousd: int
     """That money. It counts as spent until then."""
+    lost_calls: int
+    """Calls of tasks that such processes had in flight. What they hold of their tasks counts as used until then."""
 
 
 def condition_of(database: Database) -> Condition:
@@ -55,7 +57,13 @@ def _look(view: Transaction) -> Condition:
         "WHERE outstanding_nanousd > 0 AND worker NOT IN (SELECT id FROM workers WHERE seen_ms > ?)",
         (view.now_ms() - PERMIT_LOST_MS,),
     )
+    lost_calls = view.row(
+        "SELECT count(*) FROM task_holds WHERE settled = 0 "
+        "AND worker NOT IN (SELECT id FROM workers WHERE seen_ms > ?)",
+        (view.now_ms() - PERMIT_LOST_MS,),
+    )
     assert lost is not None
+    assert lost_calls is not None
     return Condition(
         engine=engine,
         schema=int(str(_one(view, "SELECT max(version) FROM schema_version"))),
@@ -64,6 +72,7 @@ def _look(view: Transaction) -> Condition:
         oldest_ms=None if oldest is None else int(str(oldest)),
         lost_workers=int(lost[0]),
         lost_nanousd=int(lost[1]),
+        lost_calls=int(lost_calls[0]),
     )
 
 
