@@ -256,7 +256,6 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
     ),
     (
         15,
-<<<<<<< HEAD
         "budgets",
         {
             "name": "red-month",
@@ -266,7 +265,27 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
             "removed_ms": None,
             "settings": '{"organisation":"acme","team":"red","usd_per_month":500.25,"soft":true}',
             "version": 3,
-=======
+        },
+    ),
+    (
+        15,
+        "budget_warnings",
+        {
+            "budget": "red-month.usd_per_month",
+            "account": "team=acme/red/usd/2026-09",
+            "simulated": 0,
+            "level": 80,
+            "limit_amount": 500_250_000_000,
+            "spent_amount": 400_250_000_000,
+            "at_ms": T,
+            "state": "waiting",
+            "tries": 2,
+            "due_ms": T + 9,
+            "problem": "answered 503",
+        },
+    ),
+    (
+        16,
         "tasks",
         {
             "id": "task_1",
@@ -282,26 +301,10 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
             "changed_ms": T,
             "events": 1,
             "detail": b'{"id":"task_1","total":1000,"phases":[{"name":"p","planned":1000,"budget":1000,"floor":250}]}',
->>>>>>> 9b6277c (Task budgets are kept in the store: one transaction holds, one settles, and whoever knows first says what a call came to)
         },
     ),
     (
-        15,
-<<<<<<< HEAD
-        "budget_warnings",
-        {
-            "budget": "red-month.usd_per_month",
-            "account": "team=acme/red/usd/2026-09",
-            "simulated": 0,
-            "level": 80,
-            "limit_amount": 500_250_000_000,
-            "spent_amount": 400_250_000_000,
-            "at_ms": T,
-            "state": "waiting",
-            "tries": 2,
-            "due_ms": T + 9,
-            "problem": "answered 503",
-=======
+        16,
         "task_holds",
         {
             "request_id": "01a0c2f0aa0070008000000000000001",
@@ -316,7 +319,7 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
         },
     ),
     (
-        15,
+        16,
         "task_events",
         {
             "task": "task_1",
@@ -329,7 +332,6 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
             "reason": "",
             "request_id": "",
             "nanousd": 0,
->>>>>>> 9b6277c (Task budgets are kept in the store: one transaction holds, one settles, and whoever knows first says what a call came to)
         },
     ),
     (
