@@ -285,7 +285,7 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
         },
     ),
     (
-        16,
+        17,
         "tasks",
         {
             "id": "task_1",
@@ -304,7 +304,7 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
         },
     ),
     (
-        16,
+        17,
         "task_holds",
         {
             "request_id": "01a0c2f0aa0070008000000000000001",
@@ -319,7 +319,7 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
         },
     ),
     (
-        16,
+        17,
         "task_events",
         {
             "task": "task_1",

@@ -1,6 +1,6 @@
 -- Task budgets: what each has left, what is held for its calls in flight, and what happened to it.
--- A program that knows only step 15 makes no calls of tasks, and records none.
--- works with: 15
+-- A program that knows only step 16 makes no calls of tasks, and records none.
+-- works with: 16
 -- `detail` is the task as `budgets.tasks` writes it; the columns beside it are for lists.
 CREATE TABLE tasks (
     id TEXT NOT NULL PRIMARY KEY,
