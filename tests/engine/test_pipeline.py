@@ -98,9 +98,14 @@ def test_counting_tokens_gets_no_effort_and_costs_nothing() -> None:
         ({"fields": {"model": "claude-sonet-4-6"}}, NotFound, "did you mean 'claude-sonnet-4-6'"),
         ({"fields": {"model": "trimtab/best"}}, NotFound, "'trimtab/best' is not known"),
         (
-            {"own": {"x-trimtab-effort": "xhigh"}},
+            {"own": {"x-trimtab-effort": "huge"}},
             RequestError,
-            "claude-sonnet-4-6 takes low, medium, high, max",
+            "x-trimtab-effort: 'huge' is no effort; it is one of low, medium, high, xhigh, max",
+        ),
+        (
+            {"own": {"x-trimtab-scenario": "codng"}},
+            RequestError,
+            "x-trimtab-scenario: 'codng' is no scenario here; there are quick, general, coding, agent, research",
         ),
         ({"own": {"x-trimtab-verify": "on"}}, RequestError, "nothing in this version acts on this header"),
         ({"own": {"x-trimtab-session": ""}}, RequestError, "x-trimtab-session"),

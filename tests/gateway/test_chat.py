@@ -331,10 +331,10 @@ def test_a_tier_may_mean_a_model_of_this_surface(tmp_path: Path) -> None:
         (b'{"model":"nobody","messages":[]}', b"", 404, "model", "not known here"),
         (
             b'{"model":"qwen3-32b","messages":[]}',
-            b"x-trimtab-effort: high\r\n",
+            b"x-trimtab-effort: hihg\r\n",
             400,
             None,
-            "reasoning_effort",
+            "'hihg' is no effort",
         ),
         (
             b'{"model":"qwen3-32b","messages":[]}',

@@ -147,25 +147,84 @@ def test_switched_off_nothing_is_changed_and_nothing_noted(tmp_path: Path, platf
     run(work)
 
 
-def test_an_effort_header_over_the_models_levels_is_lowered_for_a_tier_and_refused_for_a_model(
+def test_an_effort_header_over_the_models_levels_is_lowered_and_said_in_words_where_it_has_none(
     tmp_path: Path, platform: Platform
 ) -> None:
     async def work() -> None:
         async with upstream(platform) as entry, site(tmp_path, entry) as s:
             ask = {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
             wants = b"anthropic-version: 2023-06-01\r\nx-trimtab-effort: %b\r\n"
-            for tier, wanted, sent, said in (
-                ("default", b"xhigh", {"effort": "high"}, "output_config.effort=high"),
-                ("default", b"max", {"effort": "max"}, "output_config.effort=max"),
-                ("fast", b"low", None, "x-trimtab-effort removed"),
-            ):
-                status, named, _ = await s.post({"model": f"trimtab/{tier}", **ask}, headers=wants % wanted)
+            for model, wanted, sent, said, arm in (
+                ("trimtab/default", b"xhigh", {"effort": "high"}, "output_config.effort=high", "claude-sonnet-4-6@high"),
+                ("claude-sonnet-4-6", b"xhigh", {"effort": "high"}, "output_config.effort=high", "claude-sonnet-4-6@high"),
+                ("trimtab/default", b"max", {"effort": "max"}, "output_config.effort=max", "claude-sonnet-4-6@max"),
+                ("trimtab/fast", b"low", None, "system=says effort low", "claude-haiku-4-5-20251001@low"),
+            ):  # fmt: skip
+                status, named, _ = await s.post({"model": model, **ask}, headers=wants % wanted)
                 assert status == 200
                 assert platform.last.get("output_config") == sent
                 assert named["x-trimtab-adaptations"] == said
-            status, _, body = await s.post({"model": "claude-sonnet-4-6", **ask}, headers=wants % b"xhigh")
-            assert (status, b"claude-sonnet-4-6 takes low, medium, high, max" in body) == (400, True)
+                assert named["x-trimtab-arm"] == arm
+            assert platform.last["system"].startswith("Answer directly and briefly")
             assert (await s.post({"model": "trimtab/fast", **ask}, headers=wants % b"huge"))[0] == 400
+
+    run(work)
+
+
+def test_in_mode_strict_an_effort_that_the_model_lacks_is_refused_whoever_names_it(
+    tmp_path: Path, platform: Platform
+) -> None:
+    async def work() -> None:
+        config = '[normaliser]\ntiers = "strict"\npinned = "strict"\n'
+        async with upstream(platform) as entry, site(tmp_path, config + entry) as s:
+            ask = {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+            version = b"anthropic-version: 2023-06-01\r\n"
+            for header, says in (
+                (b"x-trimtab-effort: xhigh\r\n", b"claude-sonnet-4-6 takes low, medium, high, max"),
+                (b"x-trimtab-scenario: agent\r\n", b"claude-sonnet-4-6 takes low, medium, high, max"),
+            ):
+                for model in ("trimtab/default", "claude-sonnet-4-6"):
+                    status, _, body = await s.post({"model": model, **ask}, headers=version + header)
+                    assert (status, says in body) == (400, True), body
+            assert platform.bodies == []
+
+    run(work)
+
+
+def test_a_scenario_sets_the_effort_and_is_the_class_of_the_record(
+    tmp_path: Path, platform: Platform
+) -> None:
+    async def work() -> None:
+        config = """
+[scenarios]
+triage = "low"
+[scenarios.agent]
+effort = "high"
+thinking = "summarized"
+[tiers]
+escalation = {arm = "claude-opus-4-7", scenario = "agent"}
+"""
+        async with upstream(platform) as entry, site(tmp_path, config + entry) as s:
+            ask = {"max_tokens": 9000, "messages": [{"role": "user", "content": "hi"}]}
+            version = b"anthropic-version: 2023-06-01\r\n"
+            for model, header, effort, task_class in (
+                ("trimtab/escalation", b"", "high", "agent"),
+                ("trimtab/escalation", b"x-trimtab-scenario: research\r\n", "max", "research"),
+                ("claude-opus-4-7", b"x-trimtab-scenario: triage\r\n", "low", "triage"),
+                ("trimtab/escalation", b"x-trimtab-effort: low\r\n", "low", "agent"),
+            ):
+                status, named, _ = await s.post({"model": model, **ask}, headers=version + header)
+                assert (status, platform.last["output_config"]) == (200, {"effort": effort})
+                record = await s.record(named["x-trimtab-request"])
+                assert record["task_class"] == task_class
+                shown = {"type": "adaptive", "display": "summarized"} if task_class == "agent" else None
+                assert platform.last.get("thinking") == shown
+            _, _, body = await s.post(
+                {"model": "claude-opus-4-7", **ask}, headers=version + b"x-trimtab-scenario: x\r\n"
+            )
+            assert (
+                b"'x' is no scenario here; there are quick, general, coding, agent, research, triage" in body
+            )
 
     run(work)
 

@@ -19,6 +19,7 @@ import trimtab.gateway
 import trimtab.telemetry.names as names
 from trimtab.budgets.settings import BudgetSettings
 from trimtab.catalogue import CatalogueSettings, TierSettings
+from trimtab.catalogue.effort import EffortSettings, Scenario
 from trimtab.catalogue.tiers import TierBinding
 from trimtab.cli.root import root
 from trimtab.content import ContentSettings
@@ -33,7 +34,8 @@ from trimtab.providers.azure import FoundrySettings
 from trimtab.providers.google import VertexSettings
 from trimtab.providers.openai import OpenAISettings
 from trimtab.providers.simulator import SimulatorSettings
-from trimtab.routing import ChoosingSettings
+from trimtab.routing import ChoosingSettings, RouteSettings
+from trimtab.routing.routes import RouteMatch
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings
 from trimtab.vision import ImageSettings
@@ -50,6 +52,10 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "catalogue": CatalogueSettings,
     "tiers": TierSettings,
     "tiers.TIER": TierBinding,
+    "effort": EffortSettings,
+    "scenarios.NAME": Scenario,
+    "routes.NAME": RouteSettings,
+    "routes.NAME.match": RouteMatch,
     "choosing": ChoosingSettings,
     "budgets.NAME": BudgetSettings,
     "images": ImageSettings,

@@ -10,7 +10,7 @@ import msgspec
 from prometheus_client import disable_created_metrics
 
 from trimtab.app.callers import Callers
-from trimtab.app.choosing import open_chooser, shared_limits
+from trimtab.app.choosing import open_chooser, open_normaliser, open_router, shared_limits
 from trimtab.app.clock import unix_ms
 from trimtab.app.console import ConsoleParts
 from trimtab.app.doorkeeping import open_doorkeeper
@@ -35,10 +35,10 @@ from trimtab.gateway import (
     Surroundings,
     openapi_document,
 )
-from trimtab.normaliser import Normaliser, Rule, shipped_rules
+from trimtab.normaliser import Rule, shipped_rules
 from trimtab.providers import Headers, Provider
 from trimtab.records import RequestId, new_request_id
-from trimtab.routing import Homes, Standings, TierRouter
+from trimtab.routing import Homes, Standings
 from trimtab.store import Store, open_store
 from trimtab.telemetry import LogOutput, Metrics, names
 from trimtab.telemetry.processes import ConfigMetrics
@@ -260,7 +260,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         providers = open_providers(settings)
     entries = one_of_each(providers)
     places = places_of(settings, providers)
-    router = TierRouter(settings.catalogue, settings.tiers, places, settings.choosing.data_regions, today)
+    router = open_router(settings, places)
     runtime = Runtime(
         monotonic=time.monotonic,
         config_version=settings.document.version,
@@ -289,7 +289,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
             metered,
             router,
             providers,
-            Normaliser(settings.normaliser, parts.rules, settings.catalogue.platforms),
+            open_normaliser(settings, parts.rules),
             parts.conversations,
             open_chooser(settings, parts.standings, parts.homes, parts.ground.spending) if several else None,
             surviving=Surviving(metered, settings.retries, _chance(), time.time),
@@ -301,6 +301,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
             router.virtual_models,
             places,
             settings.choosing.data_regions,
+            settings.routes,
         ),
         access=parts.callers.access(settings),
         key_admin=parts.callers.admin(settings),

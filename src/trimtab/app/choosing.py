@@ -1,4 +1,4 @@
-"""Builds what chooses among the places of one configuration, from its settings and what the process knows.
+"""Builds what decides about requests under one configuration: routes, tiers and efforts, and what chooses among places.
 
 What it is not: the choice (`routing`), or what is spent (`spending`).
 """
@@ -7,10 +7,33 @@ import datetime
 import time
 from collections.abc import Callable, Iterable
 
+from trimtab.app.live import today
 from trimtab.app.settings import Settings
 from trimtab.app.spending import commitments
 from trimtab.catalogue import Catalogue
-from trimtab.routing import Chooser, Homes, Place, Spent, Standings
+from trimtab.normaliser import EffortPolicy, Normaliser, Rule
+from trimtab.routing import Chooser, Homes, Place, Spent, Standings, TierRouter
+
+
+def open_router(settings: Settings, places: tuple[Place, ...]) -> TierRouter:
+    """The router of one configuration."""
+    return TierRouter(
+        settings.catalogue,
+        settings.tiers,
+        places,
+        settings.choosing.data_regions,
+        today,
+        effort=settings.effort,
+        scenarios=settings.scenarios,
+        routes=settings.routes,
+    )
+
+
+def open_normaliser(settings: Settings, rules: tuple[Rule, ...]) -> Normaliser:
+    """The normaliser of one configuration."""
+    catalogue = settings.catalogue
+    policy = EffortPolicy(settings.effort, catalogue.efforts)
+    return Normaliser(settings.normaliser, rules, catalogue.platforms, policy)
 
 
 def open_chooser(

@@ -7,7 +7,9 @@ from typing import TypeAlias
 import msgspec
 
 from trimtab.budgets.settings import BudgetSettings, check_budgets, webhook_of
-from trimtab.catalogue import Catalogue, CatalogueSettings, Tiers, TierSettings, resolve_tiers
+from trimtab.catalogue import Catalogue, CatalogueSettings, Effort, Tiers, TierSettings, resolve_tiers
+from trimtab.catalogue.effort import EffortSettings, Scenario, with_own
+from trimtab.catalogue.tiers import check_scenario
 from trimtab.config import Document, Secret, fail, load_document, read_file
 from trimtab.content import ContentSettings
 from trimtab.engine import RetrySettings, check_retries
@@ -24,7 +26,14 @@ from trimtab.providers.key_pool import Keyed, check_keys
 from trimtab.providers.openai import OpenAISettings
 from trimtab.providers.simulator import SimulatorSettings
 from trimtab.providers.terms import check_terms
-from trimtab.routing import ChoosingSettings, check_choosing, check_rules
+from trimtab.routing import (
+    ChoosingSettings,
+    Route,
+    RouteSettings,
+    check_choosing,
+    check_rules,
+    resolve_routes,
+)
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings, check_telemetry
 from trimtab.vision import ImageSettings, check_images
@@ -76,6 +85,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retries: RetrySettings
     catalogue: Catalogue
     tiers: Tiers
+    effort: EffortSettings
+    scenarios: dict[str, Scenario]
+    """The shipped ones, and the operator's own above them."""
+    routes: tuple[Route, ...]
+    """In the order in which they are asked."""
     choosing: ChoosingSettings
     budgets: dict[str, BudgetSettings]
     """By name; those that the store has come on top."""
@@ -125,6 +139,14 @@ def load_settings(
     overlay = _beside(path, named, document.where("catalogue.overlay"))
     catalogue, content = _catalogue(overlay, document, held)
     tiers = resolve_tiers(document.section("tiers", TierSettings), catalogue, document.where)
+    effort = document.section("effort", EffortSettings)
+    scenarios = with_own(
+        catalogue.scenarios, document.named("scenarios", Scenario, Effort), document.where("scenarios")
+    )
+    for tier, policy in tiers.policies.items():
+        check_scenario(policy.scenario, scenarios, document.where(f"tiers.{tier}.scenario"))
+    _check_strict(tiers, catalogue, normaliser, document)
+    routes = resolve_routes(document.named("routes", RouteSettings), catalogue, scenarios, document.where)
     platforms, origin = _platforms(document)
     platforms = {
         name: _placed(path, entry, document.where(f"platforms.{name}")) for name, entry in platforms.items()
@@ -154,6 +176,9 @@ def load_settings(
         retries=retries,
         catalogue=catalogue,
         tiers=tiers,
+        effort=effort,
+        scenarios=scenarios,
+        routes=routes,
         choosing=choosing,
         budgets=budgets,
         images=images,
@@ -174,6 +199,23 @@ def read_budgets(document: Document, *, resolve: bool) -> dict[str, BudgetSettin
             except ValueError as problem:
                 raise ConfigError(where, str(problem)) from None
     return budgets
+
+
+def _check_strict(
+    tiers: Tiers, catalogue: Catalogue, normaliser: NormaliserSettings, document: Document
+) -> None:
+    """Where requests to tiers are refused rather than changed, an effort that a tier's model lacks refuses them all."""
+    for tier, arm in tiers.items():
+        model = catalogue.find(arm.model)
+        if normaliser.tiers == "strict" and model is not None and arm.effort is not None:
+            levels = model.effort_levels
+            if arm.effort not in levels:
+                takes = f"takes effort {', '.join(levels)}" if levels else "takes no effort"
+                fail(
+                    document.where(f"tiers.{tier}"),
+                    str(arm),
+                    f'{model.id} {takes}, and normaliser.tiers = "strict" makes no other of it; name one that it takes',
+                )
 
 
 def _check_entry(entry: PlatformSettings, document: Document, name: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 import trimtab.catalogue.pricing as pricing
+from trimtab.catalogue.effort import EffortWords, Scenario, load_scenarios, load_words
 from trimtab.catalogue.model import PLATFORMS, Model, Platform, PriceRow, Seller, seller
 from trimtab.catalogue.overlay import Overlay, check_model, price_layers
 from trimtab.catalogue.platforms import PlatformProfile, load_platforms
@@ -74,6 +75,8 @@ class Catalogue:
         document: _Document,
         lineups: dict[str, Lineup],
         platforms: dict[Platform, PlatformProfile],
+        efforts: EffortWords,
+        scenarios: dict[str, Scenario],
         version: str,
         overlay: Overlay | None = None,
         overlay_name: str = "",
@@ -86,6 +89,10 @@ class Catalogue:
         self.lineups = lineups
         self.platforms = platforms
         """What each platform takes of a request. One that is not listed takes everything."""
+        self.efforts = efforts
+        """How an effort is said to a model that has no levels."""
+        self.scenarios = scenarios
+        """The shipped ones; a configuration may have others."""
         self._server_tools = sorted(document.server_tools, key=lambda row: row.effective_from)
         self._names: dict[str, Model] = {}
         self._platform_names: dict[str, Model] = {}
@@ -110,7 +117,9 @@ class Catalogue:
         models = (package / "models.yaml").read_bytes()
         lineups = (package / "lineups.yaml").read_bytes()
         platforms = (package / "platforms.yaml").read_bytes()
-        digest = hashlib.sha256(models + b"\0" + lineups + b"\0" + platforms)
+        efforts = (package / "effort.yaml").read_bytes()
+        scenarios = (package / "scenarios.yaml").read_bytes()
+        digest = hashlib.sha256(b"\0".join((models, lineups, platforms, efforts, scenarios)))
         added: Overlay | None = None
         name = ""
         if overlay is not None:
@@ -124,6 +133,8 @@ class Catalogue:
             to_struct(read_yaml(models, "models.yaml"), _Document, "models.yaml"),
             to_struct(read_yaml(lineups, "lineups.yaml"), dict[str, Lineup], "lineups.yaml"),
             load_platforms(platforms),
+            load_words(efforts),
+            load_scenarios(scenarios),
             digest.hexdigest()[:16],
             added,
             name,

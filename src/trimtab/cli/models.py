@@ -35,6 +35,7 @@ from trimtab.catalogue import (
 from trimtab.catalogue.tokens import Generation
 from trimtab.cli.model_platforms import platforms_json, render_platforms
 from trimtab.cli.model_rules import found_model, render_rules, rules_json
+from trimtab.cli.scenarios import render_scenarios, scenarios_json
 from trimtab.cli.tables import console
 from trimtab.cli.term import print_json
 from trimtab.console.questions import WindowName
@@ -67,6 +68,9 @@ def run(
         str | None,
         typer.Option("--rules", metavar="MODEL", help="What this model refuses, and what is done then."),
     ] = None,
+    scenarios: Annotated[
+        bool, typer.Option("--scenarios", help="The kinds of work that requests, routes and tiers can name.")
+    ] = False,
     platforms: Annotated[
         bool,
         typer.Option(
@@ -86,6 +90,12 @@ def run(
             print_json(rules_json(model, settings.normaliser))
         else:
             out.print(render_rules(model, settings.normaliser))
+        return
+    if scenarios:
+        if as_json:
+            print_json(scenarios_json(settings.scenarios))
+        else:
+            out.print(render_scenarios(settings.scenarios))
         return
     if platforms:
         found = entries(settings)

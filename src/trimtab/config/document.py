@@ -75,17 +75,18 @@ class Document:
             raise ConfigError(self.where(name), f"must be a table of entries, as [{name}.some-name]")
         return {key: self._entry(f"{name}.{key}", entry, kinds) for key, entry in entries.items()}
 
-    def named(self, name: str, kind: type[T]) -> dict[str, T]:
-        """A section of named entries that are all of one type. Order is the file's."""
+    def named(self, name: str, kind: type[T], short: Any = None) -> dict[str, T]:
+        """A section of named entries that are all of one type, or of `short` where one is no table. Order is the
+        file's."""
         self._taken.add(name)
         entries = self._raw.get(name, {})
         if not isinstance(entries, dict):
             raise ConfigError(self.where(name), f"must be a table of entries, as [{name}.some-name]")
         found = {}
         for key, entry in entries.items():
-            if not isinstance(entry, dict):
+            if not isinstance(entry, dict) and short is None:
                 raise ConfigError(self.where(f"{name}.{key}"), f"must be a table, as [{name}.{key}]")
-            found[key] = self._decode(entry, kind, f"{name}.{key}")
+            found[key] = self._decode(entry, kind if isinstance(entry, dict) else short, f"{name}.{key}")
         return found
 
     def _entry(self, path: str, entry: object, kinds: dict[str, type[T]]) -> T:

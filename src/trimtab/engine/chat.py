@@ -1,25 +1,27 @@
 """Plans a Chat Completions request: which platform, what goes out, and the most that it can cost.
 
-What it is not: a translation to Messages, or a check of what the server takes. No rule of the normaliser acts here: the
-body goes out as it came, but for the model's name and, in a stream, the question for usage. Without that question
-streams carry no counts at all, and each would be settled at its worst case.
+What it is not: a translation to Messages, or a check of what the server takes. No rule of the normaliser acts here:
+the body goes out as it came, but for the model's name, an effort that somebody other than the client named or capped
+and, in a stream, the question for usage. Without that question streams carry no counts at all, and each would be
+settled at its worst case.
 """
 
 from collections.abc import Mapping
 
 import msgspec
 
-from trimtab.catalogue import Model, upper_bound_tokens
+from trimtab.catalogue import Effort, Model, upper_bound_tokens
 from trimtab.engine.bounds import MAX_TOOL_PROMPT_TOKENS, holds
-from trimtab.engine.inbound import Decide, Inbound, check_own, platforms_of, tags_of
+from trimtab.engine.inbound import Decide, Inbound, check_own, platforms_of, tags_of, wanted_of
 from trimtab.engine.job import Job
 from trimtab.engine.pictures import IMAGE_HEADERS
 from trimtab.engine.session import session_of
 from trimtab.errors import PermissionDenied, RequestError
 from trimtab.messages.chat import ChatBody
+from trimtab.normaliser import Mode, Normaliser
 from trimtab.providers import Call, Provider
 from trimtab.records import Caller, Plan
-from trimtab.routing import Ask, Candidate, Decision
+from trimtab.routing import VIRTUAL_PREFIX, Ask, Candidate, Decision, Place
 
 ASKED_FOR_USAGE = "stream_options.include_usage=true"
 
@@ -60,42 +62,55 @@ class Chat(msgspec.Struct, frozen=True):
 class ChatPlanner:
     """One per configuration version."""
 
-    def __init__(self, router: Decide, providers: Mapping[str, Provider], *, keep: bool) -> None:
-        """`providers` by the key of their place; `keep`: prompts are kept."""
+    def __init__(
+        self,
+        router: Decide,
+        providers: Mapping[str, Provider],
+        normaliser: Normaliser | None,
+        *,
+        keep: bool,
+    ) -> None:
+        """`providers` by the key of their place; of the normaliser only its modes and its policy of efforts are asked;
+        `keep`: prompts are kept."""
         self._router = router
         self._providers = providers
+        self._normaliser = normaliser
         self._keep = keep
 
     def decide(self, inbound: Inbound, body: ChatBody) -> Chat:
         """Which model serves it, and where it may be called. Raises `RequestError`."""
         check_own(inbound.own)
-        if "x-trimtab-effort" in inbound.own:
-            raise RequestError(
-                "x-trimtab-effort: does not act on /v1/chat/completions; send reasoning_effort in the body"
-            )
         for name in IMAGE_HEADERS:
             if name in inbound.own:
                 raise RequestError(f"{name}: does not act on /v1/chat/completions; leave it out")
-        caller = inbound.caller
+        caller, own = inbound.caller, inbound.own
         check_bounded(body, caller)
+        route = self._router.taken(wanted_of(inbound, body.model)) if self._router.has_routes else None
         decision = self._router.decide(
             Ask(
                 model=body.model,
-                accepts_effort=False,
+                effort=body.effort,
+                wanted_effort=own.get("x-trimtab-effort"),
+                null_effort=body.has_effort and body.effort is None,
+                scenario=own.get("x-trimtab-scenario"),
+                mode=self._mode(body, route is not None and route.moves),
                 models=caller.models,
                 tiers=caller.tiers,
                 platforms=caller.platforms,
-                wanted_platforms=platforms_of(inbound.own.get("x-trimtab-platform")),
+                wanted_platforms=platforms_of(own.get("x-trimtab-platform")),
                 surface="chat",
                 default_tier=caller.default_tier,
+                route=route,
             )
         )
-        session = session_of(body, inbound.own.get("x-trimtab-session"), caller.key)
+        session = session_of(body, own.get("x-trimtab-session"), caller.key)
         return Chat(inbound, body, decision, session)
 
     def job(self, asked: Chat, candidate: Candidate, plan: Plan) -> Job:
         """The call to one place."""
-        inbound, body, model, place = asked.inbound, asked.body, asked.decision.model, candidate.place
+        inbound, decision, place = asked.inbound, asked.decision, candidate.place
+        model = decision.model
+        body, effort, changes = self._with_effort(asked.body, decision, place, plan.changes)
         asks_usage = body.stream and not body.wants_usage
         most = body.max_tokens if body.max_tokens is not None else model.limits.max_output
         return Job(
@@ -112,7 +127,7 @@ class ChatPlanner:
                 "POST",
                 inbound.path,
                 inbound.headers,
-                body.asking(model=candidate.send_model, usage=asks_usage),
+                body.asking(model=candidate.send_model, usage=asks_usage, effort=effort),
                 inbound.query,
                 None,
                 body.stream,
@@ -127,14 +142,38 @@ class ChatPlanner:
             caller=inbound.caller,
             may_think=True,  # reasoning is billed and may not show
             asked=inbound.body if self._keep else None,
-            adaptations=(*plan.changes, *((ASKED_FOR_USAGE,) if asks_usage else ())),
+            adaptations=(*changes, *((ASKED_FOR_USAGE,) if asks_usage else ())),
             tags=tags_of(inbound.own.get("x-trimtab-tags")),
             answers=body.answers,
             hides_usage=asks_usage,
             account=place.account,
             place=place.key,
+            task_class=decision.scenario,
             task=inbound.task,
         )
+
+    def _mode(self, body: ChatBody, moved: bool) -> Mode:
+        if self._normaliser is None:
+            return "off"
+        return self._normaliser.mode(tier=moved or body.model.startswith(VIRTUAL_PREFIX))
+
+    def _with_effort(
+        self, body: ChatBody, decision: Decision, place: Place, changes: tuple[str, ...]
+    ) -> tuple[ChatBody, Effort | None, tuple[str, ...]]:
+        """The body, perhaps with an effort said in words; else the effort for its field; and what is different."""
+        effort, said = decision.set_effort, decision.said_effort
+        if effort is not None and not place.takes_effort and not decision.replaces_effort:
+            effort, said = None, effort
+            changes = tuple(text for text in changes if not text.startswith("reasoning_effort="))
+        if said is None:
+            return body, effort, changes
+        policy = self._normaliser.effort if self._normaliser is not None else None
+        guided = None
+        if policy is not None and policy.words is not None and policy.settings.without != "off":
+            guided = body.guided(policy.words.guidance[said])
+        if guided is None:
+            return body, None, (*changes, "effort removed")
+        return guided, None, (*changes, f"messages=says effort {said}")
 
 
 def chat_input_bound(body: ChatBody, model: Model) -> int:

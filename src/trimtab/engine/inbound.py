@@ -12,13 +12,14 @@ from trimtab.engine.pictures import IMAGE_HEADERS
 from trimtab.engine.task_call import TaskCall
 from trimtab.errors import RequestError, shortened
 from trimtab.providers import Headers
-from trimtab.records import NOBODY, Caller, Endpoint, RequestId
-from trimtab.routing import Ask, Decision
+from trimtab.records import NOBODY, Caller, Endpoint, RequestId, Surface
+from trimtab.routing import Ask, Decision, Taken, Wanted
 
 TASK, PHASE = "x-trimtab-task", "x-trimtab-phase"
 OWN_HEADERS = (
     "x-trimtab-session",
     "x-trimtab-effort",
+    "x-trimtab-scenario",
     "x-trimtab-platform",
     "x-trimtab-tags",
     TASK,
@@ -56,6 +57,15 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
 class Decide(Protocol):
     """What the pipeline needs of a router."""
 
+    @property
+    def has_routes(self) -> bool:
+        """Whether `taken` needs to be asked."""
+        ...
+
+    def taken(self, wanted: Wanted) -> Taken | None:
+        """Pure: the route that takes this request."""
+        ...
+
     def decide(self, ask: Ask) -> Decision:
         """Pure: a plan for this request, or `RequestError`."""
         ...
@@ -82,6 +92,12 @@ def platforms_of(header: str | None) -> tuple[str, ...] | None:
     if not names:
         raise RequestError("x-trimtab-platform: names no platform entry; name one, or several with commas")
     return names
+
+
+def wanted_of(inbound: Inbound, model: str) -> Wanted:
+    """What of a request a route may go by. Raises `RequestError` for tags that cannot be kept."""
+    surface: Surface = "chat" if inbound.endpoint == "chat" else "messages"
+    return Wanted(model, surface, inbound.caller, tags_of(inbound.own.get("x-trimtab-tags")))
 
 
 def tags_of(header: str | None) -> tuple[str, ...]:

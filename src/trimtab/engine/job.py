@@ -66,6 +66,8 @@ class Job(msgspec.Struct, frozen=True):
     """What its images are predicted to come to, where it is under a policy for images."""
     change: AnswerChange | None = None
     """How the answer is changed on its way to the client, because the request was on its way here."""
+    task_class: str = ""
+    """The kind of work: the scenario that the caller, its route or its tier named."""
 
 
 @functools.lru_cache(maxsize=8)

@@ -97,7 +97,8 @@ class Metered(Means):
             "" if job.provider.name == job.plan.platform else job.provider.name,
             job.account,
             before,
-            *(() if job.task is None else (job.task.grant.task, job.task.grant.phase)),
+            *(("", "") if job.task is None else (job.task.grant.task, job.task.grant.phase)),
+            job.task_class,
         )
 
     def worst_case(self, job: Job) -> NanoUSD:

@@ -92,7 +92,7 @@ class Pipeline:
         self._providers = providers
         keep = metered.runtime.keep is not None
         self._messages = MessagesPlanner(router, providers, normaliser, conversations, keep=keep)
-        self._chat = ChatPlanner(router, providers, keep=keep)
+        self._chat = ChatPlanner(router, providers, normaliser, keep=keep)
         self._choose = choose
         self._surviving = surviving
         self._images = images

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from trimtab.catalogue import EFFORTS, Arm
+from trimtab.catalogue import EFFORTS, Arm, Effort
 from trimtab.engine.bounds import input_size
 from trimtab.engine.conversations import Conversations
-from trimtab.engine.inbound import Decide, Inbound, check_own, platforms_of, tags_of
+from trimtab.engine.inbound import Decide, Inbound, check_own, platforms_of, tags_of, wanted_of
 from trimtab.engine.job import Job
 from trimtab.engine.other_models import check_other_models
 from trimtab.engine.pictures import PreparedImages
@@ -26,6 +26,8 @@ from trimtab.routing import VIRTUAL_PREFIX, Ask, Candidate, Decision
 
 API_VERSIONS = ("2023-06-01", "2026-10-21")
 """Source: vendor versioning page (2026-11)."""
+
+SAMPLING = ("temperature", "top_p", "top_k")
 
 UNCHANGED = Normalised()
 
@@ -42,6 +44,8 @@ class Messages(msgspec.Struct, frozen=True, gc=False):
     """`thinking.type` of the body."""
     images: PreparedImages | None = None
     """What was done with its images, `body` being the result; `None`: no policy holds for them."""
+    moved: bool = False
+    """Whether its route says which model serves it."""
 
 
 class MessagesPlanner:
@@ -71,25 +75,33 @@ class MessagesPlanner:
         check_other_models(body, caller)
         if answers:
             check_unbounded(body, caller)
-        mode = self._mode(body)
+        own = inbound.own
+        route = self._router.taken(wanted_of(inbound, body.model)) if self._router.has_routes else None
+        mode = self._mode(body, route is not None and route.moves)
         thinking = body.thinking_type
         decision = self._router.decide(
             Ask(
                 model=body.model,
                 effort=body.effort,
-                wanted_effort=inbound.own.get("x-trimtab-effort"),
-                lower_effort=mode == "adapt",
+                wanted_effort=own.get("x-trimtab-effort"),
+                null_effort=body.has_effort and body.effort is None,
+                scenario=own.get("x-trimtab-scenario"),
+                mode=mode,
                 thinking=thinking,
-                accepts_effort=answers and (body.effort is not None or not body.has_effort),
+                accepts_effort=answers,
                 models=caller.models,
                 tiers=caller.tiers,
                 platforms=caller.platforms,
-                wanted_platforms=platforms_of(inbound.own.get("x-trimtab-platform")),
+                wanted_platforms=platforms_of(own.get("x-trimtab-platform")),
                 default_tier=caller.default_tier,
+                route=route,
             )
         )
-        session = session_of(body, inbound.own.get("x-trimtab-session"), caller.key)
-        return Messages(inbound, body, decision, session, mode, thinking)
+        if mode != "adapt" and (decision.set_adaptive or decision.set_thinking == "summarized"):
+            decision = _unless_sampling(decision, body)
+        session = session_of(body, own.get("x-trimtab-session"), caller.key)
+        moved = route is not None and route.moves
+        return Messages(inbound, body, decision, session, mode, thinking, moved=moved)
 
     def job(self, asked: Messages, candidate: Candidate, plan: Plan) -> Job:
         """The call to one place. Raises `RequestError` where its platform takes no such request."""
@@ -116,7 +128,7 @@ class MessagesPlanner:
             sent = normal.changed
             outgoing, headers = normal.body, normal.headers
             may_think = _may_think(sent.thinking_type, model.thinking.default, False)
-            plan = _as_sent(plan, sent)
+            plan = _as_sent(plan, sent, normal.expressed)
             adaptations = _latest(adaptations, normal.adaptations)
         size = input_size(sent, model)
         observations = normal.observations
@@ -164,12 +176,13 @@ class MessagesPlanner:
             task=inbound.task,
             image_tokens=None if asked.images is None else size.image_tokens,
             change=None if asked.images is None else asked.images.back,
+            task_class=decision.scenario,
         )
 
-    def _mode(self, body: MessagesBody) -> Mode:
+    def _mode(self, body: MessagesBody, moved: bool) -> Mode:
         if self._normaliser is None:
             return "off"
-        return self._normaliser.mode(tier=body.model.startswith(VIRTUAL_PREFIX))
+        return self._normaliser.mode(tier=moved or body.model.startswith(VIRTUAL_PREFIX))
 
     def _normalised(
         self, asked: Messages, candidate: Candidate, provider: Provider, headers: Headers, version: str
@@ -180,15 +193,19 @@ class MessagesPlanner:
             return UNCHANGED
         inbound, body, decision, mode = asked.inbound, asked.body, asked.decision, asked.mode
         free = self._normaliser.platform_mode(mode, provider.platform) == "off"
-        if free and mode == "off":
+        rewrites = decision.rewrites
+        if free and mode == "off" and not rewrites:
             return UNCHANGED
         places: list[int] | None = None
         if mode == "observe":
             places = self._normaliser.places(body, decision.model)
-            if free and not places:
+            if free and not places and not rewrites:
                 return UNCHANGED
         foreign = 0
-        changing = mode == "adapt" and inbound.endpoint == "messages" and decision.plan.tier is not None
+        named = decision.plan.tier
+        if named is None and asked.moved:
+            named = f"route {decision.plan.route}"
+        changing = mode == "adapt" and inbound.endpoint == "messages" and named is not None
         if changing and self._conversations is not None:
             thinking = decision.model.thinking
             if (
@@ -209,19 +226,39 @@ class MessagesPlanner:
                 versions=decision.model.api_versions(provider.platform, provider.api_versions),
                 set_effort=decision.set_effort,
                 set_adaptive=decision.set_adaptive,
+                replaces_effort=decision.replaces_effort,
+                said_effort=decision.said_effort,
+                most_effort=decision.most_effort,
+                set_thinking=decision.set_thinking,
                 foreign=foreign,
                 platform=provider.platform,
                 endpoint="messages" if inbound.endpoint == "messages" else "count_tokens",
             ),
             mode,
-            tier=decision.plan.tier,
+            tier=named,
             places=places,
+            rewrites=rewrites,
         )
 
 
-def _as_sent(plan: Plan, body: MessagesBody) -> Plan:
-    """The plan with the effort and thinking of the body that goes out."""
-    effort = next((level for level in EFFORTS if level == body.effort), None)
+def _unless_sampling(decision: Decision, body: MessagesBody) -> Decision:
+    """Without the thinking that was decided, where the model refuses it beside what the client says of sampling and
+    nothing takes that out."""
+    if decision.model.accepts.sampling == "reject" or not any(name in body.fields for name in SAMPLING):
+        return decision
+    plan = decision.plan
+    plan = msgspec.structs.replace(
+        plan,
+        arm=msgspec.structs.replace(plan.arm, thinking=None),
+        reasons=(*plan.reasons, "but no thinking is added: the client sets how to sample"),
+        changes=tuple(text for text in plan.changes if not text.startswith("thinking")),
+    )
+    return msgspec.structs.replace(decision, plan=plan, set_adaptive=False, set_thinking=None)
+
+
+def _as_sent(plan: Plan, body: MessagesBody, expressed: Effort | None) -> Plan:
+    """The plan with the effort and thinking of the body that goes out; `expressed` was said otherwise."""
+    effort = next((level for level in EFFORTS if level == body.effort), expressed)
     arm = Arm(plan.arm.model, effort, "adaptive" if body.thinking_type == "adaptive" else None)
     return msgspec.structs.replace(plan, arm=arm)
 

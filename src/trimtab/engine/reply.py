@@ -543,5 +543,6 @@ class MeteredReply:
             self._ms_since(job.arrived),
             runtime.config_version,
             runtime.catalogue_version,
-            *(() if job.task is None else (job.task.grant.task, job.task.grant.phase)),
+            *(("", "") if job.task is None else (job.task.grant.task, job.task.grant.phase)),
+            job.task_class,
         )

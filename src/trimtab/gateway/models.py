@@ -13,7 +13,7 @@ import msgspec
 from trimtab.catalogue import Catalogue, Model, Tiers, model_info
 from trimtab.errors import NotFound, RequestError
 from trimtab.records import NOBODY, Caller
-from trimtab.routing import Place, is_online, stays_in
+from trimtab.routing import Place, Route, is_online, stays_in
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 1000
@@ -30,8 +30,11 @@ class ModelList:
         virtual: tuple[str, ...],
         places: tuple[Place, ...],
         data_regions: tuple[str, ...] | None = None,
+        routes: tuple[Route, ...] = (),
     ) -> None:
-        """`data_regions`: only places that declare one of them are called at all."""
+        """`data_regions`: only places that declare one of them are called at all. `routes`: those that `virtual`
+        names."""
+        self._routes = {route.virtual_model: route for route in routes}
         self._virtual = virtual
         self._tiers = tiers
         self._places = tuple(place for place in places if stays_in(place.data_region, data_regions))
@@ -108,24 +111,28 @@ class ModelList:
         ]
 
     def _virtual_entry(self, name: str, caller: Caller, today: datetime.date) -> dict[str, object] | None:
-        """A tier as a model, `None` where the caller may not use it."""
+        """A tier or route as a model, `None` where the caller may not use it."""
+        route = self._routes.get(name)
         tier = name.partition("/")[2]
-        auto = tier == "auto"
-        if auto:
+        what = f"the tier {tier}"
+        if route is not None:
+            tier = "" if route.arm is not None else route.tier or caller.default_tier or "default"
+            what = f"the route {route.name}{', tier ' if tier else ''}{tier}"
+        elif tier == "auto":
             tier = caller.default_tier or "default"
-        arm = self._tiers.by_name(tier)
+            what = f"the router's choice, for now {tier}"
+        arm = route.arm if route is not None and not tier else self._tiers.by_name(tier)
         model = self._catalogue.find(arm.model) if arm is not None else None
-        if model is None or (caller.tiers is not None and tier not in caller.tiers):
+        if model is None or (tier and caller.tiers is not None and tier not in caller.tiers):
             return None
         bound = self._tiers.places.get(tier)
         among = bound.platforms if bound else None
         if caller is not NOBODY and not self._usable((model,), caller, today, among):
             return None
-        what = "the router's choice, for now" if auto else "the tier"
         return {
             "type": "model",
             "id": name,
-            "display_name": f"Trimtab: {what} {tier} ({arm})",
+            "display_name": f"Trimtab: {what} ({arm})",
             "created_at": _FIRST_RELEASE,
         }
 

@@ -13,10 +13,11 @@ from trimtab.normaliser.normaliser import (
     shipped_rules,
 )
 from trimtab.normaliser.rules import Rule
-from trimtab.normaliser.settings import Mode, NormaliserSettings
+from trimtab.normaliser.settings import EffortPolicy, Mode, NormaliserSettings
 
 __all__ = [
     "Asked",
+    "EffortPolicy",
     "Mode",
     "Normalised",
     "Normaliser",

@@ -128,9 +128,24 @@ def forced_choice(draft: Draft, rule: Rule) -> Seen | None:
     return {"choice": kind} if kind in ("any", "tool") else None
 
 
+def forced_tool(draft: Draft) -> bool:
+    """Whether a tool call is forced."""
+    return draft.at("tool_choice.type") in ("any", "tool")
+
+
+def prefilled_or_open(draft: Draft) -> bool:
+    """Whether the answer goes on from what the assistant began: a prefill, or a tool loop whose assistant turn does
+    not start with thinking."""
+    turns = draft.turns()
+    return bool(turns) and (turns[-1][1].get("role") == "assistant" or _unthinking(turns) is not None)
+
+
 def loop_without_thinking(draft: Draft, rule: Rule) -> Seen | None:
     """An open tool loop, or a prefill, whose assistant turn does not start with thinking."""
-    turns = draft.turns()
+    return _unthinking(draft.turns())
+
+
+def _unthinking(turns: list[tuple[int, Raw]]) -> Seen | None:
     for index, turn in reversed(turns):
         if turn.get("role") == "assistant":
             if isinstance(turn.get("content"), str):

@@ -7,11 +7,12 @@ judges them.
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from trimtab.catalogue import EFFORTS
+from trimtab.catalogue import EFFORTS, Effort
 from trimtab.catalogue.model import Model
 from trimtab.catalogue.platforms import PlatformProfile
 from trimtab.messages import GONE, MessagesBody
 from trimtab.messages.tolerant import field_value, is_small_enough
+from trimtab.normaliser.settings import LEFT_OUT, EffortPolicy
 
 Headers = list[tuple[bytes, bytes]]
 Raw = dict[str, Any]
@@ -31,12 +32,16 @@ class Draft:
         "_kinds",
         "_now",
         "_turns",
+        "asked",
         "body",
         "endpoint",
+        "expressed",
         "foreign",
         "headers",
         "model",
+        "most",
         "notes",
+        "policy",
         "profile",
         "version",
         "versions",
@@ -52,6 +57,7 @@ class Draft:
         foreign: int,
         profile: PlatformProfile | None = None,
         endpoint: Literal["messages", "count_tokens"] = "messages",
+        policy: EffortPolicy = LEFT_OUT,
     ) -> None:
         self.body = body
         self.headers = headers
@@ -64,6 +70,14 @@ class Draft:
         self.endpoint: Literal["messages", "count_tokens"] = endpoint
         self.profile = profile
         """What the platform takes; `None`: anything."""
+        self.policy = policy
+        """What becomes of an effort that the model lacks."""
+        self.asked: Effort | None = None
+        """An effort that is to be said to a model without levels."""
+        self.expressed: Effort | None = None
+        """It was said, and this is what was."""
+        self.most: Effort | None = None
+        """No effort that is put in is higher."""
         self.notes: dict[str, str] = {}
         self._before: dict[str, object] = {}
         self._now: dict[str, Any] = {}
@@ -126,12 +140,12 @@ class Draft:
         return kind in ("adaptive", "enabled")
 
     @property
-    def effort(self) -> str | None:
+    def effort(self) -> Effort | None:
         """The effort that will be used, as far as it is a known level: the request's, else the model's default."""
         sent = self.at("output_config.effort")
         if sent is None:
             return self.model.effort.default
-        return sent if isinstance(sent, str) and sent in EFFORTS else None
+        return next((level for level in EFFORTS if level == sent), None)
 
     def turns(self) -> list[tuple[int, Raw]]:
         """The messages that are objects, with their places."""

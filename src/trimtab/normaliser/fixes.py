@@ -1,13 +1,14 @@
 """What `adapt` does to a draft. Each fix says whether it could, and notes what it did.
 
 Nothing here invents what was said or done: no tool result, no signature, no picture of another size. Money is never
-raised: an effort is lowered, never lifted, and `max_tokens` only shrinks.
+raised: `max_tokens` only shrinks, and an effort is lifted only where the configuration says that it may.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from trimtab.catalogue import EFFORTS
+from trimtab.catalogue import Effort
+from trimtab.catalogue.effort import fitted, is_higher
 from trimtab.messages import GONE
 from trimtab.normaliser.checks import Seen, cited, foreign_end
 from trimtab.normaliser.draft import Draft, Raw, blocks, has_block
@@ -69,9 +70,10 @@ def enabled_to_adaptive(draft: Draft, rule: Rule, seen: Seen) -> bool:
     config = draft.value("output_config")
     says_effort = isinstance(config, dict) and "effort" in config
     if draft.model.effort.levels and not says_effort and isinstance(budget, int):
-        effort = next(
+        level: Effort = next(
             (level for level, under in rule.options["effort_under"].items() if budget < under), "high"
         )
+        effort = fitted(level, draft.model.effort_levels, most=draft.most)
         draft.set_effort(effort)
         draft.note("output_config.effort", f"={effort}")
     return _set_thinking(draft, "adaptive")
@@ -87,6 +89,9 @@ def adaptive_to_enabled(draft: Draft, rule: Rule, seen: Seen) -> bool:
     room, least, most = draft.max_tokens, rule.options["least"], rule.options["budget"]
     if draft.model.thinking.enabled == "rejected" or room is None or room <= least:
         return _remove_thinking(draft)
+    if (effort := draft.asked or _known_effort(draft)) is not None and draft.policy.words is not None:
+        most = draft.policy.words.budgets[effort]
+        draft.expressed = effort
     return _set_thinking(draft, "enabled", budget_tokens=max(least, min(most, room // 2)))
 
 
@@ -142,11 +147,10 @@ def show_thinking(draft: Draft, rule: Rule, seen: Seen) -> bool:
 
 
 def lower_effort(draft: Draft, rule: Rule, seen: Seen) -> bool:
-    """The next lower level that the model takes; its least where there is none."""
-    wanted = EFFORTS.index(draft.at("output_config.effort"))
-    levels = draft.model.effort_levels
-    lower = [level for level in levels if EFFORTS.index(level) < wanted]
-    return _effort(draft, lower[-1] if lower else levels[0])
+    """The next lower level that the model takes, its least where there is none; the next higher where that is set."""
+    effort = draft.effort
+    assert effort is not None  # the rule's check saw it
+    return _effort(draft, fitted(effort, draft.model.effort_levels, draft.policy.settings.clamp, draft.most))
 
 
 def high_effort(draft: Draft, rule: Rule, seen: Seen) -> bool:
@@ -154,15 +158,22 @@ def high_effort(draft: Draft, rule: Rule, seen: Seen) -> bool:
     return _effort(draft, "high")
 
 
-def _effort(draft: Draft, effort: str) -> bool:
+def _effort(draft: Draft, effort: Effort) -> bool:
     draft.set_effort(effort)
     draft.note("output_config.effort", f"={effort}")
     return True
 
 
 def remove_effort(draft: Draft, rule: Rule, seen: Seen) -> bool:
-    """Without effort."""
+    """Without effort; it is said otherwise once all else is mended."""
+    draft.asked = draft.asked or _known_effort(draft)
     return _remove_config(draft, "effort")
+
+
+def _known_effort(draft: Draft) -> Effort | None:
+    """The request's own, as far as it is a known level, and no higher than is allowed."""
+    effort = None if draft.at("output_config.effort") is None else draft.effort
+    return draft.most if effort and draft.most and is_higher(effort, draft.most) else effort
 
 
 def remove_task_budget(draft: Draft, rule: Rule, seen: Seen) -> bool:

@@ -17,10 +17,11 @@ from trimtab.messages import MessagesBody
 from trimtab.normaliser.checks import CHECKS as MODEL_CHECKS
 from trimtab.normaliser.checks import Seen
 from trimtab.normaliser.draft import Draft, Headers
+from trimtab.normaliser.efforts import cap_budget, express, put_effort, put_thinking
 from trimtab.normaliser.fixes import FIXES as MODEL_FIXES
 from trimtab.normaliser.platforms import PLATFORM_CHECKS, PLATFORM_FIXES
 from trimtab.normaliser.rules import Rule, applies_on, applies_to, load_rules
-from trimtab.normaliser.settings import Mode, NormaliserSettings, PlatformMode
+from trimtab.normaliser.settings import LEFT_OUT, EffortPolicy, Mode, NormaliserSettings, PlatformMode
 
 MAX_NOTES = 24
 """Observations, and adaptations, of one request: they go into its record and a header."""
@@ -57,6 +58,14 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """All that it takes."""
     set_effort: Effort | None = None
     set_adaptive: bool = False
+    replaces_effort: bool = False
+    """`set_effort` takes the place of the client's."""
+    said_effort: Effort | None = None
+    """To be said otherwise, for the model has no levels."""
+    most_effort: Effort | None = None
+    """No effort that is put in, and no thinking budget, is higher."""
+    set_thinking: str | None = None
+    """`summarized`, `disabled`, `between_tools` or `budget`, where the client says nothing of thinking."""
     foreign: int = 0
     """How many messages, from the first on, stem from a time when the gateway sent this conversation to another
     model."""
@@ -74,6 +83,8 @@ class Normalised(msgspec.Struct, frozen=True):
     observations: tuple[str, ...] = ()
     changed: MessagesBody | None = None
     """The changed body, read again."""
+    expressed: Effort | None = None
+    """An effort that was said otherwise than by `output_config`."""
 
 
 class _Watch(msgspec.Struct, frozen=True):
@@ -136,9 +147,12 @@ class Normaliser:
         settings: NormaliserSettings,
         rules: tuple[Rule, ...],
         platforms: Mapping[Platform, PlatformProfile] | None = None,
+        effort: EffortPolicy = LEFT_OUT,
     ) -> None:
-        """`platforms` says what each takes, by the catalogue's names."""
+        """`platforms` says what each takes, by the catalogue's names; `effort`, what becomes of one that a model
+        lacks."""
         self._settings = settings
+        self.effort = effort
         self.rules = rules
         self._model_rules = tuple(rule for rule in rules if not rule.about_platforms)
         self._tables: dict[str, _Table] = {}
@@ -164,10 +178,17 @@ class Normaliser:
         return _observed(body, self._tables.get(model.id) or self._compile(model))
 
     def normalise(
-        self, asked: Asked, mode: Mode, *, tier: str | None, places: list[int] | None = None
+        self,
+        asked: Asked,
+        mode: Mode,
+        *,
+        tier: str | None,
+        places: list[int] | None = None,
+        rewrites: bool = False,
     ) -> Normalised:
         """`tier` is the tier that the request names, `None` where it names a model; `places`, in `observe`, what
-        `places` found, where it was asked before.
+        `places` found, where it was asked before. `rewrites`: what was decided of effort and thinking needs more than
+        `set_effort` and `set_adaptive`; it is done in every mode.
 
         Raises `RuleRefused` in `strict`: the vendor's words, and which rule in which mode says them.
 
@@ -175,7 +196,7 @@ class Normaliser:
         `adapt` and `strict` 8 us, and 24 to 68 us, for they decode the messages (`benchmarks/normaliser.py`).
         """
         theirs = self.platform_mode(mode, asked.platform)
-        if mode == "off" and theirs == "off":
+        if mode == "off" and theirs == "off" and not rewrites:
             return NOTHING
         table = self._tables.get(asked.model.id) or self._compile(asked.model)
         if mode == "off":
@@ -188,11 +209,11 @@ class Normaliser:
             if tier is not None:
                 places += table.always
         held = self._about(asked) if theirs != "off" else None
-        if held is None and not places:
+        if held is None and not places and not rewrites:
             return NOTHING
         rules = [table.rules[place] for place in sorted(set(places))]
         try:
-            return _normalised(asked, rules, mode, tier, held, theirs)
+            return _normalised(asked, rules, mode, tier, held, theirs, self.effort)
         except RecursionError:
             return TOO_DEEP
 
@@ -226,7 +247,13 @@ class Normaliser:
 
 
 def _normalised(
-    asked: Asked, rules: list[Rule], mode: Mode, tier: str | None, held: _Held | None, theirs: PlatformMode
+    asked: Asked,
+    rules: list[Rule],
+    mode: Mode,
+    tier: str | None,
+    held: _Held | None,
+    theirs: PlatformMode,
+    effort: EffortPolicy,
 ) -> Normalised:
     profile = held.profile if held is not None else None
     draft = Draft(
@@ -238,11 +265,9 @@ def _normalised(
         asked.foreign,
         profile,
         asked.endpoint,
+        effort,
     )
-    if asked.set_effort is not None:
-        draft.set_effort(asked.set_effort)
-    if asked.set_adaptive:
-        draft.put("thinking", {"type": "adaptive"})
+    unsaid = _decided(draft, asked)
     if held is not None:
         _hold_for_platform(draft, held.first, theirs, asked)
     observations: list[str] = []
@@ -254,6 +279,9 @@ def _normalised(
             raise RuleRefused(_message(rule, seen, draft), _why(rule, asked.model, tier))
         if mode != "adapt" or not _mend(draft, rule, seen):
             observations.append(shortened(f"{rule.id}: {_message(rule, seen, draft)}", MAX_NOTE_CHARS))
+    if draft.asked is not None and (why := express(draft, draft.asked)) is not None:
+        unsaid.append(f"effort {draft.asked} is not said: {why}")
+    observations = [*unsaid, *observations]
     if held is not None:
         _hold_for_platform(draft, held.last, theirs, asked)
     told = tuple(observations[:MAX_NOTES])
@@ -266,7 +294,22 @@ def _normalised(
         adaptations=_told(tuple(draft.notes.values())),
         observations=told,
         changed=MessagesBody(body, max_tokens_required=False),
+        expressed=draft.expressed,
     )
+
+
+def _decided(draft: Draft, asked: Asked) -> list[str]:
+    """Put in what was decided of effort and thinking; what of it could not be."""
+    if asked.set_effort is not None:
+        put_effort(draft, asked.set_effort, replaces=asked.replaces_effort)
+    if asked.set_adaptive:
+        draft.put("thinking", {"type": "adaptive"})
+    draft.asked, draft.most = asked.said_effort, asked.most_effort
+    if draft.most is not None:
+        cap_budget(draft, draft.most)
+    if asked.set_thinking is not None and (why := put_thinking(draft, asked.set_thinking)) is not None:
+        return [f"thinking is not added: {why}"]
+    return []
 
 
 def _told(changes: tuple[str, ...]) -> tuple[str, ...]:
@@ -322,9 +365,8 @@ def _message(rule: Rule, seen: Seen, draft: Draft) -> str:
 
 def _why(rule: Rule, model: Model, tier: str | None) -> str:
     """Which rule refuses a request, by which setting, and what to do."""
-    setting, meant = (
-        ("pinned", f"model {model.id}") if tier is None else ("tiers", f"tier {tier} is {model.id}")
-    )
+    named = tier if tier is None or tier.startswith("route ") else f"tier {tier}"
+    setting, meant = ("pinned", f"model {model.id}") if named is None else ("tiers", f"{named} is {model.id}")
     fix = "no mode mends it" if rule.adapt is None else f'"adapt" mends it: {rule.does}'
     return f'Trimtab: rule {rule.id}, normaliser.{setting} = "strict", {meant}; change the request; {fix}'
 

@@ -3,11 +3,20 @@
 from trimtab.routing.breaker import Started
 from trimtab.routing.choosing import Choice, Chooser
 from trimtab.routing.commitments import Commitment, Pace, Spent
-from trimtab.routing.decide import VIRTUAL_PREFIX, Ask, Decision, TierRouter
+from trimtab.routing.decide import Ask, Decision, TierRouter
+from trimtab.routing.effort import SetThinking
 from trimtab.routing.homes import Homes
 from trimtab.routing.limits import Remaining, retry_after
 from trimtab.routing.place import Candidate, Place, is_online, stays_in
 from trimtab.routing.preferring import ChoosingSettings, check_choosing
+from trimtab.routing.routes import (
+    VIRTUAL_PREFIX,
+    Route,
+    RouteSettings,
+    Taken,
+    Wanted,
+    resolve_routes,
+)
 from trimtab.routing.rules import check_rules, check_served
 from trimtab.routing.standing import Ending, Standing, Standings
 
@@ -25,15 +34,21 @@ __all__ = [
     "Pace",
     "Place",
     "Remaining",
+    "Route",
+    "RouteSettings",
+    "SetThinking",
     "Spent",
     "Standing",
     "Standings",
     "Started",
+    "Taken",
     "TierRouter",
+    "Wanted",
     "check_choosing",
     "check_rules",
     "check_served",
     "is_online",
+    "resolve_routes",
     "retry_after",
     "stays_in",
 ]

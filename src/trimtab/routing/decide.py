@@ -1,7 +1,7 @@
-"""The hard rules: a tier by its virtual model, or a pinned model.
+"""The hard rules: a route, a tier by its virtual model, or a pinned model.
 
-Effort, first found wins: the client's, `x-trimtab-effort`, the tier's, the model's own default. A tier never
-replaces what the client sent.
+A route, where the configuration has one that takes the request, may say which tier or model that is; effort and
+thinking are chosen by `effort`. Only a cap replaces what the client sent.
 
 What the caller's key permits is part of the question: it never changes which arm a request gets, except what
 `trimtab/auto` means; it refuses, or leaves out platform entries. `x-trimtab-platform` leaves out more of them, and
@@ -15,15 +15,19 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from trimtab.catalogue import EFFORTS, Arm, Catalogue, Effort, Model, Tiers
+from trimtab.catalogue.effort import EffortSettings, Scenario
+from trimtab.catalogue.tiers import TIER_NAMES, TierPolicy
 from trimtab.errors import NotFound, PermissionDenied, RequestError, shortened
 from trimtab.records import Plan, Surface
+from trimtab.routing.effort import Cap, Mode, Named, Sent, SetThinking, choose, least_cap
 from trimtab.routing.place import Candidate, Place
+from trimtab.routing.routes import AUTO, VIRTUAL_PREFIX, Route, Routes, Taken, Wanted
 from trimtab.routing.rules import ANYWHERE, next_day, permitted
 
-VIRTUAL_PREFIX = "trimtab/"
-AUTO = "auto"
-
 PATHS: Mapping[Surface, str] = {"messages": "/v1/messages", "chat": "/v1/chat/completions"}
+
+DEFAULT_EFFORT = EffortSettings()
+SAYS_NOTHING = TierPolicy()
 
 KNOWN_MOST = 1024
 """Decisions that are kept, about 1 MB at the most; real traffic asks a few dozen different questions."""
@@ -37,12 +41,16 @@ class Ask(msgspec.Struct, frozen=True):
     """`output_config.effort` of the body, unchecked: the platform judges it."""
     wanted_effort: str | None = None
     """The `x-trimtab-effort` header."""
-    lower_effort: bool = False
-    """Whether that header may ask for more than the model takes, and then gets the most it does."""
+    null_effort: bool = False
+    """The client wrote an effort of null: nobody names another, but a cap holds."""
+    scenario: str | None = None
+    """The `x-trimtab-scenario` header."""
+    mode: Mode = "observe"
+    """The normaliser's. In `strict` a level that the model lacks is refused, else it becomes another."""
     thinking: str | None = None
     """`thinking.type` of the body, `None` when it has none."""
     accepts_effort: bool = True
-    """False where no answer is made (token counting), or the client wrote an effort of null."""
+    """False where no answer is made (token counting)."""
     models: tuple[str, ...] | None = None
     """Catalogue ids that the caller may use, whether it names them or a tier means them; `None` is all."""
     tiers: tuple[str, ...] | None = None
@@ -55,6 +63,8 @@ class Ask(msgspec.Struct, frozen=True):
     """Whose API the caller speaks; only platforms that speak it too are asked."""
     default_tier: str | None = None
     """What `trimtab/auto` means for this caller, where it is not the default tier."""
+    route: Taken | None = None
+    """The route that takes the request, as `TierRouter.taken` says."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -69,6 +79,18 @@ class Decision(msgspec.Struct, frozen=True):
     set_adaptive: bool = False
     in_order: bool = False
     """Whether the caller named the order of the candidates, so that no preference changes it."""
+    replaces_effort: bool = False
+    """`set_effort` takes the place of the client's."""
+    said_effort: Effort | None = None
+    """To be said otherwise, for the model has no levels."""
+    most_effort: Effort | None = None
+    """The cap, where there is one; it bounds a thinking budget, too."""
+    set_thinking: SetThinking | None = None
+    """Where it is more than `set_adaptive`."""
+    scenario: str = ""
+    """The kind of work: that of the header, the route or the tier."""
+    rewrites: bool = False
+    """Whether the body must be read to carry it out, in whatever mode."""
 
 
 class TierRouter:
@@ -82,20 +104,33 @@ class TierRouter:
         places: tuple[Place, ...],
         data_regions: tuple[str, ...] | None = None,
         today: Callable[[], datetime.date] = lambda: datetime.date.max,
+        *,
+        effort: EffortSettings = DEFAULT_EFFORT,
+        scenarios: Mapping[str, Scenario] | None = None,
+        routes: tuple[Route, ...] = (),
     ) -> None:
         """`data_regions`: the only ones that data may go to. `today` is the day in UTC; without it every place counts
-        as online."""
+        as online. `scenarios`: those of the catalogue, unless others are given."""
         self._known: dict[Ask, Decision] = {}
         self._catalogue = catalogue
         self._tiers = tiers
         self._places = places
         self._data_regions = data_regions
         self._today = today
+        self._effort = effort
+        self._scenarios = catalogue.scenarios if scenarios is None else scenarios
+        self._routes = Routes(routes, catalogue)
+        self.has_routes = bool(routes)
+        """Whether `taken` needs to be asked."""
         self._next_day = next_day(places, today())
         """When a place comes online next, and decisions change."""
-        self.virtual_models = tuple(
-            VIRTUAL_PREFIX + name for name in (AUTO, "default", "escalation", "control", "fast")
+        self.virtual_models = (
+            tuple(VIRTUAL_PREFIX + name for name in (AUTO, *TIER_NAMES)) + self._routes.virtual_models
         )
+
+    def taken(self, wanted: Wanted) -> Taken | None:
+        """The route that takes a request, for its `Ask`. Pure."""
+        return self._routes.of(wanted)
 
     def decide(self, ask: Ask) -> Decision:
         """The plan for a request.
@@ -138,64 +173,122 @@ class TierRouter:
         if ask.wanted_platforms is not None:
             only = "one of platforms" if len(ask.wanted_platforms) > 1 else "platform"
             reasons.append(f"{only} {_all(ask.wanted_platforms)}, from the x-trimtab-platform header")
-        set_effort = None
-        changes: list[str] = []
-        if ask.accepts_effort and ask.effort is None:
-            if ask.wanted_effort is not None:
-                set_effort = self._header_effort(ask.wanted_effort, model, ask.lower_effort)
-                if set_effort is None:
-                    reasons.append(f"no effort from the x-trimtab-effort header: {model.id} takes none")
-                    changes.append("x-trimtab-effort removed")
-                else:
-                    lowered = (
-                        "" if set_effort == ask.wanted_effort else f", which asks for {ask.wanted_effort}"
-                    )
-                    reasons.append(f"effort {set_effort} from the x-trimtab-effort header{lowered}")
-            elif arm.effort is not None:
-                set_effort = arm.effort
-                reasons.append(f"effort {set_effort} from tier {tier}")
-            if set_effort is not None:
-                changes.append(f"output_config.effort={set_effort}")
-        elif ask.effort is not None:
-            reasons.append("effort as the client sent it")
-        on_chat = ask.surface == "chat"
-        if on_chat and tier is not None and (arm.effort is not None or arm.thinking is not None):
-            reasons.append("effort and thinking of the tier are not sent on this surface")
-        set_adaptive = not on_chat and arm.thinking == "adaptive" and ask.thinking is None
-        if set_adaptive:
-            reasons.append(f"adaptive thinking from tier {tier}")
-            changes.append("thinking=adaptive")
-        effort = set_effort or (ask.effort if ask.effort in EFFORTS else None)
+        scenario, named, cap = self._effort_of(ask, tier, arm)
+        chosen = choose(
+            Sent(ask.surface, ask.mode, ask.effort, ask.null_effort, ask.accepts_effort, ask.thinking),
+            model,
+            named,
+            cap,
+            self._effort,
+        )
+        effort = chosen.effort or chosen.said or (ask.effort if ask.effort in EFFORTS else None)
+        adaptive = chosen.thinking in ("adaptive", "summarized") or ask.thinking == "adaptive"
         plan = Plan(
-            arm=Arm(model.id, effort, "adaptive" if set_adaptive or ask.thinking == "adaptive" else None),
+            arm=Arm(model.id, effort, "adaptive" if adaptive else None),
             platform=candidates[0].place.name,
             tier=tier,
-            reasons=tuple(reasons),
-            changes=tuple(changes),
+            reasons=(*reasons, *chosen.reasons),
+            route=ask.route.name if ask.route is not None else "",
+            changes=chosen.changes,
         )
-        in_order = ask.wanted_platforms is not None
-        return Decision(plan, model, candidates, set_effort, set_adaptive, in_order)
+        plain = chosen.thinking is None or chosen.thinking == "adaptive"
+        return Decision(
+            plan,
+            model,
+            candidates,
+            set_effort=chosen.effort,
+            set_adaptive=chosen.thinking == "adaptive",
+            in_order=ask.wanted_platforms is not None,
+            replaces_effort=chosen.replaces,
+            said_effort=chosen.said,
+            most_effort=cap.effort if cap is not None else None,
+            set_thinking=None if plain else chosen.thinking,
+            scenario=scenario,
+            rewrites=chosen.replaces
+            or chosen.said is not None
+            or not plain
+            or (cap is not None and ask.thinking == "enabled"),
+        )
+
+    def _effort_of(self, ask: Ask, tier: str | None, arm: Arm) -> tuple[str, tuple[Named, ...], Cap | None]:
+        """The scenario, who names efforts and thinking in the order in which they win, and the cap.
+
+        Raises `RequestError` for headers that say nothing known.
+        """
+        named: list[Named] = []
+        if (wanted := ask.wanted_effort) is not None:
+            level = next((known for known in EFFORTS if known == wanted), None)
+            if level is None:
+                raise RequestError(
+                    f"x-trimtab-effort: {shortened(wanted, 80)!r} is no effort; it is one of {', '.join(EFFORTS)}"
+                )
+            named.append(Named("the x-trimtab-effort header", level, key="x-trimtab-effort"))
+        scenario = ask.scenario or ""
+        if ask.scenario is not None:
+            found = self._scenarios.get(ask.scenario)
+            if found is None:
+                raise RequestError(
+                    f"x-trimtab-scenario: {shortened(ask.scenario, 80)!r} is no scenario here; there are "
+                    f"{_all(tuple(self._scenarios))}"
+                )
+            who = f"scenario {ask.scenario} of the x-trimtab-scenario header"
+            named.append(Named(who, found.effort, found.thinking, "x-trimtab-scenario"))
+        caps = [Cap(self._effort.most, "effort.most") if self._effort.most is not None else None]
+        route = self._routes[ask.route.name] if ask.route is not None else None
+        if route is not None:
+            who = f"route {route.name}"
+            named.append(Named(who, route.effort, route.thinking))
+            if not scenario and route.scenario is not None:
+                scenario = route.scenario
+                named.append(self._of_scenario(scenario, who))
+            caps.append(Cap(route.most_effort, who) if route.most_effort is not None else None)
+        if tier is not None:
+            who = f"tier {tier}"
+            policy = self._tiers.policies.get(tier, SAYS_NOTHING)
+            thinking = policy.thinking
+            if thinking == "as_sent" and arm.thinking is not None:
+                thinking = "adaptive"
+            named.append(Named(who, arm.effort, thinking))
+            if not scenario and policy.scenario is not None:
+                scenario = policy.scenario
+                named.append(self._of_scenario(scenario, who))
+            caps.append(Cap(policy.most_effort, who) if policy.most_effort is not None else None)
+        return scenario, tuple(named), least_cap(caps)
+
+    def _of_scenario(self, name: str, who: str) -> Named:
+        found = self._scenarios[name]
+        return Named(f"scenario {name} of {who}", found.effort, found.thinking)
 
     def _arm(self, ask: Ask) -> tuple[str | None, Arm, str]:
         name = ask.model
+        route = self._routes[ask.route.name] if ask.route is not None else None
+        if route is not None and ask.route is not None and ask.route.moves:
+            if route.arm is not None:
+                return None, route.arm, f"route {route.name} serves this request by {route.arm.model}"
+            assert route.tier is not None
+            reason = f"route {route.name} serves this request by tier {route.tier}"
+            return route.tier, self._tier(route.tier, ask), reason
         if not name.startswith(VIRTUAL_PREFIX):
-            return None, Arm(name), "the request pins this model"
+            return None, Arm(name), "the request pins this model" + _beside(route)
         tier = name[len(VIRTUAL_PREFIX) :]
-        if tier == AUTO:
+        if tier == AUTO or (route is not None and name == route.virtual_model):
             tier = ask.default_tier or "default"
             reason = "trimtab/auto is the default tier" + (
                 f" of this key, {tier}" if ask.default_tier else ""
             )
         else:
             reason = f"the request names tier {tier}"
+        return tier, self._tier(tier, ask), reason + _beside(route)
+
+    def _tier(self, tier: str, ask: Ask) -> Arm:
         arm = self._tiers.by_name(tier)
         if arm is None:
             raise self._unknown(VIRTUAL_PREFIX + tier)
         if ask.tiers is not None and tier not in ask.tiers:
             raise PermissionDenied(
-                f"model: {name!r} is tier {tier}, which this key may not name; it may name {_all(ask.tiers)}"
+                f"model: {ask.model!r} is tier {tier}, which this key may not name; it may name {_all(ask.tiers)}"
             )
-        return tier, arm, reason
+        return arm
 
     def _usable(self, ask: Ask) -> list[Place]:
         """The places that the caller may use for this request, the preferred ones first."""
@@ -262,16 +355,9 @@ class TierRouter:
             hint = f"did you mean {close[0]!r}?" if close else "GET /v1/models lists what is served"
         return NotFound(f"model: {shown!r} is not known here; {hint}")
 
-    def _header_effort(self, wanted: str, model: Model, lower: bool) -> Effort | None:
-        for level in model.effort_levels:
-            if level == wanted:
-                return level
-        if lower and wanted in EFFORTS:
-            above = EFFORTS[EFFORTS.index(wanted) :]
-            taken = [level for level in model.effort_levels if level not in above]
-            return taken[-1] if taken else next(iter(model.effort_levels), None)
-        takes = ", ".join(model.effort_levels) or "no effort level at all"
-        raise RequestError(f"x-trimtab-effort: {shortened(wanted, 80)!r}: {model.id} takes {takes}")
+
+def _beside(route: Route | None) -> str:
+    return f"; route {route.name} holds for it" if route is not None else ""
 
 
 def _speaks(place: Place) -> Surface:

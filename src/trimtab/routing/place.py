@@ -37,6 +37,9 @@ class Place(msgspec.Struct, frozen=True):
     discount: Decimal = NO_DISCOUNT
     """What is taken off the list price, as a part of it: 0.15 is 15 %."""
 
+    takes_effort: bool = True
+    """Whether it takes `reasoning_effort`, where it speaks the chat API."""
+
     @property
     def key(self) -> str:
         """Tells it from every other place: "claude", or "claude#2" for a key of a pool."""

@@ -20,13 +20,18 @@ MAX_ANSWERS = 128
 
 _OPTIONS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _STREAM_OPTIONS = "stream_options"
+EFFORT = "reasoning_effort"
+
+
+def _instructs(message: object) -> bool:
+    return isinstance(message, dict) and message.get("role") in ("system", "developer")
 
 
 class ChatBody(MessagesBody):
     """One parsed request body. Immutable; `asking` makes the changed bytes.
 
-    It has what a `MessagesBody` has that both surfaces share; of the rest (thinking, effort) it says that there is
-    none.
+    It has what a `MessagesBody` has that both surfaces share; its effort is `reasoning_effort`. Of the rest (thinking)
+    it says that there is none.
     """
 
     __slots__ = ("answers", "wants_usage")
@@ -44,8 +49,10 @@ class ChatBody(MessagesBody):
         found = [self._whole(name, MAX_MAX_TOKENS) for name in ("max_completion_tokens", "max_tokens")]
         return max((limit for limit in found if limit is not None), default=None)
 
-    def _effort(self) -> None:
-        self.has_effort = False
+    def _effort(self) -> str | None:
+        field = self.fields.get(EFFORT)
+        self.has_effort = field is not None
+        return None if field is None or not given(field) else self.text_field(EFFORT) or ""
 
     def _whole(self, name: str, most: int, least: int = 0) -> int | None:
         field = self.fields.get(name)
@@ -70,8 +77,33 @@ class ChatBody(MessagesBody):
         """`safety_identifier`, or `user`, which it replaces."""
         return self.text_field("safety_identifier") or self.text_field("user") or None
 
-    def asking(self, *, model: str, usage: bool = False) -> bytes:
-        """The body for the server's own name of the model; with `usage`, a stream is asked for its usage too.
+    def guided(self, text: str) -> "ChatBody | None":
+        """The body with a text behind its leading instructions, or as the first one where it has none; every other byte
+        stays. `None` where its messages are in no form that can be added to."""
+        try:
+            messages = msgspec.json.decode(self.fields["messages"])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        last = -1
+        while last + 1 < len(messages) and _instructs(messages[last + 1]):
+            last += 1
+        if last < 0:
+            start = self._places()["messages"][0] + 1
+            first = msgspec.json.encode({"role": "system", "content": text}) + (b"," if messages else b"")
+            return ChatBody(apply_edits(self.raw, [(start, start, first)]))
+        content = messages[last].get("content")
+        if isinstance(content, str):
+            longer: object = f"{content}\n\n{text}" if content else text
+        elif isinstance(content, list):
+            longer = [*content, {"type": "text", "text": text}]
+        else:
+            return None
+        turns = [*messages[:last], {**messages[last], "content": longer}, *messages[last + 1 :]]
+        return ChatBody(self.changed({"messages": turns}))
+
+    def asking(self, *, model: str, usage: bool = False, effort: str | None = None) -> bytes:
+        """The body for the server's own name of the model; with `usage`, a stream is asked for its usage too; `effort`
+        becomes `reasoning_effort`, also in the place of the client's.
 
         Every other byte stays; no change gives `raw` itself. Raises `RequestError` where `stream_options` holds a key
         twice.
@@ -79,6 +111,8 @@ class ChatBody(MessagesBody):
         changes: dict[str, object] = {}
         if model != self.model:
             changes["model"] = model
+        if effort is not None:
+            changes[EFFORT] = effort
         if usage and not self.wants_usage:
             field = self.fields.get(_STREAM_OPTIONS)
             options: dict[str, Any] = msgspec.json.decode(field) if field is not None and given(field) else {}

@@ -35,6 +35,9 @@ class OpenAISettings(Keyed, frozen=True, kw_only=True):
     """The server's own names of models, by catalogue id. Only these are served."""
     organization: str | None = None
     project: str | None = None
+    reasoning_effort: bool = True
+    """Whether the server takes that field for the models whose catalogue rows have effort levels. Where not, an effort
+    that is not the client's own is said in words."""
 
 
 class OpenAI:

@@ -1,0 +1,105 @@
+"""`trimtab route MODEL`: which route, model and effort a request would get, and why. Pure: calls nobody."""
+
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from trimtab.app import config_path, load_settings
+from trimtab.app.dry_run import decided
+from trimtab.cli.options import Config, Json
+from trimtab.cli.tables import console
+from trimtab.cli.term import print_json
+from trimtab.records import Caller
+from trimtab.routing import Decision
+
+command = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@command.command()
+def run(
+    model: Annotated[str, typer.Argument(help="As the request writes it: trimtab/auto, or a model.")],
+    config: Config = None,
+    as_json: Json = False,
+    key: Annotated[
+        str, typer.Option("--key", help="Id of the caller's key. What it permits is not looked at.")
+    ] = "",
+    team: Annotated[str, typer.Option("--team", help="The caller's team.")] = "",
+    user: Annotated[str, typer.Option("--user", help="The caller's user.")] = "",
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", help="As in x-trimtab-tags; may be repeated.")
+    ] = None,
+    surface: Annotated[
+        Literal["messages", "chat"], typer.Option("--surface", help="Whose API the request speaks.")
+    ] = "messages",
+    effort: Annotated[str | None, typer.Option("--effort", help="As in x-trimtab-effort.")] = None,
+    scenario: Annotated[str | None, typer.Option("--scenario", help="As in x-trimtab-scenario.")] = None,
+    body_effort: Annotated[
+        str | None, typer.Option("--body-effort", help="The effort in the request's body.")
+    ] = None,
+    thinking: Annotated[
+        str | None, typer.Option("--thinking", help="thinking.type in the request's body.")
+    ] = None,
+) -> None:
+    """Say which route, model and effort a request would get, and why."""
+    decision = decided(
+        load_settings(config_path(config)),
+        model,
+        surface=surface,
+        caller=Caller(key=key, team=team, user=user),
+        tags=tags or (),
+        effort=effort,
+        scenario=scenario,
+        body_effort=body_effort,
+        thinking=thinking,
+    )
+    if as_json:
+        print_json(decision_json(decision))
+    else:
+        console().print(render_decision(decision))
+
+
+def decision_json(decision: Decision) -> dict[str, object]:
+    """For programs."""
+    plan = decision.plan
+    return {
+        "route": plan.route or None,
+        "tier": plan.tier,
+        "arm": str(plan.arm),
+        "model": decision.model.id,
+        "platforms": list(dict.fromkeys(one.place.name for one in decision.candidates)),
+        "effort": plan.arm.effort,
+        "effort_in_words": decision.said_effort is not None,
+        "most_effort": decision.most_effort,
+        "thinking": decision.set_thinking or ("adaptive" if decision.set_adaptive else None),
+        "scenario": decision.scenario or None,
+        "changes": list(plan.changes),
+        "reasons": list(plan.reasons),
+    }
+
+
+def render_decision(decision: Decision) -> Group:
+    """For people."""
+    shown = decision_json(decision)
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    effort = decision.plan.arm.effort or (
+        f"the model's own, {decision.model.default_effort}" if decision.model.default_effort else "none"
+    )
+    if decision.said_effort is not None:
+        effort += ", said in words or as a thinking budget"
+    for name, value in (
+        ("route", shown["route"] or "none takes it"),
+        ("tier", shown["tier"] or "none"),
+        ("model", shown["model"]),
+        ("effort", effort),
+        ("thinking", shown["thinking"] or "as the request says, else the model's own"),
+        ("scenario", shown["scenario"] or "none"),
+        ("platforms", ", ".join(one.place.name for one in decision.candidates)),
+    ):
+        table.add_row(name, str(value))
+    why = [Text(f"  {reason}") for reason in decision.plan.reasons]
+    return Group(table, Text("why", style="bold"), *why)
