@@ -2,10 +2,12 @@
 
     python upstream.py LOG [PORT]
 
-Each call says in its `x-chaos` header who it is and what it wants: `id key milliseconds`, and `cut` where the connection
-shall then be closed without an answer. Lines of the log, times by
+Each call says in its `x-chaos` header who it is and what it wants: `id key milliseconds`, then `cut` where the connection
+shall be closed without an answer, or `use=N` where the answer shall report N thousandths of `max_tokens` as output, and a
+quarter of the body's bytes as input. Lines of the log, times by
 CLOCK_MONOTONIC: `+ id key time open` when a call came, `- id key time open how` when it was answered or its connection
-ended; `open` is how many calls of that key are open after it. Every answer reports the same usage.
+ended (`answered`, or `answered:INPUT:OUTPUT` tokens, or `cut`); `open` is how many calls of that key are open after it. Every
+other answer reports the same usage.
 """
 
 import asyncio
@@ -28,11 +30,6 @@ MESSAGE = {
     "stop_reason": "end_turn",
     "usage": USAGE,
 }
-BODY = json.dumps(MESSAGE).encode()
-WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
-    len(BODY),
-    BODY,
-)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
@@ -41,17 +38,36 @@ def _event(name: str, **content: object) -> bytes:
     return b"%x\r\n%b\r\n" % (len(text), text)
 
 
-BEGIN = HEAD + _event(
-    "message_start", message={**MESSAGE, "content": [], "usage": {**USAGE, "output_tokens": 1}}
-)
-END = (
-    _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
-    + _event("content_block_delta", index=0, delta={"type": "text_delta", "text": "."})
-    + _event("content_block_stop", index=0)
-    + _event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": OUTPUT_TOKENS})
-    + _event("message_stop")
-    + b"0\r\n\r\n"
-)
+def _whole(usage: dict[str, int]) -> bytes:
+    body = json.dumps({**MESSAGE, "usage": usage}).encode()
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
+        len(body),
+        body,
+    )
+
+
+def _parts(usage: dict[str, int]) -> tuple[bytes, bytes]:
+    """A stream's beginning and its end."""
+    begin = HEAD + _event(
+        "message_start", message={**MESSAGE, "content": [], "usage": {**usage, "output_tokens": 1}}
+    )
+    end = (
+        _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+        + _event("content_block_delta", index=0, delta={"type": "text_delta", "text": "."})
+        + _event("content_block_stop", index=0)
+        + _event(
+            "message_delta",
+            delta={"stop_reason": "end_turn"},
+            usage={"output_tokens": usage["output_tokens"]},
+        )
+        + _event("message_stop")
+        + b"0\r\n\r\n"
+    )
+    return begin, end
+
+
+BEGIN, END = _parts(USAGE)
+WHOLE = _whole(USAGE)
 
 
 class Counting:
@@ -96,20 +112,27 @@ class Conversation(asyncio.Protocol):
         if len(self._received) < size:
             return
         body, self._received = self._received[end + 4 : size], self._received[size:]
-        name, key, ms, *cut = headers[b"x-chaos"].decode().split()
+        name, key, ms, *more = headers[b"x-chaos"].decode().split()
+        how = more[0] if more else ""
         self._call = (name, key)
         self._counting.came(name, key)
         loop = asyncio.get_running_loop()
-        if cut:
+        if how == "cut":
             self._timer = loop.call_later(int(ms) / 1000, self._transport.abort)
             return
-        streams = b'"stream":true' in body
+        streams, said = b'"stream":true' in body, "answered"
+        begin, end, whole = BEGIN, END, WHOLE
+        if how.startswith("use="):
+            most = int(json.loads(body)["max_tokens"])
+            usage = {"input_tokens": len(body) // 4, "output_tokens": max(1, most * int(how[4:]) // 1000)}
+            said = f"answered:{usage['input_tokens']}:{usage['output_tokens']}"
+            (begin, end), whole = _parts(usage), _whole(usage)
         if streams:
-            self._transport.write(BEGIN)
-        self._timer = loop.call_later(int(ms) / 1000, self._answer, END if streams else WHOLE)
+            self._transport.write(begin)
+        self._timer = loop.call_later(int(ms) / 1000, self._answer, end if streams else whole, said)
 
-    def _answer(self, content: bytes) -> None:
-        self._end("answered")
+    def _answer(self, content: bytes, said: str) -> None:
+        self._end(said)
         self._transport.write(content)
 
     def connection_lost(self, exc: Exception | None) -> None:
