@@ -29,7 +29,8 @@ from chart import Panel, draw
 from measuring import on_core, pss_mib
 from report import Results, judged, table
 from rivals import litellm, portkey
-from targets import Target, Upstream, at_revision, direct, nginx, trimtab, two_more
+from targets import Target, Upstream, at_revision, budgeted, direct, nginx, trimtab, two_more
+from trimtab.records import Limits
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
@@ -39,7 +40,9 @@ from postgres_server import PostgresServer, available  # noqa: E402
 
 DEFAULT = ("direct", "nginx", "trimtab", "trimtab-open", "litellm", "portkey")
 BEFORE = "trimtab-before"
-MORE = ("trimtab-postgres", "trimtab-three", BEFORE)
+FREE = "trimtab-free"
+"""A key without a limit: beside it, limits and budgets show what they cost."""
+MORE = ("trimtab-postgres", "trimtab-three", FREE, "trimtab-budgets", BEFORE)
 SMOKE = ("direct", "nginx", "trimtab")
 SMOKE_CASES = ("short", "streams-8")
 ROUNDS = 3
@@ -76,6 +79,10 @@ def make(name: str, folder: Path, upstreams: dict[str, Upstream], stack: ExitSta
         return trimtab(name, folder, upstreams, lambda: "", keys=name == "trimtab")
     if name == "trimtab-three":
         return trimtab(name, folder, upstreams, lambda: "", keys=True, more=two_more)
+    if name == FREE:
+        return trimtab(name, folder, upstreams, lambda: "", keys=True, limits=Limits())
+    if name == "trimtab-budgets":
+        return trimtab(name, folder, upstreams, lambda: "", keys=True, more=budgeted)
     if name == BEFORE:
         source = stack.enter_context(at_revision(against, ROOT, folder))
         return trimtab(name, folder, upstreams, lambda: "", keys=True, source=source)

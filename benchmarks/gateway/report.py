@@ -35,6 +35,16 @@ BARS = (
     Bar("short", "CPU ≤ 1.05 × an earlier version's", 1.05, of="trimtab-before"),
     Bar("long", "CPU ≤ 1.05 × an earlier version's", 1.05, of="trimtab-before"),
     Bar("streams-8", "CPU ≤ 1.05 × an earlier version's", 1.05, of="trimtab-before"),
+    Bar(
+        "short",
+        "limits and budgets ≤ 1.15 × a key without",
+        1.15,
+        of="trimtab-free",
+        target="trimtab-budgets",
+    ),
+    Bar(
+        "long", "limits and budgets ≤ 1.15 × a key without", 1.15, of="trimtab-free", target="trimtab-budgets"
+    ),
     Bar("added", "added p50 ≤ 1 ms", 1.0, of="direct", added=True),
     Bar("first-byte", "first byte ≤ direct + 1 ms", 1.0, of="direct", added=True),
 )

@@ -38,6 +38,9 @@ INPUT_TOKENS, JSON_TOKENS = 162, 54
 INPUT_NANOUSD, OUTPUT_NANOUSD = 3_000, 15_000
 """Prices a token of the model that the benchmark asks for (src/trimtab/catalogue/models.yaml)."""
 
+THREE = Limits(concurrency=10_000, requests_per_minute=10_000_000, total_nanousd=10**15)
+"""None of them is ever reached."""
+
 
 @dataclass(frozen=True)
 class Door:
@@ -204,10 +207,11 @@ def trimtab(
     new_store: Callable[[], str],
     *,
     keys: bool,
+    limits: Limits = THREE,
     more: Callable[[Upstream], str] = lambda upstream: "",
     source: Path | None = None,
 ) -> Target:
-    """`trimtab serve`, one worker, with records and metrics; with `keys` also a key with three limits.
+    """`trimtab serve`, one worker, with records and metrics; with `keys` also a key with these limits.
 
     `more` is added to its configuration; `source` is the folder of another version of it.
     """
@@ -218,7 +222,14 @@ def trimtab(
         site = folder / kind
         site.mkdir()
         door, stop = _trimtab(
-            site, upstream, new_store(), target, keys=keys, more=more(upstream), source=source
+            site,
+            upstream,
+            new_store(),
+            target,
+            keys=keys,
+            limits=limits,
+            more=more(upstream),
+            source=source,
         )
         doors[kind] = door
         stops.append(stop)
@@ -232,6 +243,7 @@ def _trimtab(
     target: Target,
     *,
     keys: bool,
+    limits: Limits,
     more: str,
     source: Path | None,
 ) -> tuple[Door, Callable[[], list[str]]]:
@@ -272,11 +284,10 @@ base_url = "{"https" if tls else "http"}://127.0.0.1:{upstream.port}"
             raise Unavailable(f"no key could be made: {made.stderr[-400:]!r}")
         headers["x-api-key"] = made.stdout.strip()
     elif keys:
-        limits = Limits(concurrency=10_000, requests_per_minute=10_000_000, total_nanousd=10**15)
         with opened_key_door(config, create=True) as door:
-            new = door.admin.add(Actor("benchmark"), NewKey(name="bench", limits=limits))
+            new = door.admin.add(Actor("benchmark"), NewKey(name="bench", team="bench", limits=limits))
         headers["x-api-key"] = new.secret.reveal()
-        key_id = new.key.id
+        key_id = new.key.id if limits.total_nanousd is not None else ""
     log = folder / "trimtab.log"
     process = launch(
         [sys.executable, "-m", "trimtab", "serve", "--config", str(config)],
@@ -325,6 +336,20 @@ def _unrecorded(name: str, settings: StoreSettings, config: Path, key_id: str, s
         assert money is not msgspec.UNSET
         pairs["spend of the key"] = (money.spent_nanousd, cost)
     return [f"{name}: {what}: {is_} instead of {due}" for what, (is_, due) in pairs.items() if is_ != due]
+
+
+def budgeted(_: Upstream) -> str:
+    """Budgets of everybody whom the key belongs to, none of which is ever reached."""
+    return """
+[budgets.team]
+team = "bench"
+usd_per_month = 1_000_000
+tokens_per_day = 100_000_000_000
+requests_per_minute = 10_000_000
+[budgets.everybody]
+organisation = "default"
+usd_total = 10_000_000
+"""
 
 
 def two_more(upstream: Upstream) -> str:
