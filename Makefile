@@ -65,19 +65,19 @@ lint: .venv/.dev ## ruff, mypy --strict, import layers
 	@$(STAGE) "lint: import layers" $(BIN)/lint-imports --no-logo
 
 test-fast: .venv/.dev ## Tests of one process
-	@$(STAGE) "tests" $(BIN)/python -m pytest -n 2 --ignore=tests/e2e --ignore=tests/complaints --ignore=tests/chaos --ignore=tests/packaging tests
+	@$(STAGE) "tests" scripts/tests -n 2 --ignore=tests/e2e --ignore=tests/complaints --ignore=tests/chaos --ignore=tests/packaging tests
 
 test-e2e: .venv/.dev $(SDK_STAMPS) ## Official SDKs against a running server
-	@$(STAGE) "tests: end to end" $(BIN)/python -m pytest -n 2 tests/e2e
+	@$(STAGE) "tests: end to end" scripts/tests -n 2 tests/e2e
 
 test-complaints: .venv/.dev $(SDK_STAMPS) ## What users of other gateways complain about, on both stores, 1 and 4 workers
-	@$(STAGE) "tests: complaints" $(BIN)/python -m pytest -n 2 tests/complaints
+	@$(STAGE) "tests: complaints" scripts/tests -n 2 tests/complaints
 
 test-chaos: .venv/.dev $(SDK_STAMPS) ## Processes killed, stores and platforms taken away under load, in short (about 5 minutes)
-	@$(STAGE) "tests: chaos" $(BIN)/python -m pytest -n 2 tests/chaos
+	@$(STAGE) "tests: chaos" scripts/tests -n 2 tests/chaos
 
 test-packaging: .venv/.dev .venv-release/.ready ## The built wheel in a clean environment
-	@$(STAGE) "tests: packaging" $(BIN)/python -m pytest tests/packaging
+	@$(STAGE) "tests: packaging" scripts/tests tests/packaging
 
 bench-smoke: .venv/.dev
 	@scripts/bench --smoke
