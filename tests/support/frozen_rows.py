@@ -348,6 +348,20 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
             "earlier": '[{"score":0.0,"covers":"request","teller":"key:key_1","at_ms":1}]',
         },
     ),
+    (18, "catalogue_versions", {"version": "2026-11", "at_ms": T, "content": b"x\x9c\xabV*\x00"}),
+    (
+        18,
+        "price_terms",
+        {
+            "config_version": "c",
+            "catalogue_version": "2026-11",
+            "entry": "claude",
+            "platform": "anthropic",
+            "regional": 0,
+            "discount": "0.125",
+            "at_ms": T,
+        },
+    ),
 )
 """The step from which a database can hold the row, its table, and its columns."""
 

@@ -5,7 +5,7 @@ Invariant: there is no change without its audit row, and no audit row without it
 """
 
 from trimtab.admin.budget_words import AccountView, BudgetChanged, BudgetView, LineView, Standing
-from trimtab.admin.budgets import BudgetAdmin, FileBudgets
+from trimtab.admin.budgets import BudgetAdmin, BudgetsInForce, FileBudgets
 from trimtab.admin.content import ContentAdmin, ContentDeleted
 from trimtab.admin.keys import KeyAdmin
 from trimtab.admin.rules import KeyRules
@@ -29,6 +29,7 @@ __all__ = [
     "BudgetAdmin",
     "BudgetChanged",
     "BudgetView",
+    "BudgetsInForce",
     "ContentAdmin",
     "ContentDeleted",
     "FileBudgets",

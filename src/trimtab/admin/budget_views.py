@@ -5,12 +5,14 @@ What it is not: a change, or who may look. Invariant: what is shown as spent is 
 
 import msgspec
 
+from trimtab.admin.budget_history import History
 from trimtab.admin.budget_scopes import scopes_of
 from trimtab.admin.budget_words import AccountView, BudgetView, LineView, Standing
 from trimtab.budgets.settings import BudgetSettings, Line, webhook_shown
 from trimtab.records import EACH, Scope, account_of, period_of
 from trimtab.store import Transaction
 from trimtab.store.budgets.figures import Counted, counted_on, members_of
+from trimtab.store.budgets.history import scope_of_account
 from trimtab.store.budgets.tables import StoredBudget
 
 MOST_MEMBERS = 100
@@ -25,7 +27,17 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     stored: StoredBudget | None = None
 
 
-def view_of(tx: Transaction, one: Known, file: str) -> BudgetView:
+Histories = dict[bool, History]
+"""Of what is real and of what is simulated."""
+
+
+def histories_of(tx: Transaction) -> Histories:
+    """What was used lately, for any number of views in one transaction."""
+    now_ms = tx.now_ms()
+    return {simulated: History(tx, now_ms, simulated=simulated) for simulated in (False, True)}
+
+
+def view_of(tx: Transaction, one: Known, file: str, histories: Histories) -> BudgetView:
     """A budget as people may see it. `file` is where it is written, if it is."""
     settings, now_ms = one.settings, tx.now_ms()
     kind, who = settings.whose(one.name)
@@ -45,11 +57,13 @@ def view_of(tx: Transaction, one: Known, file: str) -> BudgetView:
         note=found.note,
         made_ms=None if one.stored is None else one.stored.made_ms,
         changed_ms=None if one.stored is None else one.stored.changed_ms,
-        lines=tuple(_line(tx, line, found.scopes, now_ms) for line in settings.lines),
+        lines=tuple(_line(tx, line, found.scopes, now_ms, histories) for line in settings.lines),
     )
 
 
-def _line(tx: Transaction, line: Line, scopes: tuple[Scope, ...], now_ms: int) -> LineView:
+def _line(
+    tx: Transaction, line: Line, scopes: tuple[Scope, ...], now_ms: int, histories: Histories
+) -> LineView:
     begins, ends = (None, None) if line.period == "total" else period_of(line.period, now_ms)
     accounts = []
     for scope in scopes:
@@ -58,7 +72,7 @@ def _line(tx: Transaction, line: Line, scopes: tuple[Scope, ...], now_ms: int) -
         else:
             accounts.append(account_of(scope, line.meter, line.period, now_ms))
     counted = counted_on(tx, accounts)
-    shown = [_account(account, line, counted) for account in accounts]
+    shown = [_account(account, line, ends, counted, histories) for account in accounts]
     shown.sort(key=lambda one: (-one.real.spent, one.account))
     return LineView(
         field=line.field,
@@ -71,14 +85,25 @@ def _line(tx: Transaction, line: Line, scopes: tuple[Scope, ...], now_ms: int) -
     )
 
 
-def _account(account: str, line: Line, counted: dict[tuple[str, bool], Counted]) -> AccountView:
-    def standing(found: Counted) -> Standing:
-        return Standing(found.spent, found.held, max(0, line.limit - found.spent))
+def _account(
+    account: str,
+    line: Line,
+    ends_ms: int | None,
+    counted: dict[tuple[str, bool], Counted],
+    histories: Histories,
+) -> AccountView:
+    scope = scope_of_account(account)
 
-    simulated = counted.get((account, True))
+    def standing(simulated: bool) -> Standing:
+        found = counted.get((account, simulated), Counted())
+        made, note = histories[simulated].forecast(
+            scope, line.meter, line.period, line.limit, found.spent, ends_ms
+        )
+        return Standing(found.spent, found.held, max(0, line.limit - found.spent), made, note)
+
     return AccountView(
         account=account,
-        scope=account[: account.rindex(f"/{line.meter}")],
-        real=standing(counted.get((account, False), Counted())),
-        simulated=msgspec.UNSET if simulated is None else standing(simulated),
+        scope=str(scope),
+        real=standing(False),
+        simulated=standing(True) if (account, True) in counted else msgspec.UNSET,
     )

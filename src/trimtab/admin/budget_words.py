@@ -16,6 +16,9 @@ class Standing(msgspec.Struct, frozen=True):
     """What processes have on loan for it; a part may be spent already and not yet recorded."""
     left: int
     """The limit less what is spent; what is held is a part of it. Never below 0."""
+    forecast: Forecast | None = None
+    """`None`: no data, or none is made of this limit (`forecast_note`)."""
+    forecast_note: str = ""
 
     @property
     def used(self) -> float:
@@ -33,9 +36,6 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     real: Standing
     simulated: Standing | msgspec.UnsetType = msgspec.UNSET
     """Unset where nothing simulated was counted."""
-    forecast: Forecast | None = None
-    """Of what is real; `None`: no data, or none is made of this limit (`forecast_note`)."""
-    forecast_note: str = ""
 
 
 class LineView(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from trimtab.admin.budget_scopes import scopes_of
-from trimtab.admin.budget_views import Known, view_of
+from trimtab.admin.budget_views import Known, histories_of, view_of
 from trimtab.admin.budget_words import BudgetChanged, BudgetView
 from trimtab.admin.keys import check_still_admin, find_key
 from trimtab.admin.words import Actor
 from trimtab.budgets.settings import BudgetSettings, Line, check_budget, check_budget_name, webhook_shown
 from trimtab.errors import ConfigError, Conflict, NotFound, PermissionDenied, RequestError, shortened
-from trimtab.records import EACH, SCOPE_KINDS
+from trimtab.records import EACH, SCOPE_KINDS, Budget
 from trimtab.store import Database, Transaction
 from trimtab.store.budgets.tables import (
     StoredBudget,
@@ -42,6 +42,15 @@ class FileBudgets(msgspec.Struct, frozen=True):
     budgets: Mapping[str, BudgetSettings] = {}
 
 
+class BudgetsInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """All budgets as requests are counted on them."""
+
+    as_of: chain.Head
+    budgets: tuple[Budget, ...]
+    settings: Mapping[str, BudgetSettings]
+    """Of each, by its name, the settings that it comes from."""
+
+
 class BudgetAdmin:
     """The door for budgets. One per version of the configuration; keeps nothing, safe to use from any thread."""
 
@@ -53,7 +62,12 @@ class BudgetAdmin:
         """All that the actor may see, by name."""
 
         def work(tx: Transaction) -> list[BudgetView]:
-            return [self._view(tx, one) for one in self.known(tx) if _may_see(tx, actor, one)]
+            histories = histories_of(tx)
+            return [
+                view_of(tx, one, self._from_file.file, histories)
+                for one in self.known(tx)
+                if _may_see(tx, actor, one)
+            ]
 
         return self._database.read(work)
 
@@ -66,6 +80,17 @@ class BudgetAdmin:
         found = {one.name: Known(name=one.name, settings=_read(one), stored=one) for one in all_budgets(tx)}
         found |= {name: Known(name=name, settings=one) for name, one in self._from_file.budgets.items()}
         return [found[name] for name in sorted(found)]
+
+    def in_force(self, tx: Transaction) -> BudgetsInForce:
+        """What processes go by, and the number of the change that it is as of."""
+        budgets: list[Budget] = []
+        settings: dict[str, BudgetSettings] = {}
+        for one in self.known(tx):
+            for scope in scopes_of(tx, one.name, one.settings).scopes:
+                made = one.settings.budgets(one.name, scope)
+                budgets += made
+                settings |= dict.fromkeys((limit.name for limit in made), one.settings)
+        return BudgetsInForce(as_of=chain.head(tx), budgets=tuple(budgets), settings=settings)
 
     def put(self, actor: Actor, name: str, settings: BudgetSettings) -> BudgetChanged:
         """Make a budget, or put these settings in place of those that it has, all of them. Idempotent.
@@ -172,7 +197,7 @@ class BudgetAdmin:
         )
 
     def _view(self, tx: Transaction, one: Known) -> BudgetView:
-        return view_of(tx, one, self._from_file.file)
+        return view_of(tx, one, self._from_file.file, histories_of(tx))
 
 
 def _hint(name: str, names: Iterable[str]) -> str:

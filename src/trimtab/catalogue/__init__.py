@@ -5,7 +5,7 @@ Invariant: a price depends on the day; every figure has a unit, and a source in 
 """
 
 from trimtab.catalogue.arm import EFFORTS, Arm, Effort
-from trimtab.catalogue.catalogue import Catalogue, CatalogueSettings
+from trimtab.catalogue.catalogue import Catalogue, CatalogueFiles, CatalogueSettings
 from trimtab.catalogue.claims import Claim, load_claims
 from trimtab.catalogue.images import image_tokens, resize_for
 from trimtab.catalogue.info import model_info
@@ -21,6 +21,7 @@ __all__ = [
     "EFFORTS",
     "Arm",
     "Catalogue",
+    "CatalogueFiles",
     "CatalogueSettings",
     "Claim",
     "ContentClass",

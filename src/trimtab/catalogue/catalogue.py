@@ -67,6 +67,18 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: tuple[Model, ...]
 
 
+class CatalogueFiles(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The bytes that a catalogue is read from, so that it can be read again when the shipped files are others."""
+
+    models: bytes
+    lineups: bytes
+    platforms: bytes
+    efforts: bytes
+    scenarios: bytes
+    overlay: bytes | None = None
+    overlay_name: str = ""
+
+
 class Catalogue:
     """Models, prices and lineups. Build it with `load`, once."""
 
@@ -79,8 +91,12 @@ class Catalogue:
         scenarios: dict[str, Scenario],
         version: str,
         overlay: Overlay | None = None,
-        overlay_name: str = "",
+        *,
+        files: CatalogueFiles,
     ) -> None:
+        overlay_name = files.overlay_name
+        self.files = files
+        """What it was read from."""
         self.version = version
         """A hash of every file that was read, overlay included; kept in every record."""
         self.as_of = document.as_of
@@ -114,30 +130,40 @@ class Catalogue:
         With `content` the overlay is not read: these are its bytes.
         """
         package = resources.files("trimtab.catalogue")
-        models = (package / "models.yaml").read_bytes()
-        lineups = (package / "lineups.yaml").read_bytes()
-        platforms = (package / "platforms.yaml").read_bytes()
-        efforts = (package / "effort.yaml").read_bytes()
-        scenarios = (package / "scenarios.yaml").read_bytes()
-        digest = hashlib.sha256(b"\0".join((models, lineups, platforms, efforts, scenarios)))
+        if overlay is not None and content is None:
+            content = read_file(overlay, "correct the path of the overlay")
+        return cls.read(
+            CatalogueFiles(
+                models=(package / "models.yaml").read_bytes(),
+                lineups=(package / "lineups.yaml").read_bytes(),
+                platforms=(package / "platforms.yaml").read_bytes(),
+                efforts=(package / "effort.yaml").read_bytes(),
+                scenarios=(package / "scenarios.yaml").read_bytes(),
+                overlay=None if overlay is None else content,
+                overlay_name="" if overlay is None else overlay.name,
+            )
+        )
+
+    @classmethod
+    def read(cls, files: CatalogueFiles) -> "Catalogue":
+        """The catalogue of these bytes. Raises `ConfigError`. Cost: tens of milliseconds."""
+        digest = hashlib.sha256(
+            b"\0".join((files.models, files.lineups, files.platforms, files.efforts, files.scenarios))
+        )
         added: Overlay | None = None
-        name = ""
-        if overlay is not None:
-            name = overlay.name
-            if content is None:
-                content = read_file(overlay, "correct the path of the overlay")
-            digest.update(b"\0" + content)
-            raw = read_yaml(content, name)
-            added = to_struct({} if raw is None else raw, Overlay, name)
+        if files.overlay is not None:
+            digest.update(b"\0" + files.overlay)
+            raw = read_yaml(files.overlay, files.overlay_name)
+            added = to_struct({} if raw is None else raw, Overlay, files.overlay_name)
         return cls(
-            to_struct(read_yaml(models, "models.yaml"), _Document, "models.yaml"),
-            to_struct(read_yaml(lineups, "lineups.yaml"), dict[str, Lineup], "lineups.yaml"),
-            load_platforms(platforms),
-            load_words(efforts),
-            load_scenarios(scenarios),
+            to_struct(read_yaml(files.models, "models.yaml"), _Document, "models.yaml"),
+            to_struct(read_yaml(files.lineups, "lineups.yaml"), dict[str, Lineup], "lineups.yaml"),
+            load_platforms(files.platforms),
+            load_words(files.efforts),
+            load_scenarios(files.scenarios),
             digest.hexdigest()[:16],
             added,
-            name,
+            files=files,
         )
 
     def _compile(self, layers: dict[str, tuple[PriceRow, ...]]) -> dict[str, dict[str, Timeline]]:

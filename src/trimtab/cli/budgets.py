@@ -7,15 +7,18 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from trimtab.admin import Actor, BudgetChanged
 from trimtab.app import config_path
 from trimtab.app.budget_door import BudgetDoor, opened_budget_door
+from trimtab.app.repricing import reprice_month
 from trimtab.cli.account import account
 from trimtab.cli.budget_words import NONE, settings_of
 from trimtab.cli.budgets_shown import lines_words, print_budget, print_budgets
 from trimtab.cli.options import Config, Json
+from trimtab.cli.repriced_shown import print_repriced
 from trimtab.cli.term import print_json, say, warn
 from trimtab.errors import ConfigError
 
@@ -147,6 +150,22 @@ def remove(name: Name, as_json: Json = False, config: Config = None) -> None:
         print_json(removed)
     else:
         say(f"budget {name} is removed and limits nothing any more")
+
+
+@command.command()
+def reprice(
+    month: Annotated[str, typer.Argument(metavar="MONTH", help="As 2026-10, UTC.")],
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Price every record of a month again; exit status 1 where that is not explained by changed prices."""
+    found = reprice_month(config_path(config), month)
+    if as_json:
+        print_json({"month": month, "reproduced": found.reproduced, **msgspec.to_builtins(found)})
+    else:
+        print_repriced(month, found)
+    if not found.reproduced:
+        raise typer.Exit(1)
 
 
 def _say_changed(changed: BudgetChanged, *, as_json: bool) -> None:

@@ -86,21 +86,21 @@ def dollars(nanousd: int) -> str:
     return f"${whole}{point}{digits.ljust(2, '0') if digits else ''}"
 
 
-def forecast_words(line: LineView, account: AccountView) -> str:
+def forecast_words(line: LineView, stand: Standing) -> str:
     """What is expected, and how sure that is."""
-    made = account.forecast
+    made = stand.forecast
     if made is None:
-        return account.forecast_note
+        return stand.forecast_note
     parts = []
     if made.at_end is not None:
         parts.append(f"{amount(line.meter, made.at_end)} at its end{_interval(line.meter, made)}")
     if made.reached_ms is None:
         parts.append("not reached" if line.renews_ms is not None else "not reached within ten years")
-    elif account.real.left:
+    elif stand.left:
         parts.append(f"reached {_when(made.reached_ms)}")
     else:
         parts.append("reached")
-    if made.reached_early_ms is not None and account.real.left and made.reached_early_ms != made.reached_ms:
+    if made.reached_early_ms is not None and stand.left and made.reached_early_ms != made.reached_ms:
         parts.append(f"at the earliest {_when(made.reached_early_ms)}")
     steps = made.pace.steps
     step = "day" if made.pace.step_ms == DAY_MS else "hour"
@@ -165,7 +165,7 @@ def _cells(one: BudgetView, line: LineView, account: AccountView | None, simulat
         amount(line.meter, stand.held) if stand.held else "",
         amount(line.meter, stand.left),
         _when(line.renews_ms),
-        forecast_words(line, account),
+        forecast_words(line, stand),
         *([_simulated_words(line, account)] if simulated else []),
     ]
 

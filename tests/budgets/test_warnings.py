@@ -1,0 +1,50 @@
+"""Which accounts are warned of, and in which words."""
+
+import pytest
+
+from trimtab.budgets.warnings import Warnings, passed
+from trimtab.records import Budget, Draw, Scope
+
+RED = Scope("team", "red", "default")
+ACCOUNT = "team=default/red/usd/2026-11"
+
+
+def month(limit: int = 500_000_000_000, **more: object) -> Budget:
+    return Budget(name="red.usd_per_month", scope=RED, meter="usd", limit=limit, period="month", **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("spent", "words"),
+    [
+        (399_999_999_999, None),
+        (400_000_000_000, "name=red.usd_per_month; spent=80%; left_usd=100"),
+        (409_880_000_000, "name=red.usd_per_month; spent=81%; left_usd=90.12"),
+        (499_999_999_999, "name=red.usd_per_month; spent=99%; left_usd=0.000000001"),
+        (500_000_000_000, "name=red.usd_per_month; spent=100%; left_usd=0"),
+        (750_000_000_000, "name=red.usd_per_month; spent=150%; left_usd=0"),
+    ],
+)
+def test_a_warning_begins_at_its_part_of_the_limit_and_says_what_is_left(
+    spent: int, words: str | None
+) -> None:
+    found = passed([(ACCOUNT, month())], {(ACCOUNT, False): spent})
+    assert [one.words for one in found] == ([] if words is None else [words])
+
+
+def test_real_and_simulated_are_two_sides() -> None:
+    warnings = Warnings()
+    draws = (Draw(ACCOUNT, 5), Draw("key=key_1/usd/total", 5))
+    assert warnings(draws, False) == ()
+    warnings.now_is(passed([(ACCOUNT, month(100))], {(ACCOUNT, True): 90}))
+    assert warnings(draws, False) == ()
+    assert warnings(draws, True) == ("name=red.usd_per_month; spent=90%; left_usd=0.00000001",)
+    warnings.now_is(())
+    assert warnings(draws, True) == ()
+
+
+def test_a_soft_and_a_hard_budget_of_one_account_both_warn() -> None:
+    soft = Budget(name="soft.usd_per_month", scope=RED, meter="usd", limit=50, period="month", hard=False)
+    found = passed([(ACCOUNT, month(100)), (ACCOUNT, soft)], {(ACCOUNT, False): 85})
+    assert [(one.budget.name, one.level) for one in found] == [
+        ("red.usd_per_month", 80), ("soft.usd_per_month", 100),
+    ]  # fmt: skip
