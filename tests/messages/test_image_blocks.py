@@ -122,12 +122,13 @@ def test_nesting_without_end_breaks_nothing() -> None:
     st.lists(
         st.tuples(st.sampled_from([0, 5, STEP - 1, STEP, 2 * STEP, 3 * STEP + 7]), st.text(max_size=3)),
         max_size=5,
-    )
+    ),
+    st.sampled_from("aé日"),
 )
 def test_a_condensed_body_has_the_same_members_and_knows_where_they_stand(
-    pieces: list[tuple[int, str]],
+    pieces: list[tuple[int, str]], letter: str
 ) -> None:
-    raw = json.dumps([["a" * size, text] for size, text in pieces]).encode()
+    raw = json.dumps([[letter * size, text] for size, text in pieces], ensure_ascii=False).encode()
     condensed = Condensed(raw)
     assert [row[1] for row in json.loads(condensed.text)] == [text for _, text in pieces]
     for at, byte in enumerate(condensed.text):

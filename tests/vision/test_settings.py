@@ -33,8 +33,14 @@ def test_a_route_says_more_than_a_tier_and_a_header_more_than_both() -> None:
     assert rules_for(SETTINGS, {}, "fast", "") == Rules("fit", 1000, 500_000, True)
     assert rules_for(SETTINGS, {}, "control", "") == Rules("as_sent", 2000, PIXELS, True)
     assert rules_for(SETTINGS, {}, "fast", "screens") == Rules("exact", 1000, 500_000, False)
-    own = {"x-trimtab-images": "as_sent", "x-trimtab-coordinates": "map_back"}
-    assert rules_for(SETTINGS, own, "fast", "screens") == Rules("as_sent", 1000, 500_000, True)
+    own = {"x-trimtab-images": "as_sent", "x-trimtab-coordinates": "as_model"}
+    assert rules_for(SETTINGS, own, "fast", "") == Rules("as_sent", 1000, 500_000, False)
+
+
+def test_mapping_back_where_nothing_is_resized_is_refused_and_not_silently_left() -> None:
+    for settings in (ImageSettings(), ImageSettings(policy="exact")):
+        with pytest.raises(RequestError, match="x-trimtab-images: fit too"):
+            rules_for(settings, {"x-trimtab-coordinates": "map_back"}, None, "")
 
 
 @pytest.mark.parametrize("said", ["1280", "1280px", "1280 px"])

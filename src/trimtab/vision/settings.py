@@ -117,6 +117,11 @@ def rules_for(settings: ImageSettings, own: Mapping[str, str], tier: str | None,
         side_px = rules.long_edge_px or side_px
         megapixels = rules.most_megapixels or megapixels
         maps_back = rules.coordinates == "map_back" if rules.coordinates is not None else maps_back
+    if policy != "fit" and own.get(COORDINATES) == "map_back":
+        raise RequestError(
+            f"{COORDINATES}: only where images are resized here is there anything to map back; they go out as "
+            f"{policy!r}: send {IMAGES}: fit too"
+        )
     return Rules(policy, side_px, int(megapixels * MEGAPIXEL), maps_back)
 
 

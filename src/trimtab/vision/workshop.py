@@ -29,6 +29,9 @@ WAIT_S = 60.0
 IDLE_S = 120.0
 """After so long without an image the processes end; another one takes 0.2 s to begin and 25 MB."""
 
+PIECE_BYTES = 128 * 1024
+"""Handed to a process at a time. A pipe takes 64 KB; what waits behind it is moved up with each piece that goes."""
+
 MAX_REASON_BYTES = 4096
 """An answer's words; a process that says more is out of order."""
 
@@ -190,6 +193,7 @@ async def _begun() -> asyncio.subprocess.Process:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
+        limit=PIECE_BYTES,
         env=kept,
         start_new_session=True,  # Ctrl-C is for this process, which ends it
     )
@@ -211,8 +215,9 @@ async def _asked(process: asyncio.subprocess.Process, text: bytes, size: Size) -
     assert process.stdout is not None
     words = json.dumps({"width": size.width, "height": size.height, "most": size.most}).encode()
     process.stdin.write(LENGTHS.pack(len(words), len(text)) + words)
-    process.stdin.write(text)
-    await process.stdin.drain()
+    for at in range(0, len(text), PIECE_BYTES):
+        process.stdin.write(text[at : at + PIECE_BYTES])
+        await process.stdin.drain()
     said, made = LENGTHS.unpack(await process.stdout.readexactly(LENGTHS.size))
     if said > MAX_REASON_BYTES or made > size.most:
         raise ValueError(f"it says {said} and {made} bytes follow")
