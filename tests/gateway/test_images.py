@@ -114,6 +114,20 @@ def test_exact_refuses_with_words_that_help_and_nothing_is_sent(tmp_path: Path, 
     run(work)
 
 
+def test_a_route_may_be_exact_where_others_are_not(tmp_path: Path, platform: Platform) -> None:
+    async def work() -> None:
+        routes = '\n[routes.pixels]\ntier = "escalation"\n[images.routes.pixels]\npolicy = "exact"\n'
+        async with upstream(platform) as config, site(tmp_path, config + routes) as s:
+            asked = ask({"role": "user", "content": [image(png(3840, 2160))]})
+            status, _, _ = await s.post(asked)
+            assert status == 200
+            status, _, body = await s.post({**asked, "model": "trimtab/pixels"})
+            assert (status, len(platform.bodies)) == (400, 1)
+            assert "are to be exact" in json.loads(body)["error"]["message"]
+
+    run(work)
+
+
 def test_a_conversation_that_sends_its_screens_again_keeps_its_cached_prefix_over_servers(
     tmp_path: Path, platform: Platform
 ) -> None:

@@ -33,6 +33,12 @@ def test_a_marker_without_length_cannot_hide_the_true_size_behind_a_false_one() 
     assert image_head(b64(data)) == ImageHead("image/jpeg", 4000, 3000)
 
 
+def test_characters_that_are_no_base64_cannot_move_the_size_of_a_jpeg_elsewhere() -> None:
+    text = b64(jpeg(4000, 3000, (APP1,)))
+    assert image_head(text) is not None
+    assert image_head(text[:400] + "\n\n\n\n" + text[404:]) is None
+
+
 def test_only_the_head_is_decoded() -> None:
     text = b64(png(300, 200, 31)) + "A" * 4096 + "!" * 4096
     assert image_head(text) == ImageHead("image/png", 300, 200)

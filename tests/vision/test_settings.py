@@ -19,7 +19,9 @@ SETTINGS = ImageSettings(
 
 
 def check(settings: ImageSettings, *, pillow: bool = True) -> None:
-    check_images(settings, ["fast", "control"], lambda key: f"t.toml: images.{key}", lambda: pillow)
+    check_images(
+        settings, ["fast", "control"], ["screens"], lambda key: f"t.toml: images.{key}", lambda: pillow
+    )
 
 
 def test_nothing_said_leaves_images_as_they_are() -> None:
@@ -64,7 +66,11 @@ def test_a_header_that_says_nothing_known_is_refused_with_what_it_may_say(said: 
         (ImageSettings(most_megapixels=float("nan")), "images.most_megapixels"),
         (ImageSettings(cache_mib=-1), "images.cache_mib"),
         (ImageSettings(tiers={"fats": ImageRules()}), "images.tiers.fats"),
-        (ImageSettings(routes={"a": ImageRules(long_edge_px=9000)}), "images.routes.a.long_edge_px"),
+        (ImageSettings(routes={"screen": ImageRules()}), "images.routes.screen: .*screens"),
+        (
+            ImageSettings(routes={"screens": ImageRules(long_edge_px=9000)}),
+            "images.routes.screens.long_edge_px",
+        ),
     ],
 )
 def test_a_setting_out_of_its_bounds_is_refused_at_the_start(settings: ImageSettings, where: str) -> None:

@@ -11,16 +11,16 @@ from pictures import b64, real_png
 pytest.importorskip("PIL", reason="the extra vision is not installed")
 
 from trimtab.messages.images import image_head
-from trimtab.vision.workshop import Size, Workshop
+from trimtab.vision.workshop import MAX_WAITING_BYTES, Size, Workshop
 
 MIB = 1024 * 1024
 SMALL = Size(150, 100, MIB)
 TEXT = b64(real_png(300, 200)).encode()
 
 
-def within(work: Callable[[Workshop], Awaitable[None]], cache_bytes: int = MIB) -> None:
+def within(work: Callable[[Workshop], Awaitable[None]], *, waiting_bytes: int = MAX_WAITING_BYTES) -> None:
     async def run() -> None:
-        workshop = Workshop(cache_bytes)
+        workshop = Workshop(MIB, waiting_bytes)
         try:
             async with asyncio.timeout(60):
                 await work(workshop)
@@ -99,6 +99,16 @@ def test_broken_images_are_answered_and_not_kept() -> None:
         assert not (await workshop.resize(TEXT, SMALL)).problem
 
     within(work)
+
+
+def test_more_than_can_wait_goes_out_as_it_came_and_is_counted() -> None:
+    async def work(workshop: Workshop) -> None:
+        beside = asyncio.gather(workshop.resize(TEXT, SMALL), workshop.resize(TEXT, Size(60, 40, MIB)))
+        assert sorted(bool(made.problem) for made in await beside) == [False, True]
+        assert workshop.left == 1
+        assert not (await workshop.resize(TEXT, Size(60, 40, MIB))).problem
+
+    within(work, waiting_bytes=len(TEXT) + 1)
 
 
 def test_no_process_of_it_is_left_and_none_knows_our_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

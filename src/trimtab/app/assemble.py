@@ -221,6 +221,10 @@ def assemble(
         raise
     callers.start()
     _watch(metrics, ground, callers, state)
+    workshop = Workshop(settings.images.cache_mib * MIB)
+    metrics.watch(names.IMAGES_RESIZED, lambda: workshop.resized)
+    metrics.watch(names.IMAGES_REUSED, lambda: workshop.again)
+    metrics.watch(names.IMAGES_LEFT, lambda: workshop.left)
     standings = Standings(time.monotonic, time.time, _chance())
     watch_places(metrics, standings)
     parts = Parts(
@@ -234,7 +238,7 @@ def assemble(
         conversations=Conversations(),
         standings=standings,
         homes=Homes(),
-        workshop=Workshop(settings.images.cache_mib * MIB),
+        workshop=workshop,
         rules=rules,
         new_id=id_source(),
         exposition=exposition if exposition is not None else own,

@@ -156,7 +156,12 @@ def load_settings(
     choosing = document.section("choosing", ChoosingSettings)
     check_choosing(choosing, lambda key: document.where(f"choosing.{key}"))
     images = document.section("images", ImageSettings)
-    check_images(images, [name for name, _ in tiers.items()], lambda key: document.where(f"images.{key}"))
+    check_images(
+        images,
+        [name for name, _ in tiers.items()],
+        [route.name for route in routes],
+        lambda key: document.where(f"images.{key}"),
+    )
     declared = {name: entry.data_region for name, entry in platforms.items()}
     check_rules(tiers, choosing.data_regions, declared, document.where)
     budgets = read_budgets(document, resolve=True)

@@ -147,6 +147,19 @@ CONTENT_WAITING_BYTES: Final = Instrument(
     "gauge",
     "Prompts and answers in memory: those of calls in flight and those that wait to be written.",
 )
+IMAGES_RESIZED: Final = Instrument(
+    "trimtab_images_resized",
+    "counter",
+    "Images that were resized before they were sent, as `images.policy` says.",
+)
+IMAGES_REUSED: Final = Instrument(
+    "trimtab_images_reused", "counter", "Images whose resized form was still there from an earlier request."
+)
+IMAGES_LEFT: Final = Instrument(
+    "trimtab_images_left",
+    "counter",
+    "Images that should have been resized and went out as they came: broken, too large, too slow or too many.",
+)
 RECORDS_DELETED: Final = Instrument(
     "trimtab_records_deleted", "counter", "Records deleted because they were older than `store.keep_days`."
 )
@@ -215,6 +228,9 @@ METRICS: Final[tuple[Instrument, ...]] = (
     CONTENT_KEPT,
     CONTENT_DROPPED,
     CONTENT_WAITING_BYTES,
+    IMAGES_RESIZED,
+    IMAGES_REUSED,
+    IMAGES_LEFT,
     RECORDS_DELETED,
     CHORE_FAILURES,
     WORKERS,

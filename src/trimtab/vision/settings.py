@@ -69,13 +69,21 @@ def has_pillow() -> bool:
 def check_images(
     settings: ImageSettings,
     tiers: Collection[str],
+    routes: Collection[str],
     where: Callable[[str], str],
     can_resize: Callable[[], bool] = has_pillow,
 ) -> None:
-    """Raise `ConfigError` for a figure out of its bounds, a tier that there is not, or `fit` without Pillow."""
+    """Raise `ConfigError` for a figure out of its bounds, a tier or route that there is not, or `fit` without Pillow.
+
+    `can_resize` says whether it is there.
+    """
     for name in settings.tiers:
         if name not in tiers:
             fail(where(f"tiers.{name}"), name, f"must be a tier: {', '.join(sorted(tiers))}")
+    for name in settings.routes:
+        if name not in routes:
+            known = f"; there are: {', '.join(sorted(routes))}" if routes else ", and there are none"
+            fail(where(f"routes.{name}"), name, f"must be a route of [routes]{known}")
     for path, rules in _all(settings):
         _within(where(f"{path}long_edge_px"), rules.long_edge_px, LEAST_PX, MAX_SIDE_PX)
         _within(where(f"{path}most_megapixels"), rules.most_megapixels, 0.001, MAX_SIDE_PX**2 / MEGAPIXEL)

@@ -26,6 +26,10 @@ IMAGE_S = 15.0
 WAIT_S = 60.0
 """For all images of a request together, turns in the queue counted; then the rest goes out as it came."""
 
+MAX_WAITING_BYTES = 256 * 1024 * 1024
+"""Base64 that waits for a process, at most: some 50 large photographs, 30 s of work. What comes on top goes out as it
+came."""
+
 IDLE_S = 120.0
 """After so long without an image the processes end; another one takes 0.2 s to begin and 25 MB."""
 
@@ -66,11 +70,13 @@ class Size(msgspec.Struct, frozen=True):
 class Workshop:
     """One per process. It belongs to the event loop that first uses it."""
 
-    def __init__(self, cache_bytes: int) -> None:
+    def __init__(self, cache_bytes: int, waiting_bytes: int = MAX_WAITING_BYTES) -> None:
         self.cache_bytes = cache_bytes
         """A reload may change it."""
         self._made: OrderedDict[tuple[bytes, Size], Resized] = OrderedDict()
         self._held = 0
+        self._waiting = 0
+        self._most_waiting = waiting_bytes
         self._under_way: dict[tuple[bytes, Size], asyncio.Task[Resized]] = {}
         self._slots: asyncio.Semaphore | None = None
         self._free: list[asyncio.subprocess.Process] = []
@@ -80,6 +86,8 @@ class Workshop:
         """Images made by the processes."""
         self.again = 0
         """Images that were made before."""
+        self.left = 0
+        """Images that stay as they are."""
 
     @property
     def held_bytes(self) -> int:
@@ -99,12 +107,17 @@ class Workshop:
             return made
         task = self._under_way.get(key)
         if task is None:
+            if self._waiting + len(text) > self._most_waiting:
+                self.left += 1
+                return _failed("too many images wait to be resized")
+            self._waiting += len(text)
             task = self._under_way[key] = asyncio.create_task(self._make(text, size))
-            task.add_done_callback(lambda done: self._finish(key, done))
+            task.add_done_callback(lambda done: self._finish(key, done, len(text)))
         return await asyncio.shield(task)
 
-    def _finish(self, key: tuple[bytes, Size], task: "asyncio.Task[Resized]") -> None:
+    def _finish(self, key: tuple[bytes, Size], task: "asyncio.Task[Resized]", size: int) -> None:
         self._under_way.pop(key, None)
+        self._waiting -= size
         if task.cancelled() or task.exception() is not None:
             return
         made = task.result()
@@ -150,6 +163,7 @@ class Workshop:
             if process is not None:
                 await _ended(process)
         self.resized += not made.problem
+        self.left += bool(made.problem)
         return made
 
     def _rest(self) -> None:
