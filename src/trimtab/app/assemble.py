@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from prometheus_client import disable_created_metrics
 
+from trimtab.admin import TaskAdmin
 from trimtab.app.callers import Callers
 from trimtab.app.choosing import open_chooser, open_normaliser, open_router, shared_limits
 from trimtab.app.clock import unix_ms
@@ -316,6 +317,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         find_content=parts.ground.content.find,
         is_open=doorkeeper.is_open,
         content_admin=parts.ground.content_admin,
+        task_admin=TaskAdmin(parts.ground.database, parts.new_id),
         feedback=parts.ground.feedback,
         conditions=parts.ground.conditions,
         new_id=parts.new_id,

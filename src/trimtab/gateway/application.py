@@ -37,6 +37,7 @@ from trimtab.gateway.once import Once
 from trimtab.gateway.request import ClientGone, ClientRequest
 from trimtab.gateway.state import ServingState
 from trimtab.gateway.surroundings import InForce, Surroundings
+from trimtab.gateway.tasks_api import tasks_handler
 from trimtab.messages import error_event
 from trimtab.messages.chat import UsageHider, chat_error_event
 from trimtab.providers import Call, Headers, Sink
@@ -54,7 +55,7 @@ SEGMENT = frozenset(string.ascii_letters + string.digits + "._-~")
 PASSED_THROUGH = ("files", "skills")
 """First path segments below /v1/ that bill nothing and go to the platform as they are."""
 
-OUR_PATHS = (keys_handler, budgets_handler, figures_handler, feedback_handler)
+OUR_PATHS = (keys_handler, budgets_handler, tasks_handler, figures_handler, feedback_handler)
 """Who answers what lies below /trimtab/v1/."""
 
 NO_SUCH_PATH = "no such path here; GET /openapi.json lists what there is"

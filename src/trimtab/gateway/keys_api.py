@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from trimtab.admin import Actor, KeyAdmin, NewKey, SecretMade
+from trimtab.budgets.tasks import NewPhase
 from trimtab.errors import PermissionDenied, RequestError, StoreError, Unavailable, printable, shortened
 from trimtab.gateway.http import Exchange
 from trimtab.records import Limits
@@ -61,7 +62,7 @@ async def _keys(http: Exchange) -> None:
         http.reply(201, _made(made))
         return
     asked = query_of(http, "after", "limit")
-    most = _number(asked, "limit", DEFAULT_PAGE, MAX_PAGE)
+    most = number_of(asked, "limit", DEFAULT_PAGE, MAX_PAGE)
     found = await blocking(lambda: admin.keys(actor, after=asked.get("after", ""), most=most + 1))
     http.reply(200, _json({"data": found[:most], "has_more": len(found) > most}))
 
@@ -97,8 +98,8 @@ async def _audit(http: Exchange) -> None:
     http.require("GET")
     admin, actor = _door(http)
     asked = query_of(http, "key", "before", "limit")
-    most = _number(asked, "limit", DEFAULT_PAGE, MAX_PAGE)
-    before = _number(asked, "before", 0, 2**53) or None
+    most = number_of(asked, "limit", DEFAULT_PAGE, MAX_PAGE)
+    before = number_of(asked, "before", 0, 2**53) or None
     found = await blocking(lambda: admin.audit(actor, key=asked.get("key"), before=before, most=most + 1))
     http.reply(200, _json({"data": found[:most], "has_more": len(found) > most}))
 
@@ -150,7 +151,7 @@ def _permitted(problem: Exception, kind: type[msgspec.Struct]) -> str:
     text = str(problem)
     if "unknown field" not in text:
         return ""
-    inner = Limits if text.endswith("`$.limits`") else kind
+    inner = Limits if text.endswith("`$.limits`") else NewPhase if "`$.phases[" in text else kind
     return f"; permitted are {', '.join(inner.__struct_encode_fields__)}"
 
 
@@ -163,7 +164,8 @@ def query_of(http: Exchange, *known: str) -> dict[str, str]:
     return {name: values[0] for name, values in asked.items()}
 
 
-def _number(asked: dict[str, str], name: str, default: int, most: int) -> int:
+def number_of(asked: dict[str, str], name: str, default: int, most: int) -> int:
+    """A whole number of the query, from 1. Raises `RequestError`."""
     text = asked.get(name)
     if text is None:
         return default

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from trimtab.admin import BudgetAdmin, ContentAdmin, KeyAdmin
+from trimtab.admin import BudgetAdmin, ContentAdmin, KeyAdmin, TaskAdmin
 from trimtab.engine import Pipeline
 from trimtab.gateway.access import Access
 from trimtab.gateway.figures_seam import FiguresDoor
@@ -61,6 +61,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Deletes what is kept; blocks, so it runs in a thread."""
     feedback: FeedbackStore
     """What became of requests, as told; blocks, so it runs in a thread."""
+    task_admin: TaskAdmin
+    """Makes and changes tasks; blocks, so it runs in a thread."""
     conditions: Callable[[], Mapping[str, str | None]]
     """Each part that can be in trouble while requests are still answered, with its trouble or `None`."""
     new_id: Callable[[], RequestId]

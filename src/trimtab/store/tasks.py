@@ -224,16 +224,6 @@ def moves_of(view: Transaction, identity: str, most: int = EVENTS_MOST) -> list[
     return [_event(row) for row in reversed(found)]
 
 
-def glance(view: Transaction, identity: str) -> tuple[int, str, bool] | None:
-    """How many events a task has had, its state, and whether something is to be counted in; `None`: no such task."""
-    found = view.row(
-        "SELECT events, state, (SELECT count(*) FROM task_holds WHERE task = tasks.id AND settled = 1) "
-        "FROM tasks WHERE id = ?",
-        (identity,),
-    )
-    return None if found is None else (int(found[0]), str(found[1]), bool(found[2]))
-
-
 def delete_idle(transaction: Transaction, before_ms: int, most: int) -> int:
     """Delete some tasks that nothing happened to since then and that hold nothing; how many."""
     found = transaction.rows(

@@ -1,5 +1,6 @@
 """What phases keep, give and take, as somebody who set a budget would check it by hand."""
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from trimtab.budgets.tasks.model import MAX_CONVERSATIONS, Task
 from trimtab.budgets.tasks.refusing import error_of
 from trimtab.budgets.tasks.settling import settle
 from trimtab.errors import RateLimited, RequestError, TaskBudgetSpent, TaskEnded
+from trimtab.messages.chat import chat_error_body
 from trimtab.records import TaskSpent
 
 
@@ -273,6 +275,9 @@ def test_what_a_refusal_says_names_what_this_phase_and_the_next_would_have_neede
             "next_phase_planned_tokens": 4_000,
         },
     }
+    on_chat = json.loads(chat_error_body(problem))["error"]
+    assert (on_chat["type"], on_chat["reason"]) == ("insufficient_quota", "task_budget_exhausted")
+    assert on_chat["details"] == problem.details
     assert agent.budgets == Agent(made(10_000)).budgets  # a refused call changes nothing
 
 

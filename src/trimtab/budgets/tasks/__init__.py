@@ -6,6 +6,8 @@ up to the total.
 """
 
 from trimtab.budgets.tasks.keeper import TaskKeeper
+from trimtab.budgets.tasks.making import NewPhase, new_task
+from trimtab.budgets.tasks.model import Task
 from trimtab.budgets.tasks.seam import (
     PhaseHeader,
     TaskAsk,
@@ -17,12 +19,15 @@ from trimtab.budgets.tasks.seam import (
 )
 
 __all__ = [
+    "NewPhase",
     "PhaseHeader",
+    "Task",
     "TaskAsk",
     "TaskBudgets",
     "TaskGrant",
     "TaskHeader",
     "TaskKeeper",
+    "new_task",
     "phase_header",
     "task_header",
 ]
