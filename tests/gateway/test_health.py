@@ -30,7 +30,7 @@ def test_a_well_server_is_ready_and_nothing_is_degraded(tmp_path: Path) -> None:
             status, _, body = await s.get("/readyz")
             said = json.loads(body)
             assert status == 200
-            parts = dict.fromkeys(("store", "journal", "limits"), "ok")
+            parts = dict.fromkeys(("store", "journal", "limits", "tasks"), "ok")
             assert said == {"status": "ready", "degraded": [], **parts, "config": said["config"]}
             assert value(s, "trimtab_store_writable") == "1.0"
             assert json.loads((await s.get("/healthz"))[2]) == {"status": "alive"}

@@ -9,8 +9,7 @@ from trimtab.admin.budgets import BudgetAdmin, BudgetsInForce, FileBudgets
 from trimtab.admin.content import ContentAdmin, ContentDeleted
 from trimtab.admin.keys import KeyAdmin
 from trimtab.admin.rules import KeyRules
-from trimtab.admin.task_words import EventView, Extension, NewTask, PhaseView, ProgressMade, TaskView
-from trimtab.admin.tasks import TaskAdmin, TaskEvents, Visitor
+from trimtab.admin.tasks import TaskAdmin, Visitor
 from trimtab.admin.users import UserAdmin, UserView
 from trimtab.admin.words import (
     Actor,
@@ -34,8 +33,6 @@ __all__ = [
     "BudgetsInForce",
     "ContentAdmin",
     "ContentDeleted",
-    "EventView",
-    "Extension",
     "FileBudgets",
     "KeyAdmin",
     "KeyRules",
@@ -44,15 +41,10 @@ __all__ = [
     "LineView",
     "Money",
     "NewKey",
-    "NewTask",
-    "PhaseView",
-    "ProgressMade",
     "SecretMade",
     "SecretView",
     "Standing",
     "TaskAdmin",
-    "TaskEvents",
-    "TaskView",
     "UserAdmin",
     "UserView",
     "Verified",

@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from trimtab.admin import Actor, EventView, Extension, NewTask, ProgressMade, TaskAdmin, TaskEvents, Visitor
+from trimtab.admin import Actor, TaskAdmin, Visitor
+from trimtab.admin.task_words import EventView, Extension, NewTask, ProgressMade
+from trimtab.admin.tasks import TaskEvents
 from trimtab.errors import RequestError, StoreError, TrimtabError, shortened
 from trimtab.gateway.http import Exchange
 from trimtab.gateway.keys_api import blocking, body_of, number_of, query_of
