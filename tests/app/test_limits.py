@@ -10,11 +10,10 @@ import pytest
 import trimtab.app.limits
 from trimtab.app.limits import FREE_EVERY_S, SILENT_S, Trader
 from trimtab.errors import StoreError
-from trimtab.records import Limits
 from trimtab.store import Database, StoreSettings, Transaction, open_database
-from trimtab.store.limits import PERMIT_LOST_MS, Trade
+from trimtab.store.limits import PERMIT_LOST_MS, Caps, Trade
 
-LIMITS = Limits(concurrency=5)
+LIMITS = Caps(concurrency=5)
 
 
 class Away:
@@ -59,7 +58,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 def wants(kept: int, wanted: int) -> Trade:
-    return Trade(key="k", limits=LIMITS, permits_kept=kept, permits_wanted=wanted)
+    return Trade(account="k", caps=LIMITS, permits_kept=kept, permits_wanted=wanted)
 
 
 def all_were_silent(database: Away) -> None:

@@ -11,11 +11,12 @@ import uvloop
 
 from trimtab.app.limits import Trader
 from trimtab.budgets import Dealer, Ledger
+from trimtab.budgets.purse import caps_of
 from trimtab.catalogue import NanoUSD
 from trimtab.errors import BudgetSpent, RateLimited, StoreError, TrimtabError, Unavailable
 from trimtab.records import Caller, Limits
 from trimtab.store import Database, Transaction
-from trimtab.store.limits import Slice, Trade, forget_worker, join, trade
+from trimtab.store.limits import Caps, Slice, Trade, forget_worker, join, trade
 
 Open = Callable[[], Database]
 
@@ -117,7 +118,7 @@ def test_in_no_minute_more_requests_than_the_limit(open_one: Open) -> None:
 def test_requests_count_for_a_minute_and_the_second_in_which_they_may_be_made(open_one: Open) -> None:
     database = open_one()
     clock = [1_000_000]
-    limits = Limits(requests_per_minute=5)
+    limits = Caps(requests_per_minute=5)
 
     class Clocked:
         """The transaction with a clock of ours."""
@@ -132,7 +133,7 @@ def test_requests_count_for_a_minute_and_the_second_in_which_they_may_be_made(op
             return getattr(self._transaction, name)
 
     def ask(wanted: int) -> Slice:
-        one = Trade(key="k", limits=limits, rate_wanted=wanted)
+        one = Trade(account="k", caps=limits, rate_wanted=wanted)
         return database.write(lambda t: trade(Clocked(t), "w", [one])[0])  # type: ignore[arg-type]
 
     assert ask(3).requests == 3
@@ -149,7 +150,7 @@ def test_a_clock_that_is_set_back_does_not_stop_a_key_for_hours(open_one: Open) 
     database = open_one()
     now = time.time_ns() // 1_000_000_000
     database.write(lambda t: t.change("INSERT INTO rate_slots VALUES ('k', ?, 5)", (now + 7200,)))
-    one = Trade(key="k", limits=Limits(requests_per_minute=5), rate_wanted=1)
+    one = Trade(account="k", caps=Caps(requests_per_minute=5), rate_wanted=1)
     got = database.write(lambda t: trade(t, "w", [one]))[0]
     assert got.requests == 0  # they may have been made just now
     assert got.rate_retry_s <= 62
@@ -200,7 +201,7 @@ def test_a_further_call_of_a_request_is_no_further_request_and_keeps_its_place(o
             hold = await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who)
             for _ in range(5):  # each fails and is followed by another
                 place.ledger.settle(hold, NanoUSD(0))
-                hold = await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who, further=True)
+                hold = await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who, after=hold)
             with pytest.raises(RateLimited, match="in flight"):
                 await place.ledger.reserve(NanoUSD(1), simulated=False, caller=who)
             place.ledger.settle(hold, NanoUSD(10))
@@ -220,9 +221,9 @@ def test_a_further_call_is_made_when_others_have_used_up_the_minute(open_one: Op
             first, second = await reserve(), await reserve()
             with pytest.raises(RateLimited, match="in a minute"):
                 await reserve()
-            beside = await reserve(further=True)  # of a request that waits for its first call still
+            beside = await reserve(after=second)  # of a request that waits for its first call still
             place.ledger.settle(first, NanoUSD(0))
-            after = await reserve(further=True)
+            after = await reserve(after=first)
             for hold in (second, beside, after):
                 place.ledger.settle(hold, NanoUSD(10))
 
@@ -236,7 +237,7 @@ def test_a_further_call_that_cannot_be_paid_for_is_refused_and_counted_once(open
             hold = await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who)
             place.ledger.settle(hold, NanoUSD(900))
             with pytest.raises((BudgetSpent, RateLimited), match=r"money|may spend"):
-                await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who, further=True)
+                await place.ledger.reserve(NanoUSD(900), simulated=False, caller=who, after=hold)
             last = await place.ledger.reserve(NanoUSD(50), simulated=False, caller=who)
             place.ledger.settle(last, NanoUSD(0))
             with pytest.raises(RateLimited, match="in a minute"):
@@ -271,15 +272,15 @@ def test_a_call_that_cost_more_than_was_held_counts_once(open_one: Open) -> None
 
 def test_what_a_dead_process_held_counts_until_it_is_reconciled(open_one: Open) -> None:
     database = open_one()
-    limits = Limits(concurrency=2, total_nanousd=100)
+    limits = Caps(concurrency=2, total=100)
     everything = Trade(
-        key="k",
-        limits=limits,
+        account="k",
+        caps=limits,
         permits_kept=0,
         permits_wanted=2,
-        money_kept=0,
-        money_needed=90,
-        money_wanted=90,
+        amount_kept=0,
+        amount_needed=90,
+        amount_wanted=90,
     )
     database.write(lambda t: join(t, "dead", "h", 1))
     assert database.write(lambda t: trade(t, "dead", [everything]))[0] == Slice(2, 0, 0, 90, 100)
@@ -357,7 +358,7 @@ def test_without_the_store_a_slice_is_used_up_and_then_the_store_is_blamed(open_
     [
         ({"concurrency": 2}, {"permits_kept": 0, "permits_wanted": 1}, 0.05),
         ({"requests_per_minute": 2}, {"rate_wanted": 1}, 1.0),
-        ({"total_nanousd": 20}, {"money_kept": 0, "money_needed": 10, "money_wanted": 10}, 0.05),
+        ({"total_nanousd": 20}, {"amount_kept": 0, "amount_needed": 10, "amount_wanted": 10}, 0.05),
     ],
 )
 def test_callers_who_retry_at_once_do_not_each_ask_the_database(
@@ -369,11 +370,11 @@ def test_callers_who_retry_at_once_do_not_each_ask_the_database(
     asked = 0
     who = caller(**limits)
     database.write(lambda t: join(t, "other", "h", 1))
-    database.write(lambda t: trade(t, "other", [Trade(key=who.key, limits=who.limits, **others)]))
+    database.write(lambda t: trade(t, "other", [Trade(account=who.key, caps=caps_of(who.limits), **others)]))
 
     async def exchange(trades: "list[Trade]") -> list[Slice]:
         nonlocal asked
-        asked += any(one.permits_wanted or one.rate_wanted or one.money_needed for one in trades)
+        asked += any(one.permits_wanted or one.rate_wanted or one.amount_needed for one in trades)
         return database.write(lambda t: trade(t, "w", trades))
 
     async def refused(ledger: Ledger) -> bool:
@@ -465,7 +466,7 @@ def test_a_key_whose_permits_are_all_here_never_asks_for_more(open_one: Open) ->
 
 
 def test_many_threads_trading_at_once_never_pass_a_limit(open_one: Open) -> None:
-    limits = Limits(concurrency=7, total_nanousd=10_000)
+    limits = Caps(concurrency=7, total=10_000)
     problems: list[TrimtabError] = []
 
     def one(name: str) -> None:
@@ -477,10 +478,10 @@ def test_many_threads_trading_at_once_never_pass_a_limit(open_one: Open) -> None
                 kept, money = luck.randint(0, kept), luck.randint(0, money)
                 got = database.write(
                     lambda t, kept=kept, money=money: trade(
-                        t, name, [Trade(key="k", limits=limits, permits_kept=kept, permits_wanted=luck.randint(1, 4),
-                                        money_kept=money, money_needed=luck.randint(1, 3000), money_wanted=3000)])
+                        t, name, [Trade(account="k", caps=limits, permits_kept=kept, permits_wanted=luck.randint(1, 4),
+                                        amount_kept=money, amount_needed=luck.randint(1, 3000), amount_wanted=3000)])
                 )[0]  # fmt: skip
-                kept, money = kept + got.permits, money + got.money
+                kept, money = kept + got.permits, money + got.amount
                 held = database.read(
                     lambda t: t.row(
                         "SELECT (SELECT coalesce(sum(permits), 0) FROM key_permits), (SELECT coalesce(sum(outstanding_nanousd), 0) FROM key_leases)"

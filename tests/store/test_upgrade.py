@@ -29,7 +29,7 @@ from trimtab.store.idempotency import finish
 from trimtab.store.jobs import JobExchange, JobId, JobTables, NewJob, Wish
 from trimtab.store.keys import Key
 from trimtab.store.keys.tables import insert_key, insert_organisation, key_by_id
-from trimtab.store.limits import Trade, join, trade
+from trimtab.store.limits import Caps, Trade, join, trade
 from trimtab.store.records.usage import Span, times, usage
 from trimtab.store.steps import Step, load_steps
 
@@ -202,7 +202,9 @@ def test_a_program_that_is_one_step_behind_does_all_its_work_on_the_newer_databa
     )
     database.write(lambda t: (insert_organisation(t, "b", 1), insert_key(t, key, 2)))
     assert database.read(lambda t: key_by_id(t, "key_2")) == key
-    ask = Trade(key="key_2", limits=key.limits, permits_kept=0, permits_wanted=2)
+    ask = Trade(
+        account="key_2", caps=Caps(concurrency=key.limits.concurrency), permits_kept=0, permits_wanted=2
+    )
     database.write(lambda t: join(t, "me", "h", 1))
     assert database.write(lambda t: trade(t, "me", [ask]))[0].permits == 2
 

@@ -46,7 +46,7 @@ class Trader:
         now = time.monotonic()
         joins = now - self._joined >= JOIN_EVERY_S
         frees = now >= self._free_next
-        money = any(one.money_kept is not None for one in trades)
+        amounts = any(one.amount_kept is not None for one in trades)
 
         def work(transaction: Transaction) -> list[Slice]:
             if joins:
@@ -56,7 +56,7 @@ class Trader:
             return trade(transaction, self._worker, trades)
 
         try:
-            got = self._database.write(work, durable=money)
+            got = self._database.write(work, durable=amounts)
         except StoreError:
             self._heard.clear()
             raise

@@ -1,9 +1,10 @@
 """Fetches slices of limits from the database and gives back what lies idle, on the event loop's side.
 
 What it is not: SQL (`store.limits`) or the thread that runs it (`app` passes that in as `Exchange`).
-Invariants: one exchange is under way at a time and serves all keys that wait, so the database sees one transaction at a
-time from each process, however many callers retry; nobody waits longer than `deadline_s`; when the database is away,
-what is in the slices is used up and then `Unavailable` is said, never a refusal that blames the caller.
+Invariants: a request gets what it needs of all its accounts or of none, and holds nothing while it waits; one exchange
+is under way at a time and serves all accounts that somebody waits for, so the database sees one transaction at a time
+from each process, however many callers retry; nobody waits longer than `deadline_s`; when the database is away, what is
+in the slices is used up and then `Unavailable` is said, never a refusal that blames the caller.
 """
 
 import asyncio
@@ -12,9 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from trimtab.budgets.slices import LOOK_EVERY_S, KeySlice, Shortage, Slices
-from trimtab.errors import BudgetSpent, RateLimited, StoreError, Unavailable
-from trimtab.records import Caller
+from trimtab.budgets.refusals import away, refusal
+from trimtab.budgets.slices import LOOK_EVERY_S, AccountSlice, Shortage, Slices
+from trimtab.errors import StoreError
 from trimtab.store.limits import PERMIT_LOST_MS, Slice, Trade
 
 DEADLINE_S = 0.05
@@ -27,20 +28,18 @@ SEEN_EVERY_S = 2.0
 """How often the process says that it is alive."""
 
 REFUSED_S = 0.05
-"""How long an answer that there is nothing holds for all callers of a key: many who retry then cost the database 20
-questions a second from each process, not one for each. Without it 200 callers against a limit of 10 kept SQLite so
+"""How long an answer that there is nothing holds for all callers of an account: many who retry then cost the database
+20 questions a second from each process, not one for each. Without it 200 callers against a limit of 10 kept SQLite so
 busy that of their requests 3 % (on a loaded machine 40 %) waited past the deadline."""
 
 PERMITS_USABLE_S = PERMIT_LOST_MS / 1000 - 10.0
 """Without having said so for this long, permits are not used any more: soon others may have them."""
 
-RETRY_S = 1
-
-KEYS_AT_ONCE = 64
-"""Keys in one exchange, about 10 ms on SQLite; a thousand at once would keep all of them past their deadline."""
+ACCOUNTS_AT_ONCE = 64
+"""Accounts in one exchange, about 10 ms on SQLite; a thousand at once would keep all of them past their deadline."""
 
 COME_BACK_S = 2.0
-"""What was fetched too late for a request is kept for so long: its caller was told to come back in `RETRY_S`."""
+"""What was fetched too late for a request is kept for so long: its caller was told to come back in a second."""
 
 Exchange = Callable[[Sequence[Trade]], Awaitable[list[Slice]]]
 """Runs trades in one transaction and says that the process is alive. Raises `StoreError`."""
@@ -48,28 +47,30 @@ Exchange = Callable[[Sequence[Trade]], Awaitable[list[Slice]]]
 _log = logging.getLogger("trimtab.budgets")
 
 
-class Taken(msgspec.Struct, frozen=True):
-    """Leave for one request, taken out of its key's slice."""
+Short = tuple[AccountSlice, int, Shortage]
+"""A slice, what was to be taken of it, and what it lacks for that."""
 
-    money: bool
-    """Whether the key's money is limited."""
-    slot: int | None
-    """Of the grant that the request is from, if it took one; see `KeySlice.untake`."""
+
+class Taken(msgspec.Struct, frozen=True):
+    """Leave for one request, taken out of its slices."""
+
+    slots: tuple[int | None, ...]
+    """For each slice, of the grant that the request is from, if it took one; see `AccountSlice.untake`."""
 
 
 class _Waiter(msgspec.Struct, eq=False):
-    """One request that its key's slice cannot serve."""
+    """One request that its slices cannot serve."""
 
-    of_key: KeySlice
-    worst_case: int
+    slices: Sequence[AccountSlice]
+    amounts: Sequence[int]
     simulated: bool
     further: bool
-    answered: "asyncio.Future[Shortage | Taken]"
+    answered: "asyncio.Future[list[Short] | Taken]"
     """Done when an exchange that asked for it has ended: what it got, or what is still missing."""
 
 
 class Dealer:
-    """Gives leave to requests of keys with limits."""
+    """Gives leave to requests that are counted on limits."""
 
     def __init__(
         self, exchange: Exchange, monotonic: Callable[[], float], *, deadline_s: float = DEADLINE_S
@@ -77,10 +78,10 @@ class Dealer:
         self._exchange = exchange
         self._monotonic = monotonic
         self._deadline_s = deadline_s
-        self._slices = Slices()
+        self.slices = Slices()
         self._waiting: list[_Waiter] = []
         self._low: set[tuple[str, bool]] = set()
-        """Keys whose money runs low, on which side."""
+        """Accounts whose amount runs low, on which side."""
         self._low_requests: set[str] = set()
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -99,53 +100,70 @@ class Dealer:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def take(
-        self, caller: Caller, worst_case: int, simulated: bool, further: bool = False
-    ) -> tuple[KeySlice, bool]:
-        """One permit, one request and the money; (the slices they are from, whether money was taken). `further`: no
-        request, for the call is one of a request that has been counted.
+        self,
+        slices: Sequence[AccountSlice],
+        amounts: Sequence[int],
+        simulated: bool,
+        further: bool = False,
+        at_ms: int = 0,
+    ) -> None:
+        """From each slice one permit, one request and its amount; from all or from none. `further`: no request, for the
+        call is one of a request that has been counted. `at_ms` is when the request arrived.
 
         Raises `RateLimited`, `BudgetSpent`, `Unavailable`.
         """
-        of_key = self._slices.of(caller)
-        got = self._at_once(of_key, worst_case, simulated, further)
-        if isinstance(got, Shortage):
-            got = await self._fetched(of_key, got, worst_case, simulated, further)
-        if isinstance(got, Shortage):
-            raise self._refusal(of_key, got, worst_case, simulated)
-        return of_key, got.money
+        short = self._at_once(slices, amounts, simulated, further)
+        if short is None:
+            return
+        got = await self._fetched(short, slices, amounts, simulated, further)
+        if not isinstance(got, Taken):
+            raise refusal(got, simulated, at_ms)
 
-    def _at_once(self, of_key: KeySlice, worst_case: int, simulated: bool, further: bool) -> Shortage | Taken:
-        """Take it out of the slice, or say what is missing. Raises `Unavailable`."""
-        short = self._shortage(of_key, worst_case, simulated, further)
+    def _at_once(
+        self, slices: Sequence[AccountSlice], amounts: Sequence[int], simulated: bool, further: bool
+    ) -> list[Short] | None:
+        """Take it out of the slices, or say what is missing. Raises `Unavailable`."""
+        now = self._monotonic()
+        short: list[Short] | None = None
+        for one, amount in zip(slices, amounts, strict=True):
+            if one.caps.concurrency is not None and now - self._seen_at > PERMITS_USABLE_S:
+                raise away(one)
+            lacks = one.shortage(amount, simulated, now, further)
+            if lacks is not None:
+                short = [] if short is None else short
+                short.append((one, amount, lacks))
         if short is not None:
             return short
-        takes_money = of_key.take(worst_case, simulated, self._monotonic(), further)
-        self._slices.use(of_key)
-        if takes_money and of_key.runs_low(simulated):
-            self._low.add((of_key.key, simulated))
-            self._wanted.set()
-        if of_key.runs_low_on_requests():
-            self._low_requests.add(of_key.key)
-            self._wanted.set()
-        return Taken(takes_money, None if further else of_key.slot)
-
-    def _shortage(self, of_key: KeySlice, worst_case: int, simulated: bool, further: bool) -> Shortage | None:
-        now = self._monotonic()
-        if of_key.limits.concurrency is not None and now - self._seen_at > PERMITS_USABLE_S:
-            raise _away(of_key)
-        return of_key.shortage(worst_case, simulated, now, further)
+        for one, amount in zip(slices, amounts, strict=True):
+            one.take(amount, simulated, now, further)
+            if not one.is_used:
+                self.slices.use(one)
+            if amount and one.runs_low(simulated):
+                self._low.add((one.account, simulated))
+                self._wanted.set()
+            if one.runs_low_on_requests():
+                self._low_requests.add(one.account)
+                self._wanted.set()
+        return None
 
     async def _fetched(
-        self, of_key: KeySlice, short: Shortage, worst_case: int, simulated: bool, further: bool
-    ) -> Shortage | Taken:
+        self,
+        short: list[Short],
+        slices: Sequence[AccountSlice],
+        amounts: Sequence[int],
+        simulated: bool,
+        further: bool,
+    ) -> list[Short] | Taken:
         """Wait for an exchange, where one can help. Raises `Unavailable`."""
         loop = asyncio.get_running_loop()
         now = self._monotonic()
         if now < self._away_until:
-            raise _away(of_key)
-        if of_key.knows_of_none(short, simulated, now):
+            raise away(short[0][0])
+        if _knows_of_none(short, simulated, now):
             return short
-        waiter = _Waiter(of_key, worst_case, simulated, further, loop.create_future())
+        waiter = _Waiter(slices, amounts, simulated, further, loop.create_future())
+        for one in slices:
+            one.waiting += 1
         self._waiting.append(waiter)
         self._wanted.set()
         try:
@@ -156,13 +174,15 @@ class Dealer:
             # minute that is let go is lost to everybody for that minute.
             if (got := _answer(waiter)) is not None:
                 return got
-            raise _away(of_key) from None
+            raise away(short[0][0]) from None
         except StoreError:
-            raise _away(of_key) from None
+            raise away(short[0][0]) from None
         except asyncio.CancelledError:
             self._give_back(waiter)
             raise
         finally:
+            for one in slices:
+                one.waiting -= 1
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
 
@@ -170,33 +190,10 @@ class Dealer:
         """What came in the moment in which it was given up."""
         got = _answer(waiter)
         if isinstance(got, Taken):
-            waiter.of_key.untake(got.slot, self._monotonic())
-            if got.money:
-                waiter.of_key.refund(waiter.worst_case, waiter.simulated)
-
-    def _refusal(
-        self, of_key: KeySlice, short: Shortage, worst_case: int, simulated: bool
-    ) -> RateLimited | BudgetSpent:
-        limits, unspent = of_key.limits, of_key.unspent[simulated]
-        if short.money and unspent is not None and unspent < worst_case:
-            return BudgetSpent(
-                f"this key may spend {_usd(limits.total_nanousd)} in all and has {_usd(unspent)} left; this request "
-                f"may cost up to {_usd(worst_case)}: lower max_tokens, or have the key's limit raised"
-            )
-        if short.permits:
-            return RateLimited(
-                f"this key has its limit of {limits.concurrency} requests in flight; wait for one to end",
-                RETRY_S,
-            )
-        if short.requests:
-            return RateLimited(
-                f"this key has its limit of {limits.requests_per_minute} requests in a minute; slow down",
-                of_key.rate_retry_s,
-            )
-        return RateLimited(
-            "what is left of this key's money is held for its requests in flight; wait for one to end",
-            RETRY_S,
-        )
+            now = self._monotonic()
+            for one, amount, slot in zip(waiter.slices, waiter.amounts, got.slots, strict=True):
+                one.untake(slot, now)
+                one.refund(amount, waiter.simulated)
 
     async def _run(self) -> None:
         """Exchange whenever somebody waits; otherwise look for idle slices and say that the process is alive."""
@@ -208,7 +205,7 @@ class Dealer:
                 pass
             self._wanted.clear()
             now = self._monotonic()
-            waiting, self._waiting = _first_keys(self._waiting)
+            waiting, self._waiting = _first_accounts(self._waiting)
             if self._waiting:
                 self._wanted.set()
             low, self._low = self._low, set()
@@ -216,43 +213,44 @@ class Dealer:
             if waiting or trades or now - self._seen_at > SEEN_EVERY_S:
                 try:
                     await self._trade(trades, waiting, now)
-                except Exception as problem:  # without this task no key with limits would be served again
+                except Exception as problem:  # without this task nobody with limits would be served again
                     _log.exception("an exchange of slices failed in our own code")
                     self._failed(problem, waiting)
 
-    def _beside(self, now: float, waiting: Sequence[_Waiter], low: set[tuple[str, bool]]) -> list[Trade]:
+    def _beside(
+        self, now: float, waiting: Sequence[_Waiter], low: set[tuple[str, bool]]
+    ) -> list[tuple[AccountSlice, Trade]]:
         """What nobody waits for: slices that lie idle go back, those that run low are refilled."""
-        busy = {waiter.of_key.key for waiter in waiting}
+        busy = {one.account for waiter in waiting for one in waiter.slices}
         low_requests, self._low_requests = self._low_requests, set()
-        trades = []
-        for one in self._slices.in_use():
-            if one.key in busy:
+        trades: list[tuple[AccountSlice, Trade]] = []
+        for one in self.slices.in_use():
+            if one.account in busy:
                 continue
-            sides = [side for side in (False, True) if (one.key, side) in low and one.runs_low(side)]
+            sides = [side for side in (False, True) if (one.account, side) in low and one.runs_low(side)]
             refills = [one.more(side) for side in sides]
-            if one.key in low_requests and one.runs_low_on_requests():
+            if one.account in low_requests and one.runs_low_on_requests():
                 refills.append(one.more_requests(now))
-            trades += refills or one.surplus(now)
+            trades += [(one, trade) for trade in refills or one.surplus(now)]
         return trades
 
-    async def _trade(self, back: list[Trade], waiting: list[_Waiter], now: float) -> None:
-        asks = self._asks(waiting, now)
-        trades = [*back, *asks]
+    async def _trade(
+        self, back: list[tuple[AccountSlice, Trade]], waiting: list[_Waiter], now: float
+    ) -> None:
+        trades = [*back, *self._asks(waiting, now)]
         try:
-            got = await self._exchange(trades)
+            got = await self._exchange([trade for _, trade in trades])
         except Exception as problem:
-            for trade in trades:
-                of_key = self._slices.find(trade.key)
-                of_key.unsure = True
-                self._slices.use(of_key)
+            for one, _ in trades:
+                one.unsure = True
+                self.slices.use(one)
             self._failed(problem, waiting)
             return
         none_until = self._monotonic() + REFUSED_S
-        for trade, slice_ in zip(trades, got, strict=True):
-            of_key = self._slices.find(trade.key)
-            of_key.add(trade, slice_, now, none_until)
-            of_key.unsure = False
-            self._slices.use(of_key)
+        for (one, trade), slice_ in zip(trades, got, strict=True):
+            one.add(trade, slice_, now, none_until)
+            one.unsure = False
+            self.slices.use(one)
         self._seen_at = now
         if self.problem is not None:
             self.problem = None
@@ -260,34 +258,39 @@ class Dealer:
         # Taken here, not when the waiter runs again: by then others are counted who came meanwhile.
         for waiter in waiting:
             if waiter.answered.done():
-                waiter.of_key.keep(self._monotonic() + COME_BACK_S)
+                for one in waiter.slices:
+                    one.keep(self._monotonic() + COME_BACK_S)
                 continue
-            result = self._at_once(waiter.of_key, waiter.worst_case, waiter.simulated, waiter.further)
-            if isinstance(result, Shortage) and not waiter.of_key.knows_of_none(
-                result, waiter.simulated, self._monotonic()
-            ):
+            short = self._at_once(waiter.slices, waiter.amounts, waiter.simulated, waiter.further)
+            if short is None:
+                slots = tuple([None if waiter.further else one.slot for one in waiter.slices])
+                waiter.answered.set_result(Taken(slots))
+            elif _knows_of_none(short, waiter.simulated, self._monotonic()):
+                waiter.answered.set_result(short)
+            else:
                 self._waiting.append(waiter)  # somebody was quicker, and there may be more
                 self._wanted.set()
-            else:
-                waiter.answered.set_result(result)
 
-    def _asks(self, waiting: Sequence[_Waiter], now: float) -> list[Trade]:
-        """One trade for each key and side; the first of a key asks for permits and requests for both."""
-        groups: dict[str, list[_Waiter]] = {}
+    def _asks(self, waiting: Sequence[_Waiter], now: float) -> list[tuple[AccountSlice, Trade]]:
+        """One trade for each account that lacks something, and side; the first of an account asks for permits and
+        requests for both."""
+        groups: dict[str, tuple[AccountSlice, list[tuple[int, bool, bool]]]] = {}
         for waiter in waiting:
-            groups.setdefault(waiter.of_key.key, []).append(waiter)
+            for one, amount in zip(waiter.slices, waiter.amounts, strict=True):
+                asked = (amount, waiter.simulated, waiter.further)
+                groups.setdefault(one.account, (one, []))[1].append(asked)
         trades = []
-        for group in groups.values():
-            of_key, first = group[0].of_key, True
-            for simulated in {waiter.simulated: None for waiter in group}:
-                costs = [waiter.worst_case for waiter in group if waiter.simulated == simulated]
+        for one, group in groups.values():
+            first = True
+            for simulated in {simulated: None for _, simulated, _ in group}:
+                costs = [amount for amount, side, _ in group if side == simulated]
                 count = len(group) if first else len(costs)
-                further = sum(waiter.further for waiter in group)
-                trades.append(
-                    of_key.ask(
-                        count, min(costs), sum(costs), simulated, now, only_money=not first, further=further
-                    )
+                further = sum(further for _, _, further in group)
+                asking = one.ask(
+                    count, min(costs), sum(costs), simulated, now, only_amount=not first, further=further
                 )
+                if asking.asks_or_says:
+                    trades.append((one, asking))
                 first = False
         return trades
 
@@ -295,7 +298,7 @@ class Dealer:
         self._away_until = self._monotonic() + AWAY_PAUSE_S
         if self.problem is None:
             _log.warning(
-                "limits cannot be asked for: %s; keys with limits go on until their slices are used up",
+                "limits cannot be asked for: %s; callers with limits go on until their slices are used up",
                 problem,
             )
         self.problem = str(problem)
@@ -311,7 +314,7 @@ class Dealer:
         await asyncio.wait([self._task])
         self._task = None
         now = self._monotonic()
-        back = [trade for one in self._slices.in_use() for trade in one.surplus(now, at_once=True)]
+        back = [trade for one in self.slices.in_use() for trade in one.surplus(now, at_once=True)]
         if back:
             try:
                 await self._exchange(back)
@@ -319,7 +322,12 @@ class Dealer:
                 _log.warning("slices of limits could not be given back: %s", problem)
 
 
-def _answer(waiter: _Waiter) -> Shortage | Taken | None:
+def _knows_of_none(short: Sequence[Short], simulated: bool, now: float) -> bool:
+    """Whether asking for what is missing is in vain for one of the slices, and so for all."""
+    return any(one.knows_of_none(lacks, simulated, now) for one, _, lacks in short)
+
+
+def _answer(waiter: _Waiter) -> list[Short] | Taken | None:
     """What an exchange has found for it, if one has."""
     answered = waiter.answered
     if not answered.done() or answered.cancelled() or answered.exception() is not None:
@@ -327,25 +335,17 @@ def _answer(waiter: _Waiter) -> Shortage | Taken | None:
     return answered.result()
 
 
-def _first_keys(waiting: list[_Waiter]) -> tuple[list[_Waiter], list[_Waiter]]:
-    """Those who wait for one of the first keys, and the rest, who wait for the next exchange."""
-    if len(waiting) <= KEYS_AT_ONCE:
+def _first_accounts(waiting: list[_Waiter]) -> tuple[list[_Waiter], list[_Waiter]]:
+    """Those who wait for one of the first accounts only, and the rest, who wait for the next exchange."""
+    if sum(len(waiter.slices) for waiter in waiting) <= ACCOUNTS_AT_ONCE:
         return waiting, []
-    keys: set[str] = set()
+    accounts: set[str] = set()
+    first, rest = [], []
     for waiter in waiting:
-        if len(keys) == KEYS_AT_ONCE:
-            break
-        keys.add(waiter.of_key.key)
-    first = [waiter for waiter in waiting if waiter.of_key.key in keys]
-    return first, [waiter for waiter in waiting if waiter.of_key.key not in keys]
-
-
-def _away(of_key: KeySlice) -> Unavailable:
-    return Unavailable(
-        f"the slice of key {of_key.key!r}'s limits is used up, and the store did not give another in time; try again",
-        RETRY_S,
-    )
-
-
-def _usd(nanousd: int | None) -> str:
-    return f"${(nanousd or 0) / 1e9:.6f}".rstrip("0").rstrip(".")
+        also = {one.account for one in waiter.slices}
+        if len(accounts | also) <= ACCOUNTS_AT_ONCE or not accounts:
+            accounts |= also
+            first.append(waiter)
+        else:
+            rest.append(waiter)
+    return first, rest

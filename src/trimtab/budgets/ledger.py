@@ -1,36 +1,90 @@
-"""Money in flight and spent in this process, in integer nano-dollars, and the one way to get leave for a call.
+"""What is in flight and spent in this process, and the one way to get leave for a call.
 
-Every call reserves its worst case before it goes out and settles its cost after. Simulated money is kept apart. One
-event loop owns a ledger, so no step needs a lock.
+Every call reserves its worst case before it goes out and settles what it came to after, on each account that it is
+counted on: its key's own limits, and the budgets of its organisation, team, key, user and tags. Money is in integer
+nano-dollars. Simulated use is kept apart. One event loop owns a ledger, so no step needs a lock.
+
+Invariants: a request is counted in the periods in which it was admitted, however long it takes and however many calls
+it makes; a call is held on all of its accounts or on none.
 """
 
 from collections.abc import Callable
 
+import msgspec
+
+from trimtab.budgets.book import Book
 from trimtab.budgets.dealer import Dealer
-from trimtab.budgets.slices import KeySlice
+from trimtab.budgets.purse import NO_AMOUNTS, Amounts, Drawn, Purse, purse_of
+from trimtab.budgets.slices import AccountSlice
 from trimtab.catalogue import NanoUSD
-from trimtab.records import NOBODY, Caller
+from trimtab.records import NOBODY, Caller, Draw
+
+LATE_MS = 120_000
+"""A request that is admitted longer than this after it arrived is counted in the periods of that moment: slices of
+periods that are over are forgotten then. A wall clock that is set back brings no period back for the same reason."""
+
+PURSES_MAX = 10_000
+"""Kinds of callers that are remembered, some KB each at the most. Tags are up to callers, so all are forgotten then."""
+
+_Kind = tuple[str, str, str, str, tuple[str, ...] | None]
+"""Key, organisation, team, user, tags; `None` for tags: not counted on budgets."""
+
+
+class Use(msgspec.Struct, frozen=True, gc=False):
+    """What budgets count a call by, at the most."""
+
+    at_ms: int = 0
+    """When its request arrived, Unix milliseconds."""
+    tags: tuple[str, ...] = ()
+    input_tokens: int = 0
+    """Cache reads and writes included."""
+    output_tokens: int = 0
+    counted: bool = True
+    """Whether it is counted on budgets at all, and not on its key's own limits only."""
+
+
+UNUSED = Use()
+"""Of a call for which only its cost matters."""
 
 
 class Hold:
     """Leave for one call; settles exactly once."""
 
-    __slots__ = ("amount", "of_key", "open", "simulated", "takes_money")
+    __slots__ = ("amount", "amounts", "drawn", "open", "purse", "simulated", "takes_money")
 
     def __init__(
-        self, amount: NanoUSD, *, simulated: bool, of_key: KeySlice | None = None, takes_money: bool = False
+        self,
+        amount: NanoUSD,
+        simulated: bool,
+        purse: Purse | None = None,
+        amounts: Amounts = NO_AMOUNTS,
+        drawn: Drawn | None = None,
     ) -> None:
         self.amount = amount
         self.simulated = simulated
-        self.of_key = of_key
-        """The slices that it was taken from; `None` for a caller without limits."""
-        self.takes_money = takes_money
-        """Whether the key's money is limited."""
+        self.purse = purse
+        """What it was taken from; `None` for a caller without limits or budgets."""
+        self.amounts = amounts
+        """What is held, by meter, where there is a purse."""
+        self.drawn = drawn
+        """What all calls of the request come to, where there are budgets."""
+        self.takes_money = purse is not None and purse.takes_money
+        """Whether the key's own money is limited."""
         self.open = True
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it was taken out of a slice of something that is spent: such a call must not be forgotten."""
+        return self.purse is not None and self.purse.spends
+
+    @property
+    def draws(self) -> tuple[Draw, ...]:
+        """What is held, or came of it, on each account, for all calls of the request so far."""
+        return () if self.drawn is None else self.drawn.draws()
 
 
 class Ledger:
-    """Held and spent totals, real and simulated, and the limits of keys."""
+    """Held and spent totals, real and simulated, the limits of keys, and budgets."""
 
     def __init__(self, dealer: Dealer | None = None, monotonic: Callable[[], float] = lambda: 0.0) -> None:
         """Without a dealer only callers without limits can be served."""
@@ -38,6 +92,9 @@ class Ledger:
         self._monotonic = monotonic
         self._held = {False: 0, True: 0}
         self._spent = {False: 0, True: 0}
+        self._book: Book | None = None
+        self._purses: dict[_Kind, Purse] = {}
+        self._latest_ms = 0
 
     def held(self, *, simulated: bool = False) -> NanoUSD:
         """Reserved for calls in flight."""
@@ -47,23 +104,74 @@ class Ledger:
         """Settled since the process started."""
         return NanoUSD(self._spent[simulated])
 
+    @property
+    def has_budgets(self) -> bool:
+        """Whether there are budgets at all."""
+        return self._book is not None
+
+    def keep_to(self, book: Book) -> None:
+        """Count requests on these budgets from now on; what is in flight stays as it was admitted."""
+        self._book = book if book else None
+        self._purses.clear()
+
     async def reserve(
-        self, worst_case: NanoUSD, *, simulated: bool, caller: Caller = NOBODY, further: bool = False
+        self,
+        worst_case: NanoUSD,
+        *,
+        simulated: bool,
+        caller: Caller = NOBODY,
+        use: Use = UNUSED,
+        after: Hold | None = None,
     ) -> Hold:
         """Leave for a call that is about to go out, with its worst case held.
 
-        `further`: a call of a request that has made one already, so it is no further request of the minute. Waits only
-        where the caller has limits and its slice in this process is used up, and then at most for the dealer's
-        deadline. Raises `RateLimited`, `BudgetSpent`, or `Unavailable` when the limits cannot be asked for.
+        `use` matters where there are budgets. `after`: an earlier hold of the same request, so that it is no further
+        request and is counted on the same accounts. Waits only where a slice in this process is used up, and then at
+        most for the dealer's deadline. Raises `RateLimited`, `BudgetSpent`, or `Unavailable` when the limits cannot be
+        asked for.
         """
-        of_key: KeySlice | None = None
-        takes_money = False
-        if caller.limits.any:
-            if self._dealer is None:
-                raise ValueError(f"key {caller.key!r} has limits and this ledger has no dealer")
-            of_key, takes_money = await self._dealer.take(caller, worst_case, simulated, further)
+        purse: Purse | None = None
+        if after is not None:
+            purse = after.purse
+        elif self._book is not None or caller.limits.any:
+            purse = self._purse(caller, use)
+        if purse is None:
+            self._held[simulated] += worst_case
+            return Hold(worst_case, simulated)
+        into, out = use.input_tokens, use.output_tokens
+        amounts: Amounts = (worst_case, into + out, into, out, 0 if after is not None else 1, 0)
+        if purse.slices:
+            assert self._dealer is not None
+            taken = [amounts[meter] for meter in purse.meters]
+            await self._dealer.take(purse.slices, taken, simulated, after is not None, use.at_ms)
+        drawn: Drawn | None = None
+        if purse.accounts:
+            drawn = Drawn(purse) if after is None or after.drawn is None else after.drawn
+            drawn.add(amounts)
         self._held[simulated] += worst_case
-        return Hold(worst_case, simulated=simulated, of_key=of_key, takes_money=takes_money)
+        return Hold(worst_case, simulated, purse, amounts, drawn)
+
+    def _purse(self, caller: Caller, use: Use) -> Purse | None:
+        book, at_ms = self._book, use.at_ms
+        tags = None if book is None or not use.counted else use.tags if book.by_tag else ()
+        kind = (caller.key, caller.organisation, caller.team, caller.user, tags)
+        purse = self._purses.get(kind)
+        if purse is None or not purse.from_ms <= at_ms < purse.until_ms or purse.limits is not caller.limits:
+            purse = self._new_purse(caller, tags, at_ms)
+            if len(self._purses) >= PURSES_MAX:
+                self._purses.clear()
+            self._purses[kind] = purse
+        return None if purse.empty else purse
+
+    def _new_purse(self, caller: Caller, tags: tuple[str, ...] | None, at_ms: int) -> Purse:
+        dealer, book = self._dealer, self._book
+        self._latest_ms = max(self._latest_ms, at_ms)
+        at_ms = max(at_ms, self._latest_ms - LATE_MS)
+        if dealer is None:
+            raise ValueError(f"key {caller.key!r} has limits or budgets and this ledger has no dealer")
+        dealer.slices.forget_ended(self._latest_ms - LATE_MS)
+        budgets = () if book is None or tags is None else book.of(caller, tags)
+        return purse_of(caller, budgets, dealer.slices, at_ms)
 
     def move(self, hold: Hold, *, simulated: bool) -> None:
         """Move a hold to the other side if it is on the wrong one: only the answer shows whether a model was real."""
@@ -71,19 +179,47 @@ class Ledger:
             return
         self._held[hold.simulated] -= hold.amount
         self._held[simulated] += hold.amount
-        if hold.of_key is not None and hold.takes_money:
-            hold.of_key.refund(hold.amount, hold.simulated)
-            hold.of_key.refund(-hold.amount, simulated)
+        for one, amount in _taken(hold):
+            one.refund(amount, hold.simulated)
+            one.refund(-amount, simulated)
         hold.simulated = simulated
 
-    def settle(self, hold: Hold, cost: NanoUSD) -> None:
-        """Replace a hold by the actual cost (0 where nothing was billed). A second settlement is a bug."""
+    def settle(self, hold: Hold, cost: NanoUSD, tokens: tuple[int, int] | None = (0, 0)) -> None:
+        """Replace a hold by what the call came to: its cost, and its billed tokens in and out (0 where nothing was
+        billed, `None` where it is not known, so that what was held stands). A second settlement is a bug."""
+        amounts = hold.amounts
+        if tokens is None:
+            came_to: Amounts = (cost, *amounts[1:])
+        else:
+            came_to = (cost, tokens[0] + tokens[1], *tokens, amounts[4], 0)
+        self._close(hold, cost, came_to)
+
+    def release(self, hold: Hold) -> None:
+        """Let go of a hold whose call is not made after all, and will not be recorded."""
+        self._close(hold, NanoUSD(0), NO_AMOUNTS)
+
+    def _close(self, hold: Hold, cost: NanoUSD, came_to: Amounts) -> None:
         if not hold.open:
             raise ValueError("this hold is settled already")
         hold.open = False
         self._held[hold.simulated] -= hold.amount
         self._spent[hold.simulated] += cost
-        if hold.of_key is not None:
-            hold.of_key.end(self._monotonic())
-            if hold.takes_money:
-                hold.of_key.refund(hold.amount - cost, hold.simulated)
+        purse = hold.purse
+        if purse is None:
+            return
+        held, simulated = hold.amounts, hold.simulated
+        now = self._monotonic()
+        for one, meter in zip(purse.slices, purse.meters, strict=True):
+            one.end(now)
+            if rest := held[meter] - came_to[meter]:
+                one.refund(rest, simulated)
+        if hold.drawn is not None:
+            hold.drawn.add(came_to, held)
+
+
+def _taken(hold: Hold) -> list[tuple[AccountSlice, int]]:
+    """What it holds of each slice."""
+    purse = hold.purse
+    if purse is None:
+        return []
+    return [(one, hold.amounts[meter]) for one, meter in zip(purse.slices, purse.meters, strict=True)]

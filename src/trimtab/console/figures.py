@@ -42,7 +42,7 @@ from trimtab.console.questions import (
 )
 from trimtab.console.remembered import Remembered
 from trimtab.errors import RequestError, shortened
-from trimtab.records import Attempt, Outcome, Purpose
+from trimtab.records import Attempt, Outcome, Purpose, billed_tokens
 from trimtab.routing import VIRTUAL_PREFIX
 from trimtab.store import Database, Row, Store, TokenCounts
 from trimtab.store.figures import (
@@ -67,7 +67,6 @@ from trimtab.store.figures.platforms import (
     is_the_only_organisation,
     platform_figures,
 )
-from trimtab.store.records.rows import tokens
 
 BUCKETS_MS = (MINUTE_MS, 15 * MINUTE_MS, HOUR_MS, 4 * HOUR_MS, DAY_MS)
 """An hour has 60 bars, a day 96, a week 42, a month 30."""
@@ -248,7 +247,7 @@ class Figures:
         return self._story(record, beside)
 
     def _story(self, record: Outcome, beside: Relatives) -> Story:
-        by_attempt = tuple(TokenCounts(*tokens(attempt.usage)) for attempt in record.attempts)
+        by_attempt = tuple(TokenCounts(*billed_tokens(attempt.usage)) for attempt in record.attempts)
         names = self._key_names([record.key]) if record.key else {}
         return Story(
             record=record,

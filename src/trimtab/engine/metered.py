@@ -5,8 +5,9 @@ begun, exactly one `Outcome` is recorded for its request and each hold is settle
 error, a cut, a deadline, a client that goes away, another platform that takes over.
 """
 
-from trimtab.budgets import Hold
+from trimtab.budgets import UNUSED, Hold
 from trimtab.catalogue import NanoUSD
+from trimtab.engine.counted import use_of
 from trimtab.engine.job import Job, most_output, priced_at
 from trimtab.engine.means import Means
 from trimtab.engine.reply import MeteredReply
@@ -18,25 +19,29 @@ from trimtab.records import Attempt, Intent
 class Metered(Means):
     """Makes jobs happen and accounts for them."""
 
-    async def reserve(self, job: Job, before: tuple[Attempt, ...] = ()) -> Hold:
+    async def reserve(self, job: Job, before: tuple[Attempt, ...] = (), after: Hold | None = None) -> Hold:
         """Leave for a job within its caller's limits, with its intent written down. `begin` it next, without waiting.
 
-        `before` are attempts of the same request: with any, it is no further request of the minute to the caller's
-        limits. Waits only for a caller with limits whose slice is used up.
+        `before` are attempts of the same request, and `after` is the hold of the last one that was begun: with it, it
+        is no further request, and is counted where that one is. Waits only for a caller with limits or budgets of which
+        a slice is used up.
         Raises `RateLimited`, `BudgetSpent`, or `Unavailable` when the limits cannot be checked or the journal cannot
         be written.
         """
-        provider, ledger, caller = job.provider, self.ledger, job.caller
+        provider, ledger = job.provider, self.ledger
         if before and job.task is not None:
             self._check_task(job, job.task, before)
-        simulated = provider.simulated or provider.name in self.simulated
         hold = await ledger.reserve(
-            self.worst_case(job), simulated=simulated, caller=caller, further=bool(before)
+            self.worst_case(job),
+            simulated=provider.simulated or provider.name in self.simulated,
+            caller=job.caller,
+            use=use_of(job) if ledger.has_budgets or after is not None else UNUSED,
+            after=after,
         )
-        spends = hold.amount > 0 or bool(before)
-        if spends and not self.recorder.intend(self._intent(job, hold, before)) and hold.takes_money:
-            ledger.settle(hold, NanoUSD(0))
-            raise Unavailable("calls of a key with limited money cannot be journalled now; try again", 1)
+        spends = hold.amount > 0 or bool(before) or hold.drawn is not None
+        if spends and not self.recorder.intend(self._intent(job, hold, before)) and hold.is_limited:
+            ledger.release(hold)
+            raise Unavailable("calls that are counted on a hard limit cannot be journalled now; try again", 1)
         return hold
 
     def _check_task(self, job: Job, task: TaskCall, before: tuple[Attempt, ...]) -> None:
@@ -99,6 +104,7 @@ class Metered(Means):
             before,
             *(("", "") if job.task is None else (job.task.grant.task, job.task.grant.phase)),
             job.task_class,
+            hold.draws,
         )
 
     def worst_case(self, job: Job) -> NanoUSD:

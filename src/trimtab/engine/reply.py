@@ -14,6 +14,7 @@ import msgspec
 from trimtab.budgets import Hold
 from trimtab.catalogue import NanoUSD
 from trimtab.engine.bill import Bill, bill
+from trimtab.engine.counted import billed_in_and_out
 from trimtab.engine.endings import ending_of
 from trimtab.engine.job import Job, asked_of
 from trimtab.engine.means import Means
@@ -429,7 +430,7 @@ class MeteredReply:
             # Whatever a platform's numbers do to the arithmetic, the call is accounted for, at its worst case.
             _log.exception("request %s: its usage cannot be priced; settled at the worst case", job.id)
             billed = (self.hold.amount, "estimated", None)
-        means.ledger.settle(self.hold, billed[0])
+        means.ledger.settle(self.hold, billed[0], billed_in_and_out(billed))
         attempt = self._attempt = self._as_attempt(result, billed)
         if problem is not None or self.status < 500:  # an overloaded platform answers, and does not work
             means.watch.saw(job.provider.name, problem)
@@ -545,4 +546,5 @@ class MeteredReply:
             runtime.catalogue_version,
             *(("", "") if job.task is None else (job.task.grant.task, job.task.grant.phase)),
             job.task_class,
+            self.hold.draws,
         )

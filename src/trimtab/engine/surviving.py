@@ -183,7 +183,7 @@ class Surviving:
             if job is None:
                 return None
             try:
-                hold = await self._metered.reserve(job, (*first.before, first.so_far()))
+                hold = await self._metered.reserve(job, (*first.before, first.so_far()), first.hold)
             except (RequestError, Unavailable):
                 return None
             return self._metered.begin(job, hold, first.before)
@@ -218,7 +218,7 @@ class Surviving:
         try:
             if wait_s:
                 await self._sleep(wait_s)
-            hold = await self._metered.reserve(job, before)
+            hold = await self._metered.reserve(job, before, reply.hold)
         except (RequestError, Unavailable):
             return None, 0  # what cannot be paid for is not made: the failure is the answer
         except BaseException as gone:

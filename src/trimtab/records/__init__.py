@@ -3,6 +3,7 @@
 Units: money in integer nano-dollars, time in milliseconds or Unix milliseconds, tokens in tokens.
 """
 
+from trimtab.records.billed import billed_tokens
 from trimtab.records.budget import (
     EACH,
     METERS,
@@ -62,6 +63,7 @@ __all__ = [
     "Surface",
     "TaskSpent",
     "account_of",
+    "billed_tokens",
     "call_ending",
     "new_request_id",
     "period_name",

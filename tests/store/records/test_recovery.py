@@ -14,7 +14,6 @@ import msgspec
 import pytest
 from test_journal import ended, intent
 
-from trimtab.records import Limits
 from trimtab.store import (
     Database,
     Journal,
@@ -25,7 +24,7 @@ from trimtab.store import (
     open_database,
     open_store,
 )
-from trimtab.store.limits import Trade, join, trade
+from trimtab.store.limits import Caps, Trade, join, trade
 from trimtab.store.records.abandoned import FILE_BYTES_MAX
 from trimtab.store.records.backlog import Replay
 from trimtab.store.records.journal import HEAD, INTENT, OUTCOME, _line
@@ -67,13 +66,13 @@ def test_calls_of_a_dead_process_are_recorded_once_and_its_slices_are_free(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
     root, lines = tmp_path / "journals", []
-    limits = Limits(concurrency=2, total_nanousd=100_000)
+    limits = Caps(concurrency=2, total=100_000)
     all_of_it = Trade(
-        key="key_1", limits=limits, permits_kept=0, permits_wanted=2,
-        money_kept=0, money_needed=90_000, money_wanted=90_000,
+        account="key_1", caps=limits, permits_kept=0, permits_wanted=2,
+        amount_kept=0, amount_needed=90_000, amount_wanted=90_000,
     )  # fmt: skip
     database.write(lambda t: join(t, DEAD, "h", 1))
-    assert database.write(lambda t: trade(t, DEAD, [all_of_it]))[0].money == 90_000
+    assert database.write(lambda t: trade(t, DEAD, [all_of_it]))[0].amount == 90_000
     dead = Journal(root, DEAD)
     store = open_store(settings(), clock_ms=now_ms, on_problem=None, worker=DEAD, journal=dead)
     for n in range(30):
@@ -111,7 +110,7 @@ def test_a_process_of_this_machine_that_left_no_journal_has_spent_all_that_it_he
 ) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    ask = Trade(key="k", limits=Limits(total_nanousd=100), money_kept=0, money_needed=60, money_wanted=60)
+    ask = Trade(account="k", caps=Caps(total=100), amount_kept=0, amount_needed=60, amount_wanted=60)
     import socket
 
     database.write(lambda t: (join(t, GONE, socket.gethostname(), gone.pid), trade(t, GONE, [ask])))
@@ -247,7 +246,7 @@ def test_whatever_lies_in_a_journal_the_others_are_recovered_and_money_counts_as
     serving: Serve, database: Database, tmp_path: Path
 ) -> None:
     root = tmp_path / "j"
-    ask = Trade(key="k", limits=Limits(total_nanousd=100), money_kept=0, money_needed=60, money_wanted=60)
+    ask = Trade(account="k", caps=Caps(total=100), amount_kept=0, amount_needed=60, amount_wanted=60)
     pipe, folder, link, empty, big, odd, whole = (dies(root, f"{n:032x}", 10 * n) for n in range(7))
     database.write(lambda t: (join(t, pipe.name, "h", 1), trade(t, pipe.name, [ask])))
     os.mkfifo(pipe / "00000002.log")

@@ -6,7 +6,7 @@ import apsw
 import pytest
 
 from trimtab.messages import IterationUsage, Usage
-from trimtab.records import Outcome
+from trimtab.records import Outcome, billed_tokens
 from trimtab.store.records import rows
 from trimtab.store.records.sqlite_records import insert
 from trimtab.store.schema import migrate
@@ -69,10 +69,10 @@ def test_a_row_says_what_the_record_says(
 
 def test_iterations_that_name_fewer_tokens_than_the_top_level_hide_nothing() -> None:
     odd = Usage(input_tokens=1000, output_tokens=500, iterations=[IterationUsage(input_tokens=0)])
-    assert rows.tokens(odd) == (1000, 0, 0, 0, 500, 0)
+    assert billed_tokens(odd) == (1000, 0, 0, 0, 500, 0)
     compacted = Usage(
         input_tokens=100,
         output_tokens=50,
         iterations=[IterationUsage(input_tokens=900), IterationUsage(output_tokens=60)],
     )
-    assert rows.tokens(compacted) == (900, 0, 0, 0, 60, 0)
+    assert billed_tokens(compacted) == (900, 0, 0, 0, 60, 0)

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from trimtab.records import Outcome
+from trimtab.records.billed import COUNT_MAX, plain_count
 from trimtab.store.records.journal import Journal
 from trimtab.store.records.rows import (
     BILLED,
-    COUNT_MAX,
     HOUR_MS,
     NO_COUNTS,
     SUM_MAX,
@@ -71,6 +71,8 @@ class Gap(msgspec.Struct, frozen=True):
     counts: Counts
     own_nanousd: int
     """What this process spent of it for purposes that count against a key."""
+    drawn: tuple[tuple[str, int, int], ...] = ()
+    """By account of a budget: what it came to, and what of that this process had leased."""
 
     @property
     def place(self) -> tuple[int, int, str]:
@@ -389,6 +391,14 @@ def _gap_of(outcome: Outcome, own: bool) -> Gap:
             to_ms=at_ms,
             counts=figures,
             own_nanousd=figures[2] if own and outcome.leased and purpose in BILLED else 0,
+            drawn=tuple(
+                (
+                    draw.account,
+                    plain_count(draw.amount),
+                    plain_count(draw.amount) if own and draw.leased else 0,
+                )
+                for draw in outcome.draws
+            ),
         )
     except Exception:  # a record without sense still counts as one
         return Gap("live", False, "", "", "", 0, 0, (1, *NO_COUNTS[1:]), 0)
@@ -401,4 +411,16 @@ def _join(old: Gap, new: Gap) -> Gap:
         to_ms=max(old.to_ms, new.to_ms),
         counts=add(old.counts, new.counts),
         own_nanousd=min(old.own_nanousd + new.own_nanousd, SUM_MAX),
+        drawn=_together(old.drawn, new.drawn) if new.drawn else old.drawn,
     )
+
+
+def _together(
+    old: Sequence[tuple[str, int, int]], new: Sequence[tuple[str, int, int]]
+) -> tuple[tuple[str, int, int], ...]:
+    """By account, each once."""
+    sums = {account: (amount, own) for account, amount, own in old}
+    for account, amount, own in new:
+        known = sums.get(account, (0, 0))
+        sums[account] = min(known[0] + amount, SUM_MAX), min(known[1] + own, SUM_MAX)
+    return tuple((account, *figures) for account, figures in sums.items())

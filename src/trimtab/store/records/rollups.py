@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import msgspec
 
 from trimtab.records import Outcome
+from trimtab.records.billed import plain_count
 from trimtab.store.records.backlog import Gap
 from trimtab.store.records.endings import ATTEMPT_SUMS, Tried
 from trimtab.store.records.rows import (
@@ -111,6 +112,7 @@ ATTEMPTS_BY_HOUR = RollUp(
     real=("timed_ms",),
 )
 KEY_SPEND = RollUp("key_spend", ("key_id", "simulated"), ("spent_nanousd",))
+"""Of keys by their ids, and of the accounts of budgets, each in its own unit; see `store.limits`."""
 
 
 _Key = tuple[str | int, ...]
@@ -151,6 +153,7 @@ class Adding:
         """Rows of `requests` by hour and what tells them apart, which is seldom much within one batch."""
         self._tried = Tried()
         self._gaps: list[tuple[_Key, Counts]] = []
+        self._drawn: dict[tuple[str, int], int] = {}
         self._leases: dict[tuple[str, int], int] = {}
         self.of_tasks: list[Outcome] = []
         """Records of calls that hold a part of a task's budget."""
@@ -165,12 +168,19 @@ class Adding:
             self.of_tasks.append(outcome)
         if own and outcome.leased and outcome.purpose in BILLED:
             self._lower(plain_name(outcome.key), int(outcome.simulated), made.counts[2])
+        if outcome.draws:
+            simulated = int(outcome.simulated)
+            for draw in outcome.draws:
+                amount = plain_count(draw.amount)
+                self._draw(draw.account, simulated, amount, amount if own and draw.leased else 0)
 
     def gap(self, gap: Gap) -> None:
         """Count a gap in."""
         names = ("", "", "", "", DROPPED, gap.key, gap.team, gap.organisation)
         self._gaps.append(((*gap.place, *names), gap.counts))
         self._lower(gap.key, int(gap.simulated), gap.own_nanousd)
+        for account, amount, own in gap.drawn:
+            self._draw(account, int(gap.simulated), amount, own)
 
     def sums(self) -> Iterator[tuple[RollUp, list[Row]]]:
         """Tables in a fixed order, each with its rows in the order of their keys. Works table by table. Raises one of
@@ -182,17 +192,22 @@ class Adding:
         yield USAGE_BY_TEAM, _rows(_folded(by_key, _BY_TEAM))
         yield LATENCY_BY_HOUR, _rows(slots)
         yield LATENCY_BY_MODEL, _rows(_folded(slots, _TIMED_BY_MODEL))
-        yield KEY_SPEND, _spent(by_key)
+        yield KEY_SPEND, _rows(_spent(by_key) | {place: (amount,) for place, amount in self._drawn.items()})
         yield ATTEMPTS_BY_HOUR, self._tried.rows()
 
     def leases(self) -> list[tuple[str, int, int]]:
-        """key_id, simulated, nano-dollars that this process spent and that are recorded now."""
+        """Account, simulated, and what this process spent on it that is recorded now."""
         return [(*owner, cost) for owner, cost in sorted(self._leases.items())]
 
     def _lower(self, key: str, simulated: int, nanousd: int) -> None:
         if key and nanousd:
             owner = key, simulated
             self._leases[owner] = self._leases.get(owner, 0) + nanousd
+
+    def _draw(self, account: str, simulated: int, amount: int, own: int) -> None:
+        place = account, simulated
+        self._drawn[place] = self._drawn.get(place, 0) + amount
+        self._lower(account, simulated, own)
 
     def _finest(self) -> tuple[_Sums, dict[_Key, float], Mapping[_Key, Sequence[int]]]:
         """By the finest key: sums, and how long requests took together; and the rows of `latency_by_hour`."""
@@ -270,9 +285,9 @@ def _hourly(fine: _Sums, took: Mapping[_Key, float]) -> list[Row]:
     return [(*row, together.get(row[:8], 0.0)) for row in _rows(_folded(fine, _BY_HOUR))]
 
 
-def _spent(by_key: _Sums) -> list[Row]:
+def _spent(by_key: _Sums) -> _Sums:
     billed = {key: usage[2:3] for key, usage in by_key.items() if key[5] and key[2] in BILLED and usage[2]}
-    return _rows(_folded(billed, _OWNER))
+    return _folded(billed, _OWNER)
 
 
 def _rows(sums: Mapping[_Key, Sequence[int]]) -> list[Row]:

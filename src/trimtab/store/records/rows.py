@@ -1,8 +1,8 @@
 """From outcomes to flat rows: which columns there are, and what adds them up.
 
 What it is not: the full record, which is kept as JSON in `requests.detail`; columns are what one filters and adds.
-Invariant: `tokens` and `counts` are the only arithmetic over usage here, so that rows, queued records and gaps
-agree.
+Invariant: `counts` (over `records.billed_tokens`) is the only arithmetic over usage here, so that rows, queued records
+and gaps agree.
 """
 
 import functools
@@ -10,20 +10,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from trimtab.messages import IterationUsage, Usage
 from trimtab.records import Attempt, Outcome
+from trimtab.records.billed import Tokens, billed_tokens, plain_count
 
 Counts = tuple[int, ...]
 """Nine figures: requests, attempts, cost_nanousd, then tokens in the order of `TOKENS`."""
 
-Tokens = tuple[int, int, int, int, int, int]
-"""Tokens in the order of `TOKENS`."""
-
 Row = tuple[str | int | float | bytes | None, ...]
 
 NO_COUNTS: Counts = (0,) * 9
-
-NO_TOKENS: Tokens = (0, 0, 0, 0, 0, 0)
 
 TOKENS = (
     "input_tokens",
@@ -121,10 +116,6 @@ REQUEST_TOTALS = (
 )
 GAP_TOTALS = f"SELECT {_SUMS} FROM record_gaps WHERE to_ms >= ? AND to_ms < ? AND simulated = ?"  # noqa: S608
 
-COUNT_MAX = 2**53
-"""A figure beyond this is nonsense from a platform (9e15: nine million USD, or as many tokens). It is cut to it in
-columns and sums, so that 64-bit sums hold; `detail` keeps what was said."""
-
 SUM_MAX = 2**62 - 1
 """Two of these still add up within 64 bits."""
 
@@ -140,61 +131,14 @@ NONSENSE = (OverflowError, TypeError, ValueError, AttributeError)
 """What a record that makes no sense raises when it is turned into rows, or by a driver that is given them."""
 
 
-def _count(value: int | None) -> int:
-    if value is None:
-        return 0
-    return value if 0 <= value <= COUNT_MAX else min(max(value, 0), COUNT_MAX)
-
-
-def _input_tokens(usage: Usage | IterationUsage) -> tuple[int, int, int, int]:
-    """input, cache_write_5m, cache_write_1h, cache_read; read as `catalogue` prices them.
-
-    No split by lifetime means 5-minute writes; a rest that a split leaves out has an unknown lifetime and counts as
-    a 1-hour write. Source: vendor prompt caching page (2026-11).
-    """
-    written = _count(usage.cache_creation_input_tokens)
-    five, hour = written, 0
-    split = usage.cache_creation
-    if split is not None:
-        said_five, said_hour = split.ephemeral_5m_input_tokens, split.ephemeral_1h_input_tokens
-        if said_five is not None or said_hour is not None:
-            five, hour = _count(said_five), _count(said_hour)
-            if hour < written - five:
-                hour = written - five
-    return _count(usage.input_tokens), five, hour, _count(usage.cache_read_input_tokens)
-
-
-def _named(part: Usage | IterationUsage) -> int:
-    return sum(_input_tokens(part)) + _count(part.output_tokens)
-
-
-def tokens(usage: Usage | None) -> Tokens:
-    """Tokens by kind, in the order of `TOKENS`. Iterations are the bill, unless the top level names more than they."""
-    if usage is None:
-        return NO_TOKENS
-    details = usage.output_tokens_details
-    thinking = _count(details.thinking_tokens) if details is not None else 0
-    if not usage.iterations:
-        return *_input_tokens(usage), _count(usage.output_tokens), thinking
-    billed: list[Usage | IterationUsage] = list(usage.iterations or ())
-    if sum(map(_named, billed)) < max(_named(usage), 1):
-        billed = [usage]
-    plain = five = hour = read = output = 0
-    for part in billed:
-        new, new_five, new_hour, new_read = _input_tokens(part)
-        plain, five, hour, read = plain + new, five + new_five, hour + new_hour, read + new_read
-        output += _count(part.output_tokens)
-    return _count(plain), _count(five), _count(hour), _count(read), _count(output), thinking
-
-
 def counts(outcome: Outcome) -> Counts:
     """What one record adds to a total."""
-    return _counts(outcome, [tokens(attempt.usage) for attempt in outcome.attempts])
+    return _counts(outcome, [billed_tokens(attempt.usage) for attempt in outcome.attempts])
 
 
 def _counts(outcome: Outcome, by_attempt: Sequence[Tokens]) -> Counts:
     if len(by_attempt) == 1:
-        return 1, 1, _count(outcome.cost_nanousd), *by_attempt[0]
+        return 1, 1, plain_count(outcome.cost_nanousd), *by_attempt[0]
     plain = five = hour = read = output = thinking = 0
     for one in by_attempt:
         plain, five, hour, read = plain + one[0], five + one[1], hour + one[2], read + one[3]
@@ -202,13 +146,13 @@ def _counts(outcome: Outcome, by_attempt: Sequence[Tokens]) -> Counts:
     return (
         1,
         len(by_attempt),
-        _count(outcome.cost_nanousd),
-        _count(plain),
-        _count(five),
-        _count(hour),
-        _count(read),
-        _count(output),
-        _count(thinking),
+        plain_count(outcome.cost_nanousd),
+        plain_count(plain),
+        plain_count(five),
+        plain_count(hour),
+        plain_count(read),
+        plain_count(output),
+        plain_count(thinking),
     )
 
 
@@ -237,7 +181,7 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
 def recorded(outcome: Outcome, detail: str) -> Recorded:
     """The rows of a record; `detail` is its JSON. Raises one of `NONSENSE`. About 2 us, 5 us where its parts
     are in no cache any more."""
-    by_attempt = [tokens(attempt.usage) for attempt in outcome.attempts]
+    by_attempt = [billed_tokens(attempt.usage) for attempt in outcome.attempts]
     usage = _counts(outcome, by_attempt)
     attempts = [
         _attempt_row(outcome.id, n, attempt, by_attempt[n]) for n, attempt in enumerate(outcome.attempts)
@@ -297,7 +241,7 @@ def _attempt_row(request_id: str, n: int, attempt: Attempt, used: Tokens) -> Row
         attempt.error,
         attempt.stop_reason,
         attempt.provider_request_id,
-        _count(attempt.cost_nanousd),
+        plain_count(attempt.cost_nanousd),
         attempt.cost_source,
         *used,
         attempt.head_ms,

@@ -1,0 +1,107 @@
+"""What a caller is told whose request does not fit: which limit, what is left of it, when it renews, what to do.
+
+What it is not: the decision. Invariant: 402 only where a retry within the period cannot help, 429 only where it can.
+"""
+
+import datetime
+from collections.abc import Sequence
+
+from trimtab.budgets.slices import AccountSlice, Shortage
+from trimtab.errors import BudgetSpent, RateLimited, Unavailable
+from trimtab.records import Budget, Scope
+
+RETRY_S = 1
+
+_PERIODS = {"minute": "a minute", "day": "a day", "month": "a month", "total": "all"}
+
+_UNITS = {"tokens": "tokens", "input_tokens": "input tokens", "output_tokens": "output tokens"}
+
+
+def away(one: AccountSlice) -> Unavailable:
+    """The store did not give a slice in time."""
+    whose = f"key {one.account!r}'s limits" if one.budget is None else f"budget {one.budget.name!r}"
+    return Unavailable(
+        f"the slice of {whose} is used up, and the store did not give another in time; try again", RETRY_S
+    )
+
+
+def refusal(
+    short: Sequence[tuple[AccountSlice, int, Shortage]], simulated: bool, at_ms: int
+) -> RateLimited | BudgetSpent:
+    """The error for a request that arrived at this Unix millisecond, by what is worst about it."""
+    said = [
+        _of_key(one, amount, lacks, simulated)
+        if one.budget is None
+        else _of_budget(one, one.budget, amount, lacks, simulated, at_ms)
+        for one, amount, lacks in short
+    ]
+    return max(said, key=lambda told: (isinstance(told, BudgetSpent), getattr(told, "retry_after_s", 0)))
+
+
+def _of_key(one: AccountSlice, amount: int, lacks: Shortage, simulated: bool) -> RateLimited | BudgetSpent:
+    caps, unspent = one.caps, one.unspent[simulated]
+    if lacks.amount and unspent is not None and unspent < amount:
+        return BudgetSpent(
+            f"this key may spend {_usd(caps.total)} in all and has {_usd(unspent)} left; this request "
+            f"may cost up to {_usd(amount)}: lower max_tokens, or have the key's limit raised"
+        )
+    if lacks.permits:
+        return RateLimited(
+            f"this key has its limit of {caps.concurrency} requests in flight; wait for one to end", RETRY_S
+        )
+    if lacks.requests:
+        return RateLimited(
+            f"this key has its limit of {caps.requests_per_minute} requests in a minute; slow down",
+            one.rate_retry_s,
+        )
+    return RateLimited(
+        "what is left of this key's money is held for its requests in flight; wait for one to end", RETRY_S
+    )
+
+
+def _of_budget(
+    one: AccountSlice, budget: Budget, amount: int, lacks: Shortage, simulated: bool, at_ms: int
+) -> RateLimited | BudgetSpent:
+    whose = f"budget {budget.name!r}: {_shown(budget.scope)}"
+    if lacks.permits:
+        return RateLimited(
+            f"{whose} has its limit of {budget.limit} requests in flight; wait for one to end", RETRY_S
+        )
+    limit, left = f"{_amount(budget, budget.limit)} in {_PERIODS[budget.period]}", one.unspent[simulated]
+    if amount > budget.limit:
+        return BudgetSpent(
+            f"{whose} may use {limit}, and this request alone may come to {_amount(budget, amount)}: lower max_tokens "
+            "or send less, or have the budget raised"
+        )
+    if left is not None and left < amount:
+        has = f"{whose} may use {limit} and has {_amount(budget, left)} left; this request may come to "
+        if budget.period == "minute" and one.ends_ms is not None:
+            wait_s = max(1, -(-(one.ends_ms - at_ms) // 1000))
+            return RateLimited(f"{has}{_amount(budget, amount)}: slow down; it renews in {wait_s} s", wait_s)
+        renews = "" if one.ends_ms is None else f", wait until it renews at {_moment(one.ends_ms)}"
+        return BudgetSpent(
+            f"{has}{_amount(budget, amount)}: lower max_tokens{renews}, or have the budget raised"
+        )
+    return RateLimited(
+        f"{whose} may use {limit}, and what is left is held for requests in flight; wait for one to end",
+        RETRY_S,
+    )
+
+
+def _shown(scope: Scope) -> str:
+    """`team 'red'`."""
+    return f"{scope.kind} {scope.name!r}"
+
+
+def _amount(budget: Budget, amount: int) -> str:
+    if budget.meter == "usd":
+        return _usd(amount)
+    return f"{max(amount, 0):,} {_UNITS.get(budget.meter, 'requests')}"
+
+
+def _usd(nanousd: int | None) -> str:
+    return f"${(nanousd or 0) / 1e9:.6f}".rstrip("0").rstrip(".")
+
+
+def _moment(unix_ms: int) -> str:
+    return datetime.datetime.fromtimestamp(unix_ms // 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%MZ")

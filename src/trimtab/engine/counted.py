@@ -1,0 +1,36 @@
+"""What budgets count a call by: before it, at the most, and after it, by what was billed.
+
+What it is not: the counting (`budgets`), or the bill (`bill`). Invariant: what is not known counts as the most that it
+can be.
+"""
+
+from trimtab.budgets import Use
+from trimtab.engine.bill import Bill
+from trimtab.engine.job import Job, most_output
+from trimtab.records import billed_tokens
+
+COUNTED = ("live", "task")
+"""Purposes that are counted on budgets."""
+
+
+def use_of(job: Job) -> Use:
+    """What a job may be counted by, at the most."""
+    generates = job.endpoint != "count_tokens"
+    return Use(
+        job.arrived_ms,
+        job.tags,
+        job.input_bound if generates else 0,
+        most_output(job) if generates else 0,
+        job.purpose in COUNTED,
+    )
+
+
+def billed_in_and_out(billed: Bill) -> tuple[int, int] | None:
+    """Tokens, cache reads and writes among those that went in; `None` where nobody knows them."""
+    _, source, usage = billed
+    if source == "unbilled":
+        return 0, 0
+    if usage is None or (source == "estimated" and not usage.input_said):
+        return None
+    plain, five, hour, read, output, _ = billed_tokens(usage)
+    return plain + five + hour + read, output
