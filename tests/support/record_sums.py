@@ -4,11 +4,12 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from trimtab.catalogue import Arm
 from trimtab.messages import Usage
-from trimtab.records import CALL_ENDINGS, Attempt, Outcome, Plan, RequestId, call_ending
+from trimtab.records import CALL_ENDINGS, Attempt, Draw, Outcome, Plan, RequestId, call_ending
 from trimtab.store import Database, Row
 from trimtab.store.records.rollups import (
     ATTEMPTS_BY_HOUR,
@@ -22,6 +23,8 @@ from trimtab.store.records.rollups import (
     RollUp,
 )
 from trimtab.store.records.rows import HOUR_MS, SUMMED
+
+ACCOUNTS = ("team=o/red/usd/2026-11", "key=k1/tokens/total", "tag=%00/requests/2026-11-22")
 
 
 def outcome(n: int, draw: random.Random) -> Outcome:
@@ -78,6 +81,10 @@ def outcome(n: int, draw: random.Random) -> Outcome:
         simulated=draw.random() < 0.2,
         leased=bool(key),
         total_ms=10 ** draw.uniform(-1, 6),
+        draws=tuple(
+            Draw(account, draw.choice((1, cost, 2**53)), draw.random() < 0.5)
+            for account in draw.sample(ACCOUNTS, draw.choice((0, 0, 1, 2)))
+        ),
     )
 
 
@@ -138,6 +145,25 @@ def check_calls(database: Database) -> None:
         assert kept[place][-1] == pytest.approx(sums[-1])
 
 
+class Drawn(msgspec.Struct):
+    """What matters here of a record."""
+
+    simulated: bool = False
+    draws: tuple[Draw, ...] = ()
+
+
+def check_accounts(database: Database, found: dict[Row, int]) -> None:
+    """Each draw is counted once; of records that were dropped only the sums are left."""
+    drawn: Counter[Row] = Counter()
+    for (detail,) in database.read(lambda view: view.rows("SELECT detail FROM requests")):
+        record = msgspec.json.decode(str(detail), type=Drawn)
+        for one in record.draws:
+            drawn[(one.account, int(record.simulated))] += one.amount
+    if database.read(lambda view: view.row("SELECT count(*) FROM record_gaps")) == (0,):
+        assert found == +drawn
+    assert all(found[place] >= amount for place, amount in drawn.items())
+
+
 def check(database: Database) -> None:
     """Every sum is that of the records and gaps."""
     kept = database.read(lambda view: view.rows(RECORDS) + view.rows(GAPS))
@@ -152,7 +178,9 @@ def check(database: Database) -> None:
     for row in kept:
         if row[6] and row[2] in BILLED:
             spent[(row[6], row[1])] += row[9]
-    assert {row[:2]: row[2] for row in table(database, KEY_SPEND)} == +spent
+    found = {row[:2]: row[2] for row in table(database, KEY_SPEND)}
+    assert {place: amount for place, amount in found.items() if "=" not in str(place[0])} == +spent
+    check_accounts(database, {place: amount for place, amount in found.items() if "=" in str(place[0])})
     timed = database.read(
         lambda view: view.row(
             "SELECT count(*), count(first_content_ms) FROM requests "

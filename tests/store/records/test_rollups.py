@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from record_sums import check, outcome, table
+from record_sums import ACCOUNTS, check, outcome, table
 
 from trimtab.catalogue import Arm
 from trimtab.errors import StoreError
@@ -127,17 +127,21 @@ def test_sums_are_those_of_the_records_however_often_the_connection_dies(
     made = [outcome(n, draw) for n in range(count)]
     settings = StoreSettings(url=url, queue_max=queue_max, batch_ms=1, batch_max=7)
     database = open_database(settings, clock_ms=lambda: 1)
-    grant(database, "w", 10**18)
+    grant(database, "w", 10**18, ACCOUNTS)
     engine, reader = engine_at(url)
     store = RecordStore(
         Crashing(engine, calls), reader, settings, clock_ms=lambda: 1, on_problem=None, worker="w"
     )
     own: Counter[tuple[str, bool]] = Counter()
+    drawn: Counter[tuple[str, bool]] = Counter()
     for record in made:
         recovered = draw.random() < 0.2
         store.put(record, recovered)
         if not recovered and record.purpose in BILLED and record.key:
             own[(record.key, record.simulated)] += record.cost_nanousd
+        for one in record.draws:
+            drawn[(one.account, record.simulated)] += one.amount
+            own[(one.account, record.simulated)] += one.amount if one.leased and not recovered else 0
     assert store.close(30) == 0
     check(database)
     total = database.read(lambda view: view.row("SELECT sum(requests), sum(cost_nanousd) FROM usage_by_hour"))
@@ -145,17 +149,23 @@ def test_sums_are_those_of_the_records_however_often_the_connection_dies(
     assert (total[0] or 0, total[1] or 0) == (count, sum(record.cost_nanousd for record in made))
     left = {row[:2]: row[2] for row in leases(database)}
     assert left == {
-        (key, flag): 10**18 - own[(key, bool(flag))] for key in ("k1", "k2", "k3") for flag in (0, 1)
+        (account, flag): 10**18 - own[(account, bool(flag))]
+        for account in ("k1", "k2", "k3", *ACCOUNTS)
+        for flag in (0, 1)
     }
+    spent = {row[:2]: row[2] for row in table(database, KEY_SPEND) if row[0] in ACCOUNTS}
+    assert spent == +drawn  # those of dropped records too
     database.close()
 
 
-def grant(database: Database, worker: str, nanousd: int) -> None:
+def grant(database: Database, worker: str, nanousd: int, more: Sequence[str] = ()) -> None:
     statement = (
         "INSERT INTO key_leases (key_id, simulated, worker, outstanding_nanousd, granted_nanousd) "
         "VALUES (?, ?, ?, ?, ?)"
     )
-    granted = [(key, flag, worker, nanousd, nanousd) for key in ("k1", "k2", "k3") for flag in (0, 1)]
+    granted = [
+        (account, flag, worker, nanousd, nanousd) for account in ("k1", "k2", "k3", *more) for flag in (0, 1)
+    ]
     database.write(lambda transaction: transaction.change_many(statement, granted))
 
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from trimtab.records import Meter, Period, Scope
+from trimtab.records import Meter, Period, Scope, account_of
+from trimtab.records.budget import quoted
 from trimtab.store.database import Transaction
+from trimtab.store.keys.spend import spent_by
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -21,12 +23,23 @@ class Counted(msgspec.Struct, frozen=True):
 
 
 def counted_on(tx: Transaction, accounts: Sequence[str]) -> dict[tuple[str, bool], Counted]:
-    """For each account and side (simulated or not) that has any."""
-    return {}
+    """For each account and side (simulated or not) that has any. One query, whatever the number of accounts."""
+    return {place: Counted(found.spent, found.held) for place, found in spent_by(tx, accounts).items()}
 
 
 def members_of(
     tx: Transaction, scope: Scope, meter: Meter, period: Period, at_ms: int, most: int
 ) -> list[str]:
-    """Accounts of this period that are counted for a budget that everyone of a kind has for himself."""
-    return []
+    """Accounts of this period that are counted for a budget that everyone of a kind has for himself: those with the
+    largest counts first. A look at each account that there is."""
+    one = account_of(scope, meter, period, at_ms)
+    before, name, after = one.partition(quoted(scope.name))
+    assert name
+    found = tx.rows(
+        "SELECT key_id FROM key_spend WHERE substr(key_id, 1, ?) = ? "
+        "AND substr(key_id, length(key_id) - ?) = ? GROUP BY key_id ORDER BY max(spent_nanousd) DESC, key_id",
+        (len(before), before, len(after) - 1, after),
+    )
+    # Of a tag without an organisation, those of tags within one begin alike.
+    members = [str(account) for (account,) in found if str(account).count("/") == one.count("/")]
+    return members[:most]
