@@ -161,7 +161,7 @@ def check_accounts(database: Database, found: dict[Row, int]) -> None:
             drawn[(one.account, int(record.simulated))] += one.amount
     if database.read(lambda view: view.row("SELECT count(*) FROM record_gaps")) == (0,):
         assert found == +drawn
-    assert all(found[place] >= amount for place, amount in drawn.items())
+    assert all(found[place] >= amount for place, amount in (+drawn).items())
 
 
 def check(database: Database) -> None:

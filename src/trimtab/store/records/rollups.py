@@ -205,9 +205,10 @@ class Adding:
             self._leases[owner] = self._leases.get(owner, 0) + nanousd
 
     def _draw(self, account: str, simulated: int, amount: int, own: int) -> None:
-        place = account, simulated
-        self._drawn[place] = self._drawn.get(place, 0) + amount
-        self._lower(account, simulated, own)
+        if amount:
+            place = account, simulated
+            self._drawn[place] = self._drawn.get(place, 0) + amount
+            self._lower(account, simulated, own)
 
     def _finest(self) -> tuple[_Sums, dict[_Key, float], Mapping[_Key, Sequence[int]]]:
         """By the finest key: sums, and how long requests took together; and the rows of `latency_by_hour`."""
