@@ -362,6 +362,43 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
             "at_ms": T,
         },
     ),
+    (
+        19,
+        "cached_answers",
+        {
+            "digest": "7" * 64,
+            "request_id": "01a0c2f0aa0070008000000000000001",
+            "at_ms": T,
+            "made_ms": T + 5,
+            "used_ms": T + 9,
+            "expires_ms": T + HOUR,
+            "simulated": 0,
+            "place": "claude@1",
+            "key_id": "key_1",
+            "user_name": "ann",
+            "team_id": "red",
+            "organisation": "acme",
+            "model": "claude-sonnet-4-6",
+            "cost_nanousd": 3_050_000,
+            "hits": 2,
+            "size": 8,
+            "answer": b"x\x01\x03\x00\x00\x00\x00\x01",
+        },
+    ),
+    (
+        19,
+        "cache_by_hour",
+        {
+            "hour_ms": T - T % HOUR,
+            "simulated": 0,
+            "organisation": "acme",
+            "key_id": "key_1",
+            "model": "claude-sonnet-4-6",
+            "hits": 2,
+            "misses": 1,
+            "saved_nanousd": 6_100_000,
+        },
+    ),
 )
 """The step from which a database can hold the row, its table, and its columns."""
 

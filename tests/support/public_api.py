@@ -18,6 +18,7 @@ import trimtab
 import trimtab.gateway
 import trimtab.telemetry.names as names
 from trimtab.budgets.settings import BudgetSettings
+from trimtab.cache import CacheSettings
 from trimtab.catalogue import CatalogueSettings, TierSettings
 from trimtab.catalogue.effort import EffortSettings, Scenario
 from trimtab.catalogue.tiers import TierBinding
@@ -58,6 +59,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "routes.NAME.match": RouteMatch,
     "choosing": ChoosingSettings,
     "budgets.NAME": BudgetSettings,
+    "cache": CacheSettings,
     "images": ImageSettings,
     "images.tiers.TIER": ImageRules,
     "platforms.NAME(kind=anthropic)": AnthropicSettings,

@@ -19,6 +19,7 @@ from trimtab.app.ground import Ground
 from trimtab.app.live import today
 from trimtab.app.places_watched import watch_places
 from trimtab.app.platforms import for_other_paths, one_of_each, open_providers, places_of
+from trimtab.app.repeating import open_repeats
 from trimtab.app.settings import Settings
 from trimtab.app.spending import spending_wanted
 from trimtab.app.tasks import without_task_budget
@@ -299,6 +300,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
             open_chooser(settings, parts.standings, parts.homes, parts.ground.spending) if several else None,
             surviving=Surviving(metered, settings.retries, _chance(), time.time),
             images=Images(settings.images, parts.workshop, settings.catalogue.platforms),
+            repeating=open_repeats(settings, parts.ground.shelves),
         ),
         models=ModelList(
             settings.catalogue,

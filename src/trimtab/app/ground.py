@@ -13,6 +13,7 @@ from trimtab.app.housekeeping import (
     FiguresUpkeep,
     Housekeeping,
     RecordsRetention,
+    answers_upkeep,
     content_retention,
 )
 from trimtab.app.limits import Trader
@@ -21,6 +22,7 @@ from trimtab.app.spending import PlatformSpending
 from trimtab.app.tasks import StoreThreads, forgetting_tasks
 from trimtab.budgets import Dealer, Ledger
 from trimtab.budgets.tasks import TaskKeeper
+from trimtab.cache import Shelves
 from trimtab.content import Keeper, days_kept
 from trimtab.errors import StoreError
 from trimtab.gateway import Once
@@ -35,6 +37,7 @@ from trimtab.store import (
     open_store,
     store_identity,
 )
+from trimtab.store.answers import AnswerStore
 from trimtab.store.content import ContentStore
 from trimtab.store.feedback import FeedbackStore
 from trimtab.store.limits import forget_worker
@@ -94,6 +97,10 @@ class Ground:
         self.content_admin = ContentAdmin(self._content_database)
         self.feedback = FeedbackStore(self.database)
         self.keeper = Keeper(self.content, on_problem=on_problem)
+        answers = AnswerStore(self._content_database)
+        self.shelves = Shelves(
+            answers, wait_s=settings.wait_ms / 1000, monotonic=time.monotonic, on_problem=on_problem
+        )
         self.spending = PlatformSpending(self.database, clock_ms=unix_ms, on_problem=on_problem)
         self.retention = RecordsRetention(self.database, settings)
         self.housekeeping = Housekeeping(
@@ -103,6 +110,7 @@ class Ground:
                 content_retention(self._content_database, self._content_days),
                 forgetting(self.database),
                 *forgetting_tasks(self.database, settings.keep_tasks_days),
+                answers_upkeep(answers),
             ],
             holder=worker_id,
             on_problem=on_problem,
@@ -160,6 +168,7 @@ class Ground:
         self.housekeeping.close()
         self._figures.close()
         self.spending.close()
+        self.shelves.close()
         if unwritten := self.keeper.close():
             self._on_problem(
                 f"content: of {unwritten} requests nothing is kept: the store did not take it in time"

@@ -12,6 +12,7 @@ import msgspec
 
 from trimtab.errors import StoreError
 from trimtab.store import Database, StoreSettings
+from trimtab.store.answers import AnswerStore
 from trimtab.store.figures import CHORE as FIGURES
 from trimtab.store.figures import fold_what_is_due
 from trimtab.store.housekeeping import (
@@ -33,6 +34,9 @@ LOOK_S = 600.0
 """How often a process looks, give or take half, so that processes started together do not all look at once."""
 
 FIRST_LOOK_S = 60.0
+
+ANSWERS_S = 300.0
+"""Kept answers that are over are removed so often; they are not given again from the moment on that they are over."""
 
 FIGURES_LOOK_S = 20.0
 """Figures are worked out as often: what the console then adds up by itself is the requests of 90 seconds or so. A round
@@ -184,3 +188,16 @@ def content_retention(database: Database, days: Callable[[], int]) -> Chore:
         return delete_old_content(database, days(), holder=turn.holder, rest=turn.rest).finished
 
     return Chore(CONTENT_CHORE, work)
+
+
+def answers_upkeep(store: AnswerStore) -> Chore:
+    """The chore that removes kept answers that are over, or whose key was revoked, whatever the settings are now."""
+
+    def work(turn: Turn) -> bool:
+        for remove in (store.remove_old, store.remove_of_revoked):
+            while remove():
+                if turn.rest(0.05):
+                    return False
+        return True
+
+    return Chore("kept answers", work, every_s=ANSWERS_S)

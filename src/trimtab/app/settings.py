@@ -7,6 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from trimtab.budgets.settings import BudgetSettings, check_budgets, webhook_of
+from trimtab.cache import CacheSettings, check_cache
 from trimtab.catalogue import Catalogue, CatalogueSettings, Effort, Tiers, TierSettings, resolve_tiers
 from trimtab.catalogue.effort import EffortSettings, Scenario, with_own
 from trimtab.catalogue.tiers import check_scenario
@@ -82,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jobs: JobSettings
     normaliser: NormaliserSettings
     content: ContentSettings
+    cache: CacheSettings
     retries: RetrySettings
     catalogue: Catalogue
     tiers: Tiers
@@ -147,6 +149,13 @@ def load_settings(
         check_scenario(policy.scenario, scenarios, document.where(f"tiers.{tier}.scenario"))
     _check_strict(tiers, catalogue, normaliser, document)
     routes = resolve_routes(document.named("routes", RouteSettings), catalogue, scenarios, document.where)
+    cache = document.section("cache", CacheSettings)
+    check_cache(
+        cache,
+        lambda key: document.where(f"cache.{key}"),
+        tiers=[name for name, _ in tiers.items()],
+        routes=[route.name for route in routes],
+    )
     platforms, origin = _platforms(document)
     platforms = {
         name: _placed(path, entry, document.where(f"platforms.{name}")) for name, entry in platforms.items()
@@ -178,6 +187,7 @@ def load_settings(
         jobs=jobs,
         normaliser=normaliser,
         content=content_settings,
+        cache=cache,
         retries=retries,
         catalogue=catalogue,
         tiers=tiers,

@@ -4,6 +4,7 @@
 Only the engine calls models, spends and records. Policy comes in as pure decisions.
 """
 
+from trimtab.engine.answering import Answering
 from trimtab.engine.conversations import Conversations
 from trimtab.engine.inbound import Inbound
 from trimtab.engine.job import Job
@@ -16,6 +17,7 @@ from trimtab.engine.reply import MeteredReply
 from trimtab.engine.surviving import RetrySettings, Surviving, check_retries
 
 __all__ = [
+    "Answering",
     "Conversations",
     "Inbound",
     "Job",

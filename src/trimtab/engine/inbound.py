@@ -16,6 +16,7 @@ from trimtab.records import NOBODY, Caller, Endpoint, RequestId, Surface
 from trimtab.routing import Ask, Decision, Taken, Wanted
 
 TASK, PHASE = "x-trimtab-task", "x-trimtab-phase"
+CACHE = "x-trimtab-cache"
 OWN_HEADERS = (
     "x-trimtab-session",
     "x-trimtab-effort",
@@ -25,6 +26,7 @@ OWN_HEADERS = (
     TASK,
     PHASE,
     *IMAGE_HEADERS,
+    CACHE,
 )
 MAX_TAGS = 20
 MAX_TAG_CHARS = 64

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from trimtab.catalogue import Model
+from trimtab.engine.answering import Answering
 from trimtab.engine.chat import ChatPlanner
 from trimtab.engine.conversations import Conversations
 from trimtab.engine.inbound import TASK, Decide, Inbound
@@ -16,7 +17,7 @@ from trimtab.engine.job import Job
 from trimtab.engine.metered import Metered
 from trimtab.engine.pictures import PrepareImages
 from trimtab.engine.planning import Messages, MessagesPlanner
-from trimtab.engine.reply import MeteredReply
+from trimtab.engine.repeating import CopiedReply, KeptReply, Repeated, Repeating, concerns, question_of
 from trimtab.engine.route import Route
 from trimtab.engine.surviving import Surviving
 from trimtab.engine.task_call import TaskCall
@@ -84,10 +85,12 @@ class Pipeline:
         choose: Choose | None = None,
         surviving: Surviving | None = None,
         images: PrepareImages | None = None,
+        repeating: Repeating | None = None,
     ) -> None:
         """`providers` by the key of their place. Without a normaliser requests go out as they come; without
         conversations no model change is noticed; without `choose` places are taken as they are configured; without
-        `surviving` each request makes one call; without `images` they go out as they come."""
+        `surviving` each request makes one call; without `images` they go out as they come; without `repeating` no
+        answer is given twice."""
         self._metered = metered
         self._providers = providers
         keep = metered.runtime.keep is not None
@@ -96,15 +99,17 @@ class Pipeline:
         self._choose = choose
         self._surviving = surviving
         self._images = images
+        self._repeating = repeating
 
-    async def answer(self, inbound: Inbound) -> MeteredReply:
-        """The platform's reply, head arrived. The caller must `close` it. Spends money.
+    async def answer(self, inbound: Inbound) -> Answering:
+        """The platform's reply, head arrived, or an earlier one. The caller must `close` it. Spends money.
 
         Raises `RequestError` or `Unavailable` (recorded as refused), or `UpstreamError` (recorded with its attempts).
         """
         body: MessagesBody | ChatBody | None = None
         route: Route | None = None
         task: TaskCall | None = None
+        repeat: Repeated | None = None
         try:
             if inbound.endpoint == "chat":
                 body = chat = ChatBody(inbound.body)
@@ -122,6 +127,10 @@ class Pipeline:
                     asked = await self._for_task(asked)
                     task = asked.inbound.task
                 job, route = self._planned(self._messages, asked)
+            if self._repeating is not None and concerns(self._repeating, inbound):
+                repeat = await self._repeat(self._repeating, inbound, job, route)
+                if repeat.kept is not None:
+                    return repeat.kept
             hold = await self._metered.reserve(job)
         except BaseException as problem:
             if task is not None and self._metered.tasking is not None:
@@ -130,8 +139,30 @@ class Pipeline:
                 self._refuse(inbound, body, problem, task)
             raise
         if route is None or self._surviving is None:
-            return await self._metered.call(job, hold)
-        return await self._surviving.answer(route, job, hold)
+            reply = await self._metered.call(job, hold)
+        else:
+            reply = await self._surviving.answer(route, job, hold)
+        if repeat is None or not repeat.told:
+            return reply
+        return CopiedReply(reply, repeat.told, repeat.shelf, job)
+
+    async def _repeat(
+        self, repeating: Repeating, inbound: Inbound, job: Job, route: Route | None
+    ) -> Repeated:
+        """The earlier answer to the very same, with leave to give it; or what becomes of the one to come. Raises
+        `RequestError`, `Unavailable`."""
+        metered, name = self._metered, job.provider.name
+        simulated = job.provider.simulated or name in metered.simulated
+        names = {name} if route is None else {name, *route.entries}
+        question = question_of(inbound, job, names, simulated)
+        repeat = await repeating.find(question)
+        if repeat.answer is None:
+            return Repeated(repeat.told, repeat.shelf)
+        hold = await metered.reserve_nothing(job, simulated=simulated)
+        repeating.given(question, repeat.answer)
+        if job.task is not None and metered.tasking is not None:
+            metered.tasking.release(job.task.grant)
+        return Repeated(repeat.told, kept=KeptReply(metered, job, hold, repeat.answer, repeat.told))
 
     async def _with_images(self, images: PrepareImages, asked: Messages) -> Messages:
         """The request with its images as its model and all its places take them. Raises `RequestError`."""

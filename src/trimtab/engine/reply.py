@@ -51,7 +51,11 @@ _log = logging.getLogger("trimtab.engine")
 
 
 class MeteredReply:
-    """An answer on its way through. Read it to the end, then `close`; closing early cuts the platform off."""
+    """An answer on its way through. Read it to the end, then `close`; closing early cuts the platform off. Implements
+    `Answering`."""
+
+    told = ""
+    free = False
 
     __slots__ = (
         "_attempt",
@@ -126,6 +130,11 @@ class MeteredReply:
     def job(self) -> Job:
         """What was asked."""
         return self._job
+
+    @property
+    def platform(self) -> str:
+        """The entry that was called."""
+        return self._job.provider.name
 
     @property
     def answered(self) -> bytes:

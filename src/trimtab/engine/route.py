@@ -35,6 +35,11 @@ class Route:
         """Whether there is a place that was not tried."""
         return bool(self._left)
 
+    @property
+    def entries(self) -> set[str]:
+        """The platform entries that are left; without the first one, once that was taken."""
+        return {candidate.place.name for candidate in self._left}
+
     def first(self) -> Job:
         """The call to make. Raises what the first place says where none takes the request."""
         refused: RequestError | None = None

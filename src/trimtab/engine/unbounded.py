@@ -16,21 +16,11 @@ import msgspec
 from trimtab.engine.bounds import holds
 from trimtab.errors import PermissionDenied
 from trimtab.messages import MessagesBody
+from trimtab.messages.tool_kinds import CLIENT_TOOLS
 from trimtab.records import Caller
 
 _FIELDS = ("mcp_servers", "compaction", "thread", "billing_policy")
 _NOTHING = (b"null", b"[]", b"{}")
-
-_CLIENT_TOOLS = (
-    "bash_2",
-    "text_editor_2",
-    "computer_2",
-    "computer_toolset_2",
-    "memory_2",
-    "browser_toolset_2",
-)
-"""Beginnings of the types of tools that the client runs, before their dates: they bill what is sent.
-Source: vendor tool reference (2026-11)."""
 
 _SIGNS = (b'"web_', b'"code_execution', b'"tool_search', b'"mcp_toolset', b"\\u00")
 """Of a body with none of them, no tool's type can be hidden behind a second one."""
@@ -59,7 +49,7 @@ def check_unbounded(body: MessagesBody, caller: Caller) -> None:
             raise _refusal(name, caller)
     if (tools := fields.get("tools")) is not None:
         for kind in _kinds(tools):
-            if kind is not None and kind != "custom" and not kind.startswith(_CLIENT_TOOLS):
+            if kind is not None and kind != "custom" and not kind.startswith(CLIENT_TOOLS):
                 raise _refusal(f"tools: {kind[:60]!r}", caller)
     if (management := fields.get("context_management")) is not None:
         _check_edits(_read(management), caller)

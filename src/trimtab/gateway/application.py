@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from trimtab.engine import Inbound, MeteredReply
+from trimtab.engine import Answering, Inbound
 from trimtab.engine.pictures import StreamChange
 from trimtab.errors import (
     AuthenticationFailed,
@@ -193,7 +193,7 @@ class Gateway:
             )
         return await http.body(http.around.max_body_bytes)
 
-    def _call(self, http: Exchange, endpoint: Endpoint, body: bytes) -> Coroutine[Any, Any, MeteredReply]:
+    def _call(self, http: Exchange, endpoint: Endpoint, body: bytes) -> Coroutine[Any, Any, Answering]:
         headers, own = sorted_headers(http.headers)
         return http.around.pipeline.answer(
             Inbound(
@@ -210,7 +210,7 @@ class Gateway:
             )
         )
 
-    async def _whole(self, http: Exchange, reply: MeteredReply) -> None:
+    async def _whole(self, http: Exchange, reply: Answering) -> None:
         """A JSON answer: collected, so that its cost can go ahead of it, and settled before it is sent."""
         body = await reply.body()
         reply.close()
@@ -220,7 +220,7 @@ class Gateway:
         headers.append((b"x-trimtab-cost-usd", _usd(reply.cost())))
         http.to.answer(reply.status, headers, body)
 
-    async def _stream(self, http: Exchange, reply: MeteredReply) -> None:
+    async def _stream(self, http: Exchange, reply: Answering) -> None:
         """Events go on as they come. A broken stream ends in an error event, or in a cut inside an event."""
         to = http.to
         to.start(reply.status, _answer_headers(reply))
@@ -433,14 +433,18 @@ def _plain_path(raw_path: bytes) -> str:
     return path
 
 
-def _answer_headers(reply: MeteredReply) -> Headers:
+def _answer_headers(reply: Answering) -> Headers:
     job = reply.job
     headers = client_headers(reply.headers)
     headers += (
         (b"x-trimtab-request", job.id.encode()),
         (b"x-trimtab-arm", str(job.plan.arm).encode()),
-        (b"x-trimtab-platform", job.provider.name.encode()),
+        (b"x-trimtab-platform", reply.platform.encode()),
     )
+    if reply.told:
+        headers.append((b"x-trimtab-cache", reply.told.encode()))
+        if reply.free and reply.is_event_stream:
+            headers.append((b"x-trimtab-cost-usd", _usd(0)))
     if job.adaptations:
         headers.append((b"x-trimtab-adaptations", ", ".join(job.adaptations).encode()))
     if job.image_tokens is not None:

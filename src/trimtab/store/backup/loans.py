@@ -14,6 +14,7 @@ COPIED = frozenset(
         "audit_head",
         "budget_warnings",
         "budgets",
+        "cache_by_hour",
         "config_versions",
         "console_users",
         "content",
@@ -67,6 +68,8 @@ ON_LOAN: dict[str, tuple[str, ...]] = {
     "jobs": ("UPDATE jobs SET due_ms = 0 WHERE state = 'running'",),
     # A session that has ended since the backup must not come back.
     "console_sessions": ("DELETE FROM console_sessions",),
+    # Nor an answer that was deleted, or was over: what is asked again is answered anew.
+    "cached_answers": ("DELETE FROM cached_answers",),
     "chores": ("UPDATE chores SET holder = NULL, until_ms = 0",),
 }
 """Tables that say what running processes hold, and the statements, for both engines, after which nobody holds it."""

@@ -1,4 +1,4 @@
-"""Deleting kept prompts and answers, the whole answers kept for idempotency keys, and notes beside outcomes.
+"""Deleting kept prompts and answers, those kept to be given again or for idempotency keys, and notes beside outcomes.
 
 What it is not: who may, and the audit trail (`admin`), or the clock of what is too old (`app.housekeeping`).
 Invariants: a deletion is remembered in the transaction that begins it, so what it names is not found from then on, and
@@ -21,6 +21,9 @@ by its machine's clock, is covered too."""
 
 FOREVER_MS = 2**62
 
+TABLES = ("content", "cached_answers")
+"""What holds prompts or answers by the request that they are of."""
+
 Kind = Literal["request", "key", "user", "organisation", "everything"]
 
 
@@ -41,6 +44,8 @@ class Deleted(msgspec.Struct, frozen=True):
     """Requests whose content was deleted."""
     answers: int
     """Whole answers that were kept for idempotency keys."""
+    cached: int = 0
+    """Answers that were kept to be given again."""
 
 
 def begin(tx: Transaction, selection: Selection, before_ms: int | None) -> Deleted:
@@ -56,8 +61,10 @@ def begin(tx: Transaction, selection: Selection, before_ms: int | None) -> Delet
         until_ms = FOREVER_MS
     organisation = selection.organisation if selection.kind in ("user", "organisation") else ""
     where, values = _rows_of(selection, until_ms)
-    row = tx.row(f"SELECT count(*) FROM content WHERE {where}", values)  # noqa: S608 (our own words)
-    assert row is not None
+    requests, cached = (
+        tx.rows(f"SELECT count(*) FROM {table} WHERE {where}", values)[0][0]  # noqa: S608 (our own words)
+        for table in TABLES
+    )
     tx.change(
         "INSERT INTO content_deletions (kind, organisation, subject, until_ms, at_ms) VALUES (?, ?, ?, ?, ?) "  # noqa: S608
         "ON CONFLICT (kind, organisation, subject) DO UPDATE SET at_ms = excluded.at_ms, until_ms = "
@@ -78,7 +85,7 @@ def begin(tx: Transaction, selection: Selection, before_ms: int | None) -> Delet
             f"WHERE answer IS NOT NULL AND at_ms <= ? AND {claims}",
             (until_ms, *of),
         )
-    return Deleted(int(row[0]), answers)
+    return Deleted(int(requests), answers, int(cached))
 
 
 def delete(database: Database, selection: Selection, before_ms: int | None = None) -> Deleted:
@@ -123,13 +130,16 @@ def sweep_all(tx: Transaction) -> int:
 
 def delete_old(tx: Transaction, before_ms: int) -> int:
     """Remove some rows of requests that arrived before this moment; how many."""
-    return _remove(tx, "at_ms < ?", (before_ms,))
+    return _remove(tx, "at_ms < ?", (before_ms,), ("content",))
 
 
 def delete_of(tx: Transaction, ids: str) -> int:
     """Remove what is kept of these requests, a JSON array of ids: their records go."""
     with overwriting(tx):
-        return tx.change(f"DELETE FROM content WHERE request_id IN {tx.words.texts}", (ids,))  # noqa: S608 (our own words)
+        return sum(
+            tx.change(f"DELETE FROM {table} WHERE request_id IN {tx.words.texts}", (ids,))  # noqa: S608 (our own words)
+            for table in TABLES
+        )
 
 
 def forget_old(tx: Transaction) -> None:
@@ -137,9 +147,13 @@ def forget_old(tx: Transaction) -> None:
     tx.change("DELETE FROM content_deletions WHERE at_ms < ?", (tx.now_ms() - KEEP_MS,))
 
 
-def _remove(tx: Transaction, where: str, values: tuple[Value, ...]) -> int:
-    found = tx.rows(f"SELECT request_id FROM content WHERE {where} LIMIT {ROWS}", values)  # noqa: S608 (our own words)
-    return delete_of(tx, msgspec.json.encode([row[0] for row in found]).decode()) if found else 0
+def _remove(tx: Transaction, where: str, values: tuple[Value, ...], tables: tuple[str, ...] = TABLES) -> int:
+    found = [
+        row[0]
+        for table in tables
+        for row in tx.rows(f"SELECT request_id FROM {table} WHERE {where} LIMIT {ROWS}", values)  # noqa: S608 (our own words)
+    ]
+    return delete_of(tx, msgspec.json.encode(found).decode()) if found else 0
 
 
 def _rows_of(selection: Selection, until_ms: int) -> tuple[str, tuple[Value, ...]]:

@@ -29,9 +29,10 @@ NAMED = {
 
 
 def _bucket(column: str) -> str:
-    """As `rollups.bucket_of`, for answers."""
+    """As `rollups.bucket_of`, for answers. One given again has a model and no platform: its time says nothing."""
     return (
-        f"CASE WHEN result IN ({_LISTED_ANSWERED}) AND endpoint <> 'count_tokens' AND {column} IS NOT NULL THEN "
+        f"CASE WHEN result IN ({_LISTED_ANSWERED}) AND endpoint <> 'count_tokens' "
+        f"AND (platform IS NOT NULL OR model IS NULL) AND {column} IS NOT NULL THEN "
         f"CASE WHEN {column} <= 1 OR {column} >= 1e12 THEN 0 WHEN {column} >= 16000000 THEN {BUCKET_MOST} "
         f"ELSE CAST(floor(ln({column}) * 11.541560327111707) AS INTEGER) END END"
     )

@@ -42,7 +42,14 @@ REST_LEAST_S = 0.025
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 
-ROLLUPS = ("usage_by_hour", "usage_by_key", "usage_by_team", "latency_by_hour", "latency_by_model")
+ROLLUPS = (
+    "usage_by_hour",
+    "usage_by_key",
+    "usage_by_team",
+    "latency_by_hour",
+    "latency_by_model",
+    "cache_by_hour",
+)
 """`attempts_by_hour` stays: what was spent on a platform since a commitment began is added up from it, maybe for years.
 It tells of nobody, and ten combinations of entry, key and model used in every hour are 9 MB a year."""
 

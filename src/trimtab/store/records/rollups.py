@@ -149,8 +149,9 @@ class Adding:
     """Gathers what the records and gaps that are new in the store add to its roll-ups."""
 
     def __init__(self) -> None:
-        self._alike: defaultdict[tuple[int, _Key], list[Row]] = defaultdict(list)
-        """Rows of `requests` by hour and what tells them apart, which is seldom much within one batch."""
+        self._alike: defaultdict[tuple[int, _Key, bool], list[Row]] = defaultdict(list)
+        """Rows of `requests` by hour and what tells them apart, which is seldom much within one batch; and whether
+        their time says something of a model, which that of an answer given again does not."""
         self._tried = Tried()
         self._gaps: list[tuple[_Key, Counts]] = []
         self._drawn: dict[tuple[str, int], int] = {}
@@ -161,7 +162,7 @@ class Adding:
     def record(self, outcome: Outcome, made: Recorded, *, own: bool) -> None:
         """Count a record in. Raises one of `rows.NONSENSE`. About 1.2 us."""
         hour = outcome.at_ms // HOUR_MS
-        self._alike[hour, _TOLD_APART(made.request)].append(made.request)
+        self._alike[hour, _TOLD_APART(made.request), outcome.cached is None].append(made.request)
         if outcome.endpoint != "count_tokens":
             self._tried.record(hour, made)
         if outcome.task:
@@ -215,14 +216,14 @@ class Adding:
         fine: _Sums = {}
         took: dict[_Key, float] = {}
         slots: dict[_Key, list[int]] = {}
-        for (hour, told), requests in self._alike.items():
+        for (hour, told, timed), requests in self._alike.items():
             simulated, purpose, model, effort, tier, platform, result, *owner, endpoint = told
             names = map(plain_name, (model, effort, tier, platform))
             key = (hour * HOUR_MS, simulated, purpose, *names, result, *map(plain_name, owner))
             _add(fine, key, [len(requests), *map(sum, zip(*map(_FIGURES, requests), strict=True))])
             total_ms = [*map(_plain_ms, map(_TOTAL_MS, requests))]
             took[key] = took.get(key, 0.0) + sum(total_ms)
-            if key[7] in ANSWERED and endpoint != "count_tokens":
+            if key[7] in ANSWERED and endpoint != "count_tokens" and timed:
                 first_ms = [_plain_ms(ms) for ms in map(_FIRST_CONTENT_MS, requests) if ms is not None]
                 place = (*key[:4], key[5], key[6])
                 _time(slots, (*place, "total"), total_ms)

@@ -190,9 +190,10 @@ def recorded(outcome: Outcome, detail: str) -> Recorded:
 
 
 def _request_row(outcome: Outcome, detail: str, usage: Counts) -> Row:
-    """Model and effort are the plan's; the platform is that of the last attempt."""
+    """Model and effort are the plan's; the platform is that of the last attempt, and none for a kept answer."""
     plan, attempts = outcome.plan, outcome.attempts
     last = attempts[-1] if attempts else None
+    platform = last.platform if last is not None else plan.platform if plan is not None else None
     return (
         outcome.id,
         outcome.at_ms,
@@ -203,7 +204,7 @@ def _request_row(outcome: Outcome, detail: str, usage: Counts) -> Row:
         plan.arm.model if plan is not None else None,
         plan.arm.effort if plan is not None else None,
         plan.tier if plan is not None else None,
-        last.platform if last is not None else plan.platform if plan is not None else None,
+        platform if outcome.cached is None else None,
         outcome.session,
         outcome.result,
         outcome.status,

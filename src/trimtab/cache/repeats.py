@@ -1,0 +1,224 @@
+"""Whether a request is answered by an earlier answer, and whether its own is kept for later ones.
+
+What it is not: the answering (`engine`), or the keeping (`shelves`). Invariants: nothing is looked for or kept that
+nobody opted in to; what is given was answered whole to the very same question, by a platform that this request may go
+to, on the same side (real or simulated), to somebody who shares with this caller.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from trimtab.cache.key import key_of, scope_of
+from trimtab.cache.question import Headers, Question
+from trimtab.cache.rules import is_final, samples, what_matters, why_not
+from trimtab.cache.settings import CacheSettings
+from trimtab.cache.shelves import Put, Shelves
+from trimtab.errors import RequestError, shortened
+from trimtab.messages.canonical import Unclear, read_exactly
+from trimtab.records import Attempt
+from trimtab.store.answers import Answer
+
+HEADER = "x-trimtab-cache"
+WISHES = ("on", "off", "refresh")
+
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+"""A longer answer is not kept."""
+
+MAX_QUESTION_BYTES = 8 * 1024 * 1024
+"""A longer request is neither looked for nor kept: to compare one of so many bytes takes 25 ms of the event loop."""
+
+HTTP_OK = 200
+
+_KEPT_HEADERS = (b"content-type", b"request-id", b"x-request-id")
+"""Headers of the answer that are still true when it is given again. What a platform says of its limits, its time or the
+account is not."""
+
+Wish = Literal["no", "yes", "refresh"]
+
+
+class Repeat(msgspec.Struct, frozen=True):
+    """What is to be done with one request."""
+
+    told: str
+    """What the answer says in `x-trimtab-cache`; empty: nothing."""
+    answer: Answer | None = None
+    """Give this one."""
+    shelf: "Shelf | None" = None
+    """Put the answer here."""
+
+
+class Repeats:
+    """One per configuration version."""
+
+    def __init__(self, settings: CacheSettings, shelves: Shelves, stamps: Mapping[str, str]) -> None:
+        """`stamps` say, by the name of a platform entry, how it is configured: an answer of the same name that was
+        configured otherwise is another one's."""
+        self._settings = settings
+        self._shelves = shelves
+        self._stamps = stamps
+        self.always = settings.mode == "on"
+        """Whether requests that do not ask for it are looked up too."""
+
+    async def find(self, question: Question) -> Repeat:
+        """Look for an answer. Waits for the store within its deadline. Raises `RequestError` for a wrong wish."""
+        settings, shelves = self._settings, self._shelves
+        wish, explicit = self._wish(question)
+        if settings.mode == "off":
+            return _bypass("off") if explicit and wish != "no" else _NOTHING
+        if wish == "no":
+            return _bypass("asked") if explicit else _NOTHING
+        if (settings.tiers or settings.routes) and not (
+            question.tier in settings.tiers or question.route in settings.routes
+        ):
+            return _bypass("tier")
+        if len(question.body) > MAX_QUESTION_BYTES:
+            return _bypass("large")
+        try:
+            body = read_exactly(question.body)
+            reason = why_not(question.surface, body, question.answers)
+            if reason is not None:
+                return _bypass(reason)
+            if not explicit and not settings.sampled and samples(body):
+                return _bypass("sampled")
+            scope = scope_of(settings.share, question.caller)
+            digest = key_of(question, scope, what_matters(question.surface, body))
+        except Unclear:
+            return _bypass("unclear")
+        shelf = Shelf(self, question, digest)
+        if wish == "refresh":
+            return Repeat("refresh", shelf=shelf)
+        caller = question.caller
+        found = await shelves.find(digest)
+        if found is None or not self._fits(found.answer, question):
+            shelves.missed(
+                question.arrived_ms, question.simulated, caller.organisation, caller.key, question.model
+            )
+            return Repeat("miss", shelf=shelf)
+        return Repeat(f"hit; age={found.age_ms // 1000}; from={found.answer.request_id}", found.answer)
+
+    def given(self, question: Question, answer: Answer) -> None:
+        """Count an answer as given again."""
+        caller = question.caller
+        self._shelves.hit(answer, question.arrived_ms, caller.organisation, caller.key)
+
+    def _wish(self, question: Question) -> tuple[Wish, bool]:
+        """What the request wants, and whether it says so."""
+        said = question.own.get(HEADER)
+        if said is not None:
+            wish = said.strip().lower()
+            if wish not in WISHES:
+                raise RequestError(f"{HEADER}: {shortened(said)!r}: must be one of {', '.join(WISHES)}")
+            return ("yes" if wish == "on" else "no" if wish == "off" else "refresh"), True
+        if not self.always:
+            return "no", False
+        directives = {
+            part.partition(b"=")[0].strip().lower()
+            for name, value in question.headers
+            if name == b"cache-control"
+            for part in value.split(b",")
+        }
+        if b"no-store" in directives:
+            return "no", True
+        return ("refresh" if b"no-cache" in directives else "yes"), False
+
+    def _fits(self, answer: Answer, question: Question) -> bool:
+        """Whether this request may be given it: it could have been sent there itself."""
+        return answer.simulated == question.simulated and any(
+            answer.place == self.place_of(name) for name in question.platforms
+        )
+
+    def place_of(self, platform: str) -> str:
+        """A platform entry as it is configured now."""
+        return f"{platform}@{self._stamps.get(platform, '')}"
+
+    @property
+    def shelves(self) -> Shelves:
+        """Where answers are."""
+        return self._shelves
+
+    @property
+    def settings(self) -> CacheSettings:
+        """Those of this version."""
+        return self._settings
+
+
+class Shelf:
+    """A place for one answer while it goes by. Used by the event loop only; never waits, never raises."""
+
+    __slots__ = ("_digest", "_held", "_over", "_parts", "_question", "_repeats")
+
+    def __init__(self, repeats: Repeats, question: Question, digest: str) -> None:
+        self._repeats = repeats
+        self._question = question
+        self._digest = digest
+        self._parts: list[bytes] = []
+        self._held = 0
+        self._over = False
+
+    def add(self, chunk: bytes) -> None:
+        """A piece of the answer, as it came from the platform."""
+        if self._over:
+            return
+        shelves = self._repeats.shelves
+        if self._held + len(chunk) > min(MAX_ANSWER_BYTES, self._repeats.settings.most_bytes // 4):
+            self.drop()
+        elif not shelves.take(len(chunk)):
+            shelves.refuse()
+            self.drop()
+        else:
+            self._held += len(chunk)
+            self._parts.append(chunk)
+
+    def drop(self) -> None:
+        """Nothing of it is kept."""
+        self._over = True
+        self._repeats.shelves.give(self._held)
+        self._held = 0
+        self._parts = []
+
+    def keep(self, attempt: Attempt, headers: Headers, *, event_stream: bool, simulated: bool) -> None:
+        """It is over: keep it if it may be given again."""
+        if self._over:
+            return
+        question, repeats = self._question, self._repeats
+        named = dict(reversed(headers))
+        whole = (
+            attempt.result == "ok"
+            and attempt.status == HTTP_OK
+            and event_stream == question.stream
+            and is_final(question.surface, attempt.stop_reason)
+            and named.get(b"content-encoding", b"identity") == b"identity"
+        )
+        if not whole or not self._held:
+            self.drop()
+            return
+        self._over = True
+        caller, body = question.caller, b"".join(self._parts)
+        self._parts = []
+        answer = Answer(
+            digest=self._digest,
+            request_id=question.id,
+            at_ms=question.arrived_ms,
+            simulated=simulated,
+            place=repeats.place_of(attempt.platform),
+            key=caller.key,
+            user=caller.user,
+            team=caller.team,
+            organisation=caller.organisation,
+            model=question.model,
+            cost_nanousd=attempt.cost_nanousd,
+            headers=[pair for pair in headers if pair[0] in _KEPT_HEADERS],
+            body=body,
+        )
+        repeats.shelves.put(
+            Put(answer, repeats.settings.ttl_s * 1000, repeats.settings.most_bytes, len(body))
+        )
+
+
+_NOTHING = Repeat("")
+
+
+def _bypass(reason: str) -> Repeat:
+    return Repeat(f"bypass; reason={reason}")

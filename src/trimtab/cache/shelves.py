@@ -1,0 +1,324 @@
+"""Kept answers for one serving process: looked up within a deadline, kept in the background, counted.
+
+What it is not: the tables (`store.answers`), or the decision what is kept and given (`repeats`). Invariants: it is open
+on failure: whatever troubles the store, a request goes on as if nothing were kept; nothing here waits but `find`, which
+waits no longer than the deadline; answers in memory, those of calls in flight included, take no more than `ROOM_BYTES`
+and `FRONT_BYTES`; what is deleted in the store is given from no process's memory `FRONT_S` later.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+
+from trimtab.errors import StoreError
+from trimtab.store.answers import Answer, AnswerStore, Found, Packed, Tally, pack
+
+THREADS = 2
+
+MAX_ASKING = 64
+"""Look-ups that wait for the store at a time. While it is slow, further requests go on at once instead."""
+
+FRONT_BYTES = 8 * 1024 * 1024
+FRONT_S = 1.0
+"""What the store said a moment ago is believed for so long: many programs that ask the same at once cost one look-up a
+second."""
+
+ANSWER_BYTES = 300
+"""What an answer in memory costs besides its body."""
+
+ROOM_BYTES = 32 * 1024 * 1024
+"""Of all answers of a process that are on their way through or wait to be written."""
+
+LINGER_S = 0.05
+"""How long an answer waits for others before they are written together."""
+
+BATCH_BYTES = 1024 * 1024
+BATCH_ROWS = 32
+
+TALLY_S = 1.0
+"""How often what was asked for is added to the sums: a process that is killed loses those of that time."""
+
+MAX_TALLIES = 10_000
+"""Sums and uses that wait for a store that is away, at most; further ones are lost."""
+
+HOUR_MS = 3_600_000
+
+_log = logging.getLogger("trimtab.cache")
+
+
+class Put(msgspec.Struct, frozen=True):
+    """An answer that waits to be written."""
+
+    answer: Answer
+    ttl_ms: int
+    most_bytes: int
+    """How much all answers together may take."""
+    room: int
+    """Bytes that it holds here."""
+
+
+class _Hit(msgspec.Struct, frozen=True):
+    """An answer was given again, or (`digest` is empty) was not there."""
+
+    hour_ms: int
+    simulated: bool
+    organisation: str
+    key: str
+    model: str
+    digest: str = ""
+    saved_nanousd: int = 0
+
+
+class Shelves:
+    """One for each serving process, whatever the settings; its threads begin when they are needed."""
+
+    def __init__(
+        self,
+        store: AnswerStore,
+        *,
+        wait_s: float,
+        monotonic: Callable[[], float],
+        on_problem: Callable[[str], None],
+    ) -> None:
+        """`wait_s`: how long a request may wait for the store."""
+        self._store = store
+        self._wait_s = wait_s
+        self._monotonic = monotonic
+        self._on_problem = on_problem
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="trimtab-cache")
+        self._asking = 0
+        self._front: OrderedDict[str, tuple[Found, float]] = OrderedDict()
+        self._front_bytes = 0
+        self._waiting: queue.SimpleQueue[Put | _Hit | None] = queue.SimpleQueue()
+        self._writer: threading.Thread | None = None
+        self._closed = False
+        self._taken = self._given_back = 0
+        self._hits: dict[tuple[int, bool, str, str, str], list[int]] = {}
+        self._uses: dict[str, int] = {}
+        self._in_trouble = False
+        self.stored = 0
+        """Answers kept, for metrics, as the following."""
+        self._refused = self._lost = 0
+        self.troubles = 0
+        """Look-ups that the store did not answer in time."""
+
+    @property
+    def dropped(self) -> int:
+        """Answers that should have been kept and were not: no room, or the store was in trouble."""
+        return self._refused + self._lost
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What answers hold in memory that are on their way through or wait to be written."""
+        return self._taken - self._given_back
+
+    # Looking up
+
+    async def find(self, digest: str) -> Found | None:
+        """The answer of this digest, where there is one that may be given now. Waits for the store, at most so long as
+        a request may; never raises."""
+        now = self._monotonic()
+        front = self._front.get(digest)
+        if front is not None:
+            found, since = front
+            past_ms = int((now - since) * 1000)
+            if now - since < FRONT_S and past_ms < found.left_ms:
+                self._front.move_to_end(digest)
+                return Found(found.answer, found.age_ms + past_ms, found.left_ms - past_ms)
+            self._forget(digest)
+        if self._asking >= MAX_ASKING or self._closed:
+            self.troubles += 1
+            return None
+        try:
+            asked = asyncio.wrap_future(self._threads.submit(self._store.find, digest))
+        except RuntimeError:  # the server is stopping, or the system gives us no thread now
+            self.troubles += 1
+            return None
+        self._asking += 1
+        asked.add_done_callback(self._answered)
+        try:
+            async with asyncio.timeout(self._wait_s):
+                there = await asyncio.shield(asked)
+        except (TimeoutError, StoreError):
+            self.troubles += 1
+            return None
+        except Exception:
+            _log.exception("a kept answer could not be read")
+            self.troubles += 1
+            return None
+        if there is not None:
+            self._remember(digest, there)
+        return there
+
+    def _answered(self, asked: "asyncio.Future[Any]") -> None:
+        self._asking -= 1
+        if not asked.cancelled():
+            asked.exception()  # seen, whether or not somebody still waits
+
+    def _remember(self, digest: str, found: Found) -> None:
+        size = _size(found.answer)
+        if size > FRONT_BYTES // 4:
+            return
+        self._forget(digest)
+        self._front[digest] = (found, self._monotonic())
+        self._front_bytes += size
+        while self._front_bytes > FRONT_BYTES:
+            self._forget(next(iter(self._front)))
+
+    def _forget(self, digest: str) -> None:
+        front = self._front.pop(digest, None)
+        if front is not None:
+            self._front_bytes -= _size(front[0].answer)
+
+    # Keeping
+
+    def take(self, size: int) -> bool:
+        """Whether there is room for so many more bytes of a call in flight; `give` them back, or `put` the answer."""
+        if self.waiting_bytes + size > ROOM_BYTES:
+            return False
+        self._taken += size
+        return True
+
+    def give(self, size: int) -> None:
+        """A call lets go of what it took."""
+        self._taken -= size
+
+    def refuse(self) -> None:
+        """Count an answer that found no room."""
+        self._refused += 1
+
+    def put(self, put: Put) -> None:
+        """Keep an answer, soon. Never waits, never raises."""
+        if not self._send(put):
+            self._refused += 1
+            self._taken -= put.room
+
+    def hit(self, answer: Answer, at_ms: int, organisation: str, key: str) -> None:
+        """Count an answer as given again."""
+        hour_ms = at_ms - at_ms % HOUR_MS
+        self._send(
+            _Hit(
+                hour_ms, answer.simulated, organisation, key, answer.model, answer.digest, answer.cost_nanousd
+            )
+        )
+
+    def missed(self, at_ms: int, simulated: bool, organisation: str, key: str, model: str) -> None:
+        """Count an answer that was looked for and not there."""
+        self._send(_Hit(at_ms - at_ms % HOUR_MS, simulated, organisation, key, model))
+
+    def _send(self, message: Put | _Hit) -> bool:
+        if self._closed:
+            return False
+        if self._writer is None:
+            writer = threading.Thread(target=self._run, name="trimtab-cache-writer", daemon=True)
+            try:
+                writer.start()
+            except RuntimeError:  # the system gives us no thread now; perhaps the next time
+                return False
+            self._writer = writer
+        self._waiting.put(message)
+        return True
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Write what waits, for so long. Blocks. Idempotent."""
+        self._closed = True
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        if self._writer is not None:
+            self._waiting.put(None)
+            self._writer.join(timeout_s)
+
+    # The writer's thread
+
+    def _run(self) -> None:
+        tallied = self._monotonic()
+        while True:
+            puts, last = self._gathered()
+            try:
+                if puts:
+                    self._keep(puts)
+                if last or self._monotonic() - tallied >= TALLY_S:
+                    tallied = self._monotonic()
+                    self._tally()
+            except StoreError as problem:
+                self._troubled(str(problem))
+            except Exception:  # the thread must outlive every surprise
+                _log.exception("answers could not be kept, or hits not counted")
+            if last:
+                return
+
+    def _gathered(self) -> tuple[list[Put], bool]:
+        """Some answers, and whether there will be no more. Hits are counted on the way."""
+        puts: list[Put] = []
+        until = self._monotonic() + TALLY_S if self._hits else None
+        while len(puts) < BATCH_ROWS and sum(put.room for put in puts) < BATCH_BYTES:
+            wait_s = None if until is None else max(0.0, until - self._monotonic())
+            try:
+                message = self._waiting.get(timeout=wait_s)
+            except queue.Empty:
+                return puts, False
+            if message is None:
+                return puts, True
+            if isinstance(message, Put):
+                puts.append(message)
+                if len(puts) == 1:
+                    until = self._monotonic() + LINGER_S
+            else:
+                self._note(message)
+                until = until or self._monotonic() + TALLY_S
+        return puts, False
+
+    def _note(self, hit: _Hit) -> None:
+        place = (hit.hour_ms, hit.simulated, hit.organisation, hit.key, hit.model)
+        if place not in self._hits and len(self._hits) >= MAX_TALLIES:
+            return
+        sums = self._hits.setdefault(place, [0, 0, 0])
+        if not hit.digest:
+            sums[1] += 1
+            return
+        sums[0] += 1
+        sums[2] += hit.saved_nanousd
+        if hit.digest in self._uses or len(self._uses) < MAX_TALLIES:
+            self._uses[hit.digest] = self._uses.get(hit.digest, 0) + 1
+
+    def _tally(self) -> None:
+        if not self._hits:
+            return
+        self._store.count([Tally(*place, *sums) for place, sums in self._hits.items()], [*self._uses.items()])
+        self._hits.clear()
+        self._uses.clear()
+        self._well()
+
+    def _keep(self, puts: list[Put]) -> None:
+        try:
+            rows: list[tuple[Packed, int]] = [(pack(put.answer), put.ttl_ms) for put in puts]
+            # Of one question the last answer stands; PostgreSQL changes no row twice in one statement's order.
+            self._store.add([*{str(row[0]): (row, ttl_ms) for row, ttl_ms in rows}.values()])
+            self.stored += len(puts)
+            self._well()
+        except Exception:
+            self._lost += len(puts)
+            raise
+        finally:
+            self._given_back += sum(put.room for put in puts)
+        self._store.make_room(puts[-1].most_bytes)
+
+    def _troubled(self, problem: str) -> None:
+        if not self._in_trouble:
+            self._in_trouble = True
+            self._on_problem(f"cache: {problem}; answers are not kept until the store is back")
+
+    def _well(self) -> None:
+        if self._in_trouble:
+            self._in_trouble = False
+            self._on_problem(f"cache: answers are kept again; {self.dropped} were dropped since the start")
+
+
+def _size(answer: Answer) -> int:
+    return len(answer.body) + ANSWER_BYTES

@@ -1,0 +1,73 @@
+"""What a client's request is answered with: a platform's reply on its way, or an answer that is given again.
+
+What it is not: either of them (`reply`, `repeating`).
+"""
+
+from typing import Protocol
+
+from trimtab.catalogue import NanoUSD
+from trimtab.engine.job import Job
+from trimtab.providers import Headers, Sink
+from trimtab.records import Attempt
+
+
+class Answering(Protocol):
+    """One answer. Read it to the end, then `close`, which records the request; closing early cuts it off."""
+
+    @property
+    def job(self) -> Job:
+        """What was asked."""
+        ...
+
+    @property
+    def platform(self) -> str:
+        """The entry that answers, or that answered when it was first asked."""
+        ...
+
+    @property
+    def told(self) -> str:
+        """What `x-trimtab-cache` says; empty: nothing."""
+        ...
+
+    @property
+    def free(self) -> bool:
+        """Whether it is known from the start that it costs nothing."""
+        ...
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Headers: ...
+    @property
+    def is_event_stream(self) -> bool: ...
+
+    @property
+    def simulated(self) -> bool:
+        """Whether no real model answers."""
+        ...
+
+    @property
+    def before(self) -> tuple[Attempt, ...]:
+        """Attempts of the request that this one follows."""
+        ...
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether another event may be written to the client now."""
+        ...
+
+    async def body(self) -> bytes:
+        """A whole JSON answer. Raises `UpstreamError` when it does not arrive whole."""
+        ...
+
+    async def pump(self, write: Sink) -> bool:
+        """Give the bytes of an event stream to `write`; see `providers.Reply.pump`. Raises `UpstreamError`."""
+        ...
+
+    def cost(self) -> NanoUSD:
+        """What the request costs; final once it has ended."""
+        ...
+
+    def close(self, problem: BaseException | None = None) -> None:
+        """End it and record the request. Idempotent; never raises or waits."""
+        ...
