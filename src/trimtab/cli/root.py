@@ -20,6 +20,7 @@ COMMANDS = {
     "content": "Show and delete what is kept of prompts and answers.",
     "models": "Show models, prices, abilities and which tier is bound to which.",
     "route": "Say which route, model and effort a request would get, and why; calls nobody.",
+    "migrate": "Tell what breaks, changes and costs when another model answers.",
     "parity": "Ask two platforms the same, and say what differs.",
     "doctor": "Check everything that serving needs, and say what to do.",
 }

@@ -280,7 +280,7 @@ def cited_user_text(draft: Draft, rule: Rule) -> Seen | None:
 
 def system_turn(draft: Draft, rule: Rule) -> Seen | None:
     """A message of the role system."""
-    return {} if any(turn.get("role") == "system" for _, turn in draft.turns()) else None
+    return next(({"index": index} for index, turn in draft.turns() if turn.get("role") == "system"), None)
 
 
 def prefilled(draft: Draft, rule: Rule) -> Seen | None:
@@ -288,7 +288,7 @@ def prefilled(draft: Draft, rule: Rule) -> Seen | None:
     turns = draft.turns()
     if not turns or turns[-1][1].get("role") != "assistant":
         return None
-    return None if has_block(turns[-1][1], "server_tool_use", "tool_use") else {}
+    return None if has_block(turns[-1][1], "server_tool_use", "tool_use") else {"index": turns[-1][0]}
 
 
 def missing_results(draft: Draft, rule: Rule) -> Seen | None:

@@ -15,7 +15,7 @@ from trimtab.catalogue.platforms import PlatformProfile
 from trimtab.errors import NotFound, RequestTooLarge, RuleRefused, shortened
 from trimtab.messages import MessagesBody
 from trimtab.normaliser.checks import CHECKS as MODEL_CHECKS
-from trimtab.normaliser.checks import Seen
+from trimtab.normaliser.checks import Seen as Saw
 from trimtab.normaliser.draft import Draft, Headers
 from trimtab.normaliser.efforts import cap_budget, express, put_effort, put_thinking
 from trimtab.normaliser.fixes import FIXES as MODEL_FIXES
@@ -85,6 +85,16 @@ class Normalised(msgspec.Struct, frozen=True):
     """The changed body, read again."""
     expressed: Effort | None = None
     """An effort that was said otherwise than by `output_config`."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What one rule sees in a request as it came."""
+
+    rule: Rule
+    place: str
+    """Key path in the body, or the name of a header."""
+    says: str
+    """In the vendor's words for what the platform refuses."""
 
 
 class _Watch(msgspec.Struct, frozen=True):
@@ -217,6 +227,26 @@ class Normaliser:
         except RecursionError:
             return TOO_DEEP
 
+    def examine(self, asked: Asked) -> tuple[Seen, ...]:
+        """Everything that rules see in a request as it came, each looked at by itself, whatever the mode.
+
+        Nothing is changed or refused. Of each rule the first place is told. Cost: decodes the body.
+        """
+        table = self._tables.get(asked.model.id) or self._compile(asked.model)
+        held = self._about(asked) if asked.platform in self._profiles else None
+        draft = _draft(asked, held, self.effort)
+        found = []
+        for rule in (*(held.first if held else ()), *table.rules, *(held.last if held else ())):
+            if rule.fields and not any(name in asked.body.fields for name in rule.fields):
+                continue
+            try:
+                seen = _seen(draft, rule)
+            except RecursionError:
+                continue
+            if seen is not None:
+                found.append(Seen(rule, _place(rule, seen, draft), _message(rule, seen, draft)))
+        return tuple(found)
+
     def _about(self, asked: Asked) -> _Held:
         key = (asked.platform, asked.model.id)
         held = self._held.get(key)
@@ -255,18 +285,7 @@ def _normalised(
     theirs: PlatformMode,
     effort: EffortPolicy,
 ) -> Normalised:
-    profile = held.profile if held is not None else None
-    draft = Draft(
-        asked.body,
-        asked.headers,
-        asked.model,
-        asked.version,
-        asked.versions,
-        asked.foreign,
-        profile,
-        asked.endpoint,
-        effort,
-    )
+    draft = _draft(asked, held, effort)
     unsaid = _decided(draft, asked)
     if held is not None:
         _hold_for_platform(draft, held.first, theirs, asked)
@@ -312,6 +331,56 @@ def _decided(draft: Draft, asked: Asked) -> list[str]:
     return []
 
 
+def _draft(asked: Asked, held: _Held | None, effort: EffortPolicy) -> Draft:
+    return Draft(
+        asked.body,
+        asked.headers,
+        asked.model,
+        asked.version,
+        asked.versions,
+        asked.foreign,
+        held.profile if held is not None else None,
+        asked.endpoint,
+        effort,
+    )
+
+
+_PATHS = {
+    "effort_given": "output_config.effort",
+    "effort_not_taken": "output_config.effort",
+    "effort_above_high": "output_config.effort",
+    "little_room_for_effort": "max_tokens",
+    "task_budget_given": "output_config.task_budget",
+    "task_budget_small": "output_config.task_budget.total",
+    "task_budget_without_beta": "output_config.task_budget",
+    "remaining_beside_compaction": "output_config.task_budget.remaining",
+    "format_given": "output_config.format",
+    "citations_on": "output_config.format",
+    "thinking_not_said": "thinking",
+    "display_given": "thinking.display",
+    "display_not_given": "thinking.display",
+    "budget_too_large": "thinking.budget_tokens",
+    "budget_too_small": "thinking.budget_tokens",
+    "foreign_thinking": "messages",
+    "beta_of_old": "anthropic-beta",
+}
+"""Where checks look that have no path of their own."""
+
+
+def _place(rule: Rule, seen: Saw, draft: Draft) -> str:
+    """Where a rule saw it: as exact as what it says of the place."""
+    named = next((str(seen[key]) for key in ("field", "path") if key in seen), None)
+    if named is not None:
+        return named
+    path = _PATHS.get(rule.check or "") or next(iter(rule.request), None)
+    fields = [name for name in rule.fields if name in draft.body.fields]
+    if path is not None:
+        return path
+    if not fields:
+        return "anthropic-beta" if rule.profile == "betas" else "request"
+    return f"{fields[0]}.{seen['index']}" if "index" in seen else fields[0]
+
+
 def _told(changes: tuple[str, ...]) -> tuple[str, ...]:
     """The changes, of which no more are named than a header has room for; how many more there are is said."""
     if len(changes) <= MAX_NOTES:
@@ -334,12 +403,12 @@ def _hold_for_platform(draft: Draft, rules: tuple[Rule, ...], mode: PlatformMode
         raise NotFound(f"{says} ({note})") if rule.profile == "endpoints" else RuleRefused(says, note)
 
 
-def _mend(draft: Draft, rule: Rule, seen: Seen) -> bool:
+def _mend(draft: Draft, rule: Rule, seen: Saw) -> bool:
     """Whether the fix, done as often as it takes, leaves nothing that the rule sees."""
     if rule.adapt is None:
         return False
     fix = FIXES[rule.adapt]
-    again: Seen | None = seen
+    again: Saw | None = seen
     for _ in range(MAX_ROUNDS):
         if again is None:
             return True
@@ -349,7 +418,7 @@ def _mend(draft: Draft, rule: Rule, seen: Seen) -> bool:
     return again is None
 
 
-def _seen(draft: Draft, rule: Rule) -> Seen | None:
+def _seen(draft: Draft, rule: Rule) -> Saw | None:
     """What the rule sees in the request as it is now; the model was looked at when the table was made."""
     if rule.versions and draft.version not in rule.versions:
         return None
@@ -359,7 +428,7 @@ def _seen(draft: Draft, rule: Rule) -> Seen | None:
     return {} if rule.check is None else CHECKS[rule.check](draft, rule)
 
 
-def _message(rule: Rule, seen: Seen, draft: Draft) -> str:
+def _message(rule: Rule, seen: Saw, draft: Draft) -> str:
     return rule.says.format(**{"model": draft.model.id, **seen}) if "{" in rule.says else rule.says
 
 
