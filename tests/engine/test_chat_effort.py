@@ -78,30 +78,31 @@ def test_an_effort_that_others_name_is_sent_where_the_model_has_levels_and_clamp
         ([{"role": "system", "content": "a"}, {"role": "developer", "content": [{"type": "text", "text": "b"}]}, {"role": "user", "content": "hi"}], "block"),
     ],
 )  # fmt: skip
-def test_a_model_without_levels_is_told_in_words(
+def test_a_model_without_levels_is_told_in_words_and_so_is_one_whose_server_takes_no_level(
     catalogue: Catalogue, messages: list[dict[str, Any]], place: str
 ) -> None:
-    words = catalogue.efforts.guidance["max"]
-    for model, more in (("qwen3-32b", {}), ("oss-120b", {"takes_effort": False})):
+    for model, effort, more in (("qwen3-32b", "max", {}), ("oss-120b", "high", {"takes_effort": False})):
+        words = catalogue.efforts.guidance[effort]  # type: ignore[index]
+        told: dict[str, list[Any]] = {
+            "first": [{"role": "system", "content": words}, *messages],
+            "behind": [{"role": "system", "content": f"Be kind.\n\n{words}"}, *messages[1:]],
+            "block": [*messages[:1], {"role": "developer", "content": [{"type": "text", "text": "b"}, {"type": "text", "text": words}]}, *messages[2:]],
+        }  # fmt: skip
         body, said, arm = ask(catalogue, model, {"x-trimtab-effort": "max"}, messages=messages, **more)
         assert "reasoning_effort" not in body
-        told = body["messages"]
-        if place == "first":
-            assert told == [{"role": "system", "content": words}, *messages]
-        elif place == "behind":
-            assert told == [{"role": "system", "content": f"Be kind.\n\n{words}"}, *messages[1:]]
-        else:
-            assert told[1]["content"] == [{"type": "text", "text": "b"}, {"type": "text", "text": words}]
-            assert (told[0], told[2:]) == (messages[0], messages[2:])
-        level = "max" if model == "qwen3-32b" else "high"
-        assert said == (f"messages=says effort {level}",) or model == "oss-120b"
-        assert arm.startswith(model)
-        if model == "oss-120b":
-            break
-        off, said, arm = ask(catalogue, model, {"x-trimtab-effort": "max"}, messages=messages, effort=EffortSettings(without="off"))  # fmt: skip
-        assert (off["messages"], said, arm) == (messages, ("x-trimtab-effort removed",), "qwen3-32b")
-        messages = [dict(one) for one in messages]
-        words = catalogue.efforts.guidance["high"]
+        assert (body["messages"], said, arm) == (
+            told[place],
+            (f"messages=says effort {effort}",),
+            f"{model}@{effort}",
+        )
+    off, said, arm = ask(
+        catalogue,
+        "qwen3-32b",
+        {"x-trimtab-effort": "max"},
+        messages=messages,
+        effort=EffortSettings(without="off"),
+    )
+    assert (off["messages"], said, arm) == (messages, ("x-trimtab-effort removed",), "qwen3-32b")
 
 
 def test_a_cap_holds_over_the_clients_and_over_the_models_default(catalogue: Catalogue) -> None:

@@ -3,11 +3,16 @@
 import json
 from typing import Any
 
+from effort_bench import EffortBench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from normaliser_drive import CATALOGUE, NEW, OLD, adapted, headers_of, normalised, refusal, simulated
 
+from trimtab.catalogue import EFFORTS
+from trimtab.catalogue.effort import THINKING_POLICIES, EffortSettings
 from trimtab.messages import MessagesBody
+from trimtab.routing import RouteSettings
+from trimtab.routing.routes import RouteMatch
 
 MODELS = [model.id for model in CATALOGUE.models]
 
@@ -210,3 +215,41 @@ def test_observing_changes_nothing_and_misses_nothing_that_it_looks_for(
 ) -> None:
     result = normalised(*asked, mode="observe", tier=None)
     assert (result.body, result.headers, result.adaptations) == (None, None, ())
+
+
+@examples
+@given(
+    requests(),
+    st.sampled_from(["adapt", "observe", "off"]),
+    st.none() | st.sampled_from(EFFORTS),
+    st.sampled_from(["guidance", "budget", "off"]),
+    st.none() | st.sampled_from(EFFORTS),
+    st.sampled_from(THINKING_POLICIES),
+    st.sampled_from(["down", "up"]),
+)
+def test_no_effort_cap_or_thinking_policy_breaks_a_request_that_was_answered(
+    asked: tuple[bytes, list[tuple[bytes, bytes]]],
+    mode: Any,
+    effort: str | None,
+    without: Any,
+    most: Any,
+    thinking: Any,
+    clamp: Any,
+) -> None:
+    """Whatever the client sends, and in every mode that refuses nothing itself."""
+    body, headers = asked
+
+    def status(bench: EffortBench, own: dict[str, str]) -> tuple[int, str, tuple[str, ...]]:
+        job = bench.job_of(body, own, headers)
+        assert isinstance(job.call.body, bytes)
+        return *simulated(job.call.body, job.call.headers), job.adaptations
+
+    if status(EffortBench(mode=mode), {})[0] == 200:
+        bench = EffortBench(
+            mode=mode,
+            effort=EffortSettings(clamp=clamp, without=without, most=most),
+            routes={"r": RouteSettings(match=RouteMatch(), thinking=thinking)},
+        )
+        own = {} if effort is None else {"x-trimtab-effort": effort}
+        found = status(bench, own)
+        assert found[0] == 200, found

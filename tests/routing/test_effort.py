@@ -200,6 +200,25 @@ def test_a_thinking_policy_fills_in_what_the_client_left_out_and_nothing_else() 
     assert job.plan.reasons[-1] == "but no thinking is added: the client sets how to sample"
 
 
+def test_an_effort_at_which_thinking_cannot_be_off_is_lowered_where_the_client_switched_it_off() -> None:
+    """Otherwise the header would break a request that the model answers without it."""
+    for model, off in (
+        (O5, "disabled"),
+        ("claude-sonnet-5-5", "between_tools"),
+        ("claude-haiku-5-5", "disabled"),
+    ):
+        for mode in ("adapt", "observe", "off"):
+            job = EffortBench(mode=mode).job(model, {"x-trimtab-effort": "max"}, thinking={"type": off})  # type: ignore[arg-type]
+            assert (level(job), job.adaptations) == ("high", ("output_config.effort=high",))
+            assert (
+                job.plan.reasons[-1]
+                == f"effort high: at max {model} cannot stop thinking, as the client asks"
+            )
+        with pytest.raises(RequestError, match="is not supported when thinking is"):
+            EffortBench(mode="strict").job(model, {"x-trimtab-effort": "max"}, thinking={"type": off})
+    assert level(EffortBench().job(O47, {"x-trimtab-effort": "max"}, thinking={"type": "disabled"})) == "max"
+
+
 def test_effort_and_model_stay_the_same_in_a_conversation_until_the_client_says_something_else() -> None:
     routes = {"r": RouteSettings(tier="default", scenario="coding", thinking="adaptive")}
     bench = EffortBench(tier=O46, routes=routes)

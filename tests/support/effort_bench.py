@@ -14,12 +14,14 @@ from trimtab.engine.planning import MessagesPlanner
 from trimtab.messages import MessagesBody
 from trimtab.messages.chat import ChatBody
 from trimtab.normaliser import EffortPolicy, Mode, Normaliser, NormaliserSettings, shipped_rules
-from trimtab.records import NOBODY, Caller, RequestId
+from trimtab.providers import Headers
+from trimtab.records import NOBODY, Caller, Endpoint, RequestId
 from trimtab.routing import Place, RouteSettings, TierRouter, resolve_routes
 
 CATALOGUE = Catalogue.load()
 RULES = shipped_rules()
 VERSIONS = ("2023-06-01", "2026-10-21")
+PLAIN_HEADERS: Headers = [(b"anthropic-version", VERSIONS[0].encode())]
 
 
 class EffortBench:
@@ -71,7 +73,7 @@ class EffortBench:
         counting: bool = False,
         **fields: Any,
     ) -> Job:
-        """What goes out. Raises `RequestError`. A field of `None` is left out."""
+        """What goes out for a request with these fields. Raises `RequestError`. A field of `None` is left out."""
         whole = {
             "model": model,
             "max_tokens": 64_000,
@@ -79,13 +81,28 @@ class EffortBench:
             **fields,
         }
         raw = json.dumps({name: value for name, value in whole.items() if value is not None}).encode()
+        return self.job_of(
+            raw, own, caller=caller, endpoint="chat" if chat else "count_tokens" if counting else "messages"
+        )
+
+    def job_of(
+        self,
+        raw: bytes,
+        own: dict[str, str] | None = None,
+        headers: Headers = PLAIN_HEADERS,
+        *,
+        caller: Caller = NOBODY,
+        endpoint: Endpoint = "messages",
+    ) -> Job:
+        """What goes out for this body. Raises `RequestError`."""
+        chat, counting = endpoint == "chat", endpoint == "count_tokens"
         inbound = Inbound(
             id=RequestId("r1"),
-            endpoint="chat" if chat else "count_tokens" if counting else "messages",
+            endpoint=endpoint,
             path="/v1/messages",
             query=b"",
             body=raw,
-            headers=[(b"anthropic-version", VERSIONS[0].encode())],
+            headers=headers,
             own=own or {},
             arrived_ms=0,
             arrived=0.0,

@@ -23,12 +23,20 @@ from trimtab.app.settings import Settings, config_path, load_settings
 from trimtab.app.tokenizers import find_tokenizers
 from trimtab.app.tried import tried
 from trimtab.catalogue import lifecycle_notes
+from trimtab.catalogue.effort import fitted
 from trimtab.catalogue.tokens import GENERATIONS
 from trimtab.errors import ConfigError, TrimtabError
 from trimtab.gateway import bind
 from trimtab.store import open_database, store_exists
 from trimtab.store.housekeeping import Condition, condition_of
 from trimtab.store.opening import is_postgres, sqlite_path
+
+SAID = {
+    "guidance": "said in words",
+    "budget": "said by a thinking budget, or in words",
+    "off": "left out",
+}
+"""What becomes of an effort that is named for a model without levels, by `effort.without`."""
 
 PARTS = ("uvicorn", "uvloop", "httptools", "msgspec", "apsw")
 
@@ -61,6 +69,7 @@ def diagnose(path: Path | None, *, network: bool) -> list[Finding]:
         findings += _console(settings)
     findings.append(_address(settings))
     findings += _tiers(settings)
+    findings += _efforts(settings)
     for name in settings.platforms:
         findings += _platform(settings, name, network)
     return findings
@@ -234,6 +243,32 @@ def _tiers(settings: Settings) -> list[Finding]:
     if by_entries:
         shown = "; ".join(f"{', '.join(tiers)} by {names}" for names, tiers in by_entries.items())
         findings.insert(0, Finding("ok", "tiers", f"served: {shown}"))
+    return findings
+
+
+def _efforts(settings: Settings) -> list[Finding]:
+    """Efforts of tiers and routes that become others, and routes to models that nobody serves."""
+    findings = []
+    arms = [(f"tier {tier}", arm) for tier, arm in settings.tiers.items()]
+    arms += [(f"route {route.name}", route.arm) for route in settings.routes if route.arm is not None]
+    for who, arm in arms:
+        model = settings.catalogue.find(arm.model)
+        if model is None or arm.effort is None or arm.effort in model.effort_levels:
+            continue
+        if model.effort_levels:
+            other = fitted(arm.effort, model.effort_levels, settings.effort.clamp)
+            becomes = f"{model.id} has no {arm.effort}, so its requests get {other}"
+        else:
+            becomes = f"{model.id} has no effort levels, so it is {SAID[settings.effort.without]}"
+        findings.append(Finding("note", "effort", f"{who} is {arm}: {becomes}; see docs/effort.md"))
+    if settings.routes:
+        findings.append(Finding("ok", "routes", ", ".join(route.name for route in settings.routes)))
+        served = {model for one in entries(settings) for model in one.models}
+        for route in settings.routes:
+            model = settings.catalogue.find(route.arm.model) if route.arm is not None else None
+            if model is not None and model.id not in served:
+                text = f"{route.name} is {route.arm}, which no configured platform serves; name another, or add one"
+                findings.append(Finding("problem", "routes", text))
     return findings
 
 

