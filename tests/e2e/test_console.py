@@ -34,6 +34,16 @@ script = "{FAULTS}"
 hardware = "<b>odd</b>"
 data_region = "here"
 commitment = {{ usd = 1000, from = 2026-01-01, until = 2099-12-31 }}
+[budgets.house]
+organisation = "*"
+usd_per_month = 500
+requests_per_minute = 600
+[budgets.odd]
+tag = "<b>odd</b><img src=x onerror='window.hit=1'>"
+tokens_per_day = 1000
+soft = true
+[budgets.ghosts]
+usd_total = 5
 [platforms.other]
 kind = "simulator"
 latency_scale = 0.0
@@ -82,6 +92,7 @@ class Site:
             "requests-filtered": "/console/requests?result=failed&error=nothing+like+it",
             "platforms": "/console/platforms",
             "platforms-real": "/console/platforms?simulated=false",
+            "budgets": "/console/budgets",
             "request": f"/console/requests/{self.good}",
             "request-refused": f"/console/requests/{self.bad}",
             "not-found": "/console/nothing",
@@ -242,7 +253,7 @@ def test_a_page_can_be_read_by_everybody(
     assert w.page.evaluate(SHAPE) == []
 
 
-@pytest.mark.parametrize("name", ["overview", "requests", "request", "platforms"])
+@pytest.mark.parametrize("name", ["overview", "requests", "request", "platforms", "budgets"])
 def test_the_keyboard_reaches_everything_and_the_first_key_can_skip_to_the_content(
     here: Site, window: Callable[..., Window], name: str
 ) -> None:
@@ -276,7 +287,7 @@ def test_the_keyboard_reaches_everything_and_the_first_key_can_skip_to_the_conte
 
 def test_what_attackers_write_is_shown_and_never_run(here: Site, window: Callable[..., Window]) -> None:
     w = window()
-    for name in ("requests", "request", "request-refused", "overview", "platforms"):
+    for name in ("requests", "request", "request-refused", "overview", "platforms", "budgets"):
         w.page.goto(here.url + here.pages()[name], wait_until="networkidle")
         assert w.page.evaluate("window.hit") is None
         assert w.page.locator("img[src=x]").count() == 0
@@ -310,11 +321,13 @@ def test_simulated_figures_say_so_and_are_never_among_real_ones(
     here: Site, window: Callable[..., Window]
 ) -> None:
     w = window()
-    for path in ("/console", "/console/requests", "/console/platforms", f"/console/requests/{here.good}"):
+    for path in (
+        "/console", "/console/requests", "/console/platforms", "/console/budgets", f"/console/requests/{here.good}",
+    ):  # fmt: skip
         w.page.goto(here.url + path)
         expect(w.page.locator(".simulated")).to_be_visible()
         assert w.page.title().startswith("SIMULATED")
-    for path in ("/console", "/console/requests", "/console/platforms"):
+    for path in ("/console", "/console/requests", "/console/platforms", "/console/budgets"):
         w.page.goto(here.url + path)
         w.page.get_by_role("link", name="Real", exact=True).click()
         expect(w.page.locator(".simulated")).to_have_count(0)

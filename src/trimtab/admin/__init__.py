@@ -4,7 +4,15 @@ What it is not: who calls a model (`identity`), or HTTP and terminals, which bot
 Invariant: there is no change without its audit row, and no audit row without its change.
 """
 
-from trimtab.admin.budget_words import AccountView, BudgetChanged, BudgetView, LineView, Standing
+from trimtab.admin.budget_history import BurnDown
+from trimtab.admin.budget_words import (
+    AccountView,
+    BudgetChanged,
+    BudgetPictures,
+    BudgetView,
+    LineView,
+    Standing,
+)
 from trimtab.admin.budgets import BudgetAdmin, BudgetsInForce, FileBudgets
 from trimtab.admin.content import ContentAdmin, ContentDeleted
 from trimtab.admin.keys import KeyAdmin
@@ -29,8 +37,10 @@ __all__ = [
     "AuditEntry",
     "BudgetAdmin",
     "BudgetChanged",
+    "BudgetPictures",
     "BudgetView",
     "BudgetsInForce",
+    "BurnDown",
     "ContentAdmin",
     "ContentDeleted",
     "FileBudgets",

@@ -90,7 +90,7 @@ class History:
             points: Sequence[Point] = [Point(now_ms, spent)]
         else:
             points = _curve(hours, meter, spent, from_ms, now_ms)
-        if span is not None and points[0].at_ms > from_ms:
+        if hours is not None and span is not None and points[0].at_ms > from_ms:
             points = [Point(from_ms, 0), *points]
         return BurnDown(
             account=account,

@@ -3,9 +3,11 @@
 What it is not: a change, or who may look. Invariant: what is shown as spent is what limits go by.
 """
 
+from collections.abc import Iterator
+
 import msgspec
 
-from trimtab.admin.budget_history import History
+from trimtab.admin.budget_history import BurnDown, History
 from trimtab.admin.budget_scopes import scopes_of
 from trimtab.admin.budget_words import AccountView, BudgetView, LineView, Standing
 from trimtab.budgets.settings import BudgetSettings, Line, webhook_shown
@@ -107,3 +109,16 @@ def _account(
         real=standing(False),
         simulated=standing(True) if (account, True) in counted else msgspec.UNSET,
     )
+
+
+def burn_downs_of(view: BudgetView, history: History, simulated: bool) -> Iterator[BurnDown]:
+    """The curves of a budget's accounts."""
+    for line in view.lines:
+        if line.meter == "concurrency" or line.period == "minute":
+            continue
+        span = None if line.from_ms is None or line.renews_ms is None else (line.from_ms, line.renews_ms)
+        for account in line.accounts:
+            stand = account.simulated if simulated else account.real
+            spent = 0 if isinstance(stand, msgspec.UnsetType) else stand.spent
+            scope = scope_of_account(account.account)
+            yield history.burn_down(scope, line.meter, account.account, line.field, spent, span)

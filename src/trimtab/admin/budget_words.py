@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from trimtab.admin.budget_history import BurnDown
 from trimtab.budgets.forecast import Forecast
 from trimtab.records import Meter, Period, ScopeKind
 
@@ -79,6 +80,15 @@ class BudgetView(msgspec.Struct, frozen=True, kw_only=True):
     """`None` for one of a file."""
     changed_ms: int | None
     lines: tuple[LineView, ...]
+
+
+class BudgetPictures(msgspec.Struct, frozen=True, kw_only=True):
+    """Budgets with the way that each account took, on one side."""
+
+    now_ms: int
+    budgets: tuple[BudgetView, ...]
+    burn_downs: tuple[BurnDown, ...]
+    """One for each account and limit, but those of a minute and of requests in flight."""
 
 
 class BudgetChanged(msgspec.Struct, frozen=True):

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from trimtab.admin.budget_scopes import scopes_of
-from trimtab.admin.budget_views import Known, histories_of, view_of
-from trimtab.admin.budget_words import BudgetChanged, BudgetView
+from trimtab.admin.budget_views import Known, burn_downs_of, histories_of, view_of
+from trimtab.admin.budget_words import BudgetChanged, BudgetPictures, BudgetView
 from trimtab.admin.keys import check_still_admin, find_key
 from trimtab.admin.words import Actor
 from trimtab.budgets.settings import BudgetSettings, Line, check_budget, check_budget_name, webhook_shown
@@ -68,6 +68,26 @@ class BudgetAdmin:
                 for one in self.known(tx)
                 if _may_see(tx, actor, one)
             ]
+
+        return self._database.read(work)
+
+    def pictures(self, actor: Actor, *, simulated: bool) -> BudgetPictures:
+        """The same with how each account came to what is spent of it."""
+
+        def work(tx: Transaction) -> BudgetPictures:
+            histories = histories_of(tx)
+            seen = tuple(
+                view_of(tx, one, self._from_file.file, histories)
+                for one in self.known(tx)
+                if _may_see(tx, actor, one)
+            )
+            return BudgetPictures(
+                now_ms=tx.now_ms(),
+                budgets=seen,
+                burn_downs=tuple(
+                    curve for one in seen for curve in burn_downs_of(one, histories[simulated], simulated)
+                ),
+            )
 
         return self._database.read(work)
 

@@ -289,6 +289,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         Tasking(parts.ground.tasks, settings.catalogue, without_task_budget(settings.catalogue)),
     )
     doorkeeper = open_doorkeeper(settings, parts.ground.database, parts.callers.keys)
+    budgets = parts.callers.budget_admin(settings)
     surroundings = Surroundings(
         config_version=settings.document.version,
         pipeline=Pipeline(
@@ -312,7 +313,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         ),
         access=parts.callers.access(settings),
         key_admin=parts.callers.admin(settings),
-        budget_admin=parts.callers.budget_admin(settings),
+        budget_admin=budgets,
         passthrough=for_other_paths(settings, providers, today()),
         exposition=parts.exposition,
         find_record=parts.store.find,
@@ -327,7 +328,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         monotonic=time.monotonic,
         max_body_bytes=settings.server.max_body_bytes,
         openapi=parts.openapi,
-        pages=parts.console.pages(settings, entries, places, doorkeeper),
+        pages=parts.console.pages(settings, entries, places, doorkeeper, budgets),
         figures=parts.console.for_programs(settings, entries, places),
     )
     return Edition(settings, providers, surroundings, shared_limits(settings.catalogue, places))

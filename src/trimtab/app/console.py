@@ -8,12 +8,14 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 
+from trimtab.admin import BudgetAdmin
 from trimtab.app.clock import unix_ms
 from trimtab.app.ground import Ground
 from trimtab.app.settings import Settings
 from trimtab.app.spending import commitments
 from trimtab.console import (
     Asking,
+    BudgetsPage,
     ConfigPage,
     Console,
     ContentPolicy,
@@ -110,11 +112,13 @@ class ConsoleParts:
         entries: dict[str, Provider],
         places: tuple[Place, ...],
         doorkeeper: Doorkeeper,
+        budgets: BudgetAdmin,
     ) -> Console:
         """The pages under one configuration; `entries` by their names."""
         situation = _situation(settings, entries, self._ground)
         return Console(
             {
+                "budgets": BudgetsPage(budgets, situation, time.monotonic),
                 "overview": OverviewPage(self._figures, situation, unix_ms),
                 "platforms": PlatformsPage(self._platforms(settings, entries, places), situation),
                 "requests": ListPage(self._figures, self._meaning(settings), situation, unix_ms),

@@ -93,7 +93,7 @@ def forecast_words(line: LineView, stand: Standing) -> str:
         return stand.forecast_note
     parts = []
     if made.at_end is not None:
-        parts.append(f"{amount(line.meter, made.at_end)} at its end{_interval(line.meter, made)}")
+        parts.append(f"{_about(line.meter, made.at_end)} at its end{_interval(line.meter, made)}")
     if made.reached_ms is None:
         parts.append("not reached" if line.renews_ms is not None else "not reached within ten years")
     elif stand.left:
@@ -111,7 +111,12 @@ def forecast_words(line: LineView, stand: Standing) -> str:
 def _interval(meter: Meter, made: Forecast) -> str:
     if made.at_end_low is None or made.at_end_high is None:
         return ""
-    return f" (95 %: {amount(meter, made.at_end_low)} to {amount(meter, made.at_end_high)})"
+    return f" (95 %: {_about(meter, made.at_end_low)} to {_about(meter, made.at_end_high)})"
+
+
+def _about(meter: Meter, value: int) -> str:
+    """A forecast to the cent: more digits would say more than is known."""
+    return f"${value / 1e9:,.2f}" if meter == "usd" else amount(meter, value)
 
 
 def _per(line: LineView) -> str:

@@ -7,6 +7,7 @@ unescaped; what is shown as a page is also there as JSON; no page asks the store
 
 from trimtab.console.application import Console
 from trimtab.console.asking import Asking
+from trimtab.console.budgets import BudgetsPage
 from trimtab.console.configuration import ConfigPage
 from trimtab.console.figures import Figures
 from trimtab.console.files import Files
@@ -22,6 +23,7 @@ from trimtab.console.visitors import Doorkeeper, Role, Visitor
 
 __all__ = [
     "Asking",
+    "BudgetsPage",
     "ConfigPage",
     "Console",
     "ContentPolicy",
