@@ -24,7 +24,8 @@ class Book:
         self.problem: Exception | None = None
         self.grant = {
             "max_tokens": 50,
-            "task_total": 100_000,
+            "task_total": 120_000,
+            "first_total": 100_000,
             "left_tokens": 90_000,
             "phase_budget": 30_000,
             "phase_left": 25_000,
@@ -118,7 +119,7 @@ def test_the_beta_goes_out_once_beside_others() -> None:
 
 
 def test_a_small_total_is_told_as_the_vendor_takes_none_below_20000() -> None:
-    _, sent = asked(Book(task_total=19_999, first_of_phase=True), {"model": "claude-opus-4-7"})
+    _, sent = asked(Book(first_total=19_999, first_of_phase=True), {"model": "claude-opus-4-7"})
     assert "output_config" not in sent
     assert "[Token budget" in sent["messages"][0]["content"]
 

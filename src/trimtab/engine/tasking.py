@@ -129,11 +129,11 @@ class Tasking:
         native = (
             decision.model.features.task_budgets is True
             and inbound.endpoint == "messages"
-            and grant.task_total >= LEAST_TOTAL
+            and grant.first_total >= LEAST_TOTAL
             and not any(platform in self._without for platform in platforms)
         )
         own = has_own_budget(body)
-        shape = Shape(most, grant.task_total if native and not own else None, self._note(grant, native, own))
+        shape = Shape(most, grant.first_total if native and not own else None, self._note(grant, native, own))
         body, said = shaped(body, shape)
         headers = with_beta(inbound.headers) if shape.total is not None else inbound.headers
         plan = decision.plan

@@ -235,6 +235,7 @@ def _grant(ask_: TaskAsk, made: Granted, before: Task) -> TaskGrant:
         max_tokens=made.max_tokens,
         limited_by=made.limited_by,
         task_total=made.task.total,
+        first_total=made.task.first_total or made.task.total,
         left_tokens=made.left,
         phase_budget=phase.budget,
         phase_left=made.phase_left,

@@ -98,6 +98,7 @@ def new_task(
         nanousd=nanousd,
         least_output=least_output,
         floor_percent=floor_percent,
+        first_total=total,
     )
     events = [Event("created", at_ms, phase.name, phase.budget, nanousd=nanousd or 0) for phase in made]
     return task, tuple(events)

@@ -147,6 +147,8 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True):
     """The last refusal that was told, so that a client which tries again is not told of in the events each time."""
     simulated: bool = False
     """Whether any of its calls was."""
+    first_total: int = 0
+    """The total that it was made with."""
 
     @property
     def spent(self) -> int:

@@ -52,6 +52,9 @@ class TaskGrant(msgspec.Struct, frozen=True, kw_only=True):
     limited_by: Literal["", "tokens", "usd"] = ""
     """What made `max_tokens` less than was asked for."""
     task_total: int
+    first_total: int
+    """The total that the task was made with. The vendor's own budget says it in every turn, also after an extension:
+    another one would lose what is cached of the conversation."""
     left_tokens: int
     """Of the whole task, before this call."""
     phase_budget: int
