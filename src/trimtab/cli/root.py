@@ -17,6 +17,7 @@ COMMANDS = {
     "keys": "Make, list, revoke and rotate the keys by which callers are known.",
     "users": "Make, list, change and remove the people who may use the console.",
     "budgets": "Show, set, explain and forecast budgets; price a past month again.",
+    "tasks": "Make, show, extend, cancel and follow budgets of tasks.",
     "content": "Show and delete what is kept of prompts and answers.",
     "models": "Show models, prices, abilities and which tier is bound to which.",
     "route": "Say which route, model and effort a request would get, and why; calls nobody.",

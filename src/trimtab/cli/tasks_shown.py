@@ -1,0 +1,143 @@
+"""How `trimtab tasks` shows tasks: bars of phases, moves, events.
+
+Invariant: every figure has its unit, and an id is never cut or wrapped.
+"""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from trimtab.admin.task_words import EventView, PhaseView, TaskView
+from trimtab.cli.keys_shown import shown
+from trimtab.cli.tables import console, headed, print_fitting
+
+BAR = 32
+"""Characters of the longest bar."""
+
+MOVES = 20
+"""The last ones; `--json` has them all."""
+
+
+def print_tasks(found: Sequence[TaskView]) -> None:
+    """A line each, or two where that is too wide."""
+    table = headed("id", "name", "state", "phase", "spent", "held", "of", "usd", "calls", "changed")
+    for one in found:
+        table.add_row(*_cells(one))
+    print_fitting(table, ((f"{one.id}  {one.state}", _line(one)) for one in found))
+
+
+def print_task(one: TaskView) -> None:
+    """Everything about one."""
+    out = console()
+    card = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    card.add_column(style="bold", no_wrap=True)
+    card.add_column(overflow="fold")
+    rows = {
+        "id": one.id,
+        "name": one.name,
+        "state": one.state,
+        "strategy": one.strategy,
+        "tokens": f"{one.spent:,} spent, {one.held:,} held, {one.left:,} left of {one.total:,}",
+        "overshoot": f"{one.overshoot:,} tokens more than was held for them" if one.overshoot else "",
+        "usd": _money(one),
+        "calls": f"{one.calls:,}" + (", some or all of them simulated" if one.simulated else ""),
+        "key": one.key or "callers without a key",
+        "of": ", ".join(filter(None, (one.organisation, one.team, one.user))),
+        "scenario": one.scenario,
+        "tags": ", ".join(one.tags),
+        "made": f"{shown(one.created_ms)} UTC",
+        "changed": f"{shown(one.changed_ms)} UTC",
+    }
+    for name, value in rows.items():
+        if value:
+            card.add_row(name, Text(value))
+    out.print(card)
+    out.print()
+    longest = max(max(phase.budget, phase.spent) for phase in one.phases)
+    table = headed("", "phase", "", "tokens", "of", "planned", "floor", "calls", "done")
+    for phase in one.phases:
+        table.add_row(
+            ">" if phase.name == one.phase else "",
+            phase.name,
+            bar(phase, longest),
+            f"{phase.spent + phase.held:,}",
+            f"{phase.budget:,}",
+            f"{phase.planned:,}",
+            f"{phase.floor:,}" + (" guaranteed" if phase.guaranteed else ""),
+            f"{phase.calls:,}",
+            "" if phase.progress is None else f"{phase.progress:.0%}",
+        )
+    print_fitting(
+        table,
+        (
+            (
+                f"{phase.name}  {bar(phase, longest)}",
+                f"{phase.spent + phase.held:,} of {phase.budget:,} tokens, planned with {phase.planned:,}",
+            )
+            for phase in one.phases
+        ),
+    )
+    if one.moves:
+        out.print(
+            Text(f"moves{f' (the last {MOVES} of {len(one.moves)})' if len(one.moves) > MOVES else ''}:")
+        )
+        for move in one.moves[-MOVES:]:
+            text = f"  {shown(move.at_ms)}  {move.tokens:,} tokens from {move.source} to {move.target}: {move.reason}"
+            out.print(Text(text), soft_wrap=True)
+
+
+def bar(phase: PhaseView, longest: int) -> str:
+    """As long as the phase's budget; filled as far as it is spent, hatched as far as it is held."""
+    of = max(longest, 1)
+    length = max(1, round(BAR * max(phase.budget, phase.spent) / of))
+    spent = min(length, round(BAR * phase.spent / of))
+    held = min(length - spent, round(BAR * phase.held / of))
+    return "█" * spent + "▒" * held + "░" * (length - spent - held)
+
+
+def event_line(one: EventView) -> str:
+    """One event for people."""
+    parts = [
+        f"{one.n:>5}  {shown(one.at_ms)}  {one.event:<9}",
+        f"{one.source} > {one.phase}" if one.source else one.phase,
+        _amount(one),
+        f"{one.usd:.6f} USD" if one.usd else "",
+        one.request,
+        one.reason,
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+def _amount(one: EventView) -> str:
+    if one.event == "progress":
+        return f"{one.tokens / 1000:.0%}"
+    return f"{one.tokens:,} tokens" if one.tokens else ""
+
+
+def _cells(one: TaskView) -> list[str]:
+    return [
+        one.id,
+        one.name,
+        one.state,
+        one.phase,
+        f"{one.spent:,}",
+        f"{one.held:,}",
+        f"{one.total:,}",
+        f"{one.spent_usd:.4f}" + (f" of {one.usd:g}" if one.usd is not None else ""),
+        f"{one.calls:,}",
+        shown(one.changed_ms),
+    ]
+
+
+def _line(one: TaskView) -> str:
+    at = f", in {one.phase}" if one.phase else ""
+    name = f"{one.name}: " if one.name else ""
+    return f"{name}{one.spent:,} spent and {one.held:,} held of {one.total:,} tokens{at}; {_money(one)}"
+
+
+def _money(one: TaskView) -> str:
+    spent = f"{one.spent_usd:.6f} USD spent"
+    if one.usd is None:
+        return f"{spent}, no limit"
+    return f"{spent}, {one.held_usd:.6f} held, {one.left_usd:.6f} left of {one.usd:g}"
