@@ -10,6 +10,7 @@ import msgspec
 from prometheus_client import disable_created_metrics
 
 from trimtab.admin import TaskAdmin
+from trimtab.app.budgets_kept import BudgetsKept
 from trimtab.app.callers import Callers
 from trimtab.app.choosing import open_chooser, open_normaliser, open_router, shared_limits
 from trimtab.app.clock import unix_ms
@@ -89,6 +90,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     ground: Ground
     once: Once
     callers: Callers
+    budgets: BudgetsKept
     store: Store
     ledger: Ledger
     metrics: Metrics
@@ -150,6 +152,7 @@ class Application:
         self.parts.once.keep_answers = edition.settings.server.keep_answers
         self.parts.ground.keeper.settings = edition.settings.content
         self.parts.workshop.cache_bytes = edition.settings.images.cache_mib * MIB
+        self.parts.budgets.use(self.parts.callers.budget_admin(edition.settings))
         self._note()
 
         async def close() -> None:
@@ -182,6 +185,7 @@ class Application:
         if self.parts.observer is not None:
             self.parts.observer.close(timeout_s=2)
         await asyncio.to_thread(self.parts.console.close)
+        await asyncio.to_thread(self.parts.budgets.close)
         await asyncio.to_thread(self.parts.callers.close)
         return await self.parts.ground.aclose()
 
@@ -213,6 +217,8 @@ def assemble(
     callers: Callers | None = None
     try:
         callers = Callers(settings)
+        budget_admin = callers.budget_admin(settings)
+        in_force = callers.budgets_in_force(budget_admin)
         ground = open_ground(settings, worker_id, on_problem)
         ground.keeper.settings = settings.content
     except BaseException:
@@ -222,6 +228,10 @@ def assemble(
             tracer.close(timeout_s=0)
         raise
     callers.start()
+    budgets = BudgetsKept(
+        ground.database, ground.ledger.keep_to, on_problem, admin=budget_admin, now=in_force
+    )
+    budgets.start()
     _watch(metrics, ground, callers, state)
     workshop = Workshop(settings.images.cache_mib * MIB)
     metrics.watch(names.IMAGES_RESIZED, lambda: workshop.resized)
@@ -233,6 +243,7 @@ def assemble(
         ground=ground,
         once=Once(ground.claims, state, keep_answers=settings.server.keep_answers),
         callers=callers,
+        budgets=budgets,
         store=ground.store,
         ledger=ground.ledger,
         metrics=metrics,

@@ -17,7 +17,7 @@ from trimtab.budgets.dealer import Dealer
 from trimtab.budgets.purse import NO_AMOUNTS, Amounts, Drawn, Purse, purse_of
 from trimtab.budgets.slices import AccountSlice
 from trimtab.catalogue import NanoUSD
-from trimtab.records import NOBODY, Caller, Draw
+from trimtab.records import NOBODY, Budget, Caller, Draw
 
 LATE_MS = 120_000
 """A request that is admitted longer than this after it arrived is counted in the periods of that moment: slices of
@@ -83,6 +83,16 @@ class Hold:
         return () if self.drawn is None else self.drawn.draws()
 
 
+class _Counting:
+    """What requests are counted on, exchanged as a whole."""
+
+    __slots__ = ("book", "purses")
+
+    def __init__(self, book: Book | None) -> None:
+        self.book = book
+        self.purses: dict[_Kind, Purse] = {}
+
+
 class Ledger:
     """Held and spent totals, real and simulated, the limits of keys, and budgets."""
 
@@ -92,8 +102,9 @@ class Ledger:
         self._monotonic = monotonic
         self._held = {False: 0, True: 0}
         self._spent = {False: 0, True: 0}
-        self._book: Book | None = None
-        self._purses: dict[_Kind, Purse] = {}
+        self.has_budgets = False
+        """Whether there are budgets at all."""
+        self._counting = _Counting(None)
         self._latest_ms = 0
 
     def held(self, *, simulated: bool = False) -> NanoUSD:
@@ -104,15 +115,11 @@ class Ledger:
         """Settled since the process started."""
         return NanoUSD(self._spent[simulated])
 
-    @property
-    def has_budgets(self) -> bool:
-        """Whether there are budgets at all."""
-        return self._book is not None
-
     def keep_to(self, book: Book) -> None:
-        """Count requests on these budgets from now on; what is in flight stays as it was admitted."""
-        self._book = book if book else None
-        self._purses.clear()
+        """Count requests on these budgets from now on; what is in flight stays as it was admitted. May be called from
+        any thread."""
+        self._counting = _Counting(book if book else None)
+        self.has_budgets = bool(book)
 
     async def reserve(
         self,
@@ -133,7 +140,7 @@ class Ledger:
         purse: Purse | None = None
         if after is not None:
             purse = after.purse
-        elif self._book is not None or caller.limits.any:
+        elif self.has_budgets or caller.limits.any:
             purse = self._purse(caller, use)
         if purse is None:
             self._held[simulated] += worst_case
@@ -151,20 +158,29 @@ class Ledger:
         self._held[simulated] += worst_case
         return Hold(worst_case, simulated, purse, amounts, drawn)
 
+    def hard_budgets(self, caller: Caller, use: Use) -> tuple[Budget | None, Budget | None]:
+        """A hard budget of money or tokens that a caller is counted on, and one that must not be passed by what is
+        billed by use; `None` where there is none. A look into a dictionary."""
+        purse = self._purse(caller, use)
+        return (None, None) if purse is None else (purse.hard, purse.strict)
+
     def _purse(self, caller: Caller, use: Use) -> Purse | None:
-        book, at_ms = self._book, use.at_ms
+        counting, at_ms = self._counting, use.at_ms
+        book = counting.book
         tags = None if book is None or not use.counted else use.tags if book.by_tag else ()
         kind = (caller.key, caller.organisation, caller.team, caller.user, tags)
-        purse = self._purses.get(kind)
+        purse = counting.purses.get(kind)
         if purse is None or not purse.from_ms <= at_ms < purse.until_ms or purse.limits is not caller.limits:
-            purse = self._new_purse(caller, tags, at_ms)
-            if len(self._purses) >= PURSES_MAX:
-                self._purses.clear()
-            self._purses[kind] = purse
+            purse = self._new_purse(caller, book, tags, at_ms)
+            if len(counting.purses) >= PURSES_MAX:
+                counting.purses.clear()
+            counting.purses[kind] = purse
         return None if purse.empty else purse
 
-    def _new_purse(self, caller: Caller, tags: tuple[str, ...] | None, at_ms: int) -> Purse:
-        dealer, book = self._dealer, self._book
+    def _new_purse(
+        self, caller: Caller, book: Book | None, tags: tuple[str, ...] | None, at_ms: int
+    ) -> Purse:
+        dealer = self._dealer
         self._latest_ms = max(self._latest_ms, at_ms)
         at_ms = max(at_ms, self._latest_ms - LATE_MS)
         if dealer is None:

@@ -38,6 +38,10 @@ class Purse(msgspec.Struct, eq=False, gc=False):
     """Whether the first slice is that of the key's own limit on money."""
     spends: bool
     """Whether any slice is of an amount, which is spent for good."""
+    hard: Budget | None
+    """A hard budget of money or tokens."""
+    strict: Budget | None
+    """One that must not be passed by what is billed by use."""
     accounts: tuple[str, ...]
     """Of all budgets with an amount, hard and soft."""
     account_meters: tuple[int, ...]
@@ -72,6 +76,9 @@ def purse_of(caller: Caller, budgets: Sequence[Budget], slices: Slices, at_ms: i
         if budget.hard:
             hard.append(slices.of(account, Caps(total=budget.limit), budget, ends))
             meters.append(meter)
+    bounded = [
+        budget for budget in budgets if budget.hard and budget.meter not in ("requests", "concurrency")
+    ]
     return Purse(
         limits,
         from_ms,
@@ -80,6 +87,8 @@ def purse_of(caller: Caller, budgets: Sequence[Budget], slices: Slices, at_ms: i
         tuple(meters),
         limits.total_nanousd is not None,
         any(meter != NOTHING for meter in meters),
+        bounded[0] if bounded else None,
+        next((budget for budget in bounded if not budget.may_overshoot), None),
         tuple(account for account, _, _ in accounts),
         tuple(meter for _, meter, _ in accounts),
         tuple(leased for _, _, leased in accounts),

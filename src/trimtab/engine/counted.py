@@ -4,13 +4,27 @@ What it is not: the counting (`budgets`), or the bill (`bill`). Invariant: what 
 can be.
 """
 
-from trimtab.budgets import Use
+from trimtab.budgets import Ledger, Use
 from trimtab.engine.bill import Bill
+from trimtab.engine.inbound import Inbound, tags_of
 from trimtab.engine.job import Job, most_output
+from trimtab.engine.other_models import check_own_model
+from trimtab.engine.unbounded import check_bounded
+from trimtab.messages import MessagesBody
 from trimtab.records import billed_tokens
 
 COUNTED = ("live", "task")
 """Purposes that are counted on budgets."""
+
+
+def check_budgets(body: MessagesBody, inbound: Inbound, ledger: Ledger) -> None:
+    """Refuse what has no worst case to whoever is counted on a hard budget. Raises `PermissionDenied`."""
+    tags = tags_of(inbound.own.get("x-trimtab-tags"))
+    hard, strict = ledger.hard_budgets(inbound.caller, Use(inbound.arrived_ms, tags))
+    if hard is not None:
+        check_own_model(body, hard)
+    if strict is not None and inbound.endpoint == "messages":
+        check_bounded(body, strict)
 
 
 def use_of(job: Job) -> Use:

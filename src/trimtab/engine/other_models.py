@@ -9,7 +9,7 @@ import json
 from trimtab.engine.bounds import holds
 from trimtab.errors import PermissionDenied
 from trimtab.messages import MessagesBody
-from trimtab.records import Caller
+from trimtab.records import Budget, Caller
 
 _NONE = (b"null", b"[]")
 
@@ -21,12 +21,29 @@ def check_other_models(body: MessagesBody, caller: Caller) -> None:
     """
     if caller.models is None and caller.limits.total_nanousd is None:
         return
+    _check(
+        body,
+        "this key has permitted models or limited money, which the platform would not keep to; leave it out, or use a "
+        "key without these limits",
+    )
+
+
+def check_own_model(body: MessagesBody, budget: Budget) -> None:
+    """The same to whoever is counted on a hard budget of money or tokens. Raises `PermissionDenied`."""
+    _check(
+        body,
+        f"budget {budget.name!r} is a hard one for {budget.scope.kind} {budget.scope.name!r}, which the platform would "
+        "not keep to; leave it out",
+    )
+
+
+def _check(body: MessagesBody, why: str) -> None:
     fallbacks = body.fields.get("fallbacks")
     if fallbacks is not None and bytes(fallbacks) not in _NONE:
-        raise _refusal("fallbacks")
+        raise _refusal("fallbacks", why)
     tools = body.fields.get("tools")
     if tools is not None and _names_advisor(bytes(tools)):
-        raise _refusal("tools: an advisor")
+        raise _refusal("tools: an advisor", why)
 
 
 def _names_advisor(tools: bytes) -> bool:
@@ -38,8 +55,5 @@ def _names_advisor(tools: bytes) -> bool:
     return holds(tools, b'"advisor_')
 
 
-def _refusal(what: str) -> PermissionDenied:
-    return PermissionDenied(
-        f"{what} names another model, and this key has permitted models or limited money, which the platform would not "
-        "keep to; leave it out, or use a key without these limits"
-    )
+def _refusal(what: str, why: str) -> PermissionDenied:
+    return PermissionDenied(f"{what} names another model, and {why}")

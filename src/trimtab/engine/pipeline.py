@@ -12,6 +12,7 @@ from trimtab.catalogue import Model
 from trimtab.engine.answering import Answering
 from trimtab.engine.chat import ChatPlanner
 from trimtab.engine.conversations import Conversations
+from trimtab.engine.counted import check_budgets
 from trimtab.engine.inbound import TASK, Decide, Inbound
 from trimtab.engine.job import Job
 from trimtab.engine.metered import Metered
@@ -121,6 +122,8 @@ class Pipeline:
             else:
                 body = own = MessagesBody(inbound.body, max_tokens_required=inbound.endpoint == "messages")
                 asked = self._messages.decide(inbound, own)
+                if self._metered.ledger.has_budgets:
+                    check_budgets(own, inbound, self._metered.ledger)
                 if self._images is not None and self._images.wanted(inbound.own, own):
                     asked = await self._with_images(self._images, asked)
                 if inbound.names_task:

@@ -17,7 +17,7 @@ from trimtab.engine.bounds import holds
 from trimtab.errors import PermissionDenied
 from trimtab.messages import MessagesBody
 from trimtab.messages.tool_kinds import CLIENT_TOOLS
-from trimtab.records import Caller
+from trimtab.records import Budget, Caller
 
 _FIELDS = ("mcp_servers", "compaction", "thread", "billing_policy")
 _NOTHING = (b"null", b"[]", b"{}")
@@ -43,20 +43,37 @@ def check_unbounded(body: MessagesBody, caller: Caller) -> None:
     """
     if caller.limits.total_nanousd is None or caller.limits.may_overshoot:
         return
+    _check(
+        body,
+        f"the money of this key ({caller.key}) is limited; leave it out, use a key without --usd, or let this one pass "
+        f"its limit so: trimtab keys limits {caller.key} --overshoot",
+    )
+
+
+def check_bounded(body: MessagesBody, budget: Budget) -> None:
+    """The same to whoever is counted on a hard budget of money or tokens. Raises `PermissionDenied`."""
+    _check(
+        body,
+        f"budget {budget.name!r} is a hard one for {budget.scope.kind} {budget.scope.name!r}; leave it out, or set "
+        "may_overshoot on the budget to let it be passed so",
+    )
+
+
+def _check(body: MessagesBody, why: str) -> None:
     fields = body.fields
     for name in _FIELDS:
         if name in fields and bytes(fields[name]) not in _NOTHING:
-            raise _refusal(name, caller)
+            raise _refusal(name, why)
     if (tools := fields.get("tools")) is not None:
         for kind in _kinds(tools):
             if kind is not None and kind != "custom" and not kind.startswith(CLIENT_TOOLS):
-                raise _refusal(f"tools: {kind[:60]!r}", caller)
+                raise _refusal(f"tools: {kind[:60]!r}", why)
     if (management := fields.get("context_management")) is not None:
-        _check_edits(_read(management), caller)
+        _check_edits(_read(management), why)
     if (container := fields.get("container")) is not None:
         found = _read(container)
         if isinstance(found, dict) and found.get("skills"):
-            raise _refusal("container: skills", caller)
+            raise _refusal("container: skills", why)
 
 
 def _kinds(tools: msgspec.Raw) -> list[str | None]:
@@ -100,19 +117,15 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_edits(management: Any, caller: Caller) -> None:
+def _check_edits(management: Any, why: str) -> None:
     edits = management.get("edits") if isinstance(management, dict) else management
     if not edits:
         return
     for edit in edits if isinstance(edits, list) else [None]:
         kind = edit.get("type") if isinstance(edit, dict) else None
         if not isinstance(kind, str) or not kind.startswith(_EDITS):
-            raise _refusal(f"context_management: {str(kind)[:60]!r}", caller)
+            raise _refusal(f"context_management: {str(kind)[:60]!r}", why)
 
 
-def _refusal(what: str, caller: Caller) -> PermissionDenied:
-    return PermissionDenied(
-        f"{what}: bills by use, and nothing bounds what it can come to, but the money of this key ({caller.key}) is "
-        "limited; leave it out, use a key without --usd, or let this one pass its limit so: trimtab keys limits "
-        f"{caller.key} --overshoot"
-    )
+def _refusal(what: str, why: str) -> PermissionDenied:
+    return PermissionDenied(f"{what}: bills by use, and nothing bounds what it can come to, but {why}")
