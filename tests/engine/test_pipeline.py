@@ -85,6 +85,14 @@ def test_effort_order_client_then_header_then_tier() -> None:
     assert b.record.plan.arm.effort == "low"
 
 
+def test_the_scenario_is_the_class_of_the_record_and_of_what_is_written_down_before_the_call() -> None:
+    b = bench(message({"input_tokens": 1, "output_tokens": 1}))
+    b.ask({}, own={"x-trimtab-scenario": "coding"})
+    assert (b.record.task_class, b.intents[0].task_class, b.intents[0].task) == ("coding", "coding", "")
+    assert b.record.plan is not None
+    assert str(b.record.plan.arm) == "claude-sonnet-4-6@high"
+
+
 def test_counting_tokens_gets_no_effort_and_costs_nothing() -> None:
     b = bench(b'{"input_tokens": 12}', default="claude-sonnet-4-6@low")
     b.ask({}, endpoint="count_tokens", path="/v1/messages/count_tokens")

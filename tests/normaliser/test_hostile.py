@@ -8,11 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from normaliser_drive import CATALOGUE, NEW, OLD, body_of, headers_of, model_of, normalised
 
+from trimtab.catalogue.effort import EffortSettings
 from trimtab.errors import RequestError
 from trimtab.messages import MessagesBody
 from trimtab.messages.tolerant import FREELY_DECODED
+from trimtab.normaliser import Asked, EffortPolicy, Normaliser, NormaliserSettings, shipped_rules
 from trimtab.normaliser.draft import Draft
 
+SAYING = Normaliser(
+    NormaliserSettings(),
+    shipped_rules(),
+    None,
+    EffortPolicy(EffortSettings(without="budget"), CATALOGUE.efforts),
+)
 WORDS = st.sampled_from(
     ["type", "role", "content", "user", "assistant", "system", "thinking", "enabled", "adaptive", "disabled", "tool_use",
      "tool_result", "id", "name", "display", "budget_tokens", "effort", "max", "task_budget", "total", "format", "citations",
@@ -62,6 +70,13 @@ def test_whatever_stands_in_the_fields_no_mode_breaks(
             assert note.isprintable()
             assert "," not in note
         assert len(result.observations) <= 24
+    if not model_of(model).effort_levels:
+        asked = Asked(
+            body=MessagesBody(raw), headers=headers_of(version), model=model_of(model), send_model=model, version=version,
+            versions=(OLD, NEW), said_effort="high", most_effort="low", set_thinking="budget",
+        )  # fmt: skip
+        said = SAYING.normalise(asked, "off", tier=None, rewrites=True)
+        assert said.adaptations or said.observations
 
 
 def test_a_body_nested_to_the_limit_is_left_to_the_platform() -> None:

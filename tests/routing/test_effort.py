@@ -163,6 +163,20 @@ def test_no_budget_is_added_to_a_request_that_would_be_refused_or_lose_something
         assert sent(job).get("thinking") == fields.get("thinking")
 
 
+def test_thinking_that_a_policy_asks_for_and_cannot_be_is_said_in_the_record() -> None:
+    bench = EffortBench(routes={"r": RouteSettings(model=f"{H45}@low", thinking="adaptive")})
+    forced = {"tool_choice": {"type": "any"}, "tools": [{"name": "t", "input_schema": {"type": "object"}}]}
+    job = bench.job("trimtab/r", **forced)
+    assert ("thinking" in sent(job), job.adaptations) == (False, ("system=says effort low",))
+    assert job.observations[0] == "thinking is not added: a tool call is forced"
+    odd = bench.job("trimtab/r", system={"a": 1}, temperature=0.3)
+    assert (odd.observations[0], odd.observations[1], odd.plan.arm.effort) == (
+        "thinking is not added: the client sets how to sample",
+        "effort low is not said: system is in a form that cannot be added to",
+        None,
+    )
+
+
 def test_adaptive_thinking_on_a_model_that_has_only_budgets_gets_that_of_the_effort() -> None:
     bench = EffortBench(tier=H45)
     for effort, budget in (("low", 2048), ("high", 16384), (None, 8192)):

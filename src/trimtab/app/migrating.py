@@ -29,7 +29,7 @@ from trimtab.migration import (
     made_report,
     read_requests,
 )
-from trimtab.normaliser import Normaliser, NormaliserSettings, shipped_rules
+from trimtab.normaliser import EffortPolicy, Normaliser, NormaliserSettings, shipped_rules
 from trimtab.store.figures.traffic import KeptRequest, ModelTraffic, kept_requests, model_traffic
 
 DAY_MS = 86_400_000
@@ -67,7 +67,12 @@ def migration_report(settings: Settings, wish: Wish) -> Report:
     judge = Judge(
         before,
         after,
-        Normaliser(NormaliserSettings(), shipped_rules(), settings.catalogue.platforms),
+        Normaliser(
+            NormaliserSettings(),
+            shipped_rules(),
+            settings.catalogue.platforms,
+            EffortPolicy(settings.effort, settings.catalogue.efforts),
+        ),
         platform=platform,
         tokenizers=found.tokenizers,
     )

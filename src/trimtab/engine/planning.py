@@ -126,6 +126,8 @@ class MessagesPlanner:
                 adaptive_thinking=decision.set_adaptive,
             )
             may_think = _may_think(asked.thinking, model.thinking.default, decision.set_adaptive)
+            if decision.said_effort is not None:
+                plan = _as_sent(plan, body, None)  # it could not be said; the observations say why
         else:
             sent = normal.changed
             outgoing, headers = normal.body, normal.headers
