@@ -98,7 +98,8 @@ COUNTED: dict[ContentClass, tuple[int, int]] = {
     "latin_prose": (225, 307),
     "cyrillic": (233, 233),
     "japanese_korean": (233, 233),
-    "other_scripts": (288, 288),
+    "arabic_greek": (288, 288),
+    "indic_thai": (361, 361),
 }
 
 

@@ -46,7 +46,9 @@ def _script(data: bytes, counts: Counts) -> ContentClass | None:
             return "japanese_korean"
         return "chinese_traditional_mixed" if 5 * latin > asian else "chinese_simplified"
     if 2 * other > latin + asian:
-        return "cyrillic" if 2 * counts.two_byte > other else "other_scripts"
+        if 2 * counts.symbol > other:
+            return "indic_thai"
+        return "cyrillic" if counts.two_byte > counts.greek_arabic else "arabic_greek"
     return None
 
 
@@ -91,11 +93,7 @@ def _structured(data: bytes, counts: Counts) -> ContentClass | None:
     if max(code, python) * 2 > lines and max(code, python) * 90 > len(data):
         return "python_code" if python > code else "code"
     words = counts.space + counts.line_end
-    if (
-        3 * counts.digit + 2 * counts.punctuation > counts.lower
-        and counts.digit * 12 > counts.lower
-        and words
-    ):
+    if 3 * counts.digit > counts.lower and words:
         return "records"
     return None
 

@@ -5,7 +5,19 @@ What it is not: a bound for money (`tokens.upper_bound_tokens`), or a call to an
 """
 
 from trimtab.catalogue.estimating.estimate import Estimate, estimate
+from trimtab.catalogue.estimating.learning import Learnt, Used, learn
 from trimtab.catalogue.estimating.measuring import Measured, measure
 from trimtab.catalogue.estimating.tokenizers import NO_TOKENIZERS, Tokenizer, Tokenizers
 
-__all__ = ["NO_TOKENIZERS", "Estimate", "Measured", "Tokenizer", "Tokenizers", "estimate", "measure"]
+__all__ = [
+    "NO_TOKENIZERS",
+    "Estimate",
+    "Learnt",
+    "Measured",
+    "Tokenizer",
+    "Tokenizers",
+    "Used",
+    "estimate",
+    "learn",
+    "measure",
+]

@@ -55,17 +55,20 @@ ERROR_COUNTED = 0.01
 ERROR_COMMON = 0.02
 """What all texts of one body share beside their classes: measured between sets of texts of one class."""
 
+WITHIN = 0.7
+"""Of a class's error, what is between its texts and stays when the class as a whole is corrected."""
+
 Z = 1.96
 
 
 class Corrections(msgspec.Struct, frozen=True):
     """What was learnt from usage for one model or tokenizer: factors on items, with their relative errors."""
 
-    factors: dict[str, float]
-    errors: dict[str, float]
+    factors: dict[Item, float]
+    errors: dict[Item, float]
+    """Of the factor, not of a single text."""
     usages: int
     """From how many."""
-    version: str = ""
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,7 +152,7 @@ def _tool_prompt(measured: Measured, model: Model) -> int:
     return tokens
 
 
-def _parts(measured: Measured, model: Model, factors: Mapping[str, float]) -> dict[PartOrItem, float]:
+def _parts(measured: Measured, model: Model, factors: Mapping[Item, float]) -> dict[PartOrItem, float]:
     generation = generation_of(model.tokenizer)
     found: dict[PartOrItem, float] = {}
     for share in measured.shares:
@@ -193,7 +196,7 @@ def _spread(
             fit = FITS[item]
             error = ERROR_COUNTED if counted else fit.error_v3 if generation == "v3" else fit.error_v47
         if learnt is not None and item in learnt.errors:
-            error = learnt.errors[item]
+            error = math.hypot(learnt.errors[item], WITHIN * error)
         squares += (tokens * error) ** 2
     common = 0.0 if counted else ERROR_COMMON * text
     return math.sqrt(squares + common**2)
