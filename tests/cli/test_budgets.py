@@ -1,15 +1,20 @@
 """`trimtab budgets` as people use it: what it prints, what it stores, what it says of mistakes."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from trimtab.catalogue import Arm
 from trimtab.cli.budgets import command
 from trimtab.cli.keys import command as keys_command
 from trimtab.errors import TrimtabError
+from trimtab.messages import Usage
+from trimtab.records import Attempt, Draw, Outcome, Plan, RequestId, Scope, account_of
+from trimtab.store import StoreSettings, open_store
 
 
 class Shell:
@@ -116,6 +121,82 @@ def test_a_budget_of_the_file_is_listed_and_the_command_says_where_to_change_it(
 def test_each_mistake_is_told_in_one_line(shell: Shell, words: tuple[str, ...], message: str) -> None:
     assert message in shell.refused(*words)
     assert shell.json() == []
+
+
+def spend(request: str, *draws: Draw, days_ago: int = 0, **fields: Any) -> None:
+    """A record of the key `ci` in the store, as a server writes it."""
+    at_ms = time.time_ns() // 1_000_000 - days_ago * 86_400_000
+    store = open_store(StoreSettings(url="sqlite:///t.db"), clock_ms=lambda: at_ms, on_problem=None)
+    usage = Usage(input_tokens=100, output_tokens=10)
+    attempt = Attempt("claude", "m", "ok", 200, usage=usage, cost_nanousd=10**9, cost_source="reported")
+    record = Outcome(
+        id=RequestId(request), at_ms=at_ms, purpose="live", surface="messages", endpoint="messages",
+        requested_model="m", session="s", result="ok", status=200, stream=False, attempts=(attempt,),
+        plan=Plan(Arm("claude-sonnet-4-6"), "claude"), cost_nanousd=10**9, organisation="default", team="team-a",
+        user="ann", draws=draws, **fields,
+    )  # fmt: skip
+    store.put(record)
+    assert store.close(10) == 0
+
+
+def test_explain_says_what_a_key_draws_on_which_refuses_first_and_what_a_request_drew(shell: Shell) -> None:
+    key = json.loads(shell.run("list", "--json", keys=True))[0]["id"]
+    shell.configure(
+        "[budgets.team-a]\nusd_per_month = 500\n[budgets.ann]\nuser = 'ann'\ntokens_total = 400\n"
+        "[budgets.each]\nkey = '*'\nusd_per_day = 50\n[budgets.night]\ntag = 'night'\nusd_total = 5\nsoft = true\n"
+        "[budgets.blue]\nteam = 'blue'\nusd_total = 1\n"
+    )
+    now_ms = time.time_ns() // 1_000_000
+    month = account_of(Scope("team", "team-a", "default"), "usd", "month", now_ms)
+    tokens = account_of(Scope("user", "ann", "default"), "tokens", "total", now_ms)
+    request = "01a0c2f0aa0070008000000000000001"
+    spend(
+        request,
+        Draw(month, 3 * 10**9, True),
+        Draw(tokens, 110, True),
+        Draw("tag=old/usd/total", 5, False),
+        key=key,
+    )
+    said = shell.json("explain", "ci")
+    assert [(one["budget"], one["real"]["spent"], one["real"]["left"]) for one in said["asked"]] == [
+        ("team-a.usd_per_month", 3 * 10**9, 497 * 10**9), ("each.usd_per_day", 0, 50 * 10**9),
+        ("ann.tokens_total", 110, 290),
+    ]  # fmt: skip
+    assert said["first"] == "ann.tokens_total"
+    assert "night.usd_total" in [
+        one["budget"] for one in shell.json("explain", key, "--tags", "night")["asked"]
+    ]
+    text = shell.run("explain", "ci")
+    assert f"key {key} (ci) of default / team-a / ann: a request is counted now on:" in text
+    assert "ann.tokens_total would refuse first: none is reached at the pace" in text
+    of_request = shell.json("explain", request)
+    assert (of_request["request"], of_request["status"]) == (request, 200)
+    assert [(one["account"], one["amount"], one["hard"], one["budgets"]) for one in of_request["drew"]] == [
+        (month, 3 * 10**9, True, ["team-a.usd_per_month"]), (tokens, 110, True, ["ann.tokens_total"]),
+        ("tag=old/usd/total", 5, False, []),
+    ]  # fmt: skip
+    text = shell.run("explain", request)
+    assert f"drew $3 on {month} (hard), counted by team-a.usd_per_month" in text
+    assert "drew $0.000000005 on tag=old/usd/total (soft), counted by no budget of today" in text
+    assert "neither a key nor a recorded request" in shell.refused("explain", "nobody")
+
+
+def test_forecast_says_where_budgets_lead_and_no_data_where_there_is_none(shell: Shell) -> None:
+    shell.configure("[budgets.team-a]\nusd_total = 500\n[budgets.night]\ntag = 'night'\nusd_per_month = 5\n")
+    assert shell.run("forecast").count("no data") == 2
+    now_ms = time.time_ns() // 1_000_000
+    total = account_of(Scope("team", "team-a", "default"), "usd", "total", now_ms)
+    for day in (3, 2, 1):
+        spend(f"01a0c2f0aa007000800000000000000{day}", Draw(total, 10**9, False), days_ago=day)
+    said = shell.run("forecast", "team-a")
+    assert "$3" in said
+    assert "$1.00 a day: reached 20" in said
+    assert "by 3 whole days" in said
+    (one,) = shell.json("forecast", "team-a")
+    made = one["lines"][0]["accounts"][0]["real"]["forecast"]
+    assert (made["pace"]["steps"], made["pace"]["mean"], made["pace"]["spread"]) == (3, 10**9, 0)
+    days = (made["reached_ms"] - now_ms) / 86_400_000
+    assert abs(days - 497) < 0.1
 
 
 def test_a_store_that_is_not_there_is_not_made_by_looking(

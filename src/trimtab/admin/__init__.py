@@ -4,6 +4,7 @@ What it is not: who calls a model (`identity`), or HTTP and terminals, which bot
 Invariant: there is no change without its audit row, and no audit row without its change.
 """
 
+from trimtab.admin.budget_explained import Asked, Explained
 from trimtab.admin.budget_history import BurnDown
 from trimtab.admin.budget_words import (
     AccountView,
@@ -34,6 +35,7 @@ from trimtab.admin.words import (
 __all__ = [
     "AccountView",
     "Actor",
+    "Asked",
     "AuditEntry",
     "BudgetAdmin",
     "BudgetChanged",
@@ -43,6 +45,7 @@ __all__ = [
     "BurnDown",
     "ContentAdmin",
     "ContentDeleted",
+    "Explained",
     "FileBudgets",
     "KeyAdmin",
     "KeyRules",

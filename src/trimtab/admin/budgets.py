@@ -6,10 +6,11 @@ configuration file is changed in the file and nowhere else; an admin key touches
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from trimtab.admin.budget_explained import Explained, of_key, of_request
 from trimtab.admin.budget_scopes import scopes_of
 from trimtab.admin.budget_views import Known, burn_downs_of, histories_of, view_of
 from trimtab.admin.budget_words import BudgetChanged, BudgetPictures, BudgetView
@@ -100,6 +101,24 @@ class BudgetAdmin:
         found = {one.name: Known(name=one.name, settings=_read(one), stored=one) for one in all_budgets(tx)}
         found |= {name: Known(name=name, settings=one) for name, one in self._from_file.budgets.items()}
         return [found[name] for name in sorted(found)]
+
+    def explain(self, actor: Actor, name: str, tags: Sequence[str] = ()) -> Explained:
+        """Which budgets the requests of a key draw on, or what a recorded request drew. Raises `NotFound`, `Conflict`.
+
+        `name` is a key's id or name, or a request's id; `tags` are those that a request of the key would have.
+        """
+
+        def work(tx: Transaction) -> Explained:
+            budgets = self.in_force(tx).budgets
+            try:
+                key = find_key(tx, actor, name)
+            except NotFound:
+                return of_request(tx, name, actor.organisation, budgets)
+            return of_key(tx, key, tags, budgets)
+
+        if not name.isprintable():
+            raise NotFound(f"{shortened(name, 80)!r}: neither a key nor a request")
+        return self._database.read(work)
 
     def in_force(self, tx: Transaction) -> BudgetsInForce:
         """What processes go by, and the number of the change that it is as of."""

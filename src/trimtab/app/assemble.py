@@ -21,6 +21,7 @@ from trimtab.app.live import today
 from trimtab.app.places_watched import watch_places
 from trimtab.app.platforms import for_other_paths, one_of_each, open_providers, places_of
 from trimtab.app.repeating import open_repeats
+from trimtab.app.repricing import keep_prices
 from trimtab.app.settings import Settings
 from trimtab.app.spending import spending_wanted
 from trimtab.app.tasks import without_task_budget
@@ -169,7 +170,12 @@ class Application:
         self.store.note_config(document.version, document.content, unix_ms())
         self.config_metrics.in_force(document.version, settings.catalogue.version)
         self.parts.ground.spending.watch(spending_wanted(settings))
+        self.parts.ground.budgets.follow(self._edition.surroundings.budget_admin, self._keep_prices())
         self.parts.standings.use_buckets(self._edition.limits)
+
+    def _keep_prices(self) -> Callable[[], None]:
+        settings, providers = self.settings, self.providers
+        return lambda: keep_prices(self.parts.ground.database, settings, providers)
 
     async def start(self) -> None:
         """Begin what goes on beside the requests."""
@@ -262,6 +268,8 @@ def assemble(
         logs=logs,
     )
     edition = build(settings, parts, providers)
+    ground.budgets.follow(edition.surroundings.budget_admin, None)
+    ground.budgets.load()
     gateway = Gateway(state, edition.surroundings, parts.once)
     return Application(worker_id, parts, edition, gateway)
 
@@ -285,6 +293,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         validate_streams=settings.server.validate_streams,
         outgoing=parts.outgoing,
         keep=parts.ground.keeper.under(settings.content),
+        warned=parts.ground.budgets.warnings,
     )
     observe = None
     if parts.observer is not None:

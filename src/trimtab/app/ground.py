@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from trimtab.admin import ContentAdmin
+from trimtab.app.budget_watch import BudgetWatch
 from trimtab.app.clock import unix_ms
 from trimtab.app.housekeeping import (
     FIGURES_FIRST_LOOK_S,
@@ -131,6 +132,9 @@ class Ground:
         self._trader = Trader(self.database, worker_id)
         self._dealer = Dealer(self._trader, time.monotonic, deadline_s=settings.wait_ms / 1000)
         self.ledger = Ledger(self._dealer, time.monotonic)
+        self.budgets = BudgetWatch(
+            self.database, self.ledger.keep_to, clock_ms=unix_ms, on_problem=on_problem
+        )
 
     def _content_days(self) -> int:
         """Content is never kept for longer than its record."""
@@ -153,6 +157,7 @@ class Ground:
         """Begin to lease limits and to share calls in flight."""
         await self._dealer.start()
         self._sharing = await share(once, self.journal.home)
+        self.budgets.start()
         self.housekeeping.start()
         self._figures.start()
 
@@ -165,6 +170,7 @@ class Ground:
         return await asyncio.to_thread(self._close)
 
     def _close(self) -> int:
+        self.budgets.close()
         self.housekeeping.close()
         self._figures.close()
         self.spending.close()

@@ -16,7 +16,8 @@ from trimtab.app.budget_door import BudgetDoor, opened_budget_door
 from trimtab.app.repricing import reprice_month
 from trimtab.cli.account import account
 from trimtab.cli.budget_words import NONE, settings_of
-from trimtab.cli.budgets_shown import lines_words, print_budget, print_budgets
+from trimtab.cli.budgets_explained import print_explained
+from trimtab.cli.budgets_shown import lines_words, print_budget, print_budgets, print_forecasts
 from trimtab.cli.options import Config, Json
 from trimtab.cli.repriced_shown import print_repriced
 from trimtab.cli.term import print_json, say, warn
@@ -150,6 +151,49 @@ def remove(name: Name, as_json: Json = False, config: Config = None) -> None:
         print_json(removed)
     else:
         say(f"budget {name} is removed and limits nothing any more")
+
+
+@command.command()
+def explain(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="KEY|REQUEST", help="A key, by its id or name, or the id of a recorded request."
+        ),
+    ],
+    tags: Annotated[
+        str | None, typer.Option("--tags", help="Tags that a request of the key would have, with commas.")
+    ] = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Say which budgets requests of a key draw on and which would refuse first, or what a recorded request drew."""
+    named = () if tags is None else tuple(tag for part in tags.split(",") if (tag := part.strip()))
+    with _door(config) as door:
+        found = door.admin.explain(_actor(), name, named)
+    if as_json:
+        print_json(found)
+    else:
+        print_explained(found)
+
+
+@command.command()
+def forecast(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One budget; all where none is named.")
+    ] = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Say where budgets lead at the pace of the last whole days, with 95 % intervals."""
+    with _door(config) as door:
+        found = door.admin.budgets(_actor()) if name is None else [door.admin.show(_actor(), name)]
+    if as_json:
+        print_json(found)
+    elif not found:
+        say("No budgets.")
+    else:
+        print_forecasts(found)
 
 
 @command.command()

@@ -31,6 +31,33 @@ def print_budgets(found: Sequence[BudgetView]) -> None:
     print_fitting(_table(found), _lines(found))
 
 
+def print_forecasts(found: Sequence[BudgetView]) -> None:
+    """Each account of each limit, with its pace and where it leads, real and simulated apart."""
+    table = headed("budget", "of", "limit", "spent", "forecast")
+    lines = []
+    for one, line, account in _rows(found):
+        limit = f"{amount(line.meter, line.limit)}{_per(line)}"
+        if account is None or line.meter == "concurrency" or line.period == "minute":
+            continue
+        sides = [("", account.real)]
+        if not isinstance(account.simulated, msgspec.UnsetType):
+            sides.append((", simulated", account.simulated))
+        for side, stand in sides:
+            of = account.scope if one.who == "*" else whose(one)
+            cells = (one.name, f"{of}{side}", limit, amount(line.meter, stand.spent), _led(line, stand))
+            table.add_row(*(Text(cell) for cell in cells))
+            lines.append((f"{cells[0]}  {cells[1]}  {cells[2]}", f"{cells[3]} spent; {cells[4]}"))
+    print_fitting(table, lines)
+
+
+def _led(line: LineView, stand: Standing) -> str:
+    made = stand.forecast
+    if made is None:
+        return stand.forecast_note
+    step = "day" if made.pace.step_ms == DAY_MS else "hour"
+    return f"{_about(line.meter, round(made.pace.mean))} a {step}: {forecast_words(line, stand)}"
+
+
 def print_budget(one: BudgetView) -> None:
     """Everything about one."""
     out = console()

@@ -52,6 +52,11 @@ class Answering(Protocol):
         ...
 
     @property
+    def warned(self) -> tuple[str, ...]:
+        """What to say of budgets that it draws on and that are nearly spent."""
+        ...
+
+    @property
     def at_boundary(self) -> bool:
         """Whether another event may be written to the client now."""
         ...

@@ -81,6 +81,8 @@ class KeptReply:
     at_boundary = False
     """It cannot end early between two events."""
     before: tuple[Attempt, ...] = ()
+    warned: tuple[str, ...] = ()
+    """It draws on nothing but counts of requests."""
     status = HTTP_OK
 
     def __init__(self, means: Means, job: Job, hold: Hold, answer: Answer, told: str) -> None:
@@ -182,6 +184,11 @@ class CopiedReply:
         self.is_event_stream = reply.is_event_stream
         self.simulated = reply.simulated
         self.before = reply.before
+
+    @property
+    def warned(self) -> tuple[str, ...]:
+        """See `MeteredReply.warned`."""
+        return self._reply.warned
 
     @property
     def at_boundary(self) -> bool:

@@ -79,6 +79,7 @@ class MeteredReply:
         "_started",
         "_unread",
         "_validator",
+        "_warned",
         "_whole",
         "before",
         "headers",
@@ -114,6 +115,7 @@ class MeteredReply:
         """What went on to the client and is not counted, kept or metered yet."""
         self._lagged = False
         """Whether the client took a stream slower than it came: then its pace is the client's."""
+        self._warned: tuple[str, ...] | None = None
         self._patience = 1
         """How many pieces may be unread; one until the first content, whose time is noted."""
         self._copy: Copy | None = None
@@ -135,6 +137,14 @@ class MeteredReply:
     def platform(self) -> str:
         """The entry that was called."""
         return self._job.provider.name
+
+    @property
+    def warned(self) -> tuple[str, ...]:
+        """What to say of budgets that it draws on and that are nearly spent, as it was when first asked."""
+        if self._warned is None:
+            hold, warned = self.hold, self._means.runtime.warned
+            self._warned = () if hold.drawn is None or warned is None else warned(hold.draws, self.simulated)
+        return self._warned
 
     @property
     def answered(self) -> bytes:
@@ -539,7 +549,9 @@ class MeteredReply:
             attempt.error,
             attempt.cost_nanousd if not self.before else self.cost(),
             job.adaptations,
-            job.observations,
+            job.observations
+            if self.hold.drawn is None
+            else (*job.observations, *map(_observed, self.warned)),
             job.tags,
             job.parent,
             caller.key,
@@ -557,3 +569,7 @@ class MeteredReply:
             job.task_class,
             self.hold.draws,
         )
+
+
+def _observed(warning: str) -> str:
+    return f"budget: {warning}"

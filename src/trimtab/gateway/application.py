@@ -451,6 +451,8 @@ def _answer_headers(reply: Answering) -> Headers:
         headers.append((b"x-trimtab-image-tokens", b"%d" % job.image_tokens))
     if reply.simulated:
         headers.append((b"x-trimtab-simulated", b"true"))
+    if warned := reply.warned:
+        headers.append((b"x-trimtab-budget-warning", ", ".join(warned).encode()))
     if reply.before:
         headers.append((b"x-trimtab-attempts", b"%d" % (len(reply.before) + 1)))
     if job.task is not None:

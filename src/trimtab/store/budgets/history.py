@@ -77,3 +77,12 @@ def _chosen(scope: Scope) -> tuple[str, str, tuple[str, ...]] | None:
         own = "organisation = ? AND key_id IN (SELECT id FROM keys WHERE organisation = ? AND user_name = ?)"
         return "usage_by_key", own, (scope.organisation, scope.organisation, scope.name)
     return None
+
+
+def meter_of_account(account: str) -> Meter:
+    """What an account counts."""
+    names = account.split("/")
+    while len(names) > 1 and names[-1] not in METERS:
+        names.pop()
+    found: Meter = names[-1]  # type: ignore[assignment]
+    return found if found in METERS else "usd"

@@ -1,0 +1,98 @@
+"""How `trimtab budgets explain` shows what requests draw on.
+
+Invariant: every figure has its unit, and says whether it is real or simulated.
+"""
+
+import datetime
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from trimtab.admin import Asked, Explained
+from trimtab.cli.budgets_shown import amount
+from trimtab.cli.tables import headed, print_fitting
+from trimtab.cli.term import say
+from trimtab.store.budgets.history import meter_of_account
+
+
+def print_explained(found: Explained) -> None:
+    """Who it is, what it drew, what such requests are counted on now, and which limit refuses first."""
+    who = " / ".join(part for part in (found.organisation, found.team, found.user) if part)
+    key = f"key {found.key} ({found.name})" if found.key else "no key"
+    tags = f", tags {', '.join(found.tags)}" if found.tags else ""
+    if found.request:
+        say(
+            f"request {found.request}, {_when(found.at_ms)}, answered {found.status}: {key} of {who or 'nobody'}{tags}"
+        )
+        if found.error:
+            say(f"  {found.error}")
+        if not found.drew:
+            say("It drew on no budget.")
+        for one in found.drew:
+            counting = (
+                f", counted by {', '.join(one.budgets)}" if one.budgets else ", counted by no budget of today"
+            )
+            drew = amount(meter_of_account(one.account), one.amount)
+            say(f"  drew {drew} on {one.account}{' (hard)' if one.hard else ' (soft)'}{counting}")
+        say("A request like it is counted now on:")
+    else:
+        say(f"{key} of {who}{tags}: a request is counted now on:")
+    if not found.asked:
+        say("  no budget")
+        return
+    _print_asked(found)
+    if found.first:
+        say(f"{found.first} would refuse first: {found.why}.")
+    else:
+        say(f"None refuses: {found.why}.")
+
+
+def _print_asked(found: Explained) -> None:
+    table = headed(
+        "budget",
+        "account",
+        "limit",
+        "real: spent",
+        "held",
+        "left",
+        "simulated: spent",
+        "left",
+        "renews (UTC)",
+    )
+    for one in found.asked:
+        table.add_row(*(Text(cell) for cell in _cells(one)))
+    print_fitting(table, _lines(found))
+
+
+def _cells(one: Asked) -> tuple[str, ...]:
+    per = "" if one.meter == "concurrency" else " in all" if one.period == "total" else f" a {one.period}"
+    counts = one.meter != "concurrency"
+    return (
+        one.budget,
+        one.account,
+        f"{amount(one.meter, one.limit)}{per}{'' if one.hard else ', soft'}",
+        amount(one.meter, one.real.spent) if counts else "",
+        amount(one.meter, one.real.held) if one.real.held else "",
+        amount(one.meter, one.real.left) if counts else "",
+        amount(one.meter, one.simulated.spent) if counts and one.simulated.spent else "",
+        amount(one.meter, one.simulated.left) if counts and one.simulated.spent else "",
+        _when(one.renews_ms),
+    )
+
+
+def _lines(found: Explained) -> Iterator[tuple[str, str]]:
+    for one in found.asked:
+        budget, account, limit, spent, held, left, simulated, rest, renews = _cells(one)
+        parts = (
+            f"{spent} spent, {left} left" if spent else "",
+            f"{held} held" if held else "",
+            f"simulated: {simulated} spent, {rest} left" if simulated else "",
+            f"renews {renews}" if renews else "",
+        )
+        yield f"{budget}  {account}  {limit}", "; ".join(part for part in parts if part)
+
+
+def _when(at_ms: int | None) -> str:
+    if at_ms is None:
+        return ""
+    return datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,186 @@
+"""Budgets at a gateway: in force at once and after each change, warned of before they are spent, refused after."""
+
+import asyncio
+import http.server
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_keys import Keyed, with_keys
+
+from trimtab.admin import Actor
+from trimtab.budgets.settings import BudgetSettings
+
+WARNING = "x-trimtab-budget-warning"
+
+
+async def ask(k: Keyed, secret: str, tokens: int = 16, tags: bytes = b"") -> tuple[int, dict[str, str], Any]:
+    body = {
+        "model": "claude-haiku-4-5",
+        "max_tokens": tokens,
+        "messages": [{"role": "user", "content": "hello"}],
+    }
+    return await k.send("POST", "/v1/messages", secret, body, tags)
+
+
+async def until_warned(k: Keyed, secret: str) -> dict[str, str]:
+    """Ask until an answer carries a warning; its headers."""
+    while True:
+        status, headers, body = await ask(k, secret)
+        assert status == 200, body
+        if WARNING in headers:
+            return headers
+        await asyncio.sleep(0.05)
+
+
+def test_a_budget_of_the_file_is_in_force_from_the_first_request_on(tmp_path: Path) -> None:
+    async def work(k: Keyed) -> None:
+        _, secret = k.make(team="red")
+        status, _, body = await ask(k, secret, tokens=4000)
+        assert (status, body["error"]["type"]) == (402, "billing_error")
+        assert "budget 'red.usd_per_month'" in body["error"]["message"]
+        assert "team 'red' may use $0.001 in a month" in body["error"]["message"]
+        assert (await ask(k, secret))[0] == 200
+        _, other = k.make("other", team="blue")
+        assert (await ask(k, other, tokens=4000))[0] == 200
+
+    with_keys(tmp_path, work, "[budgets.red]\nusd_per_month = 0.001\n")
+
+
+def test_a_budget_that_is_set_changed_or_removed_is_in_force_within_two_seconds(tmp_path: Path) -> None:
+    async def work(k: Keyed) -> None:
+        _, secret = k.make(team="red")
+        admin = k.site.application.parts.callers.budget_admin(k.site.application.settings)
+        me = Actor("cli:tester")
+
+        async def until(status: int, tokens: int) -> None:
+            async with asyncio.timeout(20):
+                while True:
+                    if (await ask(k, secret, tokens))[0] == status:
+                        return
+                    await asyncio.sleep(0.05)
+
+        await until(200, 4000)
+        admin.put(me, "red", BudgetSettings(tokens_per_day=500))
+        await until(402, 4000)
+        await until(200, 16)
+        admin.put(me, "red", BudgetSettings(tokens_per_day=500_000))
+        await until(200, 4000)
+        admin.put(me, "red", BudgetSettings(tokens_per_day=500))
+        await until(402, 4000)
+        admin.remove(me, "red")
+        await until(200, 4000)
+
+    with_keys(tmp_path, work)
+
+
+def test_who_draws_on_a_budget_that_is_nearly_spent_is_warned_and_so_is_the_record_and_the_log_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(k: Keyed) -> None:
+        _, secret = k.make(organisation="acme", team="red")
+        _, other = k.make("other", organisation="zoo")
+        with caplog.at_level(logging.WARNING, "trimtab.budgets"):
+            headers = await until_warned(k, secret)
+            said = headers[WARNING]
+            assert said.startswith("name=house.requests_per_day; spent=")
+            assert "; left_requests=" in said
+            record = await recorded(k, headers["x-trimtab-request"])
+            assert f"budget: {said}" in record["observations"]
+            assert WARNING not in (await ask(k, other))[1]
+            await until_warned(k, secret)
+        lines = [one.getMessage() for one in caplog.records if "budget house" in one.getMessage()]
+        assert len(lines) == 1
+        assert "house.requests_per_day (simulated):" in lines[0]
+        assert "% of its limit is spent on account organisation=acme/requests/20" in lines[0]
+
+    house = "[budgets.house]\norganisation = 'acme'\nrequests_per_day = 1000\nsoft = true\nwarn_percent = 1\n"
+    with_keys(tmp_path, work, house)
+
+
+async def recorded(k: Keyed, request_id: str) -> Any:
+    while True:
+        status, _, body = await k.send("GET", f"/trimtab/v1/requests/{request_id}")
+        if status == 200:
+            return body
+        await asyncio.sleep(0.02)
+
+
+class Receiver(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.got: list[dict[str, Any]] = []
+        self.failing = 1
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        said = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        fails, self.server.failing = self.server.failing > 0, self.server.failing - 1
+        if not fails:
+            self.server.got.append({**said, "signature": self.headers["x-trimtab-signature"]})
+        self.send_response(503 if fails else 204)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    server = Receiver()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_webhook_is_told_once_for_each_level_over_restarts_and_tried_again_when_it_fails(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGN", "quiet")
+    monkeypatch.setattr("trimtab.budgets.webhooks.FIRST_WAIT_MS", 100)
+    config = (
+        "[budgets.acme]\norganisation = 'acme'\nrequests_per_month = 4\nsoft = true\nwarn_percent = 50\n"
+        f"webhook = 'http://127.0.0.1:{receiver.server_address[1]}/x'\nwebhook_secret = 'env:SIGN'\n"
+    )
+    secrets: list[str] = []
+
+    async def told(count: int) -> None:
+        async with asyncio.timeout(30):
+            while True:
+                if len(receiver.got) >= count:
+                    return
+                await asyncio.sleep(0.05)
+
+    async def first(k: Keyed) -> None:
+        secrets.append(k.make(organisation="acme")[1])
+        await ask(k, secrets[0])
+        await ask(k, secrets[0])
+        await told(1)
+        await until_warned(k, secrets[0])
+
+    async def second(k: Keyed) -> None:
+        await until_warned(k, secrets[0])
+        await ask(k, secrets[0])
+        await told(2)
+        await until_warned(k, secrets[0])
+
+    with_keys(tmp_path, first, config)
+    assert [
+        (one["budget"], one["level_percent"], one["spent"], one["simulated"]) for one in receiver.got
+    ] == [("acme", 50, 2, True)]
+    assert receiver.got[0]["signature"].startswith("t=")
+    with_keys(tmp_path, second, config)
+    assert [(one["level_percent"], one["type"]) for one in receiver.got] == [
+        (50, "budget.warning"), (100, "budget.reached"),
+    ]  # fmt: skip
