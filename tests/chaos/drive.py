@@ -137,6 +137,7 @@ class Site:
         concurrency: int | None = None,
         rpm: int | None = None,
         usd: float | None = None,
+        team: str | None = None,
     ) -> "Key":
         """A new key, through the door that `trimtab keys add` goes through."""
         limits = Limits(
@@ -145,7 +146,7 @@ class Site:
             total_nanousd=None if usd is None else round(usd * 1e9),
         )
         with opened_key_door(self.config, create=True) as door:
-            made = door.admin.add(Actor("chaos"), NewKey(name=name, limits=limits))
+            made = door.admin.add(Actor("chaos"), NewKey(name=name, team=team, limits=limits))
         return Key(name, made.key.id, made.secret.reveal())
 
     def launch(self) -> None:

@@ -55,8 +55,8 @@ def kill_under_load(
             with away():
                 for _ in range(kills):
                     time.sleep(dice.uniform(0.1, 1.5))
-                    killed.append(_kill(site, dice))
-            eventually(lambda: _serves(site), 60, lambda: f"the server to serve:\n{site.log.read_text()}")
+                    killed.append(kill_one(site, dice))
+            eventually(lambda: serves(site), 60, lambda: f"the server to serve:\n{site.log.read_text()}")
             time.sleep(1)
         settled(site)
         status = site.stop()
@@ -93,8 +93,8 @@ def _callers(keys: dict[str, Key], dice: random.Random) -> list[Caller]:
     ]
 
 
-def _kill(site: Site, dice: random.Random) -> tuple[float, str]:
-    """Kill one process; the moment and which kind it was."""
+def kill_one(site: Site, dice: random.Random) -> tuple[float, str]:
+    """Kill one process of a site; the moment and which kind it was."""
     _revive(site)
     if site.workers == 1 or dice.random() < 0.25:
         victim, kind = site.process.pid, "supervisors" if site.workers > 1 else "servers"
@@ -118,7 +118,8 @@ def _revive(site: Site) -> None:
         site.launch()
 
 
-def _serves(site: Site) -> bool:
+def serves(site: Site) -> bool:
+    """Whether it does again; who ended is started."""
     _revive(site)
     return "serves http" in site.log.read_text()
 

@@ -123,7 +123,7 @@ class Load:
                         line = await asyncio.open_connection("127.0.0.1", self._port)
                     port = line[1].get_extra_info("sockname")[1]
                     line[1].write(caller.request(name))
-                    status, headers, body = await _answer(line[0])
+                    status, headers, body = await http_answer(line[0])
                     whole = True
             except (OSError, asyncio.IncompleteReadError, TimeoutError) as problem:
                 text = f"{type(problem).__name__}: {problem}"
@@ -154,7 +154,7 @@ class Load:
             line[1].transport.abort()
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, dict[bytes, bytes], bytes]:
+async def http_answer(reader: asyncio.StreamReader) -> tuple[int, dict[bytes, bytes], bytes]:
     """(status, headers, body) of a whole answer."""
     head = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in head[1:])}
