@@ -295,8 +295,18 @@ def judge_tasks(
     tokens = sum(
         n for account, n in found.accounts.items() if account.startswith("team=default/crew/tokens/")
     )
-    billed = sum(_tokens(record) for record in found.records)
-    findings.check("the team's tokens less those of its records", tokens == billed, tokens - billed)
+    drawn = [d for record in found.records for d in record.draws if "/tokens/" in d.account]
+    counted = sum(draw.amount for draw in drawn)
+    findings.check("the team's tokens less those that its records draw", tokens == counted, tokens - counted)
+    findings.none(
+        "records that draw other tokens than they report",
+        {
+            record.id
+            for record in made
+            if record.attempts[-1].cost_source == "reported"
+            and sum(d.amount for d in record.draws if "/tokens/" in d.account) != _tokens(record)
+        },
+    )
     findings.check("holds of tasks that nobody settled", found.unsettled == 0, found.unsettled)
 
 

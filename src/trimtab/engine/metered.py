@@ -6,6 +6,7 @@ error, a cut, a deadline, a client that goes away, another platform that takes o
 """
 
 from trimtab.budgets import UNUSED, Hold
+from trimtab.budgets.tasks.refusing import usd
 from trimtab.catalogue import NanoUSD
 from trimtab.engine.counted import use_of
 from trimtab.engine.job import Job, most_output, priced_at
@@ -29,7 +30,7 @@ class Metered(Means):
         be written.
         """
         provider, ledger = job.provider, self.ledger
-        if before and job.task is not None:
+        if job.task is not None:
             self._check_task(job, job.task, before)
         hold = await ledger.reserve(
             self.worst_case(job),
@@ -57,8 +58,8 @@ class Metered(Means):
         spent, worst = sum(made.cost_nanousd for made in before), self.worst_case(job)
         if spent + worst > task.held_nanousd:
             raise BudgetSpent(
-                f"task {task.grant.task} holds {task.held_nanousd} nano-dollars for this request; {spent} of them went "
-                f"into calls that failed, and another one may cost {worst}"
+                f"task {task.grant.task} holds {usd(task.held_nanousd)} for this request; {usd(spent)} of it went "
+                f"into calls that failed, and this call may cost {usd(worst)}: lower max_tokens, or extend the task"
             )
 
     def begin(self, job: Job, hold: Hold, before: tuple[Attempt, ...] = ()) -> MeteredReply:

@@ -183,7 +183,7 @@ class Pipeline:
         if tasking is None:
             raise RequestError(f"{TASK}: there are no tasks here; leave it out")
         places = [self._providers[candidate.place.key] for candidate in asked.decision.candidates]
-        return await tasking.begin(asked, places[0], {provider.platform for provider in places})
+        return await tasking.begin(asked, places)
 
     def _planned(self, planner: Planner[R], asked: R) -> tuple[Job, Route | None]:
         """The first call, and where else the request could go; `None` where nowhere."""

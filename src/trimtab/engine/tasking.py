@@ -4,7 +4,7 @@ What it is not: the budget's arithmetic (`budgets.tasks`), or the body's changes
 settled once, whether its call was made or not.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -32,6 +32,9 @@ says: a note ends what a platform caches on its own of a conversation."""
 
 MILLION = 1_000_000
 
+ADDED_TOKENS = 1024
+"""What is put into a body on its way adds less: a note has some 400 bytes, an effort in words 200."""
+
 
 class Asked(Protocol):
     """A request of some surface that was read and decided."""
@@ -58,10 +61,10 @@ class Tasking:
         self._catalogue = catalogue
         self._without = without
 
-    async def begin(self, asked: A, provider: Provider, platforms: Collection[str]) -> A:
+    async def begin(self, asked: A, providers: Sequence[Provider]) -> A:
         """The request with leave for one call, and its body shaped to it; as it is when it is part of no task.
 
-        `provider` prices it; `platforms` are all that may serve it. One transaction of the store. Raises what
+        `providers` are all that may serve it, the first one first. One transaction of the store. Raises what
         `TaskBudgets.begin` does, and `RequestError` for headers that make no sense.
         """
         inbound, body = asked.inbound, asked.body
@@ -75,8 +78,9 @@ class Tasking:
             return asked  # costs nothing
         model, answers = asked.decision.model, body.answers if isinstance(body, ChatBody) else 1
         wanted = body.max_tokens if body.max_tokens is not None else model.limits.max_output
-        input_nanousd = self._worst_case(asked, provider, 0)
-        output_nanousd = -(-(self._worst_case(asked, provider, MILLION) - input_nanousd) // MILLION)
+        input_nanousd = max(self._worst_case(asked, one, 0) for one in providers)
+        million = max(self._worst_case(asked, one, MILLION) for one in providers)
+        output_nanousd = -(-(million - input_nanousd) // MILLION)
         grant = await self._budgets.begin(
             TaskAsk(
                 task=task,
@@ -90,9 +94,10 @@ class Tasking:
                 max_tokens=wanted * answers,
                 input_nanousd=input_nanousd,
                 output_nanousd=output_nanousd,
-                simulated=provider.simulated,
+                simulated=providers[0].simulated,
             )
         )
+        platforms = {one.platform for one in providers}
         try:
             return self._shaped(asked, grant, answers, platforms, input_nanousd, output_nanousd)
         except BaseException:
@@ -175,7 +180,7 @@ class Tasking:
         body, model = asked.body, asked.decision.model
         return self._catalogue.worst_case(
             model,
-            _input_bound(body, model),
+            _input_bound(body, model) + ADDED_TOKENS,
             output,
             hour_of(asked.inbound.arrived_ms),
             platform=provider.platform,
