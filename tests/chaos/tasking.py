@@ -35,6 +35,8 @@ PHASES = ("analysis", "tools", "verification", "report")
 MOST_CALLS = 40
 """Of one task; most are out of budget before."""
 
+MOST_TRIES = 150
+
 OF_PHASE = ("phase_budget_exhausted", "phase_usd_exhausted")
 OVER = ("task_budget_exhausted", "task_usd_exhausted", "task_cancelled", "task_closed")
 
@@ -61,7 +63,6 @@ class Agents:
     def __init__(self, port: int, key: Key, dice: random.Random, tasks: int) -> None:
         self._port, self._key, self._dice, self._tasks = port, key, dice, tasks
         self.ran: list[Ran] = []
-        self.stop = False
 
     async def run(self) -> None:
         await asyncio.gather(*(self._run(n) for n in range(self._tasks)))
@@ -78,16 +79,18 @@ class Agents:
         ran = Ran(json.loads(made)["id"], total, usd)
         self.ran.append(ran)
         turns: list[dict[str, str]] = []
-        for call in range(MOST_CALLS):
-            if self.stop or ran.over:
-                break
+        tries = call = 0
+        while call < MOST_CALLS and tries < MOST_TRIES and not ran.over:
+            tries += 1
             phase = PHASES[min(call // 4, 3)]
-            await self._call(ran, f"t{n}-{call}", phase, turns)
-            await asyncio.sleep(dice.uniform(0, 0.2))
+            answered = await self._call(ran, f"t{n}-{tries}", phase, turns)
+            call += answered
+            await asyncio.sleep(dice.uniform(0, 0.2) if answered else dice.uniform(0.2, 1))
         if not ran.over and dice.random() < 0.5:
             await self._again("POST", f"/trimtab/v1/tasks/{ran.id}/close", {})
 
-    async def _call(self, ran: Ran, name: str, phase: str, turns: list[dict[str, str]]) -> None:
+    async def _call(self, ran: Ran, name: str, phase: str, turns: list[dict[str, str]]) -> bool:
+        """One call; whether somebody answered, or was not waited for."""
         dice = self._dice
         asked = {"role": "user", "content": f"{name}: " + "what is in the file " * dice.randint(1, 40)}
         stream = dice.random() < 0.5
@@ -106,7 +109,7 @@ class Agents:
         }
         if way < 0.1:  # goes away in the middle
             await self._leave(body, headers, dice.uniform(0.005, 0.12))
-            return
+            return True
         if way < 0.12:
             status, _, said = await self._again("POST", f"/trimtab/v1/tasks/{ran.id}/cancel", {})
             if status != 200:
@@ -123,6 +126,7 @@ class Agents:
             ran.over = "the team's limit"
         elif status not in (0, 429, 503, 502):
             ran.problems.append(f"{status} {said[:200]!r}")
+        return status != 0
 
     async def _leave(self, body: dict[str, Any], headers: dict[str, str], after_s: float) -> None:
         try:
@@ -192,7 +196,7 @@ def tasks_under_fire(
         async def work() -> None:
             running = asyncio.create_task(agents.run())
             for _ in range(kills):
-                await asyncio.wait([running], timeout=dice.uniform(0.5, 2.5))
+                await asyncio.wait([running], timeout=dice.uniform(0.5, 5))
                 if running.done():
                     break
                 killed[(await asyncio.to_thread(kill_one, site, dice))[1]] += 1
@@ -357,7 +361,7 @@ def _unrecorded(events: list[Event], made: list[Outcome]) -> tuple[bool, int]:
 
 def _wrongly_priced(made: list[Outcome]) -> set[str]:
     catalogue = Catalogue.load()
-    wrong = set()
+    wrong: set[str] = set()
     for record in made:
         attempt = record.attempts[-1]
         if attempt.cost_source != "reported" or attempt.usage is None or record.plan is None:
