@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterator
+from unittest.mock import ANY
 
 import pytest
 
-from trimtab.errors import Conflict, NotFound
+from trimtab.errors import Conflict
 from trimtab.records import Outcome
 from trimtab.store import Database, Store, StoreSettings, open_database, open_store
 from trimtab.store.content import Selection, delete
-from trimtab.store.feedback import EARLIER_MAX, SOURCES_MAX, FeedbackStore, Told
+from trimtab.store.feedback import EARLIER_MAX, SOURCES_MAX, Covers, FeedbackStore, Told
 from trimtab.store.housekeeping import LEASE_MS, Retention, claim, delete_old
 from trimtab.store.housekeeping.retention import CHORE, DAY_MS
 
@@ -63,11 +64,6 @@ def test_a_program_in_a_loop_fills_neither_history_nor_sources(database: Databas
         feedback.tell(Told(request="r", source=f"s{n}", score=1))
     with pytest.raises(Conflict, match="'one-more': 8 other sources have told"):
         feedback.tell(Told(request="r", source="one-more", score=1))
-    more = [Told(request="q", source="user", score=1), Told(request="r", source="one-more", score=1)]
-    with pytest.raises(Conflict):
-        feedback.tell_all(more)
-    assert feedback.of("q") == ()
-    assert feedback.tell_all(more[:1] * 2) == 1
 
 
 def test_what_was_told_goes_with_its_request_and_notes_with_its_content(
@@ -98,12 +94,23 @@ def test_the_outcome_of_a_session_or_task_lies_with_its_last_request(
     both = [make_outcome(10 + n, at_ms=now_ms, session="both", simulated=n == 1) for n in range(2)]
     record(*asked, count, *both)
     feedback = FeedbackStore(database)
-    assert feedback.request_of("session", "s") == asked[3].id
-    assert feedback.request_of("task", "t") == asked[3].id
-    assert feedback.request_of("request", asked[1].id) == asked[1].id
-    assert feedback.request_of("session", "both", simulated=True) == both[1].id
-    with pytest.raises(Conflict, match="real and simulated"):
-        feedback.request_of("session", "both")
-    for odd in ("", "no such", "a\0b", "x" * 2000):
-        with pytest.raises(NotFound):
-            feedback.request_of("task", odd)
+
+    def told(covers: Covers, name: str) -> Told:
+        return Told(request=name, source=f"tests-{covers}", covers=covers, score=1)
+
+    odd = [told("task", name) for name in ("", "no such", "a\0b", "x" * 2000)]
+    rows = [
+        told("session", "s"),
+        told("task", "t"),
+        told("request", asked[1].id),
+        told("session", "both"),
+        *odd,
+    ]
+    changed, problems = feedback.tell_found(rows)
+    assert (changed, set(problems)) == (3, {3, 4, 5, 6, 7})
+    assert "real and simulated" in problems[3]
+    assert "no answered request of it is recorded" in problems[5]
+    assert [f.covers for f in feedback.of(asked[3].id)] == ["session", "task"]
+    assert [f.covers for f in feedback.of(asked[1].id)] == ["request"]
+    assert feedback.tell_found(rows[:4], simulated=True) == (1, {0: ANY, 1: ANY, 2: ANY})
+    assert len(feedback.of(both[1].id)) == 1

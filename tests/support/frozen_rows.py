@@ -399,6 +399,11 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
             "saved_nanousd": 6_100_000,
         },
     ),
+    (
+        20,
+        "artefacts",
+        {"kind": "effort", "version": "0123456789abcdef", "made_ms": T, "content": b'{"classes":[]}'},
+    ),
 )
 """The step from which a database can hold the row, its table, and its columns."""
 

@@ -33,15 +33,19 @@ def wilson(successes: int, trials: int, confidence: float = CONFIDENCE) -> Inter
     """
     if not 0 <= successes <= trials:
         raise ValueError(f"{successes} successes of {trials} trials: must be from 0 to the trials")
-    if not trials:
+    return score_interval(successes / trials if trials else 0.0, trials, confidence)
+
+
+def score_interval(rate: float, trials: float, confidence: float = CONFIDENCE) -> Interval:
+    """The same for a rate of so many trials, which need not be a whole number."""
+    if trials <= 0:
         return Interval(0.0, 1.0)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
-    rate = successes / trials
     spread = z * z / trials
     middle = rate + spread / 2
-    half = z * math.sqrt(rate * (1 - rate) / trials + spread / (4 * trials))
-    low = 0.0 if successes == 0 else (middle - half) / (1 + spread)
-    high = 1.0 if successes == trials else (middle + half) / (1 + spread)
+    half = z * math.sqrt(max(rate * (1 - rate), 0.0) / trials + spread / (4 * trials))
+    low = 0.0 if rate <= 0 else (middle - half) / (1 + spread)
+    high = 1.0 if rate >= 1 else (middle + half) / (1 + spread)
     return Interval(max(0.0, low), min(1.0, high))
 
 

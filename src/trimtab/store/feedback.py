@@ -73,23 +73,31 @@ class FeedbackStore:
         """
         return self._database.write(lambda tx: _tell(tx, told)[0], durable=False)
 
-    def tell_all(self, told: Sequence[Told]) -> int:
-        """Note all of them or none, for requests that are known; how many changed anything. Raises `Conflict`."""
-
-        return self._database.write(lambda tx: sum(_tell(tx, one)[1] for one in told), durable=False)
-
     def of(self, request_id: str) -> tuple[Feedback, ...]:
         """What was told of a request, by source."""
         if not request_id.isascii() or "\0" in request_id:
             return ()
         return self._database.read(lambda view: feedback_of(view, request_id))
 
-    def request_of(self, covers: Covers, name: str, simulated: bool | None = None) -> str:
-        """The request with which the outcome of this request, session or task lies: the last one of it.
+    def tell_found(self, told: Sequence[Told], simulated: bool | None = None) -> tuple[int, dict[int, str]]:
+        """Note all of which the request is found, in one transaction: how many changed anything, and why others were
+        left out, by their places.
 
-        Raises `NotFound`, and `Conflict` where a session has real and simulated requests.
+        `request` is the id or name of what `covers` says; of a session or task the outcome lies with its last request.
+        Of a session with real and simulated requests `simulated` says which are meant.
         """
-        return self._database.read(lambda view: _request_of(view, covers, name, simulated))
+
+        def work(tx: Transaction) -> tuple[int, dict[int, str]]:
+            changed, problems = 0, {}
+            for place, one in enumerate(told):
+                try:
+                    found = _request_of(tx, one.covers, one.request, simulated)
+                    changed += _tell(tx, msgspec.structs.replace(one, request=found))[1]
+                except (NotFound, Conflict) as problem:
+                    problems[place] = str(problem)
+            return changed, problems
+
+        return self._database.write(work, durable=False)
 
 
 _COLUMNS = "request_id, source, covers, score, note, teller, at_ms, earlier"

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 COPIED = frozenset(
     {
+        "artefacts",
         "attempts",
         "attempts_by_hour",
         "audit",

@@ -1,0 +1,108 @@
+"""The door for outcomes and tables of effort, for one command; also beside a running server."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from trimtab.app.clock import unix_ms
+from trimtab.app.opening import open_named
+from trimtab.config import load_document
+from trimtab.efforts import EffortTable, build_table
+from trimtab.efforts.table import decoded
+from trimtab.errors import NotFound, StoreError, shortened
+from trimtab.store import Database, StoreSettings
+from trimtab.store.artefacts import Artefact, ArtefactStore
+from trimtab.store.feedback import FeedbackStore, Told
+from trimtab.store.figures.efforts import EffortsWanted, requests_for_efforts
+
+DAY_MS = 86_400_000
+AT_ONCE = 200
+"""Outcomes noted in one transaction: some milliseconds."""
+
+KINDS = {False: "effort", True: "effort-simulated"}
+"""Of artefacts: whoever loads the newest table of real work must not get a simulated one."""
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """What came of a file of outcomes."""
+
+    outcomes: int
+    changed: int
+    """The others had been told before."""
+    unknown: tuple[str, ...]
+    """Why others were left out."""
+
+
+class EffortsDoor:
+    """Outcomes, tables and their versions in one store. Blocks; raises `StoreError`."""
+
+    def __init__(self, database: Database, store_url: str) -> None:
+        self._database = database
+        self._feedback = FeedbackStore(database)
+        self._artefacts = ArtefactStore(database)
+        self.store_url = store_url
+
+    def import_outcomes(self, told: Sequence[Told], simulated: bool | None) -> Imported:
+        """Note those of which the request is found. Each is noted or not; who is cut off runs it again."""
+        changed = 0
+        unknown: list[str] = []
+        for start in range(0, len(told), AT_ONCE):
+            noted, problems = self._feedback.tell_found(told[start : start + AT_ONCE], simulated)
+            changed += noted
+            unknown += problems.values()
+        return Imported(len(told), changed, tuple(unknown))
+
+    def table(
+        self, *, days: float, simulated: bool, task_class: str | None = None, model: str | None = None
+    ) -> EffortTable:
+        """The table of the requests of the last so many days."""
+        to_ms = unix_ms()
+        wanted = EffortsWanted(
+            from_ms=to_ms - round(days * DAY_MS),
+            to_ms=to_ms,
+            simulated=simulated,
+            task_class=task_class,
+            model=model,
+        )
+        found = requests_for_efforts(self._database, wanted)
+        return build_table(found, from_ms=wanted.from_ms, to_ms=to_ms, simulated=simulated)
+
+    def publish(self, table: EffortTable) -> Artefact:
+        """Keep it as a version that never changes."""
+        return self._artefacts.publish(KINDS[table.simulated], table.encoded())
+
+    def versions(self) -> tuple[Artefact, ...]:
+        """Published tables, real and simulated, the newest first."""
+        found = [one for kind in KINDS.values() for one in self._artefacts.versions(kind)]
+        return tuple(sorted(found, key=lambda one: -one.made_ms))
+
+    def load(self, version: str) -> EffortTable:
+        """A published table. Raises `NotFound`."""
+        return load_table(self._artefacts, version)
+
+
+def load_table(artefacts: ArtefactStore, version: str) -> EffortTable:
+    """A published table by its version. Blocks. Raises `NotFound`, `StoreError`."""
+    for kind in KINDS.values():
+        content = artefacts.content(kind, version)
+        if content is not None:
+            try:
+                return decoded(content, version)
+            except msgspec.DecodeError as problem:
+                raise StoreError(
+                    f"effort table {version}: another version's, or damaged: {problem}"
+                ) from None
+    raise NotFound(
+        f"effort table {shortened(version, 40)!r}: not published here; `trimtab effort versions` lists them"
+    )
+
+
+@contextlib.contextmanager
+def opened_efforts_door(config: Path | None) -> Iterator[EffortsDoor]:
+    """Open the store that a configuration names. Blocks. Raises `ConfigError`, `StoreError`."""
+    document = load_document(config)
+    store = document.section("store", StoreSettings)
+    with contextlib.closing(open_named(store, document, create=False)) as database:
+        yield EffortsDoor(database, store.url)

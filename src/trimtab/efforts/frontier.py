@@ -1,0 +1,237 @@
+"""The frontier of a class of work: success against cost, with intervals on both, as a picture (SVG).
+
+What it is not: a judgement; what lies beside a point's intervals is decided by `comparing`. Invariants: the picture
+stands by itself (no script, no font, no link); whatever stands in names is text in it; simulated figures say so, large.
+"""
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+from trimtab.efforts.table import Cell, ClassTable, arms_of
+
+WIDTH, HEIGHT = 880, 560
+LEFT, RIGHT, TOP, BOTTOM = 78, 28, 96, 92
+"""Room around the plot, in pixels."""
+
+COLOURS = ("#0b5fa5", "#b4440b", "#1d7a46", "#7a3fa0", "#8a6d00", "#a0124f", "#4b5563")
+"""By model; each has a contrast of 4.5 against white."""
+
+SHAPES = ("circle", "square", "diamond", "triangle")
+"""By model too, for those who do not tell the colours apart."""
+
+NANO = 1e9
+
+
+def shown_cells(table: ClassTable) -> list[Cell]:
+    """Those of which both cost and success are known, the cheapest first."""
+    both = [cell for cell in table.cells if cell.cost_nanousd is not None and cell.success is not None]
+    return sorted(both, key=_cost)
+
+
+def frontier(table: ClassTable) -> list[Cell]:
+    """Those that no other one beats in cost without being beaten in success, by their middle figures; the cheapest
+    first."""
+    kept: list[Cell] = []
+    for cell in shown_cells(table):
+        if not kept or _success(cell) > _success(kept[-1]):
+            kept.append(cell)
+    return kept
+
+
+def draw_frontier(table: ClassTable, *, simulated: bool, period: str) -> str:
+    """The picture. `period` says from when the figures are."""
+    cells = shown_cells(table)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
+        'font-family="system-ui, sans-serif" font-size="13" fill="#1f2933" role="img">',
+        f"<title>{escape(_title(table))}</title>",
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
+        _text(LEFT, 30, _title(table), size=18, weight="600"),
+        _text(LEFT, 52, f"{period}; bars: intervals of 95 %; dashed: the frontier", colour="#52606d"),
+    ]
+    if simulated:
+        parts.append(_stamp())
+    if not cells:
+        parts.append(_text(WIDTH / 2, HEIGHT / 2, "no data", size=22, anchor="middle", colour="#52606d"))
+    else:
+        parts += _Plot(table, cells).drawn()
+    parts.append("</svg>")
+    return "\n".join(parts) + "\n"
+
+
+class _Plot:
+    """Axes, bars and points."""
+
+    def __init__(self, table: ClassTable, cells: Sequence[Cell]) -> None:
+        self._table = table
+        self._cells = cells
+        costs = [cell.cost_nanousd for cell in cells if cell.cost_nanousd is not None]
+        rates = [cell.success for cell in cells if cell.success is not None]
+        low = max(min(one.low for one in costs), 1.0) / NANO
+        high = max(max(one.high for one in costs) / NANO, low * 1.2)
+        room = (high / low) ** 0.06
+        self._low, self._high = low / room, high * room
+        self._floor = max(math.floor((min(one.low for one in rates) - 0.02) * 10) / 10, 0.0)
+        self._top = min(math.ceil((max(one.high for one in rates) + 0.01) * 20) / 20, 1.0)
+
+    def drawn(self) -> list[str]:
+        models = [model for model, _ in arms_of(self._table)]
+        parts = [*self._axes(), self._line()]
+        for cell in self._cells:
+            number = models.index(cell.model)
+            parts += self._point(cell, COLOURS[number % len(COLOURS)], SHAPES[number % len(SHAPES)], number)
+        shown = [model for model in models if any(cell.model == model for cell in self._cells)]
+        place = float(LEFT)
+        for model in shown:
+            number = models.index(model)
+            colour = COLOURS[number % len(COLOURS)]
+            parts.append(_mark(SHAPES[number % len(SHAPES)], place + 6, 73, colour))
+            parts.append(_text(place + 18, 78, model, colour=colour, weight="600"))
+            place += 40 + 8.2 * len(model)
+        return parts
+
+    def _x(self, usd: float) -> float:
+        share = math.log(usd / self._low) / math.log(self._high / self._low)
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+    def _y(self, rate: float) -> float:
+        return TOP + (self._top - rate) / (self._top - self._floor) * (HEIGHT - TOP - BOTTOM)
+
+    def _axes(self) -> list[str]:
+        foot, parts = HEIGHT - BOTTOM, []
+        step = 0.05 if self._top - self._floor <= 0.4 else 0.1
+        for n in range(round((self._top - self._floor) / step) + 1):
+            rate = self._floor + n * step
+            y = self._y(rate)
+            parts.append(_rule(LEFT, y, WIDTH - RIGHT, y, "#e4e7eb"))
+            parts.append(_text(LEFT - 10, y + 4, f"{100 * rate:.0f} %", anchor="end", colour="#52606d"))
+        for usd in _ticks(self._low, self._high):
+            x = self._x(usd)
+            parts.append(_rule(x, TOP, x, foot, "#eef1f4"))
+            parts.append(_text(x, foot + 20, _usd(usd), anchor="middle", colour="#52606d"))
+        parts.append(_rule(LEFT, foot, WIDTH - RIGHT, foot, "#9aa5b1"))
+        parts.append(
+            _text(
+                (LEFT + WIDTH - RIGHT) / 2,
+                foot + 46,
+                f"cost of a {self._table.unit}, US dollars (each step the same factor)",
+                anchor="middle",
+            )
+        )
+        middle = (TOP + foot) / 2
+        parts.append(
+            f'<text x="20" y="{middle:.0f}" text-anchor="middle" transform="rotate(-90 20 {middle:.0f})">'
+            "success, of what was told of</text>"
+        )
+        return parts
+
+    def _line(self) -> str:
+        points = " ".join(
+            f"{self._x(_cost(cell) / NANO):.1f},{self._y(_success(cell)):.1f}"
+            for cell in frontier(self._table)
+        )
+        return (
+            f'<polyline points="{points}" fill="none" stroke="#323f4b" stroke-width="1.5" '
+            'stroke-dasharray="6 5" opacity="0.7"/>'
+        )
+
+    def _point(self, cell: Cell, colour: str, shape: str, number: int) -> list[str]:
+        assert cell.cost_nanousd is not None
+        assert cell.success is not None
+        x, y = self._x(_cost(cell) / NANO), self._y(_success(cell))
+        left, right = (
+            self._x(max(one, 1.0) / NANO) for one in (cell.cost_nanousd.low, cell.cost_nanousd.high)
+        )
+        low, high = self._y(cell.success.low), self._y(cell.success.high)
+        told = f"{cell.arm}: {100 * _success(cell):.1f} % of {cell.success.told}, {_usd(_cost(cell) / NANO)}"
+        # Names of one model stand above its points, of the next one below, so that neighbours do not cover each other.
+        at = y - 10 if number % 2 == 0 else y + 20
+        return [
+            f"<g><title>{escape(told)}</title>",
+            _rule(x, low, x, high, colour, 2),
+            _rule(left, y, right, y, colour, 2),
+            _rule(x - 4, low, x + 4, low, colour, 2),
+            _rule(x - 4, high, x + 4, high, colour, 2),
+            _mark(shape, x, y, colour),
+            _text(x + 9, at, cell.effort or "default", colour=colour, weight="600", halo=True),
+            "</g>",
+        ]
+
+
+def _title(table: ClassTable) -> str:
+    return f"{table.task_class or '(no class)'}: success against cost of a {table.unit}, by model and effort"
+
+
+def _stamp() -> str:
+    return (
+        f'<g><rect x="{WIDTH - RIGHT - 126}" y="12" width="126" height="26" rx="3" fill="#b42318"/>'
+        f'<text x="{WIDTH - RIGHT - 63}" y="30" text-anchor="middle" fill="#ffffff" font-weight="700" '
+        'letter-spacing="1">SIMULATED</text></g>'
+    )
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten, or only some of them where that is too many."""
+    found: list[float] = []
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+        found = [
+            step * 10.0**power
+            for power in range(first, last + 1)
+            for step in steps
+            if low <= step * 10.0**power <= high
+        ]
+        if len(found) <= 8:
+            break
+    return found
+
+
+def _usd(usd: float) -> str:
+    if usd >= 1:
+        return f"${usd:,.2f}"
+    digits = f"{usd:.{1 - math.floor(math.log10(usd))}f}"
+    return f"${digits.rstrip('0').rstrip('.')}"
+
+
+def _cost(cell: Cell) -> float:
+    return max(cell.cost_nanousd.value, 1.0) if cell.cost_nanousd is not None else 1.0
+
+
+def _success(cell: Cell) -> float:
+    return cell.success.value if cell.success is not None else 0.0
+
+
+def _rule(x1: float, y1: float, x2: float, y2: float, colour: str, width: float = 1) -> str:
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" stroke-width="{width}"/>'
+
+
+def _mark(shape: str, x: float, y: float, colour: str) -> str:
+    style = f'fill="{colour}" stroke="#ffffff" stroke-width="1.2"'
+    if shape == "circle":
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" {style}/>'
+    corners = {
+        "square": ((-5, -5), (5, -5), (5, 5), (-5, 5)),
+        "diamond": ((0, -7), (7, 0), (0, 7), (-7, 0)),
+        "triangle": ((0, -7), (6.5, 5), (-6.5, 5)),
+    }[shape]
+    points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
+    return f'<polygon points="{points}" {style}/>'
+
+
+def _text(
+    x: float,
+    y: float,
+    text: str,
+    *,
+    size: int = 13,
+    anchor: str = "start",
+    colour: str = "#1f2933",
+    weight: str = "400",
+    halo: bool = False,
+) -> str:
+    around = ' stroke="#ffffff" stroke-width="3" paint-order="stroke"' if halo else ""
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{colour}" '
+        f'font-weight="{weight}"{around}>{escape(text)}</text>'
+    )
