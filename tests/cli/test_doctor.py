@@ -82,11 +82,19 @@ def test_doctor_says_how_long_records_are_kept_and_what_dead_processes_hold(tmp_
     (tmp_path / "trimtab.toml").write_text("version = 1\n[store]\nkeep_days = 30\n")
     database = open_database(database_of(tmp_path), clock_ms=lambda: 0)
     lease = "INSERT INTO key_leases (key_id, simulated, worker, outstanding_nanousd, granted_nanousd) VALUES "
-    database.write(lambda t: t.change(lease + "('k', 0, 'gone', 1250000000, 0), ('l', 0, 'gone', 1, 0)"))
+    database.write(
+        lambda t: t.change(
+            lease + "('k', 0, 'gone', 1250000000, 0), ('l', 0, 'gone', 1, 0), "
+            "('team=a/b/tokens/total', 0, 'gone', 5000000000, 0)"
+        )
+    )
     database.close()
     done = run(tmp_path, "doctor", "--offline")
     assert "kept for 30 days" in done.stdout
-    assert "note     limits: 1 process ended without closing and held 1.25 USD of limited keys" in done.stdout
+    assert (
+        "note     limits: 1 process ended without closing and held 1.25 USD of limited keys, and some of what 1 budget may still use;"
+        in done.stdout
+    )
 
 
 def test_a_running_server_is_backed_up_and_nothing_is_restored_under_it(tmp_path: Path, served: str) -> None:

@@ -101,7 +101,7 @@ def test_a_team_has_what_it_was_given_and_what_it_used_is_counted_to_the_nano_do
                 for attempt in one.attempts
                 if attempt.usage
             )
-            assert (red, False) not in found
+            assert found[red, False].spent == 0
             budgets(s).remove(CLI, "red")
             await in_force(s, 1)
             assert (await ask(s, ann))[0] == 200

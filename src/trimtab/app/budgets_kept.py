@@ -12,6 +12,7 @@ from trimtab.admin import BudgetAdmin, BudgetsInForce
 from trimtab.budgets import Book
 from trimtab.errors import StoreError
 from trimtab.store import Database
+from trimtab.store.budgets.beginnings import begin
 from trimtab.store.keys.audit import head
 
 RENEW_S = 0.5
@@ -80,7 +81,15 @@ class BudgetsKept:
     def _put(self, found: BudgetsInForce) -> None:
         before, self._now = self._now, found
         if before is None or before.budgets != found.budgets:
+            self._begin(found)
             self._keep_to(Book(found.budgets))
+
+    def _begin(self, found: BudgetsInForce) -> None:
+        """Before anything is counted on a new account, what was spent in its period already."""
+        try:
+            begin(self._database, found.budgets)
+        except StoreError as problem:  # what is limited is limited all the same
+            self._on_problem(f"budgets: {problem}; new ones are counted from now on")
 
     def _run(self) -> None:
         while not self._stopping:

@@ -155,7 +155,7 @@ def _store(settings: Settings) -> list[Finding]:
                 "note",
                 "limits",
                 f"{_counted(found.lost_workers, 'process', 'processes')} ended without closing and held "
-                f"{found.lost_nanousd / 1e9:,.2f} USD of limited keys; it counts as spent until a "
+                f"{found.lost_nanousd / 1e9:,.2f} USD of limited keys{_on_budgets(found)}; it counts as spent until a "
                 "`trimtab serve` on the same machine has read the journal",
             )
         )
@@ -180,6 +180,12 @@ def _kept(settings: Settings, found: Condition) -> str:
     days = settings.store.keep_days
     kept = f"kept for {_counted(days, 'day', 'days')}" if days else "kept for ever (store.keep_days = 0)"
     return f"{since}, {kept}; the store takes {found.size_bytes / 1e6:,.1f} MB{free}"
+
+
+def _on_budgets(found: Condition) -> str:
+    if not found.lost_accounts:
+        return ""
+    return f", and some of what {_counted(found.lost_accounts, 'budget', 'budgets')} may still use"
 
 
 def _counted(count: int, one: str, many: str) -> str:

@@ -14,6 +14,7 @@ from trimtab.app.housekeeping import (
     FiguresUpkeep,
     Housekeeping,
     RecordsRetention,
+    accounts_retention,
     answers_upkeep,
     content_retention,
 )
@@ -110,6 +111,7 @@ class Ground:
                 *self.retention.chores(),
                 content_retention(self._content_database, self._content_days),
                 forgetting(self.database),
+                accounts_retention(self.database),
                 *forgetting_tasks(self.database, settings.keep_tasks_days),
                 answers_upkeep(answers),
             ],

@@ -13,6 +13,7 @@ import msgspec
 from trimtab.errors import StoreError
 from trimtab.store import Database, StoreSettings
 from trimtab.store.answers import AnswerStore
+from trimtab.store.budgets.old import forget_old_accounts
 from trimtab.store.figures import CHORE as FIGURES
 from trimtab.store.figures import fold_what_is_due
 from trimtab.store.housekeeping import (
@@ -201,3 +202,15 @@ def answers_upkeep(store: AnswerStore) -> Chore:
         return True
 
     return Chore("kept answers", work, every_s=ANSWERS_S)
+
+
+def accounts_retention(database: Database) -> Chore:
+    """The chore that forgets accounts of budgets whose periods are long over."""
+
+    def work(turn: Turn) -> bool:
+        while database.write(forget_old_accounts, durable=False):
+            if turn.rest(0.05):
+                return False
+        return True
+
+    return Chore("accounts of budgets", work)

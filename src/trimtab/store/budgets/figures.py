@@ -41,5 +41,7 @@ def members_of(
         (len(before), before, len(after) - 1, after),
     )
     # Of a tag without an organisation, those of tags within one begin alike.
-    members = [str(account) for (account,) in found if str(account).count("/") == one.count("/")]
+    members = [
+        str(account) for (account,) in found if str(account).count("/") == one.count("/") and account != one
+    ]
     return members[:most]

@@ -21,9 +21,11 @@ class Condition(msgspec.Struct, frozen=True):
     oldest_ms: int | None
     """When the oldest record arrived."""
     lost_workers: int
-    """Processes that are gone and hold money which nobody has accounted for yet."""
+    """Processes that are gone and hold something which nobody has accounted for yet."""
     lost_nanousd: int
-    """That money. It counts as spent until then."""
+    """Money of keys' own limits among it. It counts as spent until then."""
+    lost_accounts: int
+    """Accounts of budgets among it; the same money may be on several."""
     lost_calls: int
     """Calls of tasks that such processes had in flight. What they hold of their tasks counts as used until then."""
 
@@ -53,7 +55,9 @@ def _look(view: Transaction) -> Condition:
         )
     oldest = _one(view, "SELECT min(at_ms) FROM requests")
     lost = view.row(
-        "SELECT count(DISTINCT worker), coalesce(sum(outstanding_nanousd), 0) FROM key_leases "
+        "SELECT count(DISTINCT worker), "
+        "coalesce(sum(CASE WHEN key_id LIKE '%=%' THEN 0 ELSE outstanding_nanousd END), 0), "
+        "count(DISTINCT CASE WHEN key_id LIKE '%=%' THEN key_id END) FROM key_leases "
         "WHERE outstanding_nanousd > 0 AND worker NOT IN (SELECT id FROM workers WHERE seen_ms > ?)",
         (view.now_ms() - PERMIT_LOST_MS,),
     )
@@ -72,6 +76,7 @@ def _look(view: Transaction) -> Condition:
         oldest_ms=None if oldest is None else int(str(oldest)),
         lost_workers=int(lost[0]),
         lost_nanousd=int(lost[1]),
+        lost_accounts=int(lost[2]),
         lost_calls=int(lost_calls[0]),
     )
 
