@@ -44,7 +44,7 @@ async def ask(s: Site, headers: bytes, **fields: object) -> tuple[int, dict[str,
 async def in_force(s: Site, count: int) -> None:
     """Wait until so many budgets are."""
     end = time.monotonic() + 20
-    while (now := s.application.parts.budgets.now) is None or len(now.budgets) != count:
+    while (now := s.application.parts.ground.budgets.in_force) is None or len(now.budgets) != count:
         assert time.monotonic() < end
         await asyncio.sleep(0.02)
 

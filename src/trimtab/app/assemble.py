@@ -10,7 +10,6 @@ import msgspec
 from prometheus_client import disable_created_metrics
 
 from trimtab.admin import TaskAdmin
-from trimtab.app.budgets_kept import BudgetsKept
 from trimtab.app.callers import Callers
 from trimtab.app.choosing import open_chooser, open_normaliser, open_router, shared_limits
 from trimtab.app.clock import unix_ms
@@ -91,7 +90,6 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     ground: Ground
     once: Once
     callers: Callers
-    budgets: BudgetsKept
     store: Store
     ledger: Ledger
     metrics: Metrics
@@ -153,7 +151,6 @@ class Application:
         self.parts.once.keep_answers = edition.settings.server.keep_answers
         self.parts.ground.keeper.settings = edition.settings.content
         self.parts.workshop.cache_bytes = edition.settings.images.cache_mib * MIB
-        self.parts.budgets.use(self.parts.callers.budget_admin(edition.settings))
         self._note()
 
         async def close() -> None:
@@ -191,7 +188,6 @@ class Application:
         if self.parts.observer is not None:
             self.parts.observer.close(timeout_s=2)
         await asyncio.to_thread(self.parts.console.close)
-        await asyncio.to_thread(self.parts.budgets.close)
         await asyncio.to_thread(self.parts.callers.close)
         return await self.parts.ground.aclose()
 
@@ -223,8 +219,6 @@ def assemble(
     callers: Callers | None = None
     try:
         callers = Callers(settings)
-        budget_admin = callers.budget_admin(settings)
-        in_force = callers.budgets_in_force(budget_admin)
         ground = open_ground(settings, worker_id, on_problem)
         ground.keeper.settings = settings.content
     except BaseException:
@@ -234,10 +228,6 @@ def assemble(
             tracer.close(timeout_s=0)
         raise
     callers.start()
-    budgets = BudgetsKept(
-        ground.database, ground.ledger.keep_to, on_problem, admin=budget_admin, now=in_force
-    )
-    budgets.start()
     _watch(metrics, ground, callers, state)
     workshop = Workshop(settings.images.cache_mib * MIB)
     metrics.watch(names.IMAGES_RESIZED, lambda: workshop.resized)
@@ -249,7 +239,6 @@ def assemble(
         ground=ground,
         once=Once(ground.claims, state, keep_answers=settings.server.keep_answers),
         callers=callers,
-        budgets=budgets,
         store=ground.store,
         ledger=ground.ledger,
         metrics=metrics,

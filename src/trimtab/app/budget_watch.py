@@ -18,6 +18,7 @@ from trimtab.budgets.webhooks import TRIES, send, wait_ms
 from trimtab.errors import StoreError
 from trimtab.records import EACH, Budget, account_of
 from trimtab.store import Database, Transaction
+from trimtab.store.budgets.beginnings import begin
 from trimtab.store.budgets.figures import counted_on, members_of
 from trimtab.store.budgets.warnings import Notice, claim, put_back, take_due
 from trimtab.store.keys import head
@@ -74,6 +75,11 @@ class BudgetWatch:
             threading.Thread(target=self._run, name="trimtab-budgets", daemon=True),
             threading.Thread(target=self._run_sending, name="trimtab-webhooks", daemon=True),
         ]
+
+    @property
+    def in_force(self) -> BudgetsInForce | None:
+        """What is in force; `None` before `load`."""
+        return self._in_force
 
     def follow(self, admin: BudgetAdmin, prices: Prices | None) -> None:
         """Go by the budgets of this configuration from now on. Never waits."""
@@ -135,6 +141,7 @@ class BudgetWatch:
             return
         found = self._database.read(admin.in_force)
         if known is None or found.budgets != known.budgets:
+            begin(self._database, found.budgets)  # before anything is counted on what is new
             self._put_in_force(Book(found.budgets))
         self._in_force, self._in_force_by = found, admin
         self._counted = float("-inf")

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.admin import BudgetAdmin, BudgetsInForce, FileBudgets, KeyAdmin, KeyRules
+from trimtab.admin import BudgetAdmin, FileBudgets, KeyAdmin, KeyRules
 from trimtab.app.clock import unix_ms
 from trimtab.app.opening import open_named
 from trimtab.app.settings import Settings
@@ -65,10 +65,6 @@ class Callers:
     def budget_admin(self, settings: Settings) -> BudgetAdmin:
         """The door for budgets, with those of this configuration."""
         return BudgetAdmin(self._database, FileBudgets(settings.document.name, settings.budgets))
-
-    def budgets_in_force(self, admin: BudgetAdmin) -> BudgetsInForce:
-        """What is in force now. Blocks. Raises `StoreError`."""
-        return self._database.read(admin.in_force)
 
     def close(self) -> None:
         """End the renewal and close the database. Blocks, up to two seconds where the store hangs."""
