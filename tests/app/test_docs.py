@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from trimtab.app import load_settings
+from trimtab.catalogue.effort import EffortSettings
 from trimtab.content import ContentSettings
 from trimtab.engine import RetrySettings
 from trimtab.gateway import ServerSettings
@@ -42,6 +43,8 @@ def test_the_documented_file_loads_and_shows_the_defaults(
     assert settings.content == ContentSettings()
     assert settings.retries == RetrySettings()
     assert settings.choosing == ChoosingSettings()
+    assert settings.effort == EffortSettings()
+    assert settings.scenarios == settings.catalogue.scenarios
     assert settings.platforms["sim"] == SimulatorSettings()
     claude = settings.platforms["claude"]
     assert isinstance(claude, AnthropicSettings)
@@ -58,6 +61,7 @@ def test_the_documented_file_names_every_setting() -> None:
         ContentSettings,
         RetrySettings,
         ChoosingSettings,
+        EffortSettings,
         AnthropicSettings,
         BedrockSettings,
         ClaudeOnAwsSettings,
