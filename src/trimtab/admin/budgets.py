@@ -50,6 +50,8 @@ class BudgetsInForce(msgspec.Struct, frozen=True, kw_only=True):
     budgets: tuple[Budget, ...]
     settings: Mapping[str, BudgetSettings]
     """Of each, by its name, the settings that it comes from."""
+    notes: Mapping[str, str]
+    """What is odd about budgets, by their names, as a team that there is not yet."""
 
 
 class BudgetAdmin:
@@ -124,12 +126,16 @@ class BudgetAdmin:
         """What processes go by, and the number of the change that it is as of."""
         budgets: list[Budget] = []
         settings: dict[str, BudgetSettings] = {}
+        notes: dict[str, str] = {}
         for one in self.known(tx):
-            for scope in scopes_of(tx, one.name, one.settings).scopes:
+            found = scopes_of(tx, one.name, one.settings)
+            if found.note:
+                notes[one.name] = found.note
+            for scope in found.scopes:
                 made = one.settings.budgets(one.name, scope)
                 budgets += made
                 settings |= dict.fromkeys((limit.name for limit in made), one.settings)
-        return BudgetsInForce(as_of=chain.head(tx), budgets=tuple(budgets), settings=settings)
+        return BudgetsInForce(as_of=chain.head(tx), budgets=tuple(budgets), settings=settings, notes=notes)
 
     def put(self, actor: Actor, name: str, settings: BudgetSettings) -> BudgetChanged:
         """Make a budget, or put these settings in place of those that it has, all of them. Idempotent.

@@ -140,6 +140,9 @@ class BudgetWatch:
         if known is not None and self._in_force_by is admin and self._database.read(head) == known.as_of:
             return
         found = self._database.read(admin.in_force)
+        for name, note in found.notes.items():
+            if known is None or known.notes.get(name) != note:
+                _log.warning("budget %s: %s", name, note)
         if known is None or found.budgets != known.budgets:
             begin(self._database, found.budgets)  # before anything is counted on what is new
             self._put_in_force(Book(found.budgets))

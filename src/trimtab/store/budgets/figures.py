@@ -23,8 +23,20 @@ class Counted(msgspec.Struct, frozen=True):
 
 
 def counted_on(tx: Transaction, accounts: Sequence[str]) -> dict[tuple[str, bool], Counted]:
-    """For each account and side (simulated or not) that has any. One query, whatever the number of accounts."""
-    return {place: Counted(found.spent, found.held) for place, found in spent_by(tx, accounts).items()}
+    """For each account and side (simulated or not) that has any. Two queries, whatever the number of accounts.
+
+    Of requests in flight, which have no sides, what processes may have at a time now is held, on the real one.
+    """
+    found = {place: Counted(one.spent, one.held) for place, one in spent_by(tx, accounts).items()}
+    in_flight = [account for account in accounts if account.endswith("/concurrency")]
+    if in_flight:
+        rows = tx.rows(
+            "SELECT key_id, CAST(sum(permits) AS BIGINT) FROM key_permits "  # noqa: S608 (our own names)
+            f"WHERE key_id IN {tx.words.texts} GROUP BY key_id",
+            (msgspec.json.encode(in_flight).decode(),),
+        )
+        found |= {(str(account), False): Counted(0, int(permits)) for account, permits in rows if permits}
+    return found
 
 
 def members_of(
