@@ -97,20 +97,20 @@ def test_a_budget_that_makes_no_sense_is_refused_and_says_which_value(
 def test_a_phase_that_runs_out_takes_from_later_ones_down_to_their_floors_largest_first() -> None:
     agent = Agent(made())
     agent.uses("analysis", 20_000)
-    agent.uses("", 29_000)
-    assert agent.told == ["tools>analysis 29000: analysis ran out"]
+    agent.uses("", 19_000)
+    assert agent.told == ["tools>analysis 19000: analysis ran out"]
     agent.uses("analysis", 10_000)
     assert agent.told[1:] == ["verification>analysis 10000: analysis ran out"]
     got = agent.asks("analysis", most=50_000)
     assert isinstance(got, Granted)
-    # What is left but the floors: a quarter of 40,000, 30,000 and 10,000.
-    assert (got.max_tokens, got.limited_by) == (100_000 - 59_000 - 20_000, "tokens")
-    agent.take(settle(agent.task, f"r{agent.n}", TaskSpent(0, 21_000), 9))
+    # What is left but the floors: half of 40,000 and of 30,000, and the report's 10,000.
+    assert (got.max_tokens, got.limited_by) == (100_000 - 49_000 - 45_000, "tokens")
+    agent.take(settle(agent.task, f"r{agent.n}", TaskSpent(0, 6_000), 9))
     refused = agent.asks("analysis")
     assert isinstance(refused, Refused)
-    assert (refused.reason, refused.left, refused.phase_left) == ("phase_budget_exhausted", 20_000, 0)
-    assert (refused.next_phase, refused.next_needs, refused.next_planned) == ("tools", 10_000, 40_000)
-    for phase, least in (("tools", 10_000), ("verification", 7_500), ("report", 2_500)):
+    assert (refused.reason, refused.left, refused.phase_left) == ("phase_budget_exhausted", 45_000, 0)
+    assert (refused.next_phase, refused.next_needs, refused.next_planned) == ("tools", 20_000, 40_000)
+    for phase, least in (("tools", 20_000), ("verification", 15_000), ("report", 10_000)):
         agent.uses(phase, least)
     assert agent.task.state == "exhausted"
     refused = agent.asks("report")
@@ -120,24 +120,24 @@ def test_a_phase_that_runs_out_takes_from_later_ones_down_to_their_floors_larges
 
 def test_a_long_max_tokens_moves_nothing_that_was_not_used() -> None:
     agent = Agent(made())
-    got = agent.uses("analysis", 500, most=64_000)
-    assert got.max_tokens == 64_000
+    got = agent.uses("analysis", 500, most=50_000)
+    assert got.max_tokens == 50_000
     assert agent.told == []
     assert agent.budgets == Agent(made()).budgets
 
 
 def test_quality_keeps_verification_whole_and_shrinks_the_report_first() -> None:
     agent = Agent(made(strategy="prioritize_quality"))
-    agent.uses("tools", 60_000 + 9_744)
+    agent.uses("tools", 60_000 + 5_000)
     assert agent.told == [
         "analysis>tools 20000: unused by analysis when tools began",
-        "report>tools 9744: tools ran out",
+        "report>tools 5000: tools ran out",
     ]
     refused = agent.asks("tools")
     assert isinstance(refused, Refused)
     assert agent.budgets["verification"] == 30_000
     agent.uses("verification", 30_000)
-    agent.uses("report", 256)
+    agent.uses("report", 5_000)
     assert agent.task.left == 0
 
 
@@ -173,12 +173,12 @@ def test_progress_moves_shares_early_and_says_why() -> None:
     assert agent.told == []
     agent.take(progress(agent.task, "analysis", 500, 5))
     why = "analysis is 50 % done after 2,000 tokens, so it needs 4,000"
-    assert agent.told == [f"analysis>tools 15000: {why}"]  # not below its own floor of 5,000
+    assert agent.told == [f"analysis>tools 10000: {why}"]  # not below its own floor of 10,000
     agent.uses("tools", 30_000, progress=0)
     agent.take(progress(agent.task, "tools", 400, 6))
     why = "tools is 40 % done after 30,000 tokens, so it needs 75,000"
-    assert agent.told[-1] == f"verification>tools 17000: {why}"
-    assert agent.budgets["tools"] == 75_000
+    assert agent.told[-1] == f"verification>tools 7500: {why}"  # half of what it can spare
+    assert agent.budgets["tools"] == 65_500
 
 
 def test_history_that_is_sent_again_is_counted_once_and_a_shorter_one_starts_anew() -> None:
@@ -225,14 +225,14 @@ def test_money_limits_the_answer_and_keeps_what_later_phases_need() -> None:
     price: dict[str, Any] = {"input_nanousd": 500_000, "output_nanousd": 1_000}
     got = agent.asks("analysis", most=64_000, **price)
     assert isinstance(got, Granted)
-    # 10,000,000 less a quarter of the shares of tools, verification and report (2,000,000), less the input.
-    assert (got.max_tokens, got.limited_by) == (7_500, "usd")
-    agent.take(settle(agent.task, "r1", TaskSpent(10, 7_500, 8_000_000), 1))
+    # 10,000,000 less what the floors of tools, verification and report stand for (4,500,000), less the input.
+    assert (got.max_tokens, got.limited_by) == (5_000, "usd")
+    agent.take(settle(agent.task, "r1", TaskSpent(10, 5_000, 5_500_000), 1))
     refused = agent.asks("analysis", **price)
     assert isinstance(refused, Refused)
     assert refused.reason == "phase_usd_exhausted"
     assert isinstance(agent.asks("tools", **price), Granted)
-    agent.take(settle(agent.task, f"r{agent.n}", TaskSpent(10, 400, 2_000_000), 1))
+    agent.take(settle(agent.task, f"r{agent.n}", TaskSpent(10, 400, 4_500_000), 1))
     refused = agent.asks("report", **price)
     assert isinstance(refused, Refused)
     assert refused.reason == "task_usd_exhausted"
@@ -258,7 +258,7 @@ def test_what_a_refusal_says_names_what_this_phase_and_the_next_would_have_neede
     assert isinstance(problem, TaskBudgetSpent)
     assert str(problem) == (
         "task t is out of budget (task_budget_exhausted): 10,000 tokens are left and phase analysis needs 50,256 for "
-        "this call; the next phase, tools, needs 1,000 at the least and was planned with 4,000. Extend it, begin the "
+        "this call; the next phase, tools, needs 2,000 at the least and was planned with 4,000. Extend it, begin the "
         "next phase, or send less"
     )
     assert problem.more == {
@@ -267,11 +267,11 @@ def test_what_a_refusal_says_names_what_this_phase_and_the_next_would_have_neede
             "task": "t",
             "phase": "analysis",
             "left_tokens": 10_000,
-            "phase_left_tokens": 7_994,
+            "phase_left_tokens": 5_500,
             "needed_tokens": 50_256,
             "wanted_tokens": 54_000,
             "next_phase": "tools",
-            "next_phase_needs_tokens": 1_000,
+            "next_phase_needs_tokens": 2_000,
             "next_phase_planned_tokens": 4_000,
         },
     }
@@ -305,7 +305,7 @@ def test_an_overshoot_is_listed_and_the_total_stands_before_what_phases_were_pro
     agent.asks("analysis", most=1_000)
     agent.take(settle(agent.task, "r1", TaskSpent(9_500, 400), 1))
     assert agent.task.spent == 9_900
-    assert agent.task.overshoot == 9_900 - 7_994  # the floors of the others stay theirs: 1,000, 750 and 256
+    assert agent.task.overshoot == 9_900 - 5_500  # the floors of the others stay theirs
     refused = agent.asks("report")
     assert isinstance(refused, Refused)
     assert (refused.reason, refused.left) == ("task_budget_exhausted", 100)

@@ -19,6 +19,10 @@ LEAST_PROGRESS = 200
 MARGIN_PERCENT = 10
 """What stays with a phase beyond its projected need."""
 
+EARLY_PART = 2
+"""Of what others can spare at most half is borrowed early: the projection is rough, and what is missing in the end can
+still be borrowed then."""
+
 LEAST_MOVE_PERCENT = 1
 """Of the total: smaller moves are noise of the projection."""
 
@@ -46,7 +50,9 @@ def note_progress(draft: Draft, n: int, permille: int) -> None:
     reason = f"{phase.name} is {permille / 10:g} % done after {phase.spent:,} tokens, so it needs {need:,}"
     least = max(1, draft.task.total * LEAST_MOVE_PERCENT // 100)
     if (missing := need - phase.budget) >= least:
-        draft.borrow(n, missing, reason)
+        spare = sum(draft.phases[other].surplus for other in draft.lenders(n))
+        if (part := min(missing, spare // EARLY_PART)) >= least:
+            draft.borrow(n, part, reason)
         return
     kept = max(need + need * MARGIN_PERCENT // 100, phase.spent + phase.held, phase.floor)
     if (spare := phase.budget - phase.lent - kept) >= least:

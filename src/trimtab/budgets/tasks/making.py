@@ -107,11 +107,10 @@ def new_task(
 def floor_of(
     planned: int, strategy: Strategy, least_output: int, percent: int, *, guaranteed: bool, last: bool
 ) -> int:
-    """What others leave to a phase of this share."""
-    if guaranteed:
+    """What others leave to a phase of this share. With `prioritize_completion` the last one is left whole: a task that
+    has nothing to report with is not completed, and then all that it spent was for nothing (docs/benchmarks.md)."""
+    if guaranteed or (last and strategy == "prioritize_completion"):
         return planned
-    if strategy == "prioritize_quality" and last:
-        return min(planned, least_output)  # the report shrinks first
     return min(planned, max(least_output, planned * percent // 100))
 
 

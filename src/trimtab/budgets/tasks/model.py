@@ -35,9 +35,9 @@ LEAST_OUTPUT = 256
 """Tokens of the shortest answer that is of use, unless the task says otherwise: a tool call with its arguments takes
 100 to 200. A call that could write less is refused, as it would be paid for and cut."""
 
-FLOOR_PERCENT = 25
-"""What a later phase keeps of its share, whatever earlier ones need, unless the task says otherwise. A report a quarter
-as long is still a report; see docs/benchmarks.md for what other floors do."""
+FLOOR_PERCENT = 50
+"""What a later phase keeps of its share, whatever earlier ones need, unless the task says otherwise. In the task model
+of docs/benchmarks.md a quarter did worse than an undivided budget with agents that do not heed their shares."""
 
 MAX_CONVERSATIONS = 64
 """A conversation that was pushed out by others counts its history once more."""
