@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import apsw
+import msgspec
 import pytest
 from markupsafe import escape
 from serving_harness import ASK, VERSION, Site, head, parsed, run, site
 
 from trimtab.admin import Actor, UserAdmin
+from trimtab.records import Outcome
 
 T = TypeVar("T")
 PASSWORD = "a long enough pass phrase"
@@ -224,6 +226,34 @@ def test_the_story_of_a_request_is_told_whole_and_as_json(tmp_path: Path) -> Non
                 "Simulated.",
             ):
                 assert html.escape(text) in body, text
+
+    run(work)
+
+
+def test_an_answer_that_was_given_again_says_whose_it_is(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            _, heads, _ = await s.post(ASK)
+            await until_written(s, 1)
+            first = heads["x-trimtab-request"]
+            record = (await said(s, f"/console/requests/{first}.json"))["story"]["record"]
+            again = msgspec.convert(
+                {
+                    **record,
+                    "id": "01a1fe55e32a784fae48cc42dcbfdb7e",
+                    "attempts": [],
+                    "cost_nanousd": 0,
+                    "cached": first,
+                },
+                Outcome,
+            )
+            s.application.store.put(again)
+            await until_written(s, 2)
+            _, _, body = await get(s, f"/console/requests/{again.id}")
+            assert f'href="/console/requests/{first}"' in body
+            assert "An earlier answer, given again for nothing" in body
+            _, _, body = await get(s, f"/console/requests/{first}")
+            assert "An earlier answer" not in body
 
     run(work)
 

@@ -361,29 +361,29 @@ def test_an_answer_given_again_counts_against_rate_limits_and_takes_no_money(
     house: Callable[..., House],
 ) -> None:
     h = house(ANSWER)
-    takes: list[tuple[int, bool]] = []
+    asked: list[tuple[int, Any]] = []
+    reserve = h.ledger.reserve
 
-    class Dealer:
-        async def take(self, caller: Caller, worst: int, simulated: bool, further: bool) -> Any:
-            takes.append((worst, further))
-            if len(takes) == 3:
-                raise RateLimited("too many", 7)
-            return None, True
+    async def reserving(worst_case: Any, *, caller: Caller, simulated: bool, **_: Any) -> Any:
+        asked.append((worst_case, caller))
+        if len(asked) == 3:
+            raise RateLimited("too many", 7)
+        return await reserve(worst_case, simulated=simulated)
 
-    h.ledger._dealer = Dealer()  # type: ignore[assignment]
+    h.ledger.reserve = reserving  # type: ignore[method-assign, assignment]
     poor = Caller(key="key_1", limits=Limits(requests_per_minute=2, total_nanousd=10))
     h.tell(COLD, caller=poor)
     h.kept()
     h.tell(COLD, caller=poor)
-    assert takes[0][0] > 0
-    assert takes[1] == (0, False)
+    assert asked[0][0] > 0
+    assert asked[1] == (0, poor)
     with pytest.raises(RateLimited):
         h.tell(COLD, caller=poor)
     assert h.records[-1].error == "RateLimited: too many"
     h.shelves.close(30)
-    asked = AnswerStore(h.database).asked(h.records[0].at_ms, simulated=False)
-    assert (asked.hits, asked.misses) == (1, 1), "what was refused was not given"
-    assert asked.saved_nanousd == h.records[0].cost_nanousd
+    sums = AnswerStore(h.database).asked(h.records[0].at_ms, simulated=False)
+    assert (sums.hits, sums.misses) == (1, 1), "what was refused was not given"
+    assert sums.saved_nanousd == h.records[0].cost_nanousd
 
 
 def test_a_store_in_trouble_costs_nobody_an_answer(house: Callable[..., House]) -> None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -32,7 +33,7 @@ def change(database: Database, sql: str) -> None:
     database.write(lambda tx: tx.change(sql))
 
 
-def test_an_answer_is_found_as_it_was_kept_and_the_last_one_stands(
+def test_an_answer_is_found_as_it_was_kept_and_the_first_one_stands(
     database: Database, store: AnswerStore
 ) -> None:
     odd = answer(body=os.urandom(70_000), headers=[(b"content-type", b"\xff\x00")])
@@ -43,10 +44,37 @@ def test_an_answer_is_found_as_it_was_kept_and_the_last_one_stands(
     assert 0 <= found.age_ms < 60_000
     assert HOUR_MS - 60_000 < found.left_ms <= HOUR_MS
     assert store.find("d2") is None
-    keep(database, answer(request_id="r2", body=b"new"), answer("d2"))
+    keep(database, answer(request_id="r2", body=b"another"), answer("d2"))
     again = store.find("d1")
     assert again is not None
-    assert (again.answer.request_id, again.answer.body) == ("r2", b"new")
+    assert again.answer == odd, "whoever asked at the same time hears the first answer from now on"
+
+
+@pytest.mark.parametrize(
+    ("replaces", "changes", "aged"),
+    [
+        (True, {}, ""),
+        (False, {"place": "claude@2"}, ""),
+        (False, {"simulated": True}, ""),
+        (False, {"key": "key_2"}, ""),
+        (False, {}, "expires_ms = made_ms"),
+        (False, {}, "made_ms = made_ms + 60000"),
+    ],
+)
+def test_an_answer_gives_way_where_it_was_asked_anew_or_could_not_be_given(
+    database: Database, store: AnswerStore, replaces: bool, changes: dict[str, Any], aged: str
+) -> None:
+    keep(database, answer())
+    if aged:
+        change(database, f"UPDATE cached_answers SET {aged}")
+    keep(database, answer(request_id="r2", body=b"new", **changes), replaces=replaces)
+    found = store.find("d1")
+    assert found is not None
+    assert (found.answer.request_id, found.answer.body) == ("r2", b"new")
+
+
+def test_several_answers_are_kept_at_once(database: Database) -> None:
+    keep(database, answer("d2"), answer(), answer("d2"))
     assert digests(database) == ["d1", "d2"]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from trimtab.store import Database
-from trimtab.store.answers import Answer, AnswerStore, pack
+from trimtab.store.answers import Answer, AnswerStore, New, pack
 
 HOUR_MS = 3_600_000
 BODY = b'{"content":[{"type":"text","text":"the marker of an answer"}]}'
@@ -30,8 +30,8 @@ def answer(digest: str = "d1", **changes: Any) -> Answer:
     return msgspec.structs.replace(made, **changes)
 
 
-def keep(database: Database, *answers: Answer, ttl_ms: int = HOUR_MS) -> None:
-    AnswerStore(database).add([(pack(one), ttl_ms) for one in answers])
+def keep(database: Database, *answers: Answer, ttl_ms: int = HOUR_MS, replaces: bool = False) -> None:
+    AnswerStore(database).add([New(pack(one), ttl_ms, replaces) for one in answers])
 
 
 def digests(database: Database) -> list[str]:

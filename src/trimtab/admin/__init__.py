@@ -15,6 +15,7 @@ from trimtab.admin.budget_words import (
     Standing,
 )
 from trimtab.admin.budgets import BudgetAdmin, BudgetsInForce, FileBudgets
+from trimtab.admin.cache import CacheAdmin
 from trimtab.admin.content import ContentAdmin, ContentDeleted
 from trimtab.admin.keys import KeyAdmin
 from trimtab.admin.rules import KeyRules
@@ -43,6 +44,7 @@ __all__ = [
     "BudgetView",
     "BudgetsInForce",
     "BurnDown",
+    "CacheAdmin",
     "ContentAdmin",
     "ContentDeleted",
     "Explained",

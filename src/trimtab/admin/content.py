@@ -13,7 +13,7 @@ from trimtab.admin.keys import check_still_admin, find_key
 from trimtab.admin.words import Actor
 from trimtab.errors import Conflict, NotFound, RequestError, shortened
 from trimtab.store import Database, Transaction
-from trimtab.store.content import Selection
+from trimtab.store.content import Deleted, Selection
 from trimtab.store.content.deletion import begin, finish
 from trimtab.store.content.owners import organisation_of_request, organisations_with_user
 from trimtab.store.keys import audit as chain
@@ -26,6 +26,8 @@ class ContentDeleted(msgspec.Struct, frozen=True, kw_only=True):
     """Requests whose prompt and answer were deleted. What still waited in memory is not counted, and not written."""
     answers: int
     """Whole answers deleted that were kept for idempotency keys."""
+    cached: int
+    """Answers deleted that were kept to be given again."""
     overwritten: bool
     """Whether the engine's files hold nothing of it any more, as far as the engine knows; see docs/content.md."""
 
@@ -105,7 +107,7 @@ class ContentAdmin:
         if before_ms is not None and not 0 <= before_ms < 2**53:
             raise RequestError(f"before: {before_ms}: must be a moment in Unix milliseconds")
 
-        def work(tx: Transaction) -> tuple[Selection, int, int]:
+        def work(tx: Transaction) -> tuple[Selection, Deleted]:
             check_still_admin(tx, actor)
             selection, organisation = selected(tx)
             deleted = begin(tx, selection, before_ms)
@@ -122,12 +124,15 @@ class ContentAdmin:
                         "before_ms": before_ms,
                         "requests": deleted.requests,
                         "answers": deleted.answers,
+                        "cached": deleted.cached,
                     },
                     order="sorted",
                 ).decode(),
             )
-            return selection, deleted.requests, deleted.answers
+            return selection, deleted
 
-        selection, requests, answers = self._database.write(work)
+        selection, deleted = self._database.write(work)
         overwritten = finish(self._database, selection)
-        return ContentDeleted(requests=requests, answers=answers, overwritten=overwritten)
+        return ContentDeleted(
+            requests=deleted.requests, answers=deleted.answers, cached=deleted.cached, overwritten=overwritten
+        )

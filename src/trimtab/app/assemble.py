@@ -369,6 +369,13 @@ def _watch(metrics: Metrics, ground: Ground, callers: Callers, state: ServingSta
     metrics.watch(names.CONTENT_KEPT, lambda: keeper.kept)
     metrics.watch(names.CONTENT_DROPPED, lambda: keeper.dropped)
     metrics.watch(names.CONTENT_WAITING_BYTES, lambda: keeper.waiting_bytes)
+    shelves = ground.shelves
+    metrics.watch_each(names.CACHE_ANSWERS, shelves.asked)
+    metrics.watch_each(names.CACHE_SAVED_USD, shelves.saved_usd)
+    metrics.watch(names.CACHE_KEPT, lambda: shelves.stored)
+    metrics.watch(names.CACHE_DROPPED, lambda: shelves.dropped)
+    metrics.watch(names.CACHE_TROUBLES, lambda: shelves.troubles)
+    metrics.watch(names.CACHE_WAITING_BYTES, lambda: shelves.waiting_bytes)
     metrics.watch(names.CHORE_FAILURES, ground.chore_failures)
     metrics.watch(names.HELD_USD, lambda: ledger.held() / 1e9)
     metrics.watch(names.HELD_SIMULATED_USD, lambda: ledger.held(simulated=True) / 1e9)

@@ -86,7 +86,7 @@ class Repeats:
             digest = key_of(question, scope, what_matters(question.surface, body))
         except Unclear:
             return _bypass("unclear")
-        shelf = Shelf(self, question, digest)
+        shelf = Shelf(self, question, digest, replaces=wish == "refresh")
         if wish == "refresh":
             return Repeat("refresh", shelf=shelf)
         caller = question.caller
@@ -147,12 +147,14 @@ class Repeats:
 class Shelf:
     """A place for one answer while it goes by. Used by the event loop only; never waits, never raises."""
 
-    __slots__ = ("_digest", "_held", "_over", "_parts", "_question", "_repeats")
+    __slots__ = ("_digest", "_held", "_over", "_parts", "_question", "_repeats", "_replaces")
 
-    def __init__(self, repeats: Repeats, question: Question, digest: str) -> None:
+    def __init__(self, repeats: Repeats, question: Question, digest: str, *, replaces: bool) -> None:
+        """`replaces`: its answer takes the place of one that could be given still."""
         self._repeats = repeats
         self._question = question
         self._digest = digest
+        self._replaces = replaces
         self._parts: list[bytes] = []
         self._held = 0
         self._over = False
@@ -213,7 +215,13 @@ class Shelf:
             body=body,
         )
         repeats.shelves.put(
-            Put(answer, repeats.settings.ttl_s * 1000, repeats.settings.most_bytes, len(body))
+            Put(
+                answer=answer,
+                ttl_ms=repeats.settings.ttl_s * 1000,
+                most_bytes=repeats.settings.most_bytes,
+                room=len(body),
+                replaces=self._replaces,
+            )
         )
 
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from trimtab.errors import StoreError
-from trimtab.store.answers import Answer, AnswerStore, Found, Packed, Tally, pack
+from trimtab.store.answers import Answer, AnswerStore, Found, New, Tally, pack
 
 THREADS = 2
 
@@ -62,6 +62,8 @@ class Put(msgspec.Struct, frozen=True):
     """How much all answers together may take."""
     room: int
     """Bytes that it holds here."""
+    replaces: bool
+    """Whether it takes the place of one that could be given still."""
 
 
 class _Hit(msgspec.Struct, frozen=True):
@@ -108,6 +110,8 @@ class Shelves:
         self._refused = self._lost = 0
         self.troubles = 0
         """Look-ups that the store did not answer in time."""
+        self._asked: Counter[tuple[str, ...]] = Counter()
+        self._saved_nanousd: Counter[tuple[str, ...]] = Counter()
 
     @property
     def dropped(self) -> int:
@@ -118,6 +122,14 @@ class Shelves:
     def waiting_bytes(self) -> int:
         """What answers hold in memory that are on their way through or wait to be written."""
         return self._taken - self._given_back
+
+    def asked(self) -> dict[tuple[str, ...], float]:
+        """Requests that an earlier answer would have done for, by `hit` or `miss` and whether they are simulated."""
+        return {place: float(times) for place, times in self._asked.items()}
+
+    def saved_usd(self) -> dict[tuple[str, ...], float]:
+        """What answers cost the first time that were given again, by whether they are simulated."""
+        return {side: nanousd / 1e9 for side, nanousd in self._saved_nanousd.items()}
 
     # Looking up
 
@@ -203,6 +215,9 @@ class Shelves:
     def hit(self, answer: Answer, at_ms: int, organisation: str, key: str) -> None:
         """Count an answer as given again."""
         hour_ms = at_ms - at_ms % HOUR_MS
+        side = _flag(answer.simulated)
+        self._asked["hit", side] += 1
+        self._saved_nanousd[(side,)] += answer.cost_nanousd
         self._send(
             _Hit(
                 hour_ms, answer.simulated, organisation, key, answer.model, answer.digest, answer.cost_nanousd
@@ -211,6 +226,7 @@ class Shelves:
 
     def missed(self, at_ms: int, simulated: bool, organisation: str, key: str, model: str) -> None:
         """Count an answer that was looked for and not there."""
+        self._asked["miss", _flag(simulated)] += 1
         self._send(_Hit(at_ms - at_ms % HOUR_MS, simulated, organisation, key, model))
 
     def _send(self, message: Put | _Hit) -> bool:
@@ -297,9 +313,7 @@ class Shelves:
 
     def _keep(self, puts: list[Put]) -> None:
         try:
-            rows: list[tuple[Packed, int]] = [(pack(put.answer), put.ttl_ms) for put in puts]
-            # Of one question the last answer stands; PostgreSQL changes no row twice in one statement's order.
-            self._store.add([*{str(row[0]): (row, ttl_ms) for row, ttl_ms in rows}.values()])
+            self._store.add([New(pack(put.answer), put.ttl_ms, put.replaces) for put in puts])
             self.stored += len(puts)
             self._well()
         except Exception:
@@ -318,6 +332,10 @@ class Shelves:
         if self._in_trouble:
             self._in_trouble = False
             self._on_problem(f"cache: answers are kept again; {self.dropped} were dropped since the start")
+
+
+def _flag(simulated: bool) -> str:
+    return "true" if simulated else "false"
 
 
 def _size(answer: Answer) -> int:

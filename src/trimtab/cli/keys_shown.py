@@ -27,6 +27,8 @@ class _Gone(msgspec.Struct, frozen=True):
     requests: int = 0
     answers: int = 0
     """Whole answers that were kept for idempotency keys."""
+    cached: int = 0
+    """Answers that were kept to be given again."""
 
 
 def print_keys(keys: Sequence[KeyView]) -> None:
@@ -71,7 +73,8 @@ def _counts(entry: AuditEntry) -> str:
         gone = msgspec.json.decode(entry.after, type=_Gone)
     except msgspec.DecodeError:
         return ""
-    answers = f", {counted(gone.answers, 'answer')}" if gone.answers else ""
+    kept = gone.answers + gone.cached
+    answers = f", {counted(kept, 'answer')}" if kept else ""
     return counted(gone.requests, "request") + answers
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "tasks": "Make, show, extend, cancel and follow budgets of tasks.",
     "content": "Show and delete what is kept of prompts and answers.",
     "effort": "What effort buys: tables of tokens, money, time and success; outcomes; advice.",
+    "cache": "Show and clear the answers that are kept to be given again.",
     "models": "Show models, prices, abilities and which tier is bound to which.",
     "route": "Say which route, model and effort a request would get, and why; calls nobody.",
     "migrate": "Tell what breaks, changes and costs when another model answers.",

@@ -27,9 +27,9 @@ def check_budgets(body: MessagesBody, inbound: Inbound, ledger: Ledger) -> None:
         check_bounded(body, strict)
 
 
-def use_of(job: Job) -> Use:
-    """What a job may be counted by, at the most."""
-    generates = job.endpoint != "count_tokens"
+def use_of(job: Job, *, calls: bool = True) -> Use:
+    """What a job may be counted by, at the most; one for which nobody is called, as a request only."""
+    generates = calls and job.endpoint != "count_tokens"
     return Use(
         job.arrived_ms,
         job.tags,

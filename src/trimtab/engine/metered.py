@@ -48,7 +48,8 @@ class Metered(Means):
     async def reserve_nothing(self, job: Job, *, simulated: bool) -> Hold:
         """Leave for a request that makes no call: it counts as one of the minute and of those in flight, and takes no
         money. Raises `RateLimited`, or `Unavailable` when the limits cannot be checked."""
-        return await self.ledger.reserve(NanoUSD(0), simulated=simulated, caller=job.caller)
+        use = use_of(job, calls=False) if self.ledger.has_budgets else UNUSED
+        return await self.ledger.reserve(NanoUSD(0), simulated=simulated, caller=job.caller, use=use)
 
     def _check_task(self, job: Job, task: TaskCall, before: tuple[Attempt, ...]) -> None:
         """What the task holds is for one call; a further one must fit into what those before it left. Raises

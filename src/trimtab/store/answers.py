@@ -94,6 +94,16 @@ class Asked(msgspec.Struct, frozen=True):
 Packed = tuple[Value, ...]
 """A row of the table without its moments."""
 
+
+class New(msgspec.Struct, frozen=True):
+    """An answer to keep."""
+
+    row: Packed
+    ttl_ms: int
+    replaces: bool = False
+    """Whether it takes the place of one that could be given still."""
+
+
 _COLUMNS = (
     "digest, request_id, at_ms, simulated, place, key_id, user_name, team_id, organisation, model, cost_nanousd, "
     "size, answer"
@@ -105,6 +115,13 @@ _ADD = (
     f"INSERT INTO cached_answers ({_COLUMNS}, made_ms, used_ms, expires_ms, hits) "  # noqa: S608 (our own names)
     f"VALUES ({', '.join('?' * 16)}, 0) ON CONFLICT (digest) DO UPDATE SET {_REPLACES}, hits = 0"
 )
+_ADD_NEW = (
+    f"{_ADD} WHERE cached_answers.expires_ms <= excluded.made_ms OR cached_answers.place <> excluded.place "
+    "OR cached_answers.simulated <> excluded.simulated OR cached_answers.key_id <> excluded.key_id "
+    f"OR cached_answers.made_ms > excluded.made_ms + {FUTURE_MS}"
+)
+"""What can be given still stands: of several that ask the same at once, each of whom missed, the first one's answer is
+the one that all hear later."""
 _FIND = (
     "SELECT a.digest, a.request_id, a.at_ms, a.simulated, a.place, a.key_id, a.user_name, a.team_id, a.organisation, "
     "a.model, a.cost_nanousd, a.answer, a.made_ms, a.expires_ms FROM cached_answers a "
@@ -133,6 +150,13 @@ def pack(answer: Answer) -> Packed:
     )
 
 
+def count_kept(tx: Transaction, key: str | None) -> int:
+    """How many there are, over or not, of all or of what one key asked for."""
+    where, values = ("", ()) if key is None else (" WHERE key_id = ?", (key,))
+    row = tx.row(f"SELECT count(*) FROM cached_answers{where}", values)  # noqa: S608 (our own words)
+    return 0 if row is None else int(row[0])
+
+
 class AnswerStore:
     """Kept answers on either engine. Safe to use from any thread; each call blocks and raises `StoreError`."""
 
@@ -159,21 +183,19 @@ class AnswerStore:
         row, now_ms = found
         return Found(_read(row), max(0, now_ms - row[12]), row[13] - now_ms)
 
-    def add(self, rows: Sequence[tuple[Packed, int]]) -> None:
-        """Keep these, each for so many milliseconds, in the place of what is there, unless they are deleted already.
-
-        The last moments may be lost with the machine's power.
-        """
+    def add(self, rows: Sequence[New]) -> None:
+        """Keep these, unless they are deleted already. The last moments may be lost with the machine's power."""
 
         def work(tx: Transaction) -> None:
             deletions = any_deletion(tx)
             now_ms = tx.now_ms()
             with overwriting(tx):
-                for row, ttl_ms in sorted(
-                    rows, key=lambda one: str(one[0][0])
+                for new in sorted(
+                    rows, key=lambda one: str(one.row[0])
                 ):  # in one order: no two wait in a ring
-                    if not (deletions and _covered(tx, row)):
-                        tx.change(_ADD, (*row, now_ms, now_ms, now_ms + ttl_ms))
+                    if not (deletions and _covered(tx, new.row)):
+                        statement = _ADD if new.replaces else _ADD_NEW
+                        tx.change(statement, (*new.row, now_ms, now_ms, now_ms + new.ttl_ms))
 
         self._database.write(work, durable=False)
 
@@ -215,6 +237,20 @@ class AnswerStore:
                     "DELETE FROM cached_answers WHERE digest IN (SELECT a.digest FROM cached_answers a "
                     "JOIN keys k ON k.id = a.key_id WHERE k.revoked_ms IS NOT NULL LIMIT ?)",
                     (ROWS,),
+                )
+
+        return self._database.write(work, durable=False)
+
+    def remove(self, key: str | None) -> int:
+        """Remove some, of all or of what one key asked for; how many."""
+        where, values = ("", ()) if key is None else ("WHERE key_id = ? ", (key,))
+
+        def work(tx: Transaction) -> int:
+            with overwriting(tx):
+                return tx.change(
+                    "DELETE FROM cached_answers WHERE digest IN "  # noqa: S608 (our own words)
+                    f"(SELECT digest FROM cached_answers {where}LIMIT {ROWS})",
+                    values,
                 )
 
         return self._database.write(work, durable=False)

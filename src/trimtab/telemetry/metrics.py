@@ -117,8 +117,8 @@ class Metrics:
         self.registry.register(_Reading(what, read))
 
     def watch_each(self, what: Instrument, read: Callable[[], Readings]) -> None:
-        """Add a gauge with labels, whose values are read at each scrape."""
-        self.registry.register(LabelledGauge(what, read))
+        """Add a gauge or a counter with labels, whose values are read at each scrape."""
+        self.registry.register(LabelledReading(what, read))
 
     def request(
         self,
@@ -190,8 +190,8 @@ class _Reading(Collector):
         return [GaugeMetricFamily(what.name, what.help, value=value)]
 
 
-class LabelledGauge(Collector):
-    """A gauge whose values are read when somebody asks."""
+class LabelledReading(Collector):
+    """A gauge, or a counter, with labels, whose values are read when somebody asks."""
 
     def __init__(self, what: Instrument, read: Callable[[], Readings]) -> None:
         self._what, self._read = what, read
@@ -199,7 +199,8 @@ class LabelledGauge(Collector):
     def collect(self) -> list[Metric]:
         """For the registry."""
         what = self._what
-        family = GaugeMetricFamily(what.name, what.help, labels=what.labels)
+        kind = CounterMetricFamily if what.kind == "counter" else GaugeMetricFamily
+        family = kind(what.name, what.help, labels=what.labels)
         for labels, value in self._read().items():
             family.add_metric(labels, value)
         return [family]

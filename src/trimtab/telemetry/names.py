@@ -147,6 +147,35 @@ CONTENT_WAITING_BYTES: Final = Instrument(
     "gauge",
     "Prompts and answers in memory: those of calls in flight and those that wait to be written.",
 )
+CACHE_ANSWERS: Final = Instrument(
+    "trimtab_cache_answers",
+    "counter",
+    "Requests that an earlier answer would do for: it was given again (`hit`) or not there (`miss`).",
+    ("result", "simulated"),
+)
+CACHE_SAVED_USD: Final = Instrument(
+    "trimtab_cache_saved_usd",
+    "counter",
+    "What answers that were given again cost the first time, in US dollars.",
+    ("simulated",),
+)
+CACHE_KEPT: Final = Instrument("trimtab_cache_kept", "counter", "Answers kept to be given again.")
+CACHE_DROPPED: Final = Instrument(
+    "trimtab_cache_dropped",
+    "counter",
+    "Answers that should have been kept to be given again and were not: there was no room in memory, or the store was "
+    "away.",
+)
+CACHE_TROUBLES: Final = Instrument(
+    "trimtab_cache_troubles",
+    "counter",
+    "Earlier answers that the store did not find in time; the requests went on without.",
+)
+CACHE_WAITING_BYTES: Final = Instrument(
+    "trimtab_cache_waiting_bytes",
+    "gauge",
+    "Answers in memory that are on their way through or wait to be kept.",
+)
 IMAGES_RESIZED: Final = Instrument(
     "trimtab_images_resized",
     "counter",
@@ -228,6 +257,12 @@ METRICS: Final[tuple[Instrument, ...]] = (
     CONTENT_KEPT,
     CONTENT_DROPPED,
     CONTENT_WAITING_BYTES,
+    CACHE_ANSWERS,
+    CACHE_SAVED_USD,
+    CACHE_KEPT,
+    CACHE_DROPPED,
+    CACHE_TROUBLES,
+    CACHE_WAITING_BYTES,
     IMAGES_RESIZED,
     IMAGES_REUSED,
     IMAGES_LEFT,

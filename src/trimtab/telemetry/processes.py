@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from prometheus_client import CollectorRegistry, Counter
 
 import trimtab.telemetry.names as names
-from trimtab.telemetry.metrics import LabelledGauge, Readings
+from trimtab.telemetry.metrics import LabelledReading, Readings
 
 
 class ConfigMetrics:
@@ -16,7 +16,7 @@ class ConfigMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._versions: Readings = {}
-        registry.register(LabelledGauge(names.CONFIG_INFO, lambda: self._versions))
+        registry.register(LabelledReading(names.CONFIG_INFO, lambda: self._versions))
 
     def in_force(self, version: str, catalogue: str) -> None:
         """Say which versions requests use from now on."""
@@ -46,9 +46,9 @@ class WorkerMetrics:
 
     def __init__(self, registry: CollectorRegistry, states: Callable[[], Mapping[str, int]]) -> None:
         registry.register(
-            LabelledGauge(names.WORKERS, lambda: {(state,): float(n) for state, n in states().items()})
+            LabelledReading(names.WORKERS, lambda: {(state,): float(n) for state, n in states().items()})
         )
-        registry.register(LabelledGauge(names.WORKERS_MISSING, lambda: {(): float(self.missing)}))
+        registry.register(LabelledReading(names.WORKERS_MISSING, lambda: {(): float(self.missing)}))
         self.missing = 0
         """Running workers that did not answer the scrape at hand."""
         what = names.WORKER_RESTARTS
