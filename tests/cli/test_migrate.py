@@ -11,6 +11,7 @@ from click.testing import Result
 from kept_content import content, keep
 from migration_cases import CASES, entry
 from normaliser_drive import SIMULATOR
+from recorded_requests import record
 from typer.testing import CliRunner
 
 from trimtab.cli.migrate import command
@@ -139,19 +140,6 @@ def store(
     database.close()
 
 
-def record(database: Database, name: str, at_ms: int, *, simulated: bool = False, session: str = "s") -> None:
-    columns = {
-        "id": name, "at_ms": at_ms, "purpose": "live", "surface": "messages", "endpoint": "messages",
-        "requested_model": PAIR[0], "model": PAIR[0], "session": session, "result": "ok", "status": 200, "stream": 0,
-        "simulated": int(simulated), "attempt_count": 1, "cost_nanousd": 1, "input_tokens": 100,
-        "cache_write_5m_tokens": 0, "cache_write_1h_tokens": 0, "cache_read_tokens": 900, "output_tokens": 200,
-        "thinking_tokens": 0, "total_ms": 1.0, "request_bytes": 1, "response_bytes": 1, "config_version": "c",
-        "catalogue_version": "c", "detail": "{}",
-    }  # fmt: skip
-    statement = f"INSERT INTO requests ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-    database.write(lambda transaction: transaction.change(statement, tuple(columns.values())))
-
-
 def test_recorded_requests_without_prompts_tell_costs_with_a_wide_interval_and_no_verdict(
     store: Database,
 ) -> None:
@@ -190,7 +178,7 @@ def test_kept_prompts_are_judged_and_costs_are_those_of_all_requests(store: Data
 
 
 def test_simulated_requests_are_used_only_where_there_is_no_real_one_and_said_to_be(store: Database) -> None:
-    record(store, "simulated", NOW_MS - 1000, simulated=True)
+    record(store, "simulated", NOW_MS - 1000, simulated=1)
     assert "SIMULATED" in run(*PAIR, "--recorded").stdout
     record(store, "real", NOW_MS - 1000)
     assert "SIMULATED" not in run(*PAIR, "--recorded").stdout

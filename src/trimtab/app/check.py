@@ -20,10 +20,12 @@ from trimtab.app.platforms import ids_served, open_entry
 from trimtab.app.process import run_loop
 from trimtab.app.served import TierServed, entries, tiers_served
 from trimtab.app.settings import Settings, config_path, load_settings
+from trimtab.app.token_learning import learnt_tokens
 from trimtab.app.tokenizers import find_tokenizers
 from trimtab.app.tried import tried
 from trimtab.catalogue import lifecycle_notes
 from trimtab.catalogue.effort import fitted
+from trimtab.catalogue.estimating.learning import tables_version
 from trimtab.catalogue.tokens import GENERATIONS
 from trimtab.errors import ConfigError, TrimtabError
 from trimtab.gateway import bind
@@ -65,6 +67,7 @@ def diagnose(path: Path | None, *, network: bool) -> list[Finding]:
         findings.append(missing)
     else:
         findings += _store(settings)
+        findings += _learnt(settings)
         findings += _keys(settings)
         findings += _console(settings)
     findings.append(_address(settings))
@@ -169,6 +172,25 @@ def _store(settings: Settings) -> list[Finding]:
             )
         )
     return findings
+
+
+def _learnt(settings: Settings) -> list[Finding]:
+    """What usage taught of token estimates, where it did."""
+    try:
+        database = open_database(settings.store, clock_ms=unix_ms)
+        try:
+            found = learnt_tokens(database)
+        finally:
+            database.close()
+    except TrimtabError:
+        return []  # the store's trouble is told already
+    if found is None:
+        return []
+    said = f"what {_counted(sum(found.usages.values()), 'usage', 'usages')} taught (version {found.version})"
+    if found.learnt.tables != tables_version():
+        again = "belongs to the tables of another version of Trimtab; run trimtab models --learn-tokens again"
+        return [Finding("note", "token estimates", f"{said} {again}")]
+    return [Finding("ok", "token estimates", f"corrected by {said}")]
 
 
 def _kept(settings: Settings, found: Condition) -> str:

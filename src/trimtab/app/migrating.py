@@ -7,14 +7,19 @@ from pathlib import Path
 
 import msgspec
 
+from trimtab.app.choosing import open_normaliser
 from trimtab.app.clock import unix_ms
 from trimtab.app.live import today
 from trimtab.app.opening import open_named
 from trimtab.app.settings import Settings
+from trimtab.app.token_learning import learnt_tokens
 from trimtab.app.tokenizers import find_tokenizers
 from trimtab.catalogue import Model, Platform
+from trimtab.catalogue.estimating import Corrections
+from trimtab.catalogue.estimating.estimate import Item
 from trimtab.catalogue.model import PLATFORMS
-from trimtab.errors import ConfigError, NotFound, RequestError, printable
+from trimtab.catalogue.token_tables import FITS
+from trimtab.errors import ConfigError, NotFound, RequestError, StoreError, printable
 from trimtab.messages import CacheCreation, MessagesBody, Usage
 from trimtab.migration import (
     Judge,
@@ -29,7 +34,7 @@ from trimtab.migration import (
     made_report,
     read_requests,
 )
-from trimtab.normaliser import EffortPolicy, Normaliser, NormaliserSettings, shipped_rules
+from trimtab.normaliser import shipped_rules
 from trimtab.store.figures.traffic import KeptRequest, ModelTraffic, kept_requests, model_traffic
 
 DAY_MS = 86_400_000
@@ -64,17 +69,15 @@ def migration_report(settings: Settings, wish: Wish) -> Report:
         raise ConfigError(wish.after, f"is {before.id}, too; name two models")
     found = find_tokenizers()
     notes = list(found.problems)
+    corrections, learnt_from = _corrections(settings, before, after)
+    notes += learnt_from
     judge = Judge(
         before,
         after,
-        Normaliser(
-            NormaliserSettings(),
-            shipped_rules(),
-            settings.catalogue.platforms,
-            EffortPolicy(settings.effort, settings.catalogue.efforts),
-        ),
+        open_normaliser(settings, shipped_rules()),
         platform=platform,
         tokenizers=found.tokenizers,
+        corrections=corrections,
     )
     traffic: Traffic | None = None
     bad: list[Unreadable] = []
@@ -102,7 +105,37 @@ def migration_report(settings: Settings, wish: Wish) -> Report:
         behaviour=behaviour_changes(before, after),
         traffic=traffic,
         notes=notes,
+        corrections=corrections,
     )
+
+
+def _corrections(settings: Settings, before: Model, after: Model) -> tuple[dict[str, Corrections], list[str]]:
+    """What was learnt for both models, where there is a store and something in it; and what to say of it."""
+    try:
+        database = open_named(settings.store, settings.document, create=False)
+    except StoreError:
+        return {}, []
+    try:
+        found = learnt_tokens(database)
+    finally:
+        database.close()
+    if found is None:
+        return {}, []
+    was, becomes = found.learnt.of(before), found.learnt.of(after)
+    if was is None and becomes is None:
+        return {}, []
+    known = {before.id: was or shared(becomes), after.id: becomes or shared(was)}
+    usages = sum([one.usages for one in (was, becomes) if one is not None])
+    note = f"token estimates are corrected by what {usages:,} usages showed (version {found.version})"
+    return {name: one for name, one in known.items() if one is not None}, [note]
+
+
+def shared(learnt: Corrections | None) -> Corrections | None:
+    """What one model's usage tells of another vocabulary: how texts differ from those of the tables, no more."""
+    if learnt is None:
+        return None
+    factors: dict[Item, float] = {item: factor for item, factor in learnt.factors.items() if item in FITS}
+    return Corrections(factors=factors, errors={}, usages=learnt.usages)
 
 
 def _model(settings: Settings, name: str) -> Model:

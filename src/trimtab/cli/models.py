@@ -19,6 +19,7 @@ from rich.text import Text
 from trimtab.app import config_path, live_models, load_settings, today
 from trimtab.app.platform_figures import stored_figures
 from trimtab.app.served import entries, tiers_served
+from trimtab.app.token_learning import learn_tokens
 from trimtab.app.tokenizers import FoundTokenizers, find_tokenizers
 from trimtab.catalogue import (
     EFFORTS,
@@ -32,13 +33,16 @@ from trimtab.catalogue import (
     compare_live,
     lifecycle_notes,
 )
+from trimtab.catalogue.estimating.learning import MOST_USAGES
 from trimtab.catalogue.tokens import Generation
+from trimtab.cli.learnt_tokens import render_learnt
 from trimtab.cli.model_platforms import platforms_json, render_platforms
 from trimtab.cli.model_rules import found_model, render_rules, rules_json
 from trimtab.cli.scenarios import render_scenarios, scenarios_json
 from trimtab.cli.tables import console
 from trimtab.cli.term import print_json
 from trimtab.console.questions import WindowName
+from trimtab.errors import ConfigError
 
 WIDE_COLUMNS = 136
 """From this width on every fact has a column of its own; below, effort and thinking share one."""
@@ -71,6 +75,24 @@ def run(
     scenarios: Annotated[
         bool, typer.Option("--scenarios", help="The kinds of work that requests, routes and tiers can name.")
     ] = False,
+    learn: Annotated[
+        bool,
+        typer.Option(
+            "--learn-tokens",
+            help="Learn from kept prompts and their usage how far token estimates are off, and correct them.",
+        ),
+    ] = False,
+    usages: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--usages",
+            metavar="FILE",
+            help='With --learn-tokens: from files of {"body", "usage"} instead; repeatable.',
+        ),
+    ] = None,
+    days: Annotated[
+        int, typer.Option("--days", min=1, max=366, help="With --learn-tokens: how far it looks back.")
+    ] = 30,
     platforms: Annotated[
         bool,
         typer.Option(
@@ -97,6 +119,15 @@ def run(
         else:
             out.print(render_scenarios(settings.scenarios))
         return
+    if learn:
+        learnt = learn_tokens(settings, days=days, most=MOST_USAGES, usages=tuple(usages or ()))
+        if as_json:
+            print_json(learnt)
+        else:
+            out.print(render_learnt(learnt))
+        return
+    if usages:
+        raise ConfigError("--usages", "goes with --learn-tokens")
     if platforms:
         found = entries(settings)
         tiers = tiers_served(settings, found, day)

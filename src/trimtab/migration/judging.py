@@ -10,8 +10,7 @@ from typing import Literal
 import msgspec
 
 from trimtab.catalogue import Model
-from trimtab.catalogue.estimating import Estimate, Measured, Tokenizers, estimate, measure
-from trimtab.catalogue.estimating.estimate import Corrections
+from trimtab.catalogue.estimating import Corrections, Estimate, Measured, Tokenizers, estimate, measure
 from trimtab.catalogue.images import image_tokens
 from trimtab.catalogue.token_tables import FITS
 from trimtab.catalogue.tokens import generation_of, token_ratio

@@ -6,17 +6,19 @@ never left out.
 
 import datetime
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
 from trimtab.catalogue import Catalogue, Model
+from trimtab.catalogue.estimating import Corrections
+from trimtab.catalogue.estimating.estimate import ABOUT_ITEMS
 from trimtab.migration.behaviour import BehaviourChange
 from trimtab.migration.costs import MONTH_DAYS, Cost, Prices, Tokens, Traffic, tokens_of
 from trimtab.migration.judging import Judged, Kind
 from trimtab.migration.reading import Unreadable
-from trimtab.migration.resampling import Resampled, about_item, quantiles, ratio_of, unknown_ratio
+from trimtab.migration.resampling import Resampled, quantiles, ratio_of, unknown_ratio
 from trimtab.stats import Interval
 
 
@@ -100,9 +102,10 @@ def made_report(
     behaviour: Sequence[BehaviourChange] = (),
     traffic: Traffic | None = None,
     notes: Sequence[str] = (),
+    corrections: Mapping[str, Corrections] | None = None,
 ) -> Report:
     """Add everything up. Cost: half a second for 1,000 requests."""
-    resampled = Resampled(judged, before, after)
+    resampled = Resampled(judged, before, after, corrections or {})
     ratio = resampled.interval(ratio_of) if judged else unknown_ratio(before, after)
     prices = Prices(catalogue, before, after, day, platform)
     breaking = [one for one in judged if one.breaks]
@@ -187,7 +190,7 @@ def _shares(
         found.append(
             Share(
                 name=name,
-                about=about_item(name),
+                about=ABOUT_ITEMS[name],
                 before=round(was),
                 after=round(becomes),
                 ratio=quantiles(ratios) if ratios else Interval(1.0, 1.0),

@@ -6,13 +6,15 @@ Source: percentile bootstrap over requests (B. Efron and R. Tibshirani, An Intro
 13); the tables' errors are drawn as normal, half of each shared by all classes.
 """
 
+import math
 import random
-from collections.abc import Callable, Sequence
-from typing import TypeAlias, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
-from trimtab.catalogue import ContentClass, Model
+from trimtab.catalogue import Model
+from trimtab.catalogue.estimating import Corrections
 from trimtab.catalogue.estimating.estimate import Estimate, Item
-from trimtab.catalogue.token_tables import ABOUT, FITS
+from trimtab.catalogue.token_tables import FITS
 from trimtab.catalogue.tokens import generation_of
 from trimtab.migration.judging import Judged
 from trimtab.stats import Interval
@@ -40,7 +42,10 @@ Draw: TypeAlias = tuple[list[float], list[float]]
 class Resampled:
     """The draws of one set of requests."""
 
-    def __init__(self, judged: Sequence[Judged], before: Model, after: Model) -> None:
+    def __init__(
+        self, judged: Sequence[Judged], before: Model, after: Model, corrections: Mapping[str, Corrections]
+    ) -> None:
+        """`corrections` are those that the estimates were made with, by model id."""
         self.names: list[Item] = sorted(
             {name for one in judged for name in (*one.before.by_item, *one.after.by_item)}
         )
@@ -52,7 +57,7 @@ class Resampled:
             )
             for start in range(0, len(judged), size)
         ]
-        errors = _errors(judged, self.names, before, after)
+        errors = _errors(judged, self.names, (before, after), corrections)
         chance = random.Random(SEED)  # noqa: S311 (no secret)
         self.draws = [_drawn(self.groups, errors, chance) for _ in range(DRAWS)] if judged else []
 
@@ -71,11 +76,6 @@ def ratio_of(draw: Draw) -> float:
     return sum(draw[1]) / sum(draw[0]) if sum(draw[0]) else 1.0
 
 
-def about_item(item: str) -> str:
-    """What an item is, for people."""
-    return _ABOUT.get(item) or ABOUT.get(cast(ContentClass, item), item)
-
-
 def unknown_ratio(before: Model, after: Model) -> Interval:
     """Of tokens, where nothing is known of the content."""
     old, new = generation_of(before.tokenizer), generation_of(after.tokenizer)
@@ -90,14 +90,6 @@ def quantiles(values: Sequence[float]) -> Interval:
     ordered = sorted(values)
     last = len(ordered) - 1
     return Interval(ordered[round(0.025 * last)], ordered[round(0.975 * last)])
-
-
-_ABOUT = {
-    "images": "images, by the vendor's rule",
-    "pdf": "PDF documents (guessed)",
-    "frame": "frames of messages",
-    "tool_prompt": "what the vendor adds for tools",
-}
 
 
 def _summed(estimates: Sequence[Estimate], names: Sequence[Item]) -> list[float]:
@@ -117,9 +109,15 @@ def _drawn(groups: Sequence[Draw], errors: Sequence[float], chance: random.Rando
     return before, after
 
 
-def _errors(judged: Sequence[Judged], names: Sequence[Item], before: Model, after: Model) -> list[float]:
+def _errors(
+    judged: Sequence[Judged],
+    names: Sequence[Item],
+    models: tuple[Model, Model],
+    corrections: Mapping[str, Corrections],
+) -> list[float]:
     """Relative error of each item's ratio, beside what differs between requests."""
-    generations = {generation_of(before.tokenizer), generation_of(after.tokenizer)}
+    generations = {generation_of(model.tokenizer) for model in models}
+    learnt = [corrections[model.id].errors for model in models if model.id in corrections]
     counted = all(generations <= set(one.measured.counted_by) for one in judged)
     guessed = sum([one.after.guessed_images for one in judged])
     images = sum([len(one.measured.images) for one in judged])
@@ -131,6 +129,10 @@ def _errors(judged: Sequence[Judged], names: Sequence[Item], before: Model, afte
             errors.append(ERROR_GUESSED)
         elif name == "frame" or name == "tool_prompt":
             errors.append(ERROR_FRAME)
+        elif (
+            len(generations) == 2 and not counted and len(learnt) == 2 and all(name in one for one in learnt)
+        ):
+            errors.append(math.hypot(*[one[name] for one in learnt]))
         else:
             errors.append(0.0 if len(generations) == 1 else 0.01 if counted else FITS[name].error_ratio)
     return errors

@@ -4,13 +4,14 @@ What it is not: a bound for money (`tokens.upper_bound_tokens`), or a call to an
 `MessagesBody` takes has an estimate, at a bounded cost; an estimate says where it comes from.
 """
 
-from trimtab.catalogue.estimating.estimate import Estimate, estimate
+from trimtab.catalogue.estimating.estimate import Corrections, Estimate, estimate
 from trimtab.catalogue.estimating.learning import Learnt, Used, learn
 from trimtab.catalogue.estimating.measuring import Measured, measure
 from trimtab.catalogue.estimating.tokenizers import NO_TOKENIZERS, Tokenizer, Tokenizers
 
 __all__ = [
     "NO_TOKENIZERS",
+    "Corrections",
     "Estimate",
     "Learnt",
     "Measured",

@@ -12,13 +12,22 @@ import msgspec
 from trimtab.catalogue.estimating.measuring import Measured, Part, Prefix
 from trimtab.catalogue.images import image_tokens
 from trimtab.catalogue.model import Model, ToolTokens
-from trimtab.catalogue.token_tables import FITS, ContentClass
+from trimtab.catalogue.token_tables import ABOUT, FITS, ContentClass
 from trimtab.catalogue.tokens import Generation, generation_of
 
 Item: TypeAlias = ContentClass | Literal["images", "pdf", "frame", "tool_prompt"]
 """What an estimate is broken down into: classes of text, and what is not text."""
 
 ITEMS: tuple[Item, ...] = (*FITS, "images", "pdf", "frame", "tool_prompt")
+
+ABOUT_ITEMS: Mapping[str, str] = {
+    **{str(name): about for name, about in ABOUT.items()},
+    "images": "images, by the vendor's rule",
+    "pdf": "PDF documents (guessed)",
+    "frame": "frames of messages",
+    "tool_prompt": "what the vendor adds for tools",
+}
+"""For people."""
 
 PartOrItem: TypeAlias = Part | Literal["images", "frame", "tool_prompt"]
 

@@ -41,6 +41,8 @@ class KeptRequest(msgspec.Struct, frozen=True, kw_only=True):
     session: str
     body: bytes
     redacted: bool
+    attempts: int
+    """Upstream calls; the tokens are those of all of them."""
     input_tokens: int
     cache_write_5m_tokens: int
     cache_write_1h_tokens: int
@@ -101,7 +103,8 @@ def kept_requests(
     rows = database.read(
         lambda view: view.rows(
             "SELECT r.id, r.at_ms, r.session, r.input_tokens, r.cache_write_5m_tokens, r.cache_write_1h_tokens, "  # noqa: S608
-            "r.cache_read_tokens, r.output_tokens FROM requests r JOIN content c ON c.request_id = r.id "
+            "r.cache_read_tokens, r.output_tokens, r.attempt_count "
+            "FROM requests r JOIN content c ON c.request_id = r.id "
             f"WHERE r.model = ? AND r.at_ms >= ? AND r.simulated = ? AND {_of_requests()} "
             "AND c.request_cut = 0 AND c.request IS NOT NULL ORDER BY r.at_ms DESC, r.id DESC LIMIT ?",
             (model, from_ms, int(simulated), most),
@@ -125,6 +128,7 @@ def kept_requests(
                 cache_write_1h_tokens=row[5],
                 cache_read_tokens=row[6],
                 output_tokens=row[7],
+                attempts=row[8],
             )
         )
     return found
