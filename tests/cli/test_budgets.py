@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from trimtab.app import diagnose
 from trimtab.catalogue import Arm
 from trimtab.cli.budgets import command
 from trimtab.cli.keys import command as keys_command
@@ -207,3 +208,14 @@ def test_a_store_that_is_not_there_is_not_made_by_looking(
     with pytest.raises(TrimtabError, match=r"t\.db"):
         CliRunner().invoke(command, [], catch_exceptions=False)
     assert not Path("t.db").exists()
+
+
+def test_the_doctor_says_which_budgets_are_in_force_and_what_is_odd(shell: Shell) -> None:
+    shell.configure("[budgets.team-a]\nusd_total = 500\n[budgets.ghosts]\nusd_per_month = 5\n")
+    Path("trimtab.toml").write_text(
+        Path("trimtab.toml").read_text().replace("env:NOT_SET_IN_THIS_SHELL", "env:PATH")
+    )
+    found = [(one.level, one.text) for one in diagnose(None, network=False) if one.subject == "budgets"]
+    assert found[0] == ("ok", "2 in force")
+    assert found[1][0] == "note"
+    assert "ghosts: there is no team 'ghosts' yet" in found[1][1]

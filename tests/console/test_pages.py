@@ -332,7 +332,8 @@ def test_a_store_in_trouble_is_on_the_first_page(tmp_path: Path) -> None:
     async def work() -> None:
         async with site(tmp_path) as s:
             holder = apsw.Connection(str(tmp_path / "t.db"))
-            holder.execute("BEGIN IMMEDIATE")
+            holder.set_busy_timeout(5_000)
+            await asyncio.to_thread(holder.execute, "BEGIN IMMEDIATE")
             try:
                 await s.post(ASK)
                 await until(

@@ -42,7 +42,8 @@ def test_while_the_store_cannot_be_written_the_server_stays_ready_and_says_so(tm
     async def work() -> None:
         async with site(tmp_path) as s:
             holder = apsw.Connection(str(tmp_path / "t.db"))
-            holder.execute("BEGIN IMMEDIATE")
+            holder.set_busy_timeout(5_000)
+            await asyncio.to_thread(holder.execute, "BEGIN IMMEDIATE")
             try:
                 assert (await s.post(ASK))[0] == 200
                 said = await until_store(s, ok=False)

@@ -11,6 +11,7 @@ from typing import Literal
 import apsw
 import msgspec
 
+from trimtab.admin import Actor
 from trimtab.app.assemble import open_records
 from trimtab.app.callers import Callers
 from trimtab.app.clock import unix_ms
@@ -69,6 +70,7 @@ def diagnose(path: Path | None, *, network: bool) -> list[Finding]:
         findings += _store(settings)
         findings += _learnt(settings)
         findings += _keys(settings)
+        findings += _budgets(settings)
         findings += _console(settings)
     findings.append(_address(settings))
     findings += _tiers(settings)
@@ -226,6 +228,22 @@ def _keys(settings: Settings) -> list[Finding]:
     callers.close()
     who = "every caller must show one" if callers.access(settings).required else "callers may go without"
     return [Finding("ok", "keys", f"{usable:,} that work; {who}")]
+
+
+def _budgets(settings: Settings) -> list[Finding]:
+    """Those that are in force, and what is odd about some."""
+    try:
+        callers = Callers(settings)
+    except TrimtabError:
+        return []  # told already
+    try:
+        views = callers.budget_admin(settings).budgets(Actor("doctor"))
+    finally:
+        callers.close()
+    if not views:
+        return []
+    notes = [Finding("note", "budgets", f"{one.name}: {one.note}") for one in views if one.note]
+    return [Finding("ok", "budgets", f"{len(views):,} in force"), *notes]
 
 
 def _console(settings: Settings) -> list[Finding]:

@@ -62,6 +62,8 @@ def note_prices(
     database: Database, config_version: str, files: CatalogueFiles, version: str, terms: Mapping[str, Terms]
 ) -> None:
     """Keep what records of these versions are priced by. Idempotent. Blocks, some ms. Raises `StoreError`."""
+    if database.read(lambda tx: _is_noted(tx, config_version, version, terms)):
+        return
     content = zlib.compress(msgspec.json.encode(files))
 
     def work(tx: Transaction) -> None:
@@ -78,6 +80,17 @@ def note_prices(
             )
 
     database.write(work)
+
+
+def _is_noted(tx: Transaction, config_version: str, version: str, terms: Mapping[str, Terms]) -> bool:
+    """Whether all of it is kept, as on most starts: then nobody has to write."""
+    if tx.row("SELECT 1 FROM catalogue_versions WHERE version = ?", (version,)) is None:
+        return False
+    known = tx.rows(
+        "SELECT entry FROM price_terms WHERE config_version = ? AND catalogue_version = ?",
+        (config_version, version),
+    )
+    return terms.keys() <= {str(row[0]) for row in known}
 
 
 def catalogue_files(database: Database, version: str) -> CatalogueFiles | None:
