@@ -18,7 +18,7 @@ from trimtab.app.budget_watch import BudgetWatch
 from trimtab.budgets import Book
 from trimtab.budgets.settings import BudgetSettings
 from trimtab.errors import StoreError
-from trimtab.records import Draw
+from trimtab.records import Draw, Scope, account_of
 from trimtab.store import Database, StoreSettings, open_database
 
 RED = "team=acme/red/tokens/total"
@@ -208,6 +208,28 @@ def test_a_webhook_that_was_down_is_told_once_by_whichever_process_is_there_late
         receiver.shutdown()
         receiver.server_close()
     assert len(set(receiver.got)) == len(receiver.got) == 1
+
+
+def test_limits_of_a_minute_are_in_the_header_and_in_no_log(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = Process(database, {"red": red(100), "fast": BudgetSettings(team="red", requests_per_minute=5)})
+    scope = Scope("team", "red", "acme")
+
+    async def work() -> None:
+        async with asyncio.timeout(60):
+            while True:
+                account = account_of(scope, "requests", "minute", clock_ms())
+                spend(database, account, 5)
+                if process.watch.warnings((Draw(account, 1),), False):
+                    break
+                await asyncio.sleep(0.02)
+        spend(database, RED, 90)
+        await until(lambda: "red.tokens_total" in caplog.text)
+
+    with caplog.at_level(logging.WARNING, "trimtab.budgets"):
+        running(process, work=work)
+    assert "fast.requests_per_minute" not in caplog.text
 
 
 def test_who_has_a_budget_of_his_own_is_not_warned_by_everyones(database: Database) -> None:

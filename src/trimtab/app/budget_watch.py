@@ -186,7 +186,8 @@ class BudgetWatch:
 
     def _tell(self, known: BudgetsInForce, found: Sequence[Passed]) -> None:
         """Log those that nobody told of yet, and have them sent."""
-        new = [one for one in found if _place(one) not in self._claimed]
+        # A limit of a minute that is reached is reached again in the next one: its header says enough.
+        new = [one for one in found if one.budget.period != "minute" and _place(one) not in self._claimed]
         if not new:
             return
         if len(self._claimed) > REMEMBERED_MOST:

@@ -10,6 +10,9 @@ import msgspec
 
 from trimtab.store.database import Database, Row, Transaction
 
+KEPT_MS = 400 * 86_400_000
+"""A period is over by then, so nobody asks again whether its warning was given; those of totals stay."""
+
 SENDING_MS = 60_000
 """Whoever sends has so long; after that another process may try: it may have died."""
 
@@ -51,6 +54,11 @@ def claim(database: Database, found: Sequence[Notice], sends: Mapping[str, bool]
             )
             if new:
                 mine.append(msgspec.structs.replace(one, at_ms=now_ms))
+        if mine:
+            tx.change(
+                "DELETE FROM budget_warnings WHERE at_ms < ? AND state <> 'waiting' AND account NOT LIKE '%/total'",
+                (now_ms - KEPT_MS,),
+            )
         return mine
 
     return database.write(work)
