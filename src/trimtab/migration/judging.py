@@ -106,7 +106,7 @@ class Judge:
         self._corrections = corrections or {}
 
     def judge(self, request: Request) -> Judged:
-        """Judge one. Never raises. Cost: 3 to 5 ms for 53 kB."""
+        """Judge one. Never raises. Cost: 3 ms for 53 kB."""
         measured = measure(request.body, self._tokenizers)
         before, after = (
             estimate(measured, model, self._corrections.get(model.id)) for model in (self.before, self.after)

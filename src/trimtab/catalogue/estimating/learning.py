@@ -25,7 +25,7 @@ LEAST_USAGES = 20
 """Of a model, or of all models of its generation; fewer tell too little."""
 
 MOST_USAGES = 5_000
-"""Of a model, the newest: 2 s of work."""
+"""Of a model, the newest: 0.1 s of work, 15 s to measure."""
 
 NOISE = 0.06
 """Relative error of the text of one class in one request where all factors are right: texts of a class differ by 3 to
@@ -82,7 +82,7 @@ def tables_version() -> str:
 
 
 def learn(used: Mapping[str, Sequence[Used]], models: Iterable[Model]) -> Learnt:
-    """Factors from usages by model id, newest first. Cost: 0.2 s for 1,000 usages."""
+    """Factors from usages by model id, newest first. Cost: 20 ms for 1,000 usages."""
     by_generation: dict[Generation, list[Used]] = {}
     own = {}
     for model in models:
