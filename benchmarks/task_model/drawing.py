@@ -55,6 +55,7 @@ def chart(surface: Surface) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
         f'aria-label="{html.escape(title)}" font-family="sans-serif" font-size="11">',
+        "<style>.c,.d{text-anchor:middle;fill:#1c2529}.d{fill:#ffffff}</style>",
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
         _text(12, 22, title, size=14, bold=True),
         _text(
@@ -100,9 +101,8 @@ def _square(point: Point, x: float, y: float) -> str:
     dark = base != NEITHER and strength > 0.6
     label = f"{point.gain:+.0f}" if abs(point.gain) >= 0.5 else "0"
     return (
-        f'<rect x="{x}" y="{y}" width="{CELL_W - 1}" height="{CELL_H - 1}" fill="rgb{mixed}">'
-        f"<title>{html.escape(f'{point.gain:+.1f} ± {point.margin:.1f}')}</title></rect>"
-        + _text(x + CELL_W / 2, y + 12, label, anchor="middle", colour="#ffffff" if dark else "#1c2529")
+        f'<rect x="{x:g}" y="{y:g}" width="{CELL_W - 1}" height="{CELL_H - 1}" fill="rgb{mixed}"/>'
+        f'<text x="{x + CELL_W / 2:g}" y="{y + 12:g}" class="{"d" if dark else "c"}">{label}</text>'
     )
 
 

@@ -282,3 +282,19 @@ def test_a_follower_that_goes_away_is_let_go_at_once(tmp_path: Path) -> None:
             raise TimeoutError
 
     run(work)
+
+
+def test_the_program_in_the_documentation_runs(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/tasks.md").read_text()
+    program = page.split("```python\n")[1].split("```")[0]
+
+    async def work() -> None:
+        async with site(tmp_path) as at:
+            ran: dict[str, Any] = {}
+            text = program.replace("127.0.0.1:8787", f"127.0.0.1:{at.port}")
+            await asyncio.to_thread(exec, compile(text, "docs/tasks.md", "exec"), ran)
+            assert ran["answer"]["role"] == "assistant"
+            (listed,) = (await Desk(at).get(""))["data"]
+            assert (listed["state"], listed["id"], listed["calls"]) == ("closed", ran["task"], 1)
+
+    run(work)
