@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from test_keys import Keyed, with_keys
 
-from trimtab.admin import Actor
+from trimtab.admin import Actor, BudgetAdmin, FileBudgets
 from trimtab.budgets.settings import BudgetSettings
+from trimtab.store import StoreSettings, open_database
 
 WARNING = "x-trimtab-budget-warning"
 
@@ -93,7 +94,7 @@ def test_who_draws_on_a_budget_that_is_nearly_spent_is_warned_and_so_is_the_reco
             assert f"budget: {said}" in record["observations"]
             assert WARNING not in (await ask(k, other))[1]
             await until_warned(k, secret)
-        lines = [one.getMessage() for one in caplog.records if "budget house" in one.getMessage()]
+        lines = [one.getMessage() for one in caplog.records if "house.requests_per_day" in one.getMessage()]
         assert len(lines) == 1
         assert "house.requests_per_day (simulated):" in lines[0]
         assert "% of its limit is spent on account organisation=acme/requests/20" in lines[0]
@@ -181,6 +182,14 @@ def test_a_webhook_is_told_once_for_each_level_over_restarts_and_tried_again_whe
     ] == [("acme", 50, 2, True)]
     assert receiver.got[0]["signature"].startswith("t=")
     with_keys(tmp_path, second, config)
+    database = open_database(StoreSettings(url=f"sqlite:///{tmp_path}/t.db"), clock_ms=lambda: 0)
+    given = BudgetAdmin(
+        database, FileBudgets("t.toml", {"acme": BudgetSettings(organisation="acme", requests_per_month=4)})
+    )
+    assert [(one.level, one.state, one.tries, one.simulated) for one in given.show(Actor("x"), "acme").warnings] == [
+        (100, "sent", 1, True), (50, "sent", 2, True),
+    ]  # fmt: skip
+    database.close()
     assert [(one["level_percent"], one["type"]) for one in receiver.got] == [
         (50, "budget.warning"), (100, "budget.reached"),
     ]  # fmt: skip

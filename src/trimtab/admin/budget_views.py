@@ -16,6 +16,7 @@ from trimtab.store import Transaction
 from trimtab.store.budgets.figures import Counted, counted_on, members_of
 from trimtab.store.budgets.history import scope_of_account
 from trimtab.store.budgets.tables import StoredBudget
+from trimtab.store.budgets.warnings import given_of
 
 MOST_MEMBERS = 100
 """Of a budget that is for everyone of a kind, so many are shown."""
@@ -60,6 +61,7 @@ def view_of(tx: Transaction, one: Known, file: str, histories: Histories) -> Bud
         made_ms=None if one.stored is None else one.stored.made_ms,
         changed_ms=None if one.stored is None else one.stored.changed_ms,
         lines=tuple(_line(tx, line, found.scopes, now_ms, histories) for line in settings.lines),
+        warnings=given_of(tx, [f"{one.name}.{line.field}" for line in settings.lines]),
     )
 
 

@@ -7,6 +7,7 @@ import msgspec
 from trimtab.admin.budget_history import BurnDown
 from trimtab.budgets.forecast import Forecast
 from trimtab.records import Meter, Period, ScopeKind
+from trimtab.store.budgets.warnings import Given
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -80,6 +81,8 @@ class BudgetView(msgspec.Struct, frozen=True, kw_only=True):
     """`None` for one of a file."""
     changed_ms: int | None
     lines: tuple[LineView, ...]
+    warnings: tuple[Given, ...]
+    """The newest that were given, and what became of sending them."""
 
 
 class BudgetPictures(msgspec.Struct, frozen=True, kw_only=True):

@@ -83,6 +83,18 @@ def print_budget(one: BudgetView) -> None:
             card.add_row(name, Text(value))
     out.print(card)
     print_budgets([one])
+    if one.warnings:
+        given = headed("warned (UTC)", "limit", "at", "account", "webhook")
+        for warning in one.warnings:
+            sent = "" if warning.state == "told" else f"{warning.state}, tries: {warning.tries}"
+            given.add_row(
+                _when(warning.at_ms),
+                Text(warning.budget.rpartition(".")[2]),
+                f"{warning.level} %{', simulated' if warning.simulated else ''}",
+                Text(warning.account),
+                Text(f"{sent}: {warning.problem}" if warning.problem else sent),
+            )
+        out.print(given)
 
 
 def lines_words(one: BudgetView) -> str:

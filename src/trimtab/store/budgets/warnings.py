@@ -17,6 +17,21 @@ SENDING_MS = 60_000
 """Whoever sends has so long; after that another process may try: it may have died."""
 
 
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """A warning that was given, for people."""
+
+    budget: str
+    account: str
+    simulated: bool
+    level: int
+    at_ms: int
+    state: str
+    """`told` where there is no webhook, `waiting` to be sent (again), `sent`, or `failed` for good."""
+    tries: int
+    problem: str
+    """What the last try to send it came to."""
+
+
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """One warning: an account passed a level of a budget."""
 
@@ -62,6 +77,28 @@ def claim(database: Database, found: Sequence[Notice], sends: Mapping[str, bool]
         return mine
 
     return database.write(work)
+
+
+def given_of(tx: Transaction, budgets: Sequence[str], most: int = 10) -> tuple[Given, ...]:
+    """The newest warnings of these limits."""
+    rows = tx.rows(
+        "SELECT budget, account, simulated, level, at_ms, state, tries, problem FROM budget_warnings "  # noqa: S608
+        f"WHERE budget IN {tx.words.texts} ORDER BY at_ms DESC, budget, level LIMIT ?",
+        (msgspec.json.encode(list(budgets)).decode(), most),
+    )
+    return tuple(
+        Given(
+            budget=row[0],
+            account=row[1],
+            simulated=bool(row[2]),
+            level=row[3],
+            at_ms=row[4],
+            state=row[5],
+            tries=row[6],
+            problem=row[7],
+        )
+        for row in rows
+    )
 
 
 def take_due(database: Database, most: int = 10) -> list[Notice]:
