@@ -13,8 +13,10 @@ from typing import Annotated
 import typer
 
 from trimtab.app import config_path
+from trimtab.app.advising import advise_efforts
 from trimtab.app.efforts import DAY_MS, opened_efforts_door
 from trimtab.cli.account import account
+from trimtab.cli.advise import print_advised
 from trimtab.cli.effort_shown import print_table, table_json
 from trimtab.cli.options import Config, Json
 from trimtab.cli.term import counted, print_json, say, warn
@@ -148,6 +150,29 @@ def versions(as_json: Json = False, config: Config = None) -> None:
         say("none yet; `trimtab effort build` publishes one")
     for one in found:
         say(f"{one.version}  {moment(one.made_ms)} UTC{'  SIMULATED' if one.kind != 'effort' else ''}")
+
+
+@command.command()
+def advise(
+    since: Since = DAYS,
+    simulated: Simulated = False,
+    margin: Annotated[
+        float, typer.Option("--margin", help="Points of success that a lower effort may cost at the most.")
+    ] = 100 * MARGIN,
+    diff: Annotated[
+        Path | None, typer.Option("--diff", metavar="FILE", help="Write the change there, for patch -p0.")
+    ] = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Propose efforts by route and class of work, as a change of the configuration. Changes nothing itself."""
+    if not 0 < margin < 50:
+        raise ConfigError("--margin", f"{margin:g}: must be more than 0 and less than 50 points")
+    advised = advise_efforts(config_path(config), days=_days(since), simulated=simulated, margin=margin / 100)
+    if as_json:
+        print_json(advised)
+    else:
+        print_advised(advised, diff)
 
 
 def _side(table: EffortTable) -> str:

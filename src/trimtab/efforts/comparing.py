@@ -6,6 +6,7 @@ Invariant: three outcomes and a fourth: what the outcomes do not decide is "inco
 """
 
 import math
+from statistics import NormalDist
 from typing import Literal
 
 import msgspec
@@ -21,8 +22,8 @@ BOTH_SIDES = 0.90
 """Two one-sided tests at 95 % are this two-sided interval within the margins.
 Source: D. J. Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987)."""
 
-_REACH = 1.645 + 0.842
-"""One-sided 95 %, and a chance of 80 % to find what is there."""
+CHANCE = 0.80
+"""To find what is there, with the outcomes that are said to be needed."""
 
 Verdict = Literal["equal", "better", "worse", "inconclusive", "no data"]
 
@@ -69,7 +70,7 @@ def judged(interval: Interval, margin: float) -> Verdict:
     return "worse" if interval.high < 0 else "inconclusive"
 
 
-def needed(first: Cell, second: Cell, margin: float) -> int | None:
+def needed(first: Cell, second: Cell, margin: float, sides: float = BOTH_SIDES) -> int | None:
     """How many outcomes of each would show that they are equal, if they are; clusters taken as they were so far.
 
     Source: the normal approximation, as in S.-C. Chow et al., "Sample Size Calculations in Clinical Research", 4.2.
@@ -80,7 +81,9 @@ def needed(first: Cell, second: Cell, margin: float) -> int | None:
     for success in (first.success, second.success):
         share = min(max(success.value, 0.02), 0.98)
         spread += share * (1 - share) * success.told / max(success.effective, 1.0)
-    return math.ceil(_REACH**2 * spread / margin**2)
+    normal = NormalDist()
+    reach = normal.inv_cdf((1 + sides) / 2) + normal.inv_cdf(CHANCE)
+    return math.ceil(reach**2 * spread / margin**2)
 
 
 def equivalents(table: ClassTable, margin: float = MARGIN) -> list[Comparison]:

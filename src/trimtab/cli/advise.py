@@ -1,0 +1,91 @@
+"""`trimtab effort advise`: proposals from records, as a diff of the configuration that a person applies.
+
+What it is not: a change of anything.
+"""
+
+from pathlib import Path
+
+from rich.text import Text
+
+from trimtab.app.advising import Advised
+from trimtab.cli.effort_shown import number_words, success_words, usd_words
+from trimtab.cli.tables import console
+from trimtab.cli.term import say
+from trimtab.console.words import moment
+from trimtab.efforts import Cell
+from trimtab.efforts.advice import EffortAdvice, StepTaken
+
+
+def print_advised(advised: Advised, diff: Path | None) -> None:
+    """Every proposal with what it goes by, then the diff or where it was written."""
+    out = console()
+    if advised.simulated:
+        out.print(Text("SIMULATED: no real model answered any of this", style="yellow"))
+    say(f"Requests from {moment(advised.from_ms)[:16]} to {moment(advised.to_ms)[:16]} UTC. Intervals: 95 %.")
+    if not advised.efforts:
+        say("no data: no answered requests in this time")
+    for one in advised.efforts:
+        out.print()
+        out.print(Text(_headline(one), style="bold"))
+        for line in _lines(one):
+            say(f"  {line}")
+    print_change(advised.diff, advised.by_hand, diff)
+
+
+def print_change(change: str, by_hand: tuple[str, ...], diff: Path | None) -> None:
+    """The diff, or where it was written, and what is left to do by hand."""
+    for line in by_hand:
+        say()
+        say(f"By hand: {line}")
+    say()
+    if not change:
+        say("Nothing to change in the configuration.")
+    elif diff is not None:
+        diff.write_text(change, encoding="utf-8")
+        say(f"wrote {diff}; read it, then apply it in the configuration's folder: patch -p0 < {diff}")
+    else:
+        say("To apply it in the configuration's folder: the same with --diff FILE, then patch -p0 < FILE")
+        say()
+        say(change.rstrip("\n"))
+
+
+def _headline(one: EffortAdvice) -> str:
+    where = ", ".join(
+        part
+        for part in (f"route {one.route}" if one.route else "", one.task_class or "no class named")
+        if part
+    )
+    match one.kind:
+        case "no data":
+            said = "no data"
+        case "keep":
+            said = f"keep {one.present}"
+        case _:
+            said = f"{one.present} -> {one.proposed}"
+    return f"{where} on {one.model}: {said}"
+
+
+def _lines(one: EffortAdvice) -> list[str]:
+    lines = [one.why]
+    if one.present_cell is not None:
+        lines.append(f"{one.present}, now: {_expected(one, one.present_cell)}")
+    if one.proposed_cell is not None and one.proposed != one.present:
+        lines.append(f"{one.proposed}, expected: {_expected(one, one.proposed_cell)}")
+    lines += [_step(step) for step in one.steps]
+    return lines
+
+
+def _expected(one: EffortAdvice, cell: Cell) -> str:
+    return (
+        f"success {success_words(cell)}, cost of a {one.unit} {usd_words(cell.cost_nanousd)}, "
+        f"output tokens {number_words(cell.output_tokens)}"
+    )
+
+
+def _step(step: StepTaken) -> str:
+    cost = "" if step.cost_ratio is None else f", {step.cost_ratio:.2f} times the cost"
+    more = f"; if it is as good, {step.needed:,} outcomes of each would show it" if step.needed else ""
+    return (
+        f"{step.effort}: success {100 * step.difference:+.1f} points ({100 * step.low:+.1f} to "
+        f"{100 * step.high:+.1f}){cost}: {'passes' if step.passed else 'does not pass'}{more}"
+    )
