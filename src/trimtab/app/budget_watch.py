@@ -150,7 +150,8 @@ class BudgetWatch:
             if known is None or known.notes.get(name) != note:
                 _log.warning("budget %s: %s", name, note)
         if known is None or found.budgets != known.budgets:
-            begin(self._database, found.budgets)  # before anything is counted on what is new
+            # Before anything is counted on what is new.
+            begin(self._database, found.budgets, None if known is None else known.budgets)
             self._put_in_force(Book(found.budgets))
         self._in_force, self._in_force_by = found, admin
         self._counted = float("-inf")

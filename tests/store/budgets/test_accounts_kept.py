@@ -139,6 +139,8 @@ def test_a_budget_that_is_set_in_the_middle_of_its_period_begins_with_what_was_s
     assert again.close(20) == 0
     assert begin(clocked, budgets) == 0
     assert spent(database) == found  # it is counted on from when it began
+    assert begin(clocked, budgets, known=budgets[1:]) == 1  # it was gone for a while
+    assert spent(database) == found | {(red, 0): 300}
     later: Database = ClockedDatabase(database, NOON + 20 * DAY_MS)  # type: ignore[assignment]
     assert begin(later, budgets) == 4
     assert spent(database)[account_of(scopes[0], "usd", "month", NOON + 20 * DAY_MS), 0] == 0
