@@ -6,6 +6,7 @@ Invariant: once loaded it never changes, and equal files give an equal `version`
 
 import datetime
 import difflib
+import functools
 import hashlib
 from decimal import Decimal
 from importlib import resources
@@ -127,22 +128,14 @@ class Catalogue:
     def load(cls, overlay: Path | None = None, content: bytes | None = None) -> "Catalogue":
         """Read the shipped files and an operator's overlay. Raises `ConfigError`. Cost: tens of milliseconds.
 
-        With `content` the overlay is not read: these are its bytes.
+        With `content` the overlay is not read: these are its bytes. Without an overlay all calls give one catalogue:
+        it does not change in a process, so a reload need not read it again.
         """
-        package = resources.files("trimtab.catalogue")
-        if overlay is not None and content is None:
+        if overlay is None:
+            return _shipped()
+        if content is None:
             content = read_file(overlay, "correct the path of the overlay")
-        return cls.read(
-            CatalogueFiles(
-                models=(package / "models.yaml").read_bytes(),
-                lineups=(package / "lineups.yaml").read_bytes(),
-                platforms=(package / "platforms.yaml").read_bytes(),
-                efforts=(package / "effort.yaml").read_bytes(),
-                scenarios=(package / "scenarios.yaml").read_bytes(),
-                overlay=None if overlay is None else content,
-                overlay_name="" if overlay is None else overlay.name,
-            )
-        )
+        return cls.read(msgspec.structs.replace(_files(), overlay=content, overlay_name=overlay.name))
 
     @classmethod
     def read(cls, files: CatalogueFiles) -> "Catalogue":
@@ -342,3 +335,20 @@ class Catalogue:
         return int(
             searches * row.web_search_usd_per_1000 * per_use + fetches * row.web_fetch_usd_per_1000 * per_use
         )
+
+
+def _files() -> CatalogueFiles:
+    """What comes with Trimtab."""
+    package = resources.files("trimtab.catalogue")
+    return CatalogueFiles(
+        models=(package / "models.yaml").read_bytes(),
+        lineups=(package / "lineups.yaml").read_bytes(),
+        platforms=(package / "platforms.yaml").read_bytes(),
+        efforts=(package / "effort.yaml").read_bytes(),
+        scenarios=(package / "scenarios.yaml").read_bytes(),
+    )
+
+
+@functools.cache
+def _shipped() -> Catalogue:
+    return Catalogue.read(_files())

@@ -5,6 +5,7 @@ but for what the platform does not take; every change is named; what `adapt` mak
 notes say could not be mended.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -134,18 +135,19 @@ class _Held(msgspec.Struct, frozen=True):
     """Looked at after them: they may ask for a beta."""
 
 
+@functools.cache
 def shipped_rules() -> tuple[Rule, ...]:
-    """The rules that come with Trimtab, in order. Raises `ConfigError`. Cost: 20 ms."""
+    """The rules that come with Trimtab, in order. Raises `ConfigError`. Cost: 20 ms, once in a process."""
     return load_rules(CHECKS, FIXES)
 
 
 def rules_of(model: Model) -> tuple[Rule, ...]:
-    """The shipped rules that hold for this model, in order. Cost: 20 ms."""
+    """The shipped rules that hold for this model, in order."""
     return tuple(rule for rule in shipped_rules() if not rule.about_platforms and applies_to(rule, model))
 
 
 def platform_rules_of(platform: str, profile: PlatformProfile) -> tuple[Rule, ...]:
-    """The shipped rules that hold on this platform, in order. Cost: 20 ms."""
+    """The shipped rules that hold on this platform, in order."""
     return tuple(rule for rule in shipped_rules() if applies_on(rule, platform, profile))
 
 
