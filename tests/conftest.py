@@ -7,6 +7,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from postgres_server import PostgresServer, available, running
 
+from trimtab.store import StoreSettings, open_database
+
 # In continuous integration the same examples every time; elsewhere new ones, so that the search goes on.
 # No deadline: the machines that run this are shared, and a slow example is not a wrong one.
 settings.register_profile(
@@ -28,6 +30,16 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
+def postgres_store(postgres_server: PostgresServer) -> str:
+    """A store that nobody has used: its tables are there."""
+    return postgres_server.new_store(_made)
+
+
+def _made(url: str) -> None:
+    open_database(StoreSettings(url=url), clock_ms=lambda: 0).close()
+
+
+@pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> str:
-    """An empty database."""
+    """An empty database, not even a store. `postgres_store` is made in a quarter of the time."""
     return postgres_server.new_database()

@@ -17,7 +17,7 @@ from trimtab.store import Database, StoreSettings, open_database, open_store
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSettings:
     if request.param == "sqlite":
         return StoreSettings(url=f"sqlite:///{tmp_path / 'a.db'}", keep_days=1)
-    return StoreSettings(url=request.getfixturevalue("postgres_url"), keep_days=1)
+    return StoreSettings(url=request.getfixturevalue("postgres_store"), keep_days=1)
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_old_records_are_deleted_and_counted_only_where_the_settings_say_so(
 def test_figures_are_worked_out_and_a_failure_costs_one_line(
     engine: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    url = f"sqlite:///{tmp_path}/f.db" if engine == "sqlite" else request.getfixturevalue("postgres_url")
+    url = f"sqlite:///{tmp_path}/f.db" if engine == "sqlite" else request.getfixturevalue("postgres_store")
     settings = StoreSettings(url=url)
     database = open_database(settings, clock_ms=lambda: time.time_ns() // 1_000_000)
     now_ms = database.read(lambda view: view.now_ms())

@@ -17,7 +17,7 @@ def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     url = (
         f"sqlite:///{tmp_path}/limits.db"
         if request.param == "sqlite"
-        else request.getfixturevalue("postgres_url")
+        else request.getfixturevalue("postgres_store")
     )
     opened: list[Database] = []
 

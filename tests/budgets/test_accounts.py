@@ -346,4 +346,4 @@ def store_settings(open_one: Open, request: pytest.FixtureRequest, tmp_path: Pat
     """The store that the databases of a test are in."""
     if request.node.callspec.params["open_one"] == "sqlite":
         return StoreSettings(url=f"sqlite:///{tmp_path}/limits.db")
-    return StoreSettings(url=request.getfixturevalue("postgres_url"))
+    return StoreSettings(url=request.getfixturevalue("postgres_store"))

@@ -47,7 +47,7 @@ class Shell:
 def shell(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     monkeypatch.chdir(tmp_path)
     if request.param == "postgresql":
-        monkeypatch.setenv("STORE_URL", request.getfixturevalue("postgres_url"))
+        monkeypatch.setenv("STORE_URL", request.getfixturevalue("postgres_store"))
         return Shell("env:STORE_URL")
     return Shell("sqlite:///t.db")
 

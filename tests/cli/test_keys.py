@@ -59,7 +59,7 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("COLUMNS", "200")
     url = "sqlite:///t.db"
     if request.param == "postgresql":
-        monkeypatch.setenv("STORE_URL", request.getfixturevalue("postgres_url"))
+        monkeypatch.setenv("STORE_URL", request.getfixturevalue("postgres_store"))
         url = "env:STORE_URL"
         return Shell(url, os.environ["STORE_URL"])
     return Shell(url)

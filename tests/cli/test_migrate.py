@@ -131,7 +131,7 @@ def store(
 ) -> Iterator[Database]:
     url = "sqlite:///t.db"
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("postgres_store")
     monkeypatch.setenv("STORE_URL", url)
     Path("trimtab.toml").write_text('version = 1\n[store]\nurl = "env:STORE_URL"\n')
     database = open_database(StoreSettings(url=os.environ["STORE_URL"]), clock_ms=lambda: NOW_MS)

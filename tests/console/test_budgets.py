@@ -145,7 +145,9 @@ class House:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     url = (
-        f"sqlite:///{tmp_path}/t.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+        f"sqlite:///{tmp_path}/t.db"
+        if request.param == "sqlite"
+        else request.getfixturevalue("postgres_store")
     )
     made = House(url)
     yield made

@@ -47,7 +47,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     url = (
         f"sqlite:///{tmp_path}/t.db"
         if request.param == "sqlite"
-        else str(request.getfixturevalue("postgres_url"))
+        else str(request.getfixturevalue("postgres_store"))
     )
     settings = StoreSettings(url=url, batch_ms=5)
     database = open_database(settings, clock_ms=lambda: NOW)

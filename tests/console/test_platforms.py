@@ -111,7 +111,7 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     url = (
         f"sqlite:///{tmp_path}/t.db"
         if request.param == "sqlite"
-        else str(request.getfixturevalue("postgres_url"))
+        else str(request.getfixturevalue("postgres_store"))
     )
     settings = StoreSettings(url=url, batch_ms=5)
     database = open_database(settings, clock_ms=lambda: NOW)

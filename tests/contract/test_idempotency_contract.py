@@ -18,7 +18,9 @@ from trimtab.store.limits import join
 @pytest.fixture(params=["sqlite", "postgresql"])
 def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Database]]:
     url = (
-        f"sqlite:///{tmp_path}/a.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+        f"sqlite:///{tmp_path}/a.db"
+        if request.param == "sqlite"
+        else request.getfixturevalue("postgres_store")
     )
     opened: list[Database] = []
 

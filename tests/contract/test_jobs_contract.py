@@ -17,7 +17,7 @@ from trimtab.store.jobs.claiming import LOSSES_MAX
 
 @pytest.fixture(params=ENGINES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return engine_url(request.param, tmp_path, lambda: request.getfixturevalue("postgres_url"))
+    return engine_url(request.param, tmp_path, lambda: request.getfixturevalue("postgres_store"))
 
 
 @pytest.fixture

@@ -48,7 +48,9 @@ def clock_ms() -> int:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSettings:
     url = (
-        f"sqlite:///{tmp_path}/a.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+        f"sqlite:///{tmp_path}/a.db"
+        if request.param == "sqlite"
+        else request.getfixturevalue("postgres_store")
     )
     return StoreSettings(url=url, batch_ms=5, journal=str(tmp_path / "journal"))
 

@@ -9,7 +9,7 @@ from jobs_harness import ENGINES, Bench, engine_url, open_engine
 
 @pytest.fixture(params=ENGINES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return engine_url(request.param, tmp_path, lambda: request.getfixturevalue("postgres_url"))
+    return engine_url(request.param, tmp_path, lambda: request.getfixturevalue("postgres_store"))
 
 
 @pytest.fixture

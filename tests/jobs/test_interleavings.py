@@ -239,8 +239,8 @@ def test_on_sqlite() -> None:
     run_state_machine_as_test(Interleavings, settings=settings(max_examples=40, stateful_step_count=40))
 
 
-def test_on_postgresql(postgres_url: str) -> None:
+def test_on_postgresql(postgres_store: str) -> None:
     class OnPostgres(Interleavings):
-        url = postgres_url
+        url = postgres_store
 
     run_state_machine_as_test(OnPostgres, settings=settings(max_examples=15, stateful_step_count=30))

@@ -80,6 +80,14 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty store on either engine."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/t.db"
+    return str(request.getfixturevalue("postgres_store"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a store of either engine can be made, of an older schema for instance."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/t.db"
     return str(request.getfixturevalue("postgres_url"))
 
 
@@ -101,7 +109,7 @@ def database_at() -> Iterator[Callable[[str], Database]]:
 def eventually() -> Callable[[Callable[[], bool]], None]:
     """Wait until something is so."""
 
-    def wait(so: Callable[[], bool], within_s: float = 15) -> None:
+    def wait(so: Callable[[], bool], within_s: float = 60) -> None:
         deadline = time.monotonic() + within_s
         while not so():
             assert time.monotonic() < deadline, "it never came true"

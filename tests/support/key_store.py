@@ -48,7 +48,7 @@ def make(door: KeyAdmin, name: str = "ci", actor: Actor = CLI, **fields: object)
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A store on each engine."""
     if request.param == "postgresql":
-        url: str = request.getfixturevalue("postgres_url")
+        url: str = request.getfixturevalue("postgres_store")
         return url
     return f"sqlite:///{tmp_path}/t.db"
 

@@ -24,7 +24,7 @@ MINE = "process-1"
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSettings:
     if request.param == "sqlite":
         return StoreSettings(url=f"sqlite:///{tmp_path / 'a.db'}", batch_ms=5)
-    return StoreSettings(url=request.getfixturevalue("postgres_url"), batch_ms=5)
+    return StoreSettings(url=request.getfixturevalue("postgres_store"), batch_ms=5)
 
 
 @pytest.fixture

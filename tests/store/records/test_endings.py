@@ -107,7 +107,7 @@ def test_an_answer_that_came_whole_is_timed_from_the_call_and_counting_tokens_is
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_calls_of_records_from_before_are_counted_as_new_ones_are(
-    url: str,
+    empty_url: str,
     open_at: OpenStore,
     database_at: OpenDatabase,
     tmp_path_factory: pytest.TempPathFactory,
@@ -115,8 +115,8 @@ def test_calls_of_records_from_before_are_counted_as_new_ones_are(
 ) -> None:
     draw = random.Random(seed)
     made = [_without_accounts(outcome(n, draw)) for n in range(300)]
-    fill_step_13(url, made)
-    old = database_at(url)
+    fill_step_13(empty_url, made)
+    old = database_at(empty_url)
     check_calls(old)
     new_url = f"sqlite:///{tmp_path_factory.mktemp('new')}/t.db"
     store = open_at(new_url)
@@ -129,7 +129,7 @@ def test_calls_of_records_from_before_are_counted_as_new_ones_are(
 
 
 def test_money_spent_on_a_platform_before_its_records_were_deleted_is_kept(
-    url: str, database_at: OpenDatabase
+    empty_url: str, database_at: OpenDatabase
 ) -> None:
     """A commitment counts from its first day, whatever became of the records since."""
     draw = random.Random(3)
@@ -146,8 +146,8 @@ def test_money_spent_on_a_platform_before_its_records_were_deleted_is_kept(
             (at_ms + 100 * HOUR_MS, 0, "live", "m", "", "", platform, result, 2, 2, 50, 1, 2, 3, 4, 5, 0, 1.0)
         )
     later = [msgspec.structs.replace(record, at_ms=record.at_ms + 100 * HOUR_MS) for record in made]
-    fill_step_13(url, later, usage)
-    database = database_at(url)
+    fill_step_13(empty_url, later, usage)
+    database = database_at(empty_url)
     nothing = [0] * len(ATTEMPT_SUMS)
     old = [row for row in table(database, ATTEMPTS_BY_HOUR) if row[0] < 100 * HOUR_MS]
     where = (0, "live", "claude", "", "m")

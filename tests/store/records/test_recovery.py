@@ -43,7 +43,9 @@ def now_ms() -> int:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     url = (
-        f"sqlite:///{tmp_path}/a.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+        f"sqlite:///{tmp_path}/a.db"
+        if request.param == "sqlite"
+        else request.getfixturevalue("postgres_store")
     )
     return lambda **more: StoreSettings(url=url, batch_ms=5, **more)
 

@@ -233,7 +233,7 @@ def test_totals_stay_right_when_old_records_are_deleted(
 
 
 def test_records_of_earlier_schemas_are_rolled_up_as_new_ones_are(
-    url: str, open_at: OpenStore, database_at: OpenDatabase, tmp_path_factory: pytest.TempPathFactory
+    empty_url: str, open_at: OpenStore, database_at: OpenDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     draw = random.Random(5)
     made = [
@@ -243,8 +243,8 @@ def test_records_of_earlier_schemas_are_rolled_up_as_new_ones_are(
         for n, plan in enumerate([Plan(Arm("m-1"), "claude", "default")] * 400)
     ]
     gap_counts = [rows.counts(record) for record in made[:3]]
-    fill_step_3(url, made, gap_counts)
-    old = database_at(url)
+    fill_step_3(empty_url, made, gap_counts)
+    old = database_at(empty_url)
     check(old)
     new_url = f"sqlite:///{tmp_path_factory.mktemp('new')}/t.db"
     store = open_at(new_url)
