@@ -7,6 +7,9 @@ SDKS := 0.125 1.17 2.11
 SDK_STAMPS := $(foreach v,$(SDKS),.venv-sdk-$(v)/.ready)
 PIP = -m pip --disable-pip-version-check --no-input -qq
 STAGE := scripts/stage
+# Where the environment forbids to keep bytecode, each of the thousand processes that the tests start compiles all of
+# Trimtab: half a second of processor time instead of a quarter, and 13 s instead of 4 before each stage's first test.
+unexport PYTHONDONTWRITEBYTECODE
 # Extra arguments of `trimtab serve`: make run ARGS="--listen 127.0.0.1:9000"
 ARGS ?=
 
