@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from test_journal import ended, intent
 
+from trimtab.records import Draw
 from trimtab.store import (
     Database,
     Journal,
@@ -103,6 +104,45 @@ def test_calls_of_a_dead_process_are_recorded_once_and_its_slices_are_free(
         "a process ended without closing: 20 of its calls are recorded, 10 of them at their worst case because nobody "
         "knows how they ended"
     ] or lines[0].startswith("a process ended without closing: 30 of its calls are recorded, 10 of them")
+    assert store.close(5) == 0
+    assert alive.close()
+
+
+def test_calls_of_a_dead_process_are_counted_on_their_budgets_at_the_worst_case_and_once(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    root, lines = tmp_path / "journals", []
+    red, soft = "team=acme/red/usd/2026-11", "tag=night/tokens/total"
+    ask = Trade(account=red, caps=Caps(total=10_000), amount_kept=0, amount_needed=9_000, amount_wanted=9_000)
+    database.write(lambda t: (join(t, DEAD, "h", 1), trade(t, DEAD, [ask])))
+    dead = Journal(root, DEAD)
+    store = open_store(settings(), clock_ms=now_ms, on_problem=None, worker=DEAD, journal=dead)
+
+    def drawn(amount: int) -> tuple[Draw, ...]:
+        return Draw(red, amount), Draw(soft, 3 * amount, leased=False)
+
+    for n in range(4):
+        assert store.intend(msgspec.structs.replace(intent(n), draws=drawn(1000)))
+    store.put(msgspec.structs.replace(ended(0), draws=drawn(70)))  # in the store before it died
+    until(lambda: store.status().written == 1)
+    dead.settle(intent(1).id, msgspec.json.encode(msgspec.structs.replace(ended(1), draws=drawn(5))))
+    assert store.intend(
+        msgspec.structs.replace(intent(2), draws=drawn(1500))
+    )  # a further call of the request
+    assert store.close(5) == 0
+    assert dead.close() is False
+
+    alive = Journal(root, ALIVE)
+    store = open_store(settings(), clock_ms=now_ms, on_problem=None, worker=ALIVE, journal=alive)
+    upkeep = Upkeep(alive, root, database, store.replay, worker=ALIVE, tell=lines.append)
+    until(lambda: not (root / DEAD).exists())
+    upkeep.close()
+    spent = dict(
+        database.read(lambda t: t.rows("SELECT key_id, spent_nanousd FROM key_spend WHERE key_id LIKE '%=%'"))
+    )
+    expected = 70 + 5 + 1500 + 1000
+    assert spent == {red: expected, soft: 3 * expected}
+    assert database.read(lambda t: t.rows("SELECT * FROM key_leases")) == []
     assert store.close(5) == 0
     assert alive.close()
 
