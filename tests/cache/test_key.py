@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trimtab.cache import Question
 from trimtab.cache.key import key_of, scope_of
 from trimtab.cache.rules import what_matters, why_not
-from trimtab.messages.canonical import read_exactly
+from trimtab.messages.canonical import digest_of, read_exactly
 from trimtab.records import NOBODY, Caller, RequestId, Surface
 
 BODY: dict[str, Any] = {
@@ -62,7 +62,7 @@ def question(body: Any = None, **changes: Any) -> Question:
 
 def key(body: Any = None, scope: str = "key=key_1", **changes: Any) -> str:
     asked = question(body, **changes)
-    return key_of(asked, scope, what_matters(asked.surface, read_exactly(asked.body)))
+    return key_of(asked, scope, digest_of(what_matters(asked.surface, read_exactly(asked.body))))
 
 
 def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -6,11 +6,9 @@ another.
 """
 
 import hashlib
-from typing import Any
 
 from trimtab.cache.question import Headers, Question
 from trimtab.cache.settings import Share
-from trimtab.messages.canonical import digest_of
 from trimtab.records import Caller
 
 VERSION = b"1"
@@ -57,8 +55,8 @@ def scope_of(share: Share, caller: Caller) -> str:
     return f"key={caller.key}"
 
 
-def key_of(question: Question, scope: str, body: Any) -> str:
-    """64 hexadecimal characters. `body` without what does not matter. Raises `Unclear` for one nested too deep."""
+def key_of(question: Question, scope: str, body: bytes) -> str:
+    """64 hexadecimal characters. `body` is the digest of it, without what does not matter."""
     parts = [
         VERSION,
         scope.encode(),
@@ -69,7 +67,7 @@ def key_of(question: Question, scope: str, body: Any) -> str:
         question.model.encode(),
         b"stream" if question.stream else b"whole",
         b"simulated" if question.simulated else b"real",
-        digest_of(body),
+        body,
     ]
     for name, value in _that_matter(question.headers):
         parts += (name, value)

@@ -5,6 +5,7 @@ nobody opted in to; what is given was answered whole to the very same question, 
 to, on the same side (real or simulated), to somebody who shares with this caller.
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Literal
 
@@ -12,12 +13,12 @@ import msgspec
 
 from trimtab.cache.key import key_of, scope_of
 from trimtab.cache.question import Headers, Question
-from trimtab.cache.rules import is_final, samples, what_matters, why_not
+from trimtab.cache.rules import Reason, is_final, samples, what_matters, why_not
 from trimtab.cache.settings import CacheSettings
 from trimtab.cache.shelves import Put, Shelves
 from trimtab.errors import RequestError, shortened
-from trimtab.messages.canonical import Unclear, read_exactly
-from trimtab.records import Attempt
+from trimtab.messages.canonical import Unclear, digest_of, read_exactly
+from trimtab.records import Attempt, Surface
 from trimtab.store.answers import Answer
 
 HEADER = "x-trimtab-cache"
@@ -28,6 +29,10 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 MAX_QUESTION_BYTES = 8 * 1024 * 1024
 """A longer request is neither looked for nor kept: to compare one of so many bytes takes 25 ms of the event loop."""
+
+LONG_BYTES = 4096
+BODIES_BYTES = 2 * 1024 * 1024
+"""Of bodies that are remembered with what was found out of them: 0.3 ms of work at 53 KB; finding it takes 20 us."""
 
 HTTP_OK = 200
 
@@ -49,6 +54,27 @@ class Repeat(msgspec.Struct, frozen=True):
     """Put the answer here."""
 
 
+class _Body(msgspec.Struct, frozen=True):
+    """What there is to know of a body."""
+
+    reason: Reason | None
+    """What keeps it from being answered by an earlier answer."""
+    samples: bool = True
+    digest: bytes = b""
+    """Of all that matters in it."""
+
+
+def _look(surface: Surface, raw: bytes, answers: int) -> _Body:
+    try:
+        body = read_exactly(raw)
+        reason = why_not(surface, body, answers)
+        if reason is not None:
+            return _Body(reason)
+        return _Body(None, samples(body), digest_of(what_matters(surface, body)))
+    except Unclear:
+        return _Body("unclear")
+
+
 class Repeats:
     """One per configuration version."""
 
@@ -58,6 +84,8 @@ class Repeats:
         self._settings = settings
         self._shelves = shelves
         self._stamps = stamps
+        self._bodies: OrderedDict[tuple[Surface, int, bytes], _Body] = OrderedDict()
+        self._bodies_bytes = 0
         self.always = settings.mode == "on"
         """Whether requests that do not ask for it are looked up too."""
 
@@ -75,17 +103,12 @@ class Repeats:
             return _bypass("tier")
         if len(question.body) > MAX_QUESTION_BYTES:
             return _bypass("large")
-        try:
-            body = read_exactly(question.body)
-            reason = why_not(question.surface, body, question.answers)
-            if reason is not None:
-                return _bypass(reason)
-            if not explicit and not settings.sampled and samples(body):
-                return _bypass("sampled")
-            scope = scope_of(settings.share, question.caller)
-            digest = key_of(question, scope, what_matters(question.surface, body))
-        except Unclear:
-            return _bypass("unclear")
+        body = self._looked(question)
+        if body.reason is not None:
+            return _bypass(body.reason)
+        if not explicit and not settings.sampled and body.samples:
+            return _bypass("sampled")
+        digest = key_of(question, scope_of(settings.share, question.caller), body.digest)
         shelf = Shelf(self, question, digest, replaces=wish == "refresh")
         if wish == "refresh":
             return Repeat("refresh", shelf=shelf)
@@ -97,6 +120,22 @@ class Repeats:
             )
             return Repeat("miss", shelf=shelf)
         return Repeat(f"hit; age={found.age_ms // 1000}; from={found.answer.request_id}", found.answer)
+
+    def _looked(self, question: Question) -> "_Body":
+        """What there is to know of a body. Who asks again mostly sends the same bytes: long ones are remembered."""
+        raw, surface = question.body, question.surface
+        known = self._bodies.get((surface, question.answers, raw))
+        if known is not None:
+            self._bodies.move_to_end((surface, question.answers, raw))
+            return known
+        found = _look(surface, raw, question.answers)
+        if len(raw) >= LONG_BYTES:
+            self._bodies[surface, question.answers, raw] = found
+            self._bodies_bytes += len(raw)
+            while self._bodies_bytes > BODIES_BYTES:
+                (_, _, gone), _ = self._bodies.popitem(last=False)
+                self._bodies_bytes -= len(gone)
+        return found
 
     def given(self, question: Question, answer: Answer) -> None:
         """Count an answer as given again."""

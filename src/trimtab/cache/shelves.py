@@ -7,13 +7,12 @@ and `FRONT_BYTES`; what is deleted in the store is given from no process's memor
 """
 
 import asyncio
+import contextlib
 import logging
-import queue
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import msgspec
 
@@ -98,7 +97,11 @@ class Shelves:
         self._asking = 0
         self._front: OrderedDict[str, tuple[Found, float]] = OrderedDict()
         self._front_bytes = 0
-        self._waiting: queue.SimpleQueue[Put | _Hit | None] = queue.SimpleQueue()
+        self._waiting: deque[Put | _Hit] = deque()
+        self._wake = threading.Event()
+        """Something waits to be written. The thread looks once in `LINGER_S` only: to wake it for each answer costs the
+        event loop more than the rest of keeping it."""
+        self._closing = threading.Event()
         self._writer: threading.Thread | None = None
         self._closed = False
         self._taken = self._given_back = 0
@@ -148,31 +151,52 @@ class Shelves:
         if self._asking >= MAX_ASKING or self._closed:
             self.troubles += 1
             return None
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[Found | None] = loop.create_future()
         try:
-            asked = asyncio.wrap_future(self._threads.submit(self._store.find, digest))
+            self._threads.submit(self._look, digest, loop, waiting)
         except RuntimeError:  # the server is stopping, or the system gives us no thread now
             self.troubles += 1
             return None
         self._asking += 1
-        asked.add_done_callback(self._answered)
+        late = loop.call_later(self._wait_s, _give_up, waiting)
         try:
-            async with asyncio.timeout(self._wait_s):
-                there = await asyncio.shield(asked)
-        except (TimeoutError, StoreError):
+            there = await waiting
+        except StoreError:
             self.troubles += 1
             return None
-        except Exception:
-            _log.exception("a kept answer could not be read")
-            self.troubles += 1
-            return None
+        finally:
+            late.cancel()
         if there is not None:
             self._remember(digest, there)
         return there
 
-    def _answered(self, asked: "asyncio.Future[Any]") -> None:
+    def _look(
+        self, digest: str, loop: asyncio.AbstractEventLoop, waiting: "asyncio.Future[Found | None]"
+    ) -> None:
+        """In a thread: find it, and say so to the event loop."""
+        there: Found | None = None
+        problem: StoreError | None = None
+        try:
+            there = self._store.find(digest)
+        except StoreError as away:
+            problem = away
+        except Exception:  # whatever is in the row
+            _log.exception("a kept answer could not be read")
+            problem = StoreError("a kept answer could not be read")
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(self._answered, waiting, there, problem)
+
+    def _answered(
+        self, waiting: "asyncio.Future[Found | None]", there: Found | None, problem: StoreError | None
+    ) -> None:
         self._asking -= 1
-        if not asked.cancelled():
-            asked.exception()  # seen, whether or not somebody still waits
+        if waiting.done():  # nobody waits any more
+            return
+        if problem is not None:
+            waiting.set_exception(problem)
+        else:
+            waiting.set_result(there)
 
     def _remember(self, digest: str, found: Found) -> None:
         size = _size(found.answer)
@@ -239,7 +263,9 @@ class Shelves:
             except RuntimeError:  # the system gives us no thread now; perhaps the next time
                 return False
             self._writer = writer
-        self._waiting.put(message)
+        self._waiting.append(message)
+        if not self._wake.is_set():
+            self._wake.set()
         return True
 
     def close(self, timeout_s: float = 2.0) -> None:
@@ -247,7 +273,8 @@ class Shelves:
         self._closed = True
         self._threads.shutdown(wait=True, cancel_futures=True)
         if self._writer is not None:
-            self._waiting.put(None)
+            self._closing.set()
+            self._wake.set()
             self._writer.join(timeout_s)
 
     # The writer's thread
@@ -255,9 +282,11 @@ class Shelves:
     def _run(self) -> None:
         tallied = self._monotonic()
         while True:
-            puts, last = self._gathered()
+            self._wake.wait(TALLY_S if self._hits else None)
+            self._wake.clear()
+            last = self._closing.wait(LINGER_S)
             try:
-                if puts:
+                while puts := self._gathered():
                     self._keep(puts)
                 if last or self._monotonic() - tallied >= TALLY_S:
                     tallied = self._monotonic()
@@ -266,29 +295,23 @@ class Shelves:
                 self._troubled(str(problem))
             except Exception:  # the thread must outlive every surprise
                 _log.exception("answers could not be kept, or hits not counted")
-            if last:
+            if self._waiting:
+                self._wake.set()
+            elif last:
                 return
 
-    def _gathered(self) -> tuple[list[Put], bool]:
-        """Some answers, and whether there will be no more. Hits are counted on the way."""
+    def _gathered(self) -> list[Put]:
+        """Some answers that wait. Hits are counted on the way."""
         puts: list[Put] = []
-        until = self._monotonic() + TALLY_S if self._hits else None
-        while len(puts) < BATCH_ROWS and sum(put.room for put in puts) < BATCH_BYTES:
-            wait_s = None if until is None else max(0.0, until - self._monotonic())
-            try:
-                message = self._waiting.get(timeout=wait_s)
-            except queue.Empty:
-                return puts, False
-            if message is None:
-                return puts, True
+        size = 0
+        while self._waiting and len(puts) < BATCH_ROWS and size < BATCH_BYTES:
+            message = self._waiting.popleft()
             if isinstance(message, Put):
                 puts.append(message)
-                if len(puts) == 1:
-                    until = self._monotonic() + LINGER_S
+                size += message.room
             else:
                 self._note(message)
-                until = until or self._monotonic() + TALLY_S
-        return puts, False
+        return puts
 
     def _note(self, hit: _Hit) -> None:
         place = (hit.hour_ms, hit.simulated, hit.organisation, hit.key, hit.model)
@@ -332,6 +355,11 @@ class Shelves:
         if self._in_trouble:
             self._in_trouble = False
             self._on_problem(f"cache: answers are kept again; {self.dropped} were dropped since the start")
+
+
+def _give_up(waiting: "asyncio.Future[Found | None]") -> None:
+    if not waiting.done():
+        waiting.set_exception(StoreError("the store did not answer in time"))
 
 
 def _flag(simulated: bool) -> str:
