@@ -23,6 +23,19 @@ LOST_S = 0.1
 """How long a record that is not about money may wait in memory."""
 
 
+BUDGETS = """
+[budgets.everybody]
+organisation = "default"
+usd_total = 1000
+[budgets.counted]
+organisation = "default"
+requests_total = 1
+soft = true
+"""
+MONEY, REQUESTS = "organisation=default/usd/total", "organisation=default/requests/total"
+"""Every key is counted on both, in slices on the first."""
+
+
 def kill_under_load(
     folder: Path,
     store_url: str,
@@ -40,7 +53,7 @@ def kill_under_load(
     """
     dice = random.Random(seed)
     platform = Platform(folder)
-    site = Site(folder, platform, store_url, workers, store_options)
+    site = Site(folder, platform, store_url, workers, store_options, options=BUDGETS)
     try:
         keys = {
             "plain": site.key("plain"),
@@ -160,8 +173,10 @@ def judge(
     for record in found.records:
         if record.key:
             costs[record.key] += record.cost
+    costs[MONEY] = sum(costs.values())
+    costs[REQUESTS] = sum(record.key != "" and record.attempts > 0 for record in found.records)
     differ = {key for key in {*costs, *found.spent} if costs[key] != found.spent.get(key, 0)}
-    findings.none("keys whose spend is not the sum of their records", differ)
+    findings.none("keys and budgets whose spend is not the sum of their records", differ)
     findings.check("records of which only totals are kept", not found.dropped, found.dropped)
     billed = sum(came.values()) * CALL_NANOUSD
     recorded = sum(record.cost for record in found.records)
