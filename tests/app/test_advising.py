@@ -5,13 +5,20 @@ import subprocess
 import time
 from pathlib import Path
 
+import msgspec
+
+from trimtab.admin.task_words import NewTask
+from trimtab.admin.tasks import TaskAdmin, Visitor
 from trimtab.app import load_settings
-from trimtab.app.advising import advise_efforts
+from trimtab.app.advising import advise_efforts, advise_task_phases
+from trimtab.budgets.tasks import new_task
+from trimtab.budgets.tasks.keeping import keep_new
 from trimtab.catalogue import Arm
 from trimtab.messages import Usage
 from trimtab.records import Attempt, Outcome, Plan, new_request_id
-from trimtab.store import StoreSettings, open_database, open_store
+from trimtab.store import StoreSettings, Transaction, open_database, open_store
 from trimtab.store.feedback import FeedbackStore, Told
+from trimtab.store.tasks import KeptTask
 
 CONFIG = """version = 1
 # our gateway
@@ -98,9 +105,74 @@ def test_the_change_applies_with_patch_and_loads_and_keeps_every_comment(tmp_pat
     assert (again.diff, again.by_hand) == ("", ())
 
 
+def tasks(folder: Path, count: int = 120) -> None:
+    """Tasks of a class that spend most on tools, with the usual phases."""
+    database = open_database(StoreSettings(url=f"sqlite:///{folder}/t.db"), clock_ms=lambda: 1)
+    now = time.time_ns() // 1_000_000
+    draw = random.Random(2)
+    spending = {"analysis": 5, "tools": 60, "verification": 10, "report": 5}
+
+    def add(transaction: Transaction, n: int) -> None:
+        made, events = new_task(f"task_{n:032d}", 100_000, at_ms=now)
+        phases = tuple(
+            msgspec.structs.replace(
+                one,
+                budget=25_000,
+                spent=round(1000 * spending[one.name] * draw.uniform(0.5, 1.2)),
+                begun=True,
+            )
+            for one in made.phases
+        )
+        made = msgspec.structs.replace(made, phases=phases, state="closed")
+        kept = KeptTask(
+            id=made.id,
+            key="",
+            organisation="",
+            team="",
+            user="",
+            scenario="coding",
+            state="closed",
+            created_ms=now - 1000,
+            changed_ms=now,
+            detail=b"",
+        )
+        keep_new(transaction, kept, made, events)
+
+    for n in range(count):
+        database.write(lambda transaction, n=n: add(transaction, n), durable=False)
+    database.close()
+
+
+def test_phases_that_tasks_need_are_written_to_their_scenario_and_new_tasks_have_them(tmp_path: Path) -> None:
+    config = tmp_path / "trimtab.toml"
+    config.write_text(CONFIG.format(folder=tmp_path))
+    open_database(StoreSettings(url=f"sqlite:///{tmp_path}/t.db"), clock_ms=lambda: 1).close()
+    tasks(tmp_path)
+    advised = advise_task_phases(config, days=1, simulated=False)
+    (one,) = advised.phases
+    assert (one.task_class, one.kind, one.tasks) == ("coding", "change", 120)
+    done = subprocess.run(
+        ["patch", "-p0"], input=advised.diff, cwd=tmp_path, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert "}   # since 2026-09\n" in config.read_text()
+    scenario = load_settings(config).scenarios["coding"]
+    assert (scenario.effort, sum((scenario.phases or {}).values())) == ("xhigh", 100)
+    database = open_database(StoreSettings(url=f"sqlite:///{tmp_path}/t.db"), clock_ms=lambda: 1)
+    door = TaskAdmin(
+        database, lambda: new_request_id(1, random.getrandbits), phases={"coding": scenario.phases or {}}
+    )
+    view = door.add(Visitor(), NewTask(total=100_000, scenario="coding"))
+    assert {phase.name: phase.budget // 1000 for phase in view.phases} == scenario.phases
+    other = door.add(Visitor(), NewTask(total=100_000, scenario="agent"))
+    assert [phase.budget for phase in other.phases] == [20_000, 40_000, 30_000, 10_000]
+    database.close()
+
+
 def test_without_records_there_is_no_data_and_nothing_to_change(tmp_path: Path) -> None:
     config = tmp_path / "trimtab.toml"
     config.write_text(CONFIG.format(folder=tmp_path))
     open_database(StoreSettings(url=f"sqlite:///{tmp_path}/t.db"), clock_ms=lambda: 1).close()
     advised = advise_efforts(config, days=30, simulated=False, margin=0.05)
     assert (advised.efforts, advised.diff, advised.by_hand) == ((), "", ())
+    assert advise_task_phases(config, days=30, simulated=False).phases == ()

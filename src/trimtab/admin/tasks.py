@@ -6,7 +6,7 @@ has an audit row besides. Making and using a task of one's own is use, not admin
 Every method blocks on the store and raises `StoreError`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -23,7 +23,7 @@ from trimtab.admin.task_words import (
     task_view,
 )
 from trimtab.admin.words import Actor
-from trimtab.budgets.tasks import Task, new_task
+from trimtab.budgets.tasks import NewPhase, Task, new_task
 from trimtab.budgets.tasks.changing import cancel, close, extend, progress
 from trimtab.budgets.tasks.keeping import Step, change, count_in, keep_new, present
 from trimtab.budgets.tasks.model import Event
@@ -70,7 +70,15 @@ class TaskEvents(msgspec.Struct, frozen=True):
 class TaskAdmin:
     """Keeps nothing; safe to use from any thread."""
 
-    def __init__(self, database: Database, new_id: Callable[[], RequestId], worker: str = "") -> None:
+    def __init__(
+        self,
+        database: Database,
+        new_id: Callable[[], RequestId],
+        worker: str = "",
+        phases: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
+        """`phases`: of tasks that name none, by scenario, with their shares in percent."""
+        self._phases = phases or {}
         self._database = database
         self._new_id = new_id
         self._worker = worker
@@ -87,7 +95,7 @@ class TaskAdmin:
                 wanted.total,
                 at_ms=now_ms,
                 nanousd=None if wanted.usd is None else nanousd_of(wanted.usd),
-                phases=wanted.phases,
+                phases=self._phases_of(wanted),
                 strategy=wanted.strategy,
                 least_output=wanted.least_output,
                 floor_percent=wanted.floor_percent,
@@ -123,6 +131,13 @@ class TaskAdmin:
             return task_view(kept, task, [])
 
         return self._database.write(work)
+
+    def _phases_of(self, wanted: NewTask) -> Sequence[NewPhase] | None:
+        """Those that it names, else those of its scenario, if any."""
+        shares = self._phases.get(wanted.scenario)
+        if wanted.phases is not None or shares is None:
+            return wanted.phases
+        return [NewPhase(name, percent=share) for name, share in shares.items()]
 
     def tasks(
         self, visitor: Visitor, *, state: str | None = None, before: str = "", most: int = 100

@@ -12,15 +12,23 @@ import msgspec
 from trimtab.app.clock import unix_ms
 from trimtab.app.opening import open_named
 from trimtab.app.settings import DEFAULT_FILE, Held, load_settings
+from trimtab.budgets.tasks import Task
+from trimtab.budgets.tasks.keeping import present
 from trimtab.catalogue import EFFORTS, Effort
 from trimtab.catalogue.effort import fitted
 from trimtab.config import Document
-from trimtab.config.editing import unified, with_value
+from trimtab.config.editing import literal, unified, with_value
 from trimtab.efforts.advice import EffortAdvice, Place, advise
+from trimtab.efforts.phases import PhaseAdvice, TaskUse, advise_phases
 from trimtab.errors import ConfigError
+from trimtab.store import Database
 from trimtab.store.figures.efforts import AskedOnce, EffortsWanted, requests_for_efforts
+from trimtab.store.tasks import list_tasks
 
 DAY_MS = 86_400_000
+
+TASKS_MAX = 20_000
+"""That one advice is made of."""
 
 
 class Advised(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +38,7 @@ class Advised(msgspec.Struct, frozen=True, kw_only=True):
     from_ms: int
     to_ms: int
     efforts: tuple[EffortAdvice, ...] = ()
+    phases: tuple[PhaseAdvice, ...] = ()
     diff: str = ""
     """Empty where nothing is to be changed."""
     by_hand: tuple[str, ...] = ()
@@ -82,6 +91,72 @@ def advise_efforts(config: Path | None, *, days: float, simulated: bool, margin:
         efforts=found,
         diff=diff,
         by_hand=tuple(by_hand),
+    )
+
+
+def advise_task_phases(config: Path | None, *, days: float, simulated: bool) -> Advised:
+    """Which shares of their budget the phases of tasks need. Blocks. Raises `ConfigError`, `StoreError`."""
+    settings = load_settings(config)
+    to_ms = unix_ms()
+    from_ms = to_ms - round(days * DAY_MS)
+    database = open_named(settings.store, settings.document, create=False)
+    try:
+        tasks = _ended_tasks(database, from_ms, to_ms, simulated)
+    finally:
+        database.close()
+    found = advise_phases(tasks)
+    edits: list[Edit] = []
+    by_hand = []
+    for one in found:
+        if one.kind != "change":
+            continue
+        scenario = settings.scenarios.get(one.task_class)
+        shares = {phase.name: phase.proposed_percent for phase in one.phases}
+        if scenario is None:
+            by_hand.append(
+                f"tasks of {one.task_class or 'no scenario'} would do with {literal(shares)}: there is no such "
+                "scenario in the configuration to write it to"
+            )
+        else:
+            beside = f'effort = "{scenario.effort}"'
+            edits.append((("scenarios", one.task_class), "phases", shares, beside))
+    diff, more = propose(config, settings.document, edits)
+    return Advised(
+        simulated=simulated,
+        from_ms=from_ms,
+        to_ms=to_ms,
+        phases=found,
+        diff=diff,
+        by_hand=(*by_hand, *more),
+    )
+
+
+def _ended_tasks(database: Database, from_ms: int, to_ms: int, simulated: bool) -> list[TaskUse]:
+    """Tasks that have come to their end, or that nobody has used for a day, the oldest first; the newest `TASKS_MAX` of
+    them. What a cancelled one would have needed is not known."""
+    found: list[TaskUse] = []
+    before = ""
+    while len(found) < TASKS_MAX:
+        page = database.read(lambda view, last=before: list_tasks(view, before=last, most=500))  # type: ignore[misc]
+        for seen in page:
+            kept, task = seen.task, present(seen)
+            still = task.state == "cancelled" or (task.state == "open" and kept.changed_ms > to_ms - DAY_MS)
+            if kept.created_ms >= from_ms and task.simulated == simulated and task.spent and not still:
+                found.append(_used(kept.scenario, task))
+        if len(page) < 500 or page[-1].task.created_ms < from_ms:
+            break
+        before = page[-1].task.id
+    return found[::-1]
+
+
+def _used(scenario: str, task: Task) -> TaskUse:
+    return TaskUse(
+        task_class=scenario,
+        total=task.total,
+        ran_out=task.state == "exhausted",
+        planned={phase.name: phase.planned for phase in task.phases},
+        spent={phase.name: phase.spent for phase in task.phases},
+        nanousd=task.spent_nanousd,
     )
 
 

@@ -329,7 +329,11 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         find_content=parts.ground.content.find,
         is_open=doorkeeper.is_open,
         content_admin=parts.ground.content_admin,
-        task_admin=TaskAdmin(parts.ground.database, parts.new_id),
+        task_admin=TaskAdmin(
+            parts.ground.database,
+            parts.new_id,
+            phases={name: one.phases for name, one in settings.scenarios.items() if one.phases},
+        ),
         feedback=parts.ground.feedback,
         conditions=parts.ground.conditions,
         new_id=parts.new_id,

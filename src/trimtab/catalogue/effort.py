@@ -56,6 +56,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     thinking: ThinkingPolicy = "as_sent"
     note: str = ""
     """For people."""
+    phases: dict[str, int | float] | None = None
+    """Phases of its tasks that name none, with their shares in percent."""
 
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -108,6 +110,10 @@ def with_own(
                 name,
                 f"a name has 1 to {MAX_NAME} of a-z, 0-9, '-' and '_', and begins with none of the last two",
             )
+    for name, one in own.items():
+        phases = one.phases if isinstance(one, Scenario) else None
+        if phases is not None and (min(phases.values(), default=0) <= 0 or sum(phases.values()) > 100.001):
+            fail(f"{where}.{name}.phases", phases, "shares are above 0 percent, and come to at most 100")
     return {
         **shipped,
         **{name: Scenario(one) if isinstance(one, str) else one for name, one in own.items()},

@@ -1,19 +1,31 @@
-"""`trimtab effort advise`: proposals from records, as a diff of the configuration that a person applies.
+"""`trimtab effort advise` and `trimtab budgets advise`: proposals from records, as a diff that a person applies.
 
 What it is not: a change of anything.
 """
 
+import datetime
+import re
+import time
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.text import Text
 
-from trimtab.app.advising import Advised
+from trimtab.app.advising import DAY_MS, Advised
 from trimtab.cli.effort_shown import number_words, success_words, usd_words
 from trimtab.cli.tables import console
 from trimtab.cli.term import say
 from trimtab.console.words import moment
 from trimtab.efforts import Cell
 from trimtab.efforts.advice import EffortAdvice, StepTaken
+from trimtab.errors import ConfigError, shortened
+
+DAYS = "30d"
+
+Since = Annotated[
+    str, typer.Option("--since", help="Only requests since then: 30d, 12h, or a day as 2027-01-31.")
+]
 
 
 def print_advised(advised: Advised, diff: Path | None) -> None:
@@ -29,6 +41,39 @@ def print_advised(advised: Advised, diff: Path | None) -> None:
         out.print(Text(_headline(one), style="bold"))
         for line in _lines(one):
             say(f"  {line}")
+    print_change(advised.diff, advised.by_hand, diff)
+
+
+def print_phases_advised(advised: Advised, diff: Path | None) -> None:
+    """Every class of tasks with what its phases needed, then the diff or where it was written."""
+    out = console()
+    if advised.simulated:
+        out.print(Text("SIMULATED: no real model answered any of this", style="yellow"))
+    say(f"Tasks from {moment(advised.from_ms)[:16]} to {moment(advised.to_ms)[:16]} UTC. Intervals: 95 %.")
+    if not advised.phases:
+        say("no data: no tasks that have ended in this time")
+    for one in advised.phases:
+        out.print()
+        kind = "change the shares" if one.kind == "change" else one.kind
+        out.print(Text(f"{one.task_class or 'no scenario'}: {kind}", style="bold"))
+        say(f"  {one.why}")
+        for phase in one.phases:
+            say(
+                f"  {phase.name}: {phase.present_percent:.0f} % now, needs {phase.proposed_percent} %; "
+                f"half of the tasks {number_words(phase.half)} tokens, 95 % of them {number_words(phase.most)}"
+            )
+        for what, fit in (("present", one.present), ("proposed", one.proposed)):
+            if fit is not None:
+                low, high = 100 * fit.interval.low, 100 * fit.interval.high
+                say(
+                    f"  {what} shares: {fit.fitting} of {fit.of} tasks had enough in every phase without a move "
+                    f"({low:.0f}–{high:.0f} %)"
+                )
+        if one.phases:
+            say(
+                f"  a whole task: 95 % spent at most {number_words(one.tokens)} tokens; mean cost "
+                f"{usd_words(one.cost_nanousd)}"
+            )
     print_change(advised.diff, advised.by_hand, diff)
 
 
@@ -89,3 +134,21 @@ def _step(step: StepTaken) -> str:
         f"{step.effort}: success {100 * step.difference:+.1f} points ({100 * step.low:+.1f} to "
         f"{100 * step.high:+.1f}){cost}: {'passes' if step.passed else 'does not pass'}{more}"
     )
+
+
+def days_of(since: str) -> float:
+    """How many days back."""
+    if match := re.fullmatch(r"([0-9]{1,5})([dh])", since):
+        days = int(match[1]) / (1 if match[2] == "d" else 24)
+    else:
+        try:
+            first = datetime.date.fromisoformat(since)
+        except ValueError:
+            raise ConfigError(
+                "--since", f"{shortened(since, 40)!r}: must be as 30d, 12h or 2027-01-31"
+            ) from None
+        begin = datetime.datetime.combine(first, datetime.time(), datetime.UTC).timestamp()
+        days = (time.time() - begin) * 1000 / DAY_MS
+    if not 0 < days < 36_500:
+        raise ConfigError("--since", f"{shortened(since, 40)!r}: must lie in the last hundred years")
+    return days

@@ -12,9 +12,11 @@ import typer
 
 from trimtab.admin import Actor, BudgetChanged
 from trimtab.app import config_path
+from trimtab.app.advising import advise_task_phases
 from trimtab.app.budget_door import BudgetDoor, opened_budget_door
 from trimtab.app.repricing import reprice_month
 from trimtab.cli.account import account
+from trimtab.cli.advise import DAYS, Since, days_of, print_phases_advised
 from trimtab.cli.budget_words import NONE, settings_of
 from trimtab.cli.budgets_explained import print_explained
 from trimtab.cli.budgets_shown import lines_words, print_budget, print_budgets, print_forecasts
@@ -194,6 +196,26 @@ def forecast(
         say("No budgets.")
     else:
         print_forecasts(found)
+
+
+@command.command()
+def advise(
+    since: Since = DAYS,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Simulated tasks instead of real ones.")
+    ] = False,
+    diff: Annotated[
+        Path | None, typer.Option("--diff", metavar="FILE", help="Write the change there, for patch -p0.")
+    ] = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Propose shares of the phases of tasks, by scenario, as a change of the configuration. Changes nothing itself."""
+    advised = advise_task_phases(config_path(config), days=days_of(since), simulated=simulated)
+    if as_json:
+        print_json(advised)
+    else:
+        print_phases_advised(advised, diff)
 
 
 @command.command()

@@ -4,9 +4,7 @@ outcomes, published tables.
 What it is not: the statistics (`efforts`). Works beside a running server and without one.
 """
 
-import datetime
 import re
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +12,9 @@ import typer
 
 from trimtab.app import config_path
 from trimtab.app.advising import advise_efforts
-from trimtab.app.efforts import DAY_MS, opened_efforts_door
+from trimtab.app.efforts import opened_efforts_door
 from trimtab.cli.account import account
-from trimtab.cli.advise import print_advised
+from trimtab.cli.advise import DAYS, Since, days_of, print_advised
 from trimtab.cli.effort_shown import print_table, table_json
 from trimtab.cli.options import Config, Json
 from trimtab.cli.term import counted, print_json, say, warn
@@ -27,8 +25,6 @@ from trimtab.efforts.frontier import draw_frontier
 from trimtab.efforts.outcomes_file import read_outcomes
 from trimtab.errors import ConfigError, NotFound, shortened
 
-DAYS = "30d"
-
 command = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
@@ -36,9 +32,6 @@ command = typer.Typer(
     help="What effort buys. Without a command: tables by class of work.",
 )
 
-Since = Annotated[
-    str, typer.Option("--since", help="Only requests since then: 30d, 12h, or a day as 2027-01-31.")
-]
 Simulated = Annotated[bool, typer.Option("--simulated", help="Simulated requests instead of real ones.")]
 Class = Annotated[str | None, typer.Option("--class", help="Only this class of work.")]
 Model = Annotated[str | None, typer.Option("--model", help="Only this model, by its catalogue id.")]
@@ -73,7 +66,7 @@ def effort(
         if version is not None:
             table = door.load(version)
         else:
-            table = door.table(days=_days(since), simulated=simulated, task_class=task_class, model=model)
+            table = door.table(days=days_of(since), simulated=simulated, task_class=task_class, model=model)
     if draw is not None:
         _draw(table, draw)
     if as_json:
@@ -125,7 +118,7 @@ def build(
 ) -> None:
     """Publish a table as a version that never changes, for whoever works by it."""
     with opened_efforts_door(config_path(config)) as door:
-        table = door.table(days=_days(since), simulated=simulated)
+        table = door.table(days=days_of(since), simulated=simulated)
         if not any(cell.cost_nanousd or cell.success for one in table.classes for cell in one.cells):
             raise NotFound(
                 "no data: no class of work has an arm with 20 conversations; look at `trimtab effort`, or further "
@@ -168,7 +161,9 @@ def advise(
     """Propose efforts by route and class of work, as a change of the configuration. Changes nothing itself."""
     if not 0 < margin < 50:
         raise ConfigError("--margin", f"{margin:g}: must be more than 0 and less than 50 points")
-    advised = advise_efforts(config_path(config), days=_days(since), simulated=simulated, margin=margin / 100)
+    advised = advise_efforts(
+        config_path(config), days=days_of(since), simulated=simulated, margin=margin / 100
+    )
     if as_json:
         print_json(advised)
     else:
@@ -177,24 +172,6 @@ def advise(
 
 def _side(table: EffortTable) -> str:
     return ", SIMULATED" if table.simulated else ""
-
-
-def _days(since: str) -> float:
-    """How many days back."""
-    if match := re.fullmatch(r"([0-9]{1,5})([dh])", since):
-        days = int(match[1]) / (1 if match[2] == "d" else 24)
-    else:
-        try:
-            first = datetime.date.fromisoformat(since)
-        except ValueError:
-            raise ConfigError(
-                "--since", f"{shortened(since, 40)!r}: must be as 30d, 12h or 2027-01-31"
-            ) from None
-        begin = datetime.datetime.combine(first, datetime.time(), datetime.UTC).timestamp()
-        days = (time.time() - begin) * 1000 / DAY_MS
-    if not 0 < days < 36_500:
-        raise ConfigError("--since", f"{shortened(since, 40)!r}: must lie in the last hundred years")
-    return days
 
 
 def _draw(table: EffortTable, folder: Path) -> None:
