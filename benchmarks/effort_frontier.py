@@ -82,6 +82,7 @@ def main() -> int:
         drawn = given.out or folder / "pictures"
         print(trimtab("effort", "--simulated", "--draw", str(drawn), *common))
         print(trimtab("effort", "build", "--simulated", *common))
+        print(trimtab("effort", "advise", "--simulated", *common))
         table = json.loads(trimtab("effort", "--simulated", "--json", *common))
     return judged(table, given.smoke)
 

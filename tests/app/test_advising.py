@@ -10,10 +10,11 @@ import msgspec
 from trimtab.admin.task_words import NewTask
 from trimtab.admin.tasks import TaskAdmin, Visitor
 from trimtab.app import load_settings
-from trimtab.app.advising import advise_efforts, advise_task_phases
+from trimtab.app.advising import _effort_edits, advise_efforts, advise_task_phases
 from trimtab.budgets.tasks import new_task
 from trimtab.budgets.tasks.keeping import keep_new
 from trimtab.catalogue import Arm
+from trimtab.efforts.advice import EffortAdvice, Kind
 from trimtab.messages import Usage
 from trimtab.records import Attempt, Outcome, Plan, new_request_id
 from trimtab.store import StoreSettings, Transaction, open_database, open_store
@@ -167,6 +168,29 @@ def test_phases_that_tasks_need_are_written_to_their_scenario_and_new_tasks_have
     other = door.add(Visitor(), NewTask(total=100_000, scenario="agent"))
     assert [phase.budget for phase in other.phases] == [20_000, 40_000, 30_000, 10_000]
     database.close()
+
+
+def test_a_place_whose_models_differ_stays_as_it_is_and_that_is_said() -> None:
+    def one(model: str, kind: Kind, proposed: str, route: str = "") -> EffortAdvice:
+        return EffortAdvice(
+            route=route,
+            task_class="coding",
+            model=model,
+            kind=kind,
+            present="high",
+            proposed=proposed,
+            why="",
+        )
+
+    edits, differing = _effort_edits((one("a", "lower", "low"), one("b", "keep", "high")))
+    assert edits == []
+    assert "scenarios.coding: its models or classes differ" in differing[0]
+    assert "coding on a low; coding on b high" in differing[0]
+    both = (one("a", "lower", "low"), one("b", "lower", "medium"), one("c", "raise", "max", "r"))
+    assert _effort_edits(both) == (
+        [(("scenarios", "coding"), "effort", "medium", ""), (("routes", "r"), "effort", "max", "")],
+        [],
+    )
 
 
 def test_without_records_there_is_no_data_and_nothing_to_change(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Advice that follows from records, as a change of the configuration that a person applies.
 
 What it is not: the statistics (`efforts`), or anything that changes a file. Invariants: what is proposed loads: the
-changed text is read as a configuration before it is shown; where a place has several advices, the highest effort of
-them is written.
+changed text is read as a configuration before it is shown; a place changes only where all its models and classes are
+advised the same way, and then to the highest effort of theirs.
 """
 
 from pathlib import Path
@@ -74,8 +74,9 @@ def advise_efforts(config: Path | None, *, days: float, simulated: bool, margin:
         found = advise(requests_for_efforts(database, wanted), place_of, present_of, margin=margin)
     finally:
         database.close()
-    edits = _effort_edits(found)
+    edits, differing = _effort_edits(found)
     diff, by_hand = propose(config, settings.document, edits)
+    by_hand += differing
     nameless = [
         one for one in found if not one.route and not one.task_class and one.kind in ("lower", "raise")
     ]
@@ -160,8 +161,9 @@ def _used(scenario: str, task: Task) -> TaskUse:
     )
 
 
-def _effort_edits(found: tuple[EffortAdvice, ...]) -> list[Edit]:
-    """One for each place in the configuration: of its advices the highest effort, if any of them is a change."""
+def _effort_edits(found: tuple[EffortAdvice, ...]) -> tuple[list[Edit], list[str]]:
+    """One for each place in the configuration whose models and classes agree that it is to change, to the highest effort
+    of theirs; and what is left to a person where they do not."""
     places: dict[tuple[str, str], list[EffortAdvice]] = {}
     for one in found:
         if one.route:
@@ -169,14 +171,22 @@ def _effort_edits(found: tuple[EffortAdvice, ...]) -> list[Edit]:
         elif one.task_class:
             places.setdefault(("scenarios", one.task_class), []).append(one)
     edits: list[Edit] = []
+    differing = []
     for table, advices in places.items():
-        if not any(one.kind in ("lower", "raise") for one in advices):
-            continue
-        levels = [EFFORTS.index(one.proposed) for one in advices if one.proposed in EFFORTS]
-        present = [EFFORTS.index(one.present) for one in advices if one.present in EFFORTS]
-        if max(levels) != max(present):
+        kinds = {one.kind for one in advices}
+        if len(kinds) == 1 and kinds & {"lower", "raise"}:
+            levels = [EFFORTS.index(one.proposed) for one in advices if one.proposed in EFFORTS]
             edits.append((table, "effort", EFFORTS[max(levels)], ""))
-    return edits
+        elif kinds & {"lower", "raise"}:
+            each = "; ".join(
+                f"{one.task_class} on {one.model} {one.proposed}{' (no data)' if one.kind == 'no data' else ''}"
+                for one in advices
+            )
+            differing.append(
+                f"{'.'.join(table)}: its models or classes differ, so it stays as it is ({each}); give those that differ "
+                "a route with an effort of its own"
+            )
+    return edits, differing
 
 
 def propose(config: Path | None, document: Document, edits: list[Edit]) -> tuple[str, list[str]]:
