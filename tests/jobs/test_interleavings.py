@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from jobs_harness import Bench, Hand, expire, held, open_engine
+from searches import examples
 
 from trimtab.errors import Conflict
 from trimtab.jobs import JobId
@@ -236,11 +237,15 @@ class Interleavings(RuleBasedStateMachine):
 
 
 def test_on_sqlite() -> None:
-    run_state_machine_as_test(Interleavings, settings=settings(max_examples=40, stateful_step_count=40))
+    run_state_machine_as_test(
+        Interleavings, settings=settings(max_examples=examples(15, of=40), stateful_step_count=40)
+    )
 
 
 def test_on_postgresql(postgres_store: str) -> None:
     class OnPostgres(Interleavings):
         url = postgres_store
 
-    run_state_machine_as_test(OnPostgres, settings=settings(max_examples=15, stateful_step_count=30))
+    run_state_machine_as_test(
+        OnPostgres, settings=settings(max_examples=examples(8, of=15), stateful_step_count=30)
+    )

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from normaliser_drive import CATALOGUE, NEW, OLD, body_of, headers_of, model_of, normalised
+from searches import examples
 
 from trimtab.catalogue.effort import EffortSettings
 from trimtab.errors import RequestError
@@ -41,7 +42,7 @@ BLOCKS = st.lists(
 FIELDS = ("thinking", "output_config", "tools", "tool_choice", "temperature", "top_p", "top_k", "speed", "inference_geo", "system", "compaction", "output_format", "anthropic_beta", "mcp_servers", "container", "cache_control", "fallbacks")  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(150, of=600), deadline=None)
 @given(
     st.fixed_dictionaries(
         {"messages": st.lists(st.one_of(TURN, st.fixed_dictionaries({"role": st.just("assistant"), "content": BLOCKS})), max_size=4)},

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from searches import examples
 from simulated_platforms import MODEL
 
 from trimtab.catalogue import Catalogue
@@ -144,6 +145,7 @@ def comparable(request: Json) -> Json:
     return made
 
 
+@settings(max_examples=examples(40, of=100))
 @given(asked=REQUESTS, bash=st.booleans())
 def test_what_is_said_in_converses_words_is_read_as_it_was_asked(asked: Json, bash: bool) -> None:
     if bash:

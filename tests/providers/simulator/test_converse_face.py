@@ -16,6 +16,7 @@ from botocore.model import Shape
 from botocore.serialize import create_serializer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from searches import examples
 from simulated_platforms import MODEL, REGION, House, simulated
 
 from trimtab.catalogue import Catalogue
@@ -135,7 +136,10 @@ def test_the_schema_is_awss_member_by_member(ours: Any, theirs: Shape) -> None:
     assert len(seen) > 25
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+@settings(
+    max_examples=examples(40, of=100),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(params=values(SERVICE.operation_model("Converse").input_shape))
 def test_whatever_awss_library_can_write_is_read(params: dict[str, Any]) -> None:
     """What is said may be refused; how it is said may not."""

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from searches import examples
 
 PATHS = [
     "/v1/messages",
@@ -83,7 +84,7 @@ def test_random_json_never_breaks_it(shared: Any, body: dict[str, Any]) -> None:
     is_vendor_shaped(shared.raw(body=msgspec.json.encode(body)))
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(150, of=600))
 @given(
     st.sampled_from(["claude-opus-4-7", "claude-sonnet-4-6", "claude-haiku-4-5", "claude-opus-5-5"]),
     st.dictionaries(st.sampled_from(TOP[:-3]), fields_of(NAMES, TYPES), max_size=4),
@@ -278,7 +279,7 @@ def test_the_rich_request_is_taken(shared: Any) -> None:
     assert answer.status == 200, answer.body
 
 
-@settings(max_examples=1000)
+@settings(max_examples=examples(250, of=1000))
 @given(
     st.sampled_from(places(RICH)),
     st.just(...)

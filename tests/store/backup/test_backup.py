@@ -20,6 +20,7 @@ import pytest
 from filled_tables import contents, fill, tables
 from hypothesis import HealthCheck, given, settings
 from postgres_server import PostgresServer
+from searches import examples
 
 from trimtab.errors import StoreError, StoreLocked
 from trimtab.records import Outcome
@@ -133,7 +134,10 @@ def test_nothing_in_the_schema_needs_what_a_copy_does_not_do() -> None:
             assert word not in text
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=examples(6, of=15),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(content=contents())
 def test_rows_of_every_table_come_through_sqlite_unchanged(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, list[tuple[Any, ...]]]
@@ -155,7 +159,10 @@ def two_databases(postgres_server: PostgresServer) -> tuple[StoreSettings, Store
     return first, second
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=examples(4, of=8),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(content=contents())
 def test_rows_of_every_table_come_from_sqlite_to_postgresql_and_from_there_to_both(
     tmp_path_factory: pytest.TempPathFactory,
