@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     try:
-        found = measured(1 if given.smoke else given.rounds, 0.3 if given.smoke else 1.0)
+        found = measured(1 if given.smoke else given.rounds, 0.05 if given.smoke else 1.0)
     except Unavailable as problem:
         print(f"the benchmark of content is skipped: {problem}")
         return
