@@ -163,19 +163,40 @@ def simulated(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         # Little room on the way, so that a reader that stops is felt soon.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
-        server = uvicorn.Server(
+        server = _Server(
             uvicorn.Config(_watched(house), log_level="critical", ws="none", timeout_graceful_shutdown=1)
         )
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
         thread.start()
         try:
-            while not server.started:
-                time.sleep(0.002)
+            while not server.serves.is_set():
+                assert thread.is_alive()
+                server.serves.wait(0.1)
             house.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             yield house
         finally:
-            server.should_exit = True
-            thread.join(10)
+            server.end()
+            thread.join(30)
+
+
+class _Server(uvicorn.Server):
+    """Ends when it is told to, where uvicorn looks ten times a second whether it should: there is one for most tests."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.serves = threading.Event()
+        self._told = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        self._loop = asyncio.get_running_loop()
+        self.serves.set()
+        await self._told.wait()
+
+    def end(self) -> None:
+        """From another thread. At once, if it serves."""
+        if self.serves.is_set():
+            self._loop.call_soon_threadsafe(self._told.set)
 
 
 def _watched(house: House) -> Any:
