@@ -10,7 +10,7 @@ STAGE := scripts/stage
 # Where the environment forbids to keep bytecode, each of the thousand processes that the tests start compiles all of
 # Trimtab: half a second of processor time instead of a quarter, and 13 s instead of 4 before each stage's first test.
 unexport PYTHONDONTWRITEBYTECODE
-# Tests wait for processes and databases about half of their time, so three share two cores. Neighbours stay together:
+# Tests wait for processes and databases most of their time, so three or four share two cores. Neighbours stay together:
 # servers that a file, or a combination of complaints, shares are started once, and whoever is done takes over.
 SPREAD := -n 3 --dist worksteal
 # Extra arguments of `trimtab serve`: make run ARGS="--listen 127.0.0.1:9000"
@@ -27,7 +27,7 @@ help: ## Say what can be made
 run: .venv/.runtime ## Set up, then serve on 127.0.0.1:8787
 	@exec $(BIN)/trimtab serve $(ARGS)
 
-test: ## Set up, then lint and every test (about 20 minutes)
+test: ## Set up, then lint and every test (about 20 minutes on 2 cores)
 	@rm -rf .setup/stages
 	@$(MAKE) --no-print-directory set-up
 	@$(MAKE) --no-print-directory lint test-fast test-e2e test-complaints test-chaos test-packaging bench-smoke
@@ -70,6 +70,7 @@ lint: .venv/.dev ## ruff, mypy --strict, import layers
 	@$(STAGE) "lint: mypy --strict" $(BIN)/mypy src $(if $(wildcard benchmarks/*.py),benchmarks)
 	@$(STAGE) "lint: import layers" $(BIN)/lint-imports --no-logo
 
+test-fast: SPREAD := -n 4 --dist worksteal
 test-fast: .venv/.dev ## Tests of one process
 	@$(STAGE) "tests" scripts/tests $(SPREAD) --ignore=tests/e2e --ignore=tests/complaints --ignore=tests/chaos --ignore=tests/packaging tests
 
