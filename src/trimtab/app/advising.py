@@ -162,8 +162,8 @@ def _used(scenario: str, task: Task) -> TaskUse:
 
 
 def _effort_edits(found: tuple[EffortAdvice, ...]) -> tuple[list[Edit], list[str]]:
-    """One for each place in the configuration whose models and classes agree that it is to change, to the highest effort
-    of theirs; and what is left to a person where they do not."""
+    """One for each place in the configuration whose models and classes agree that it is to change, to the highest
+    effort of theirs; and what is left to a person where they do not."""
     places: dict[tuple[str, str], list[EffortAdvice]] = {}
     for one in found:
         if one.route:
@@ -183,8 +183,8 @@ def _effort_edits(found: tuple[EffortAdvice, ...]) -> tuple[list[Edit], list[str
                 for one in advices
             )
             differing.append(
-                f"{'.'.join(table)}: its models or classes differ, so it stays as it is ({each}); give those that differ "
-                "a route with an effort of its own"
+                f"{'.'.join(table)}: its models or classes differ, so it stays as it is ({each}); give those that "
+                "differ a route with an effort of its own"
             )
     return edits, differing
 
