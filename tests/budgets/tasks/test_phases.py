@@ -250,6 +250,32 @@ def test_what_is_only_held_is_worth_waiting_for() -> None:
     assert isinstance(error_of("t", refused), RateLimited)
 
 
+def test_a_phase_whose_calls_in_flight_hold_its_share_is_worth_waiting_for_and_a_spent_one_is_not() -> None:
+    agent = Agent(made(20_000))
+    for _ in range(20):
+        if not isinstance(got := agent.asks("analysis", most=4_000), Granted):
+            break
+    assert isinstance(got, Refused)
+    assert agent.task.left > 4_000  # kept for other phases
+    assert got.reason == "task_budget_held"
+    for hold in agent.task.holds:  # each uses all that it holds
+        agent.take(
+            settle(agent.task, hold.id, TaskSpent(0, hold.own + sum(one.tokens for one in hold.loans)), 1)
+        )
+    spent = agent.asks("analysis", most=4_000)
+    assert isinstance(spent, Refused)
+    assert spent.reason == "phase_budget_exhausted"
+
+
+def test_money_that_calls_in_flight_of_a_phase_hold_is_worth_waiting_for() -> None:
+    agent = Agent(made(100_000, nanousd=10_000_000))
+    price: dict[str, Any] = {"input_nanousd": 500_000, "output_nanousd": 1_000}
+    assert isinstance(agent.asks("analysis", most=64_000, **price), Granted)
+    got = agent.asks("analysis", **price)
+    assert isinstance(got, Refused)
+    assert got.reason == "task_budget_held"
+
+
 def test_what_a_refusal_says_names_what_this_phase_and_the_next_would_have_needed() -> None:
     agent = Agent(made(10_000))
     refused = agent.asks("analysis", estimate=50_000, most=4_000)

@@ -112,9 +112,9 @@ def ask(task: Task, wanted: Ask) -> Granted | Refused:
     elif money is not None and money < wanted.input_nanousd:
         by_money = 0
     if task.state == "exhausted" or by_money < least:
-        return _refused(task, draft, wanted, n, _short_of_money(task, wanted, least))
+        return _refused(task, draft, wanted, n, _short_of_money(task, draft, wanted, n, least))
     if room < new_input + least:
-        return _refused(task, draft, wanted, n, _short_of_tokens(task, new_input + least))
+        return _refused(task, draft, wanted, n, _short_of_tokens(task, draft, n, new_input + least))
     if len(task.holds) >= MAX_HOLDS:
         return _refused(task, draft, wanted, n, "task_budget_held")
     granted = min(wanted.max_tokens, room - new_input, by_money)
@@ -199,19 +199,25 @@ def _money(draft: Draft, n: int) -> int | None:
     return max(0, left)
 
 
-def _short_of_tokens(task: Task, needs: int) -> Reason:
-    if task.left >= needs:
-        return "phase_budget_exhausted"
-    return "task_budget_held" if task.left + task.held >= needs and task.holds else "task_budget_exhausted"
+def _short_of_tokens(task: Task, draft: Draft, n: int, needs: int) -> Reason:
+    if task.holds and _room(_without_holds(draft), n) >= needs:
+        return "task_budget_held"
+    return "phase_budget_exhausted" if task.left + task.held >= needs else "task_budget_exhausted"
 
 
-def _short_of_money(task: Task, wanted: Ask, least: int) -> Reason:
+def _short_of_money(task: Task, draft: Draft, wanted: Ask, n: int, least: int) -> Reason:
     if task.state == "exhausted" and spent_up(task) == "task_budget_exhausted":
         return "task_budget_exhausted"
     needs, left = wanted.input_nanousd + least * wanted.output_nanousd, task.left_nanousd or 0
-    if left >= needs:
-        return "phase_usd_exhausted"
-    return "task_budget_held" if left + task.held_nanousd >= needs and task.holds else "task_usd_exhausted"
+    if task.holds and (_money(_without_holds(draft), n) or 0) >= needs:
+        return "task_budget_held"
+    return "phase_usd_exhausted" if left + task.held_nanousd >= needs else "task_usd_exhausted"
+
+
+def _without_holds(draft: Draft) -> Draft:
+    """The task as it would be if its calls in flight came to nothing: what is refused then is worth no waiting."""
+    idle = tuple(msgspec.structs.replace(one, held=0, held_nanousd=0, lent=0) for one in draft.phases)
+    return Draft(msgspec.structs.replace(draft.task, phases=idle, holds=()), draft.at_ms)
 
 
 def _refused(task: Task, draft: Draft, wanted: Ask, n: int, reason: Reason) -> Refused:
