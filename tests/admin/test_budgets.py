@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from key_store import CLI, Clock, admin_of, make
 
@@ -161,6 +162,20 @@ def test_an_admin_key_sees_and_changes_budgets_of_its_own_organisation_only(data
     keys.revoke(CLI, key.id)
     with pytest.raises(PermissionDenied, match="may no longer change"):
         admin.remove(boss, "x")
+
+
+def test_an_admin_key_has_nothing_of_the_servers_machine_sent_or_signed_with(database: Database) -> None:
+    key = admin_of(database, seed=2).add(CLI, NewKey(name="boss", organisation="acme", admin=True)).key
+    boss, admin = Actor(f"key:{key.id}", "acme", key.id), door(database)
+    hook = "https://hooks.example/T0"
+    for said in ({"webhook": "file:/run/secrets/hook"}, {"webhook": hook, "webhook_secret": "env:DATABASE"}):
+        with pytest.raises(PermissionDenied, match="names a variable or file of the server's machine"):
+            admin.put(boss, "red", usd(organisation="acme", team="red", **said))
+    signed = usd(organisation="acme", team="red", webhook=hook, webhook_secret="env:SIGN")
+    admin.put(CLI, "red", signed)
+    kept = admin.put(boss, "red", msgspec.structs.replace(signed, warn_percent=50)).budget
+    assert kept is not None
+    assert kept.signed
 
 
 def test_the_trail_does_not_hold_the_secret_part_of_a_webhooks_address(database: Database) -> None:

@@ -16,7 +16,14 @@ from trimtab.admin.budget_views import Known, burn_downs_of, histories_of, view_
 from trimtab.admin.budget_words import BudgetChanged, BudgetPictures, BudgetView
 from trimtab.admin.keys import check_still_admin, find_key
 from trimtab.admin.words import Actor
-from trimtab.budgets.settings import BudgetSettings, Line, check_budget, check_budget_name, webhook_shown
+from trimtab.budgets.settings import (
+    BudgetSettings,
+    Line,
+    check_budget,
+    check_budget_name,
+    is_reference,
+    webhook_shown,
+)
 from trimtab.errors import ConfigError, Conflict, NotFound, PermissionDenied, RequestError, shortened
 from trimtab.records import EACH, SCOPE_KINDS, Budget
 from trimtab.store import Database, Transaction
@@ -160,6 +167,7 @@ class BudgetAdmin:
             if stored is None and len(all_budgets(tx)) >= MOST_BUDGETS:
                 raise Conflict(f"there are {MOST_BUDGETS} budgets already; remove one that nobody needs")
             was = None if stored is None else Known(name=name, settings=_read(stored), stored=stored)
+            _check_references(actor, placed, BudgetSettings() if was is None else was.settings)
             if was is not None and was.settings == placed:
                 view = self._view(tx, was)
                 return BudgetChanged(view, view)
@@ -302,6 +310,20 @@ def _placed(tx: Transaction, actor: Actor, name: str, settings: BudgetSettings) 
         if kind == "organisation"
         else msgspec.structs.replace(placed, organisation=found.scopes[0].organisation)
     )
+
+
+def _check_references(actor: Actor, settings: BudgetSettings, was: BudgetSettings) -> None:
+    """What an organisation's admin key sends is signed with no secret of this machine, and goes to no address that one
+    holds, unless whoever has the machine said so. Raises `PermissionDenied`."""
+    if actor.organisation is None:
+        return
+    for field in ("webhook", "webhook_secret"):
+        said = getattr(settings, field)
+        if said is not None and is_reference(said) and said != getattr(was, field):
+            raise PermissionDenied(
+                f"{field}: names a variable or file of the server's machine, which a key may not; on this machine use "
+                f"`trimtab budgets set`, and leave it as it is here"
+            )
 
 
 def _note(
