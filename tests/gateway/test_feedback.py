@@ -76,6 +76,7 @@ def test_a_key_tells_of_its_own_requests_and_an_admin_key_of_all_of_its_organisa
         ({"request": "r", "success": True, "covers": "day"}, "covers"),
         ({"request": "r", "success": True, "source": ""}, "source"),
         ({"request": "r", "success": True, "source": "a b"}, "source"),
+        ({"request": "r", "success": True, "source": "a\n"}, "source"),
         ({"request": "r", "success": True, "note": "x" * 1001}, "note"),
         ({"request": "r", "success": True, "sucess": 1}, "permitted are request, success"),
         ({"success": True}, "request"),

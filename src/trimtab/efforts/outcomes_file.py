@@ -35,7 +35,7 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: (
         Annotated[
             str,
-            msgspec.Meta(min_length=1, max_length=SOURCE_CHARS_MAX, pattern="^[A-Za-z0-9._:-]+$"),
+            msgspec.Meta(min_length=1, max_length=SOURCE_CHARS_MAX, pattern=r"^[A-Za-z0-9._:-]+\Z"),
         ]
         | None
     ) = None

@@ -35,7 +35,7 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     covers: Covers = "request"
     note: Annotated[str, msgspec.Meta(max_length=NOTE_CHARS_MAX)] = ""
     source: Annotated[
-        str, msgspec.Meta(min_length=1, max_length=SOURCE_CHARS_MAX, pattern="^[A-Za-z0-9._:-]+$")
+        str, msgspec.Meta(min_length=1, max_length=SOURCE_CHARS_MAX, pattern=r"^[A-Za-z0-9._:-]+\Z")
     ] = "user"
 
 
