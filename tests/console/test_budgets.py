@@ -212,7 +212,7 @@ def test_a_chart_stays_in_its_box_and_says_everything_in_words(house: House) -> 
     for line, curve in zip(budget.lines, pictures.burn_downs, strict=True):
         (account,) = line.accounts
         chart = burning(budget, line, account, account.real, curve, pictures.now_ms)
-        assert "$0 of $100.00 a month" in chart.says or "$0 of $300.00 in all" in chart.says
+        assert "$0 of $100 a month" in chart.says or "$0 of $300 in all" in chart.says
         for path in (chart.area, chart.line, chart.band, chart.ahead):
             numbers = [
                 float(one)

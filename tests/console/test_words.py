@@ -113,3 +113,16 @@ def test_a_part_of_one_is_told_in_per_cent_and_what_is_absurd_is_only_said_to_be
     assert words.minute_of_day(3_660_000) == "01:01"
     assert words.wilson(0, 7)[0] == 0
     assert words.wilson(7, 7)[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("nanousd", "said"),
+    [
+        (20 * 10**9, "$20"),
+        (450_500_000_000, "$450.50"),
+        (20_000_000, "$0.02"),
+        (1_000 * 10**9 + 1, "$1,000.000000001"),
+    ],
+)
+def test_a_limit_reads_as_it_was_set(nanousd: int, said: str) -> None:
+    assert words.usd_plain(nanousd) == said

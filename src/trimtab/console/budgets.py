@@ -11,7 +11,7 @@ import msgspec
 
 from trimtab.admin import AccountView, Actor, BudgetAdmin, BudgetPictures, BudgetView, LineView, Standing
 from trimtab.console.application import Shown
-from trimtab.console.burning import Burning, amount, burning, level_of, per, short_forecast
+from trimtab.console.burning import Burning, amount, burning, level_of, limit_amount, per, short_forecast
 from trimtab.console.questions import MINUTE_MS, Question
 from trimtab.console.remembered import Remembered
 from trimtab.console.situation import InForce, Situation
@@ -109,7 +109,7 @@ def _shown(found: BudgetPictures, simulated: bool) -> tuple[list[Row], list[Burn
                         organisation=""
                         if budget.who == EACH or budget.scope == "organisation"
                         else budget.organisation,
-                        limit=f"{amount(line.meter, line.limit)}{per(line)}",
+                        limit=f"{limit_amount(line)}{per(line)}",
                         spent="" if line.meter == "concurrency" else amount(line.meter, stand.spent),
                         share=stand.spent / line.limit,
                         held=amount(line.meter, stand.held) if stand.held else "",

@@ -59,6 +59,11 @@ def amount(meter: Meter, value: float) -> str:
     return words.usd(round(value)) if meter == "usd" else f"{words.number(value)}{UNITS[meter]}"
 
 
+def limit_amount(line: LineView) -> str:
+    """A limit as it was set: $20, not $20.0000."""
+    return words.usd_plain(line.limit) if line.meter == "usd" else amount(line.meter, line.limit)
+
+
 def short_amount(meter: Meter, value: float) -> str:
     """As an axis has it."""
     return words.usd(round(value)) if meter == "usd" else words.short(value)
@@ -157,7 +162,7 @@ def burning(
             upper = "L".join(f"{x(at)} {y(high)}" for at, (_, _, high) in ends)
             lower = "L".join(f"{x(at)} {y(low)}" for at, (low, _, _) in reversed(ends))
             band = f"M{upper}L{lower}z"
-    limit = f"{amount(line.meter, line.limit)}{per(line)}"
+    limit = f"{limit_amount(line)}{per(line)}"
     title = f"{budget.name}: {limit}" if budget.who != "*" else f"{budget.name}, {account.scope}: {limit}"
     expected = forecast_words(line, stand)
     if expected:

@@ -27,6 +27,13 @@ def usd(nanousd: int) -> str:
     return f"{sign}${round(amount / NANO, digits):.{digits}f}"
 
 
+def usd_plain(nanousd: int) -> str:
+    """Dollars as people write them: whole ones without cents, else all that is not 0, and two digits at the least."""
+    whole, rest = divmod(nanousd, NANO)
+    digits = f"{rest:09d}".rstrip("0")
+    return f"${whole:,}.{digits.ljust(2, '0')}" if digits else f"${whole:,}"
+
+
 def usd_exact(nanousd: int) -> str:
     """Dollars to the nano-dollar."""
     sign, amount = ("−", -nanousd) if nanousd < 0 else ("", nanousd)
