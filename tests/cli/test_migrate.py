@@ -179,7 +179,7 @@ def test_kept_prompts_are_judged_and_costs_are_those_of_all_requests(store: Data
 
 def test_simulated_requests_are_used_only_where_there_is_no_real_one_and_said_to_be(store: Database) -> None:
     record(store, "simulated", NOW_MS - 1000, simulated=1)
-    assert "SIMULATED" in run(*PAIR, "--recorded").stdout
+    assert run(*PAIR, "--recorded").stdout.startswith("SIMULATED"), "before any figure"
     record(store, "real", NOW_MS - 1000)
     assert "SIMULATED" not in run(*PAIR, "--recorded").stdout
 

@@ -204,7 +204,7 @@ def _recorded(settings: Settings, wish: Wish, before: Model) -> tuple[list[Reque
         notes.append(f"{unread:,} kept requests could not be read and were left out")
     days = max((now - sums.first_ms) / DAY_MS, SHORTEST_DAYS)
     if days < FEW_DAYS:
-        notes.append(f"the records span {days * 24:.0f} hours only: a month is a guess from that")
+        notes.append(f"the records span {max(1, round(days * 24))} h only: a month is a guess from that")
     return requests, _traffic(sums, days, simulated), notes
 
 

@@ -29,6 +29,8 @@ MOST_REASONS = 6
 
 def report_lines(report: Report, reasons: tuple[str, ...]) -> Iterator[str]:
     """The whole report."""
+    if report.simulated:
+        yield "SIMULATED: what was recorded was answered by the simulator, no real model"
     yield from _answer(report, reasons)
     yield from _costs(report)
     yield from _found(report, "refused", "Breaks: the new model answers 400", reasons)
@@ -238,6 +240,7 @@ def report_json(report: Report, reasons: tuple[str, ...]) -> dict[str, object]:
         "behaviour": report.behaviour,
         "facts": report.facts,
         "notes": report.notes,
+        "simulated": report.simulated,
     }
 
 

@@ -88,6 +88,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     facts: tuple[str, ...]
     """Of the two models: prices, limits, retirement."""
     notes: tuple[str, ...]
+    simulated: bool
+    """The traffic that costs are of was answered by the simulator."""
 
 
 def made_report(
@@ -146,6 +148,7 @@ def made_report(
         behaviour=tuple(behaviour),
         facts=_facts(catalogue, before, after, day, platform),
         notes=tuple(notes),
+        simulated=traffic is not None and traffic.simulated,
     )
 
 
