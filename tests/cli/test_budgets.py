@@ -147,6 +147,7 @@ def test_explain_says_what_a_key_draws_on_which_refuses_first_and_what_a_request
         "[budgets.each]\nkey = '*'\nusd_per_day = 50\n[budgets.night]\ntag = 'night'\nusd_total = 5\nsoft = true\n"
         "[budgets.blue]\nteam = 'blue'\nusd_total = 1\n"
     )
+    assert "None refuses: nothing of any limit is spent yet." in shell.run("explain", "ci")
     now_ms = time.time_ns() // 1_000_000
     month = account_of(Scope("team", "team-a", "default"), "usd", "month", now_ms)
     tokens = account_of(Scope("user", "ann", "default"), "tokens", "total", now_ms)

@@ -36,7 +36,7 @@ def test_the_commands_do_what_the_page_says(tmp_path: Path) -> None:
         "2,000,000 tokens a day, soft",
         "from 70 % on",
         "a request is counted now on:",
-        "team-b.usd_per_month would refuse first",
+        "None refuses: nothing of any limit is spent yet.",
         "now $450.50 a month",
         "budget bob-tokens is removed",
         "2026-10: no records",

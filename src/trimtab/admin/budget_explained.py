@@ -199,7 +199,9 @@ def _first(asked: Sequence[Asked]) -> tuple[str, str]:
     ]
     if coming:
         return min(coming)[1], f"at the pace of the last days it is reached first{side}"
-    name, _ = max(stands, key=lambda pair: pair[1].spent / (pair[1].spent + pair[1].left))
+    name, first = max(stands, key=lambda pair: pair[1].spent / (pair[1].spent + pair[1].left))
+    if not first.spent:
+        return "", "nothing of any limit is spent yet"
     return (
         name,
         f"none is reached at the pace of the last days, and of this one the largest part is spent{side}",
