@@ -114,7 +114,7 @@ def test_simulated_requests_are_in_no_table_of_real_ones(folder: Path) -> None:
         (("--margin", "0"), "--margin: 0: must be more than 0"),
         (("import", "told.jsonl", "--source", "a b"), "--source: 'a b': must be"),
         (("import", "told.jsonl", "--side", "both"), "--side: 'both': must be real or simulated"),
-        (("import", "missing.jsonl"), "missing.jsonl"),
+        (("import", "missing.jsonl"), "missing.jsonl: cannot be read: No such file"),
     ],
 )
 def test_wrong_words_get_one_line_that_says_what_is_right(

@@ -48,7 +48,11 @@ def test_a_task_is_made_shown_extended_and_closed_without_a_server(
     assert [line.split()[3] for line in told.splitlines()] == ["created"] * 4 + ["extended", "closed"]
     assert json.loads(run("follow", name, "--after", "5", "--json"))["event"] == "closed"
     for words, kind, says in (
-        (("show", "task_9"), NotFound, "there is no task 'task_9'"),
+        (
+            ("show", "task_9"),
+            NotFound,
+            "there is no task 'task_9'; GET /trimtab/v1/tasks or `trimtab tasks list`",
+        ),
         (("create", "100", "--phase", "a"), RequestError, "write NAME=40% or NAME=40000"),
         (("create", "1000", "--phase", "a=2000"), RequestError, "above the total of 1,000"),
         (("create", "1000", "--phase", "a=50%", "--strategy", "best"), RequestError, "strategy: 'best'"),

@@ -282,7 +282,8 @@ class TaskAdmin:
 def no_task(identity: str) -> NotFound:
     """Also for somebody else's."""
     return NotFound(
-        f"there is no task {printable(identity, 80)!r}; GET /trimtab/v1/tasks lists those of this key"
+        f"there is no task {printable(identity, 80)!r}; "
+        "GET /trimtab/v1/tasks or `trimtab tasks list` says which there are"
     )
 
 

@@ -94,7 +94,11 @@ def import_outcomes(
         raise ConfigError(
             "--source", f"{shortened(source, 40)!r}: must be 1 to 64 of A-Z, a-z, 0-9 and . _ : -"
         )
-    told = read_outcomes(file.name, file.read_bytes(), source=source, teller=f"cli:{account()}")
+    try:
+        written = file.read_bytes()
+    except OSError as unread:
+        raise ConfigError("FILE", f"{file}: cannot be read: {unread.strerror}") from None
+    told = read_outcomes(file.name, written, source=source, teller=f"cli:{account()}")
     with opened_efforts_door(config_path(config)) as door:
         done = door.import_outcomes(told, None if side is None else side == "simulated")
     if as_json:
