@@ -180,7 +180,8 @@ class TaskKeeper:
         """Wait until the store has what calls came to; how many it still lacks. Their records settle those later."""
         try:
             async with asyncio.timeout(timeout_s):
-                await self._idle.wait()
+                while self._saying:  # more may have begun since the event was set
+                    await self._idle.wait()
         except TimeoutError:
             pass
         return sum(map(len, self._unsaid.values()))
