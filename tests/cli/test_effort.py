@@ -115,6 +115,7 @@ def test_simulated_requests_are_in_no_table_of_real_ones(folder: Path) -> None:
         (("import", "told.jsonl", "--source", "a b"), "--source: 'a b': must be"),
         (("import", "told.jsonl", "--side", "both"), "--side: 'both': must be real or simulated"),
         (("import", "missing.jsonl"), "missing.jsonl: cannot be read: No such file"),
+        (("import", "/dev/zero"), "zero: has more than 256 MiB"),
     ],
 )
 def test_wrong_words_get_one_line_that_says_what_is_right(

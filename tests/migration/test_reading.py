@@ -86,6 +86,12 @@ def test_what_is_no_request_is_told_with_its_place_and_the_rest_is_read(tmp_path
         read(tmp_path / "absent.json")
 
 
+def test_what_never_ends_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trimtab.migration.reading.MAX_FILE_BYTES", 1 << 20)
+    with pytest.raises(ConfigError, match="/dev/zero: is larger than 1 MB"):
+        read(Path("/dev/zero"))
+
+
 @given(st.binary(max_size=200) | st.text(max_size=80).map(str.encode))
 def test_any_file_is_read_or_told(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json"

@@ -22,7 +22,7 @@ from trimtab.console.words import moment
 from trimtab.efforts import EffortTable
 from trimtab.efforts.comparing import MARGIN
 from trimtab.efforts.frontier import draw_frontier
-from trimtab.efforts.outcomes_file import read_outcomes
+from trimtab.efforts.outcomes_file import BYTES_MAX, read_outcomes
 from trimtab.errors import ConfigError, NotFound, shortened
 
 command = typer.Typer(
@@ -95,7 +95,8 @@ def import_outcomes(
             "--source", f"{shortened(source, 40)!r}: must be 1 to 64 of A-Z, a-z, 0-9 and . _ : -"
         )
     try:
-        written = file.read_bytes()
+        with file.open("rb") as opened:  # a pipe or device may never end
+            written = opened.read(BYTES_MAX + 1)
     except OSError as unread:
         raise ConfigError("FILE", f"{file}: cannot be read: {unread.strerror}") from None
     told = read_outcomes(file.name, written, source=source, teller=f"cli:{account()}")

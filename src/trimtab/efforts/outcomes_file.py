@@ -48,7 +48,7 @@ def read_outcomes(name: str, content: bytes, *, source: str, teller: str) -> lis
     """
     if len(content) > BYTES_MAX:
         raise ConfigError(
-            name, f"has {len(content):,} bytes and at most {BYTES_MAX:,} are read; split it by lines"
+            name, f"has more than {BYTES_MAX >> 20} MiB, which is all that is read; split it by lines"
         )
     try:
         text = content.decode("utf-8-sig")

@@ -117,11 +117,12 @@ def _files(paths: list[Path]) -> Iterator[Path]:
 def _entries(path: Path) -> Iterator[tuple[str, bytes]]:
     """Each JSON value of a file with its name: the file, or file and line."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(str(path), f"is larger than {MAX_FILE_BYTES >> 20} MB; split it")
-        content = path.read_bytes()
+        with path.open("rb") as file:  # a pipe or device has no size that could be asked for
+            content = file.read(MAX_FILE_BYTES + 1)
     except OSError as problem:
         raise ConfigError(str(path), f"cannot be read: {problem.strerror or problem}") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError(str(path), f"is larger than {MAX_FILE_BYTES >> 20} MB; split it")
     try:
         _ANY.decode(content)
     except (msgspec.DecodeError, RecursionError):
