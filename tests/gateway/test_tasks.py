@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from serving_harness import ASK, VERSION, Site, head, parsed, run, site
 
-from trimtab.admin import Actor, KeyAdmin, NewKey
+from trimtab.admin import Actor, KeyAdmin, NewKey, TaskAdmin, Visitor
+from trimtab.admin.tasks import TaskEvents
+from trimtab.gateway.tasks_api import LOOK_S
 
 CLI = Actor("cli:tester")
 TASKS = "/trimtab/v1/tasks"
@@ -281,6 +284,34 @@ def test_a_follower_that_goes_away_is_let_go_at_once(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
             raise TimeoutError
 
+    run(work)
+
+
+def test_a_crowd_of_followers_leaves_the_server_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, go_on, found = threading.Event(), threading.Event(), TaskAdmin.events
+
+    def slow(self: TaskAdmin, visitor: Visitor, identity: str, after: int) -> TaskEvents:
+        if after:
+            looked.set()
+            go_on.wait(60)
+        return found(self, visitor, identity, after)
+
+    async def work() -> None:
+        async with site(tmp_path) as at, AsyncExitStack() as lines:
+            desk = Desk(at)
+            name = (await desk.post("", {"total": 50_000}, expect=201))["id"]
+            try:
+                for _ in range(40):  # more than there are threads
+                    await anext(await lines.enter_async_context(desk.follow(name)))
+                await asyncio.to_thread(looked.wait, 60)
+                await asyncio.sleep(2 * LOOK_S)  # all of them would look now
+                assert (await asyncio.wait_for(desk.get(f"/{name}"), 30))["id"] == name
+            finally:
+                go_on.set()
+
+    monkeypatch.setattr(TaskAdmin, "events", slow)
     run(work)
 
 

@@ -20,6 +20,9 @@ from trimtab.records import RequestId
 from trimtab.store.content import Content
 from trimtab.store.feedback import FeedbackStore
 
+LOOKS_AT_ONCE = 2
+"""A process has at least five threads for work on the store, and a look takes about a millisecond of one."""
+
 
 class Pages(Protocol):
     """Pages for people, at /console and below. They know who looks at them by a login of their own, not by a key."""
@@ -63,6 +66,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What became of requests, as told; blocks, so it runs in a thread."""
     task_admin: TaskAdmin
     """Makes and changes tasks; blocks, so it runs in a thread."""
+    looks: asyncio.Semaphore = msgspec.field(default_factory=lambda: asyncio.Semaphore(LOOKS_AT_ONCE))
+    """Who follows a task takes turns here: thousands of them leave threads to everybody else."""
     conditions: Callable[[], Mapping[str, str | None]]
     """Each part that can be in trouble while requests are still answered, with its trouble or `None`."""
     new_id: Callable[[], RequestId]

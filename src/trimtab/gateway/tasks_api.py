@@ -22,7 +22,7 @@ from trimtab.messages import encode_event, error_event
 TASKS = "/trimtab/v1/tasks"
 
 LOOK_S = 0.25
-"""How often a follower looks: what happens is told within half a second."""
+"""How often a follower looks: what happens is told within half a second, while a few hundred follow in one process."""
 
 QUIET_S = 15.0
 """After so long without an event a comment says that the line stands; proxies cut lines that are silent for 30 s."""
@@ -138,7 +138,8 @@ async def _events(http: Exchange) -> None:
         if len(found.events) < _WHOLE_PAGE:
             await asyncio.sleep(LOOK_S)
         try:
-            found = await _next(admin, visitor, name, found.last)
+            async with http.around.looks:
+                found = await _next(admin, visitor, name, found.last)
         except TrimtabError as problem:  # it was deleted meanwhile
             to.finish(error_event(problem.anthropic_type, str(problem), http.id))
             return
