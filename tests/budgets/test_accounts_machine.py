@@ -312,6 +312,14 @@ class Accounts(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "used"):
             return
+        try:
+            self.end()
+        finally:
+            self.database.close()
+            self.loop.close()
+
+    def end(self) -> None:
+        """All calls end, all processes close, and the books are held against what was used."""
         for n in range(len(self.calls)):
             self.answer(0, n * 7 % 101)
         self.now += 100
@@ -325,8 +333,6 @@ class Accounts(RuleBasedStateMachine):
         for (account, _), amount in self.used.items():
             used[account] += amount
         assert counted == dict(+used)
-        self.database.close()
-        self.loop.close()
 
 
 HOW = hypothesis_settings(max_examples=25, stateful_step_count=40)

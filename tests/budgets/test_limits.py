@@ -532,6 +532,32 @@ def test_a_key_in_steady_use_does_not_wait_for_its_slices(open_one: Open) -> Non
     assert kept == [((300 - refused) * 1000,)]  # what was spent is not recorded here, the rest went back
 
 
+def test_a_dealer_that_closes_in_the_middle_of_an_exchange_leaves_nothing_on_loan(open_one: Open) -> None:
+    database = open_one()
+    hangs, hanging = False, asyncio.Event()
+
+    async def exchange(trades: "list[Trade]") -> list[Slice]:
+        if hangs:
+            hanging.set()
+            await asyncio.sleep(3600)
+        return database.write(lambda t: trade(t, "w", trades))
+
+    async def work() -> None:
+        nonlocal hangs
+        dealer = Dealer(exchange, time.monotonic, deadline_s=5)  # type: ignore[arg-type]
+        ledger = Ledger(dealer, time.monotonic)
+        await dealer.start()
+        hold = await ledger.reserve(NanoUSD(1000), simulated=False, caller=caller(total_nanousd=10_000))
+        ledger.settle(hold, NanoUSD(0))
+        hangs = True  # what lies idle is on its way back, and never comes there
+        await hanging.wait()
+        hangs = False
+        await dealer.aclose()
+
+    asyncio.run(work())
+    assert database.read(lambda t: t.rows("SELECT sum(outstanding_nanousd) FROM key_leases")) == [(0,)]
+
+
 @pytest.mark.parametrize(
     "limits", [{"concurrency": 20}, {"total_nanousd": 1000}, {"requests_per_minute": 20}]
 )

@@ -240,10 +240,12 @@ class Dealer:
         trades = [*back, *self._asks(waiting, now)]
         try:
             got = await self._exchange([trade for _, trade in trades])
-        except Exception as problem:
+        except BaseException as problem:
             for one, _ in trades:
                 one.unsure = True
                 self.slices.use(one)
+            if not isinstance(problem, Exception):
+                raise  # cut off in the middle: `aclose` says again what is here
             self._failed(problem, waiting)
             return
         none_until = self._monotonic() + REFUSED_S

@@ -81,7 +81,8 @@ def map_point(x: float, y: float, shown: tuple[int, int], meant: tuple[int, int]
 
     From the size that was sent to the original one: what the model names, where its caller means it. A point inside
     stays inside; one outside stays outside, so that its caller refuses it. Going there and back from the smaller size
-    gives the same point; from the larger one it differs by half a pixel of the smaller one, and rounding, at most.
+    gives the same point; from the larger one it differs by half a pixel of the smaller one (at the far edges a whole
+    one), and rounding, at most.
     """
     return _along(x, shown[0], meant[0]), _along(y, shown[1], meant[1])
 
