@@ -127,8 +127,8 @@ def changed(body: dict[str, Any]) -> list[dict[str, Any]]:
 def test_the_same_request_written_otherwise_gets_the_earlier_answer_and_a_changed_one_never_does(
     caching: Any, stream: bool
 ) -> None:
-    """29: the response cache's key depends on the order of JSON keys (litellm#40128), so that programs whose maps have no
-    order never hit it; a key of parts of a body gives answers to other questions."""
+    """Complaint 29, a key of the response cache that depends on the order of JSON keys (litellm#40128): programs whose
+    maps have no order never hit it. A key of parts of a body would give answers to other questions."""
     upstream = caching.upstream
     upstream.answer = answered
     body = new_body(stream=stream)
@@ -153,7 +153,7 @@ def test_the_same_request_written_otherwise_gets_the_earlier_answer_and_a_change
 
 
 def test_an_answer_is_never_given_to_another_key(caching: Any) -> None:
-    """29, and what gateways are asked about most: one tenant hears what another one asked."""
+    """Complaint 29, the other side of it (litellm#40128): one tenant hears what another one asked."""
     caching.upstream.answer = answered
     body = json.dumps(new_body()).encode()
     ask(caching, body)
@@ -165,7 +165,7 @@ def test_an_answer_is_never_given_to_another_key(caching: Any) -> None:
 
 
 def test_what_was_given_again_is_in_the_books_as_such_and_costs_nothing(caching: Any) -> None:
-    """29: a hit looks like a call, is billed like one, or is not seen at all."""
+    """Complaint 29, beside it (litellm#40128): a hit looks like a call, is billed like one, or is not seen at all."""
     caching.upstream.answer = answered
     body = json.dumps(new_body()).encode()
     first = ask(caching, body)
@@ -182,7 +182,7 @@ def test_what_was_given_again_is_in_the_books_as_such_and_costs_nothing(caching:
 
 
 def test_deleted_answers_are_given_by_no_worker_a_second_later(caching: Any) -> None:
-    """29: what was deleted comes back out of a cache."""
+    """Complaint 29, beside it (litellm#40128): what was deleted comes back out of a cache."""
     caching.upstream.answer = answered
     body = json.dumps(new_body()).encode()
     ask(caching, body)
