@@ -115,7 +115,7 @@ def fill(database: Database, count: int) -> None:
         change(
             "INSERT INTO requests SELECT 'r' || (1000000000 + n), at_ms, 'live', 'messages', 'messages', model, model, "
             f"effort, tier, platform, 's' || (n / 5), result, 200, NULL, 1, 0, 1, {USED}, total_ms, first_ms, 1000, "
-            "1000, 'c', '2026-11', NULL, '', key_id, team_id, 'o' FROM made ORDER BY n"
+            "1000, 'c', '2026-11', NULL, '', key_id, team_id, 'o', '', '', '', '' FROM made ORDER BY n"
         )
         for rollup, keys, sums in (
             (
