@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from trimtab.budgets.tasks import TaskAsk, TaskBudgets, TaskGrant, phase_header, task_header
-from trimtab.catalogue import Catalogue, Model
+from trimtab.catalogue import Catalogue
 from trimtab.catalogue.estimating import estimate, measure
 from trimtab.engine.bounds import input_bound
 from trimtab.engine.chat import chat_input_bound
@@ -78,8 +78,9 @@ class Tasking:
             return asked  # costs nothing
         model, answers = asked.decision.model, body.answers if isinstance(body, ChatBody) else 1
         wanted = body.max_tokens if body.max_tokens is not None else model.limits.max_output
-        input_nanousd = max(self._worst_case(asked, one, 0) for one in providers)
-        million = max(self._worst_case(asked, one, MILLION) for one in providers)
+        bound = chat_input_bound(body, model) if isinstance(body, ChatBody) else input_bound(body, model)
+        input_nanousd = max(self._worst_case(asked, one, bound, 0) for one in providers)
+        million = max(self._worst_case(asked, one, bound, MILLION) for one in providers)
         output_nanousd = -(-(million - input_nanousd) // MILLION)
         grant = await self._budgets.begin(
             TaskAsk(
@@ -90,7 +91,8 @@ class Tasking:
                 caller=inbound.caller,
                 request_id=inbound.id,
                 conversation=conversation_of(body, asked.session, inbound.caller.key),
-                input_estimate=self._input_estimate(asked),
+                # As many as it may well have: what it has beyond them, the budget is passed by.
+                input_estimate=min(estimate(measure(body), model).high, bound),
                 max_tokens=wanted * answers,
                 input_nanousd=input_nanousd,
                 output_nanousd=output_nanousd,
@@ -171,16 +173,11 @@ class Tasking:
             f"phase and {grant.left_tokens} for the whole task. Finish the phase within its share.]"
         )
 
-    def _input_estimate(self, asked: Asked) -> int:
-        """Tokens of the input, as many as it may well have: what it has beyond them, the budget is passed by."""
-        model = asked.decision.model
-        return min(estimate(measure(asked.body), model).high, _input_bound(asked.body, model))
-
-    def _worst_case(self, asked: Asked, provider: Provider, output: int) -> int:
+    def _worst_case(self, asked: Asked, provider: Provider, bound: int, output: int) -> int:
         body, model = asked.body, asked.decision.model
         return self._catalogue.worst_case(
             model,
-            _input_bound(body, model) + ADDED_TOKENS,
+            bound + ADDED_TOKENS,
             output,
             hour_of(asked.inbound.arrived_ms),
             platform=provider.platform,
@@ -189,7 +186,3 @@ class Tasking:
             regional=provider.regional,
             discount=provider.discount,
         )
-
-
-def _input_bound(body: MessagesBody, model: Model) -> int:
-    return chat_input_bound(body, model) if isinstance(body, ChatBody) else input_bound(body, model)
