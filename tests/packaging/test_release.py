@@ -46,7 +46,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def released(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tagged release, with a section of the changelog committed for it."""
     changelog = clone / "CHANGELOG.md"
-    changelog.write_text(changelog.read_text().replace("## Unreleased", "## 9.8.7 - 2026-12-01"))
+    grown = "\n## 0.0.1 - 2020-01-01\n" + "- A line of a year long gone.\n" * 20_000
+    changelog.write_text(changelog.read_text().replace("## Unreleased", "## 9.8.7 - 2026-12-01") + grown)
     author = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.com")
     for command in (
         ("git", *author, "commit", "-qam", "Release 9.8.7"),
