@@ -20,7 +20,11 @@ SETTINGS = ImageSettings(
 
 def check(settings: ImageSettings, *, pillow: bool = True) -> None:
     check_images(
-        settings, ["fast", "control"], ["screens"], lambda key: f"t.toml: images.{key}", lambda: pillow
+        settings,
+        lambda key: f"t.toml: images.{key}",
+        tiers=["fast", "control"],
+        routes=["screens"],
+        can_resize=lambda: pillow,
     )
 
 

@@ -41,7 +41,7 @@ from trimtab.gateway import (
 from trimtab.normaliser import Rule, shipped_rules
 from trimtab.providers import Headers, Provider
 from trimtab.records import RequestId, new_request_id
-from trimtab.routing import Homes, Standings
+from trimtab.routing import Homes, Place, Standings, TierRouter
 from trimtab.store import Store, open_store
 from trimtab.telemetry import LogOutput, Metrics, names
 from trimtab.telemetry.processes import ConfigMetrics
@@ -275,43 +275,11 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
     entries = one_of_each(providers)
     places = places_of(settings, providers)
     router = open_router(settings, places)
-    runtime = Runtime(
-        monotonic=time.monotonic,
-        config_version=settings.document.version,
-        catalogue_version=settings.catalogue.version,
-        validate_streams=settings.server.validate_streams,
-        outgoing=parts.outgoing,
-        keep=parts.ground.keeper.under(settings.content),
-        warned=parts.ground.budgets.warnings,
-    )
-    observe = None
-    if parts.observer is not None:
-        observe = parts.observer.among({name: entry.platform for name, entry in entries.items()})
-    recorder = Recorder(parts.store, parts.metrics, observe)
-    several = len(places) > 1
-    metered = Metered(
-        settings.catalogue,
-        parts.ledger,
-        recorder,
-        runtime,
-        parts.standings if several else None,
-        Tasking(parts.ground.tasks, settings.catalogue, without_task_budget(settings.catalogue)),
-    )
     doorkeeper = open_doorkeeper(settings, parts.ground.database, parts.callers.keys)
     budgets = parts.callers.budget_admin(settings)
     surroundings = Surroundings(
         config_version=settings.document.version,
-        pipeline=Pipeline(
-            metered,
-            router,
-            providers,
-            open_normaliser(settings, parts.rules),
-            parts.conversations,
-            open_chooser(settings, parts.standings, parts.homes, parts.ground.spending) if several else None,
-            surviving=Surviving(metered, settings.retries, _chance(), time.time),
-            images=Images(settings.images, parts.workshop, settings.catalogue.platforms),
-            repeating=open_repeats(settings, parts.ground.shelves),
-        ),
+        pipeline=_pipeline(settings, parts, providers, places, router),
         models=ModelList(
             settings.catalogue,
             settings.tiers,
@@ -329,11 +297,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         find_content=parts.ground.content.find,
         is_open=doorkeeper.is_open,
         content_admin=parts.ground.content_admin,
-        task_admin=TaskAdmin(
-            parts.ground.database,
-            parts.new_id,
-            phases={name: one.phases for name, one in settings.scenarios.items() if one.phases},
-        ),
+        task_admin=_task_admin(settings, parts),
         feedback=parts.ground.feedback,
         conditions=parts.ground.conditions,
         new_id=parts.new_id,
@@ -345,6 +309,62 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         figures=parts.console.for_programs(settings, entries, places),
     )
     return Edition(settings, providers, surroundings, shared_limits(settings.catalogue, places))
+
+
+def _pipeline(
+    settings: Settings,
+    parts: Parts,
+    providers: dict[str, Provider],
+    places: tuple[Place, ...],
+    router: TierRouter,
+) -> Pipeline:
+    """What every request passes through. Places are learnt about and chosen among where there is more than one."""
+    several = len(places) > 1
+    metered = _metered(settings, parts, providers, parts.standings if several else None)
+    return Pipeline(
+        metered,
+        router,
+        providers,
+        open_normaliser(settings, parts.rules),
+        parts.conversations,
+        open_chooser(settings, parts.standings, parts.homes, parts.ground.spending) if several else None,
+        surviving=Surviving(metered, settings.retries, _chance(), time.time),
+        images=Images(settings.images, parts.workshop, settings.catalogue.platforms),
+        repeating=open_repeats(settings, parts.ground.shelves),
+    )
+
+
+def _metered(
+    settings: Settings, parts: Parts, providers: dict[str, Provider], standings: Standings | None
+) -> Metered:
+    """What a call passes through wherever it goes: budgets, records, what is kept, and how places do."""
+    runtime = Runtime(
+        monotonic=time.monotonic,
+        config_version=settings.document.version,
+        catalogue_version=settings.catalogue.version,
+        validate_streams=settings.server.validate_streams,
+        outgoing=parts.outgoing,
+        keep=parts.ground.keeper.under(settings.content),
+        warned=parts.ground.budgets.warnings,
+    )
+    observe = None
+    if parts.observer is not None:
+        observe = parts.observer.among(
+            {name: entry.platform for name, entry in one_of_each(providers).items()}
+        )
+    return Metered(
+        settings.catalogue,
+        parts.ledger,
+        Recorder(parts.store, parts.metrics, observe),
+        runtime,
+        standings,
+        Tasking(parts.ground.tasks, settings.catalogue, without_task_budget(settings.catalogue)),
+    )
+
+
+def _task_admin(settings: Settings, parts: Parts) -> TaskAdmin:
+    phases = {name: one.phases for name, one in settings.scenarios.items() if one.phases}
+    return TaskAdmin(parts.ground.database, parts.new_id, phases=phases)
 
 
 def open_ground(settings: Settings, worker_id: str, on_problem: Callable[[str], None]) -> Ground:

@@ -7,7 +7,8 @@ What it is not: a caller of any of them. Invariant: each key of a pool is a prov
 import datetime
 from collections.abc import Mapping
 
-from trimtab.app.settings import PlatformSettings, Settings
+from trimtab.app.platform_settings import PlatformSettings
+from trimtab.app.settings import Settings
 from trimtab.catalogue import Catalogue
 from trimtab.providers import Provider
 from trimtab.providers.anthropic import AnthropicSettings, open_anthropic

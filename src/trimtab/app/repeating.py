@@ -9,7 +9,8 @@ import msgspec
 
 from trimtab.admin import CacheAdmin
 from trimtab.app.opening import open_named
-from trimtab.app.settings import PlatformSettings, Settings
+from trimtab.app.platform_settings import PlatformSettings
+from trimtab.app.settings import Settings
 from trimtab.cache import CacheSettings, Repeats, Shelves
 from trimtab.config import Secret, load_document
 from trimtab.store import StoreSettings

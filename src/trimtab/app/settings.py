@@ -1,32 +1,25 @@
 """`trimtab.toml` as a whole: each package's settings, read once and checked against the catalogue."""
 
-import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeVar
 
 import msgspec
 
+from trimtab.app.platform_settings import PlatformSettings, beside, read_platforms
 from trimtab.budgets.settings import BudgetSettings, check_budgets, webhook_of
 from trimtab.cache import CacheSettings, check_cache
 from trimtab.catalogue import Catalogue, CatalogueSettings, Effort, Tiers, TierSettings, resolve_tiers
 from trimtab.catalogue.effort import EffortSettings, Scenario, with_own
 from trimtab.catalogue.tiers import check_scenario
-from trimtab.config import Document, Secret, fail, load_document, read_file
+from trimtab.config import Document, fail, load_document, read_file
 from trimtab.content import ContentSettings
 from trimtab.engine import RetrySettings, check_retries
 from trimtab.errors import ConfigError
 from trimtab.gateway import Listen, ServerSettings, check_server
 from trimtab.jobs import JobSettings, check_jobs
 from trimtab.normaliser import NormaliserSettings
-from trimtab.providers.anthropic import AnthropicSettings
-from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings
-from trimtab.providers.azure import FoundrySettings
-from trimtab.providers.connecting import Connecting
-from trimtab.providers.google import VertexSettings
-from trimtab.providers.key_pool import Keyed, check_keys
-from trimtab.providers.openai import OpenAISettings
-from trimtab.providers.simulator import SimulatorSettings
-from trimtab.providers.terms import check_terms
 from trimtab.routing import (
     ChoosingSettings,
     Route,
@@ -40,17 +33,8 @@ from trimtab.telemetry import TelemetrySettings, check_telemetry
 from trimtab.vision import ImageSettings, check_images
 
 DEFAULT_FILE = "trimtab.toml"
-KEY_VARIABLE = "ANTHROPIC_API_KEY"
 
-PlatformSettings: TypeAlias = (
-    AnthropicSettings
-    | ClaudeOnAwsSettings
-    | BedrockSettings
-    | FoundrySettings
-    | VertexSettings
-    | OpenAISettings
-    | SimulatorSettings
-)
+T = TypeVar("T")
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,63 +105,36 @@ def load_settings(
     With `held` the file and its overlay are not read again: these are their bytes.
     """
     document = load_document(path, held.document if held is not None else None)
-    server = document.section("server", ServerSettings)
-    address = check_server(server, lambda key: document.where(f"server.{key}"))
-    if listen is not None:
-        address = Listen.parse(listen, "--listen")
-    if workers is not None:
-        server = msgspec.structs.replace(server, workers=workers)
+    server, address = _server(document, listen, workers)
     store = document.section("store", StoreSettings)
     _check_kept(store, document)
-    telemetry = document.section("telemetry", TelemetrySettings)
-    check_telemetry(telemetry, lambda key: document.where(f"telemetry.{key}"))
-    jobs = document.section("jobs", JobSettings)
-    check_jobs(jobs, lambda key: document.where(f"jobs.{key}"))
+    telemetry = _checked(document, "telemetry", TelemetrySettings, check_telemetry)
+    jobs = _checked(document, "jobs", JobSettings, check_jobs)
     normaliser = document.section("normaliser", NormaliserSettings)
-    content_settings = document.section("content", ContentSettings)
-    retries = document.section("retries", RetrySettings)
-    check_retries(retries, lambda key: document.where(f"retries.{key}"))
-    named = document.section("catalogue", CatalogueSettings).overlay
-    overlay = _beside(path, named, document.where("catalogue.overlay"))
-    catalogue, content = _catalogue(overlay, document, held)
+    content = document.section("content", ContentSettings)
+    retries = _checked(document, "retries", RetrySettings, check_retries)
+    catalogue, overlay, overlay_bytes = _catalogue(path, document, held)
     tiers = resolve_tiers(document.section("tiers", TierSettings), catalogue, document.where)
     effort = document.section("effort", EffortSettings)
-    scenarios = with_own(
-        catalogue.scenarios, document.named("scenarios", Scenario, Effort), document.where("scenarios")
-    )
-    for tier, policy in tiers.policies.items():
-        check_scenario(policy.scenario, scenarios, document.where(f"tiers.{tier}.scenario"))
+    scenarios = _scenarios(document, catalogue, tiers)
     _check_strict(tiers, catalogue, normaliser, document)
     routes = resolve_routes(document.named("routes", RouteSettings), catalogue, scenarios, document.where)
-    cache = document.section("cache", CacheSettings)
-    check_cache(
-        cache,
-        lambda key: document.where(f"cache.{key}"),
-        tiers=[name for name, _ in tiers.items()],
-        routes=[route.name for route in routes],
+    tier_names, route_names = [name for name, _ in tiers.items()], [route.name for route in routes]
+    cache = _checked(
+        document, "cache", CacheSettings, partial(check_cache, tiers=tier_names, routes=route_names)
     )
-    platforms, origin = _platforms(document)
-    platforms = {
-        name: _placed(path, entry, document.where(f"platforms.{name}")) for name, entry in platforms.items()
-    }
-    for name, entry in platforms.items():
-        _check_entry(entry, document, name)
-    choosing = document.section("choosing", ChoosingSettings)
-    check_choosing(choosing, lambda key: document.where(f"choosing.{key}"))
-    images = document.section("images", ImageSettings)
-    check_images(
-        images,
-        [name for name, _ in tiers.items()],
-        [route.name for route in routes],
-        lambda key: document.where(f"images.{key}"),
+    platforms, platforms_from = read_platforms(path, document)
+    choosing = _checked(document, "choosing", ChoosingSettings, check_choosing)
+    images = _checked(
+        document, "images", ImageSettings, partial(check_images, tiers=tier_names, routes=route_names)
     )
     declared = {name: entry.data_region for name, entry in platforms.items()}
     check_rules(tiers, choosing.data_regions, declared, document.where)
     budgets = read_budgets(document, resolve=True)
     document.finish()
     return Settings(
-        origin=Origin(path=_text(path), listen=listen, workers=workers),
-        held=Held(document.content, content),
+        origin=Origin(path=None if path is None else str(path), listen=listen, workers=workers),
+        held=Held(document.content, overlay_bytes),
         overlay=overlay,
         document=document,
         server=server,
@@ -186,7 +143,7 @@ def load_settings(
         telemetry=telemetry,
         jobs=jobs,
         normaliser=normaliser,
-        content=content_settings,
+        content=content,
         cache=cache,
         retries=retries,
         catalogue=catalogue,
@@ -198,8 +155,37 @@ def load_settings(
         budgets=budgets,
         images=images,
         platforms=platforms,
-        platforms_from=origin,
+        platforms_from=platforms_from,
     )
+
+
+def _checked(
+    document: Document, name: str, kind: type[T], check: Callable[[T, Callable[[str], str]], object]
+) -> T:
+    """A section of the file, checked by the package whose settings these are."""
+    settings = document.section(name, kind)
+    check(settings, lambda key: document.where(f"{name}.{key}"))
+    return settings
+
+
+def _server(document: Document, listen: str | None, workers: int | None) -> tuple[ServerSettings, Listen]:
+    """Those of the file, and those of the command line above them."""
+    server = document.section("server", ServerSettings)
+    address = check_server(server, lambda key: document.where(f"server.{key}"))
+    if listen is not None:
+        address = Listen.parse(listen, "--listen")
+    if workers is not None:
+        server = msgspec.structs.replace(server, workers=workers)
+    return server, address
+
+
+def _scenarios(document: Document, catalogue: Catalogue, tiers: Tiers) -> dict[str, Scenario]:
+    """The shipped ones and the file's own; every tier's scenario is one of them."""
+    own = document.named("scenarios", Scenario, Effort)
+    scenarios = with_own(catalogue.scenarios, own, document.where("scenarios"))
+    for tier, policy in tiers.policies.items():
+        check_scenario(policy.scenario, scenarios, document.where(f"tiers.{tier}.scenario"))
+    return scenarios
 
 
 def read_budgets(document: Document, *, resolve: bool) -> dict[str, BudgetSettings]:
@@ -231,15 +217,6 @@ def _check_strict(
                     str(arm),
                     f'{model.id} {takes}, and normaliser.tiers = "strict" makes no other of it; name one that it takes',
                 )
-
-
-def _check_entry(entry: PlatformSettings, document: Document, name: str) -> None:
-    def where(key: str) -> str:
-        return document.where(f"platforms.{name}.{key}")
-
-    check_terms(entry, where)
-    if isinstance(entry, Keyed):
-        check_keys(entry, where, required=isinstance(entry, AnthropicSettings))
 
 
 def placed_at(settings: Settings, address: Listen) -> Settings:
@@ -299,75 +276,18 @@ def _fields(struct: msgspec.Struct) -> tuple[str, ...]:
     return struct.__struct_fields__
 
 
-def _catalogue(overlay: Path | None, document: Document, held: Held | None) -> tuple[Catalogue, bytes | None]:
-    """The catalogue and the bytes of its overlay."""
+def _catalogue(
+    path: Path | None, document: Document, held: Held | None
+) -> tuple[Catalogue, Path | None, bytes | None]:
+    """The catalogue, and its overlay with the bytes of it, where the file names one."""
+    named = document.section("catalogue", CatalogueSettings).overlay
+    overlay = beside(path, named, document.where("catalogue.overlay"))
     if overlay is None:
-        return Catalogue.load(), None
+        return Catalogue.load(), None, None
     try:
         content = held.overlay if held is not None else None
         if content is None:
             content = read_file(overlay, "correct the path of the overlay")
-        return Catalogue.load(overlay, content), content
+        return Catalogue.load(overlay, content), overlay, content
     except ConfigError as problem:
         raise ConfigError(document.where("catalogue.overlay"), str(problem)) from None
-
-
-def _beside(path: Path | None, name: str | None, where: str) -> Path | None:
-    """A file named in the configuration is found relative to the configuration."""
-    if name is None:
-        return None
-    if "\0" in name:
-        fail(where, name, "no file name holds a NUL character; correct the path")
-    return (path.parent if path is not None else Path()) / name
-
-
-def _placed(path: Path | None, entry: PlatformSettings, where: str) -> PlatformSettings:
-    if isinstance(entry, VertexSettings):
-        named = _beside(path, entry.credentials_file, f"{where}.credentials_file")
-        entry = msgspec.structs.replace(entry, credentials_file=_text(named))
-    if isinstance(entry, FoundrySettings):
-        named = _beside(path, entry.federated_token_file, f"{where}.federated_token_file")
-        entry = msgspec.structs.replace(entry, federated_token_file=_text(named))
-    if isinstance(entry, Connecting):
-        ca_file = _beside(path, entry.ca_file, f"{where}.ca_file")
-        return msgspec.structs.replace(entry, ca_file=_text(ca_file))
-    return msgspec.structs.replace(entry, script=_text(_beside(path, entry.script, f"{where}.script")))
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
-
-
-def _platforms(document: Document) -> tuple[dict[str, PlatformSettings], str]:
-    if document.has("platforms"):
-        kinds: dict[str, type[PlatformSettings]] = {
-            "anthropic": AnthropicSettings,
-            "anthropic_on_aws": ClaudeOnAwsSettings,
-            "bedrock": BedrockSettings,
-            "foundry": FoundrySettings,
-            "openai": OpenAISettings,
-            "simulator": SimulatorSettings,
-            "vertex": VertexSettings,
-        }
-        table = document.table("platforms", kinds)
-        if not table:
-            raise ConfigError(document.where("platforms"), "is empty; add an entry, as [platforms.claude]")
-        for name in table:
-            if (
-                not name.isascii()
-                or not name.isprintable()
-                or not 0 < len(name) <= 64
-                or set(",#") & set(name)
-            ):
-                raise ConfigError(
-                    document.where("platforms"),
-                    f"{name!r}: a name has 1 to 64 plain ASCII characters, none of them ',' or '#'",
-                )
-        return table, document.name
-    if os.environ.get(KEY_VARIABLE):
-        try:
-            secret = Secret.resolve(f"env:{KEY_VARIABLE}")
-        except ValueError as problem:
-            raise ConfigError("environment", str(problem)) from None
-        return {"claude": AnthropicSettings(api_key=secret)}, f"{KEY_VARIABLE} in the environment"
-    return {"simulator": SimulatorSettings()}, "no platform is configured"

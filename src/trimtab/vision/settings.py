@@ -68,9 +68,10 @@ def has_pillow() -> bool:
 
 def check_images(
     settings: ImageSettings,
+    where: Callable[[str], str],
+    *,
     tiers: Collection[str],
     routes: Collection[str],
-    where: Callable[[str], str],
     can_resize: Callable[[], bool] = has_pillow,
 ) -> None:
     """Raise `ConfigError` for a figure out of its bounds, a tier or route that there is not, or `fit` without Pillow.
