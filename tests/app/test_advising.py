@@ -161,7 +161,9 @@ def test_phases_that_tasks_need_are_written_to_their_scenario_and_new_tasks_have
     assert (scenario.effort, sum((scenario.phases or {}).values())) == ("xhigh", 100)
     database = open_database(StoreSettings(url=f"sqlite:///{tmp_path}/t.db"), clock_ms=lambda: 1)
     door = TaskAdmin(
-        database, lambda: new_request_id(1, random.getrandbits), phases={"coding": scenario.phases or {}}
+        database,
+        lambda: new_request_id(1, random.getrandbits),
+        scenarios=load_settings(config).scenarios,
     )
     view = door.add(Visitor(), NewTask(total=100_000, scenario="coding"))
     assert {phase.name: phase.budget // 1000 for phase in view.phases} == scenario.phases

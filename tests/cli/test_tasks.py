@@ -22,7 +22,13 @@ def test_a_task_is_made_shown_extended_and_closed_without_a_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("trimtab.toml").write_text(f'version = 1\n[store]\nurl = "sqlite:///{tmp_path}/t.db"\n')
+    Path("trimtab.toml").write_text(
+        f'version = 1\n[store]\nurl = "sqlite:///{tmp_path}/t.db"\n'
+        "[scenarios]\ntriage = {effort = 'low', phases = {look = 70, say = 30}}\n"
+    )
+    triage = json.loads(run("create", "9000", "--scenario", "triage", "--json"))
+    assert [(phase["name"], phase["budget"]) for phase in triage["phases"]] == [("look", 6300), ("say", 2700)]
+    run("cancel", triage["id"])
     made = run("create", "100000", "--usd", "2.5", "--name", "move it", "--tag", "a")
     name = made.split()[0]
     assert f"x-trimtab-task: {name}\n  x-trimtab-phase: analysis" in made
@@ -53,6 +59,7 @@ def test_a_task_is_made_shown_extended_and_closed_without_a_server(
             NotFound,
             "there is no task 'task_9'; GET /trimtab/v1/tasks or `trimtab tasks list`",
         ),
+        (("create", "9000", "--scenario", "codng"), RequestError, "scenario: 'codng' is no scenario here"),
         (("create", "100", "--phase", "a"), RequestError, "write NAME=40% or NAME=40000"),
         (("create", "1000", "--phase", "a=2000"), RequestError, "above the total of 1,000"),
         (("create", "1000", "--phase", "a=50%", "--strategy", "best"), RequestError, "strategy: 'best'"),

@@ -60,6 +60,8 @@ def test_an_effort_that_others_name_is_sent_where_the_model_has_levels_and_clamp
                 (f"reasoning_effort={becomes}",),
                 f"oss-120b@{becomes}",
             )
+    body, said, arm = ask(catalogue, "oss-120b", {"x-trimtab-task": "quick"})  # of a task of this scenario
+    assert (body["reasoning_effort"], arm) == ("low", "oss-120b@low")
     body, said, _ = ask(catalogue, "oss-120b", {"x-trimtab-effort": "low"}, reasoning_effort="high")
     assert (body["reasoning_effort"], said) == ("high", ())
     body, said, _ = ask(catalogue, "oss-120b", reasoning_effort="max")

@@ -43,9 +43,15 @@ class Book:
 
 
 def asked(
-    book: Book, fields: dict[str, Any] | None = None, *script: bytes, headers: Any = JSON, **more: Any
+    book: Book,
+    fields: dict[str, Any] | None = None,
+    *script: bytes,
+    headers: Any = JSON,
+    default: str = "claude-sonnet-4-6",
+    **more: Any,
 ) -> tuple[Bench, dict[str, Any]]:
-    b = Bench(FakeProvider(FakeReply(200, headers, list(script or (message(USAGE),)))), book)
+    provider = FakeProvider(FakeReply(200, headers, list(script or (message(USAGE),))))
+    b = Bench(provider, book, default=default)
     b.ask(fields or {}, **{"own": OWN, **more})
     body = b.provider.calls[0].body
     assert isinstance(body, bytes)
@@ -164,6 +170,27 @@ def test_what_is_refused_after_leave_was_given_gives_it_back() -> None:
         b.ask({}, own=OWN, headers=[])
     assert [spent for _, spent in book.settled] == [TaskSpent()]
     assert b.record.task == "t1"
+
+
+def test_the_scenario_of_the_task_is_the_class_of_its_calls_and_names_their_effort() -> None:
+    b, sent = asked(Book(scenario="coding"), default="claude-opus-4-7@low")
+    assert sent["output_config"]["effort"] == "high"
+    assert (b.record.task_class, str(b.record.plan.arm)) == ("coding", "claude-opus-4-7@high")  # type: ignore[union-attr]
+    b, sent = asked(
+        Book(scenario="coding"), default="claude-opus-4-7", own={**OWN, "x-trimtab-scenario": "quick"}
+    )
+    assert (sent["output_config"]["effort"], b.record.task_class) == ("low", "quick")
+    b, sent = asked(Book(), default="claude-opus-4-7@low")
+    assert (sent["output_config"]["effort"], b.record.task_class) == ("low", "")
+
+
+def test_a_scenario_that_left_the_configuration_stays_the_class_of_its_task_and_says_that_it_names_no_effort() -> (
+    None
+):
+    b, sent = asked(Book(scenario="gone"), default="claude-opus-4-7@low")
+    assert (sent["output_config"]["effort"], b.record.task_class) == ("low", "gone")
+    assert b.record.plan is not None
+    assert "scenario gone of the task names no effort: it is not configured" in b.record.plan.reasons
 
 
 def test_no_call_is_made_without_leave() -> None:

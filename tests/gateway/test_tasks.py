@@ -150,6 +150,50 @@ def test_a_task_is_made_used_watched_and_closed(tmp_path: Path) -> None:
     run(work)
 
 
+def test_the_scenario_of_a_task_is_the_class_and_gives_the_effort_of_its_calls_unless_they_say_otherwise(
+    tmp_path: Path,
+) -> None:
+    config = """
+[tiers]
+default = "claude-opus-4-7@max"
+[routes.big]
+tier = "default"
+effort = "medium"
+scenario = "general"
+[scenarios]
+triage = {effort = "low", phases = {look = 70, say = 30}}
+"""
+
+    async def work() -> None:
+        async with site(tmp_path, config + '[platforms.sim]\nkind = "simulator"\nlatency_scale = 0\n') as at:
+            desk = Desk(at)
+            made = await desk.post("", {"total": 90_000, "scenario": "triage"}, expect=201)
+            plain = await desk.post("", {"total": 90_000}, expect=201)
+            assert [(one["name"], one["budget"]) for one in made["phases"]] == [
+                ("look", 63_000),
+                ("say", 27_000),
+            ]
+            for task, model, headers, own, effort, task_class in (
+                (made, "trimtab/auto", {}, {}, "low", "triage"),
+                (made, "trimtab/big", {}, {}, "low", "triage"),
+                (made, "trimtab/big", {"x-trimtab-scenario": "coding"}, {}, "high", "coding"),
+                (made, "trimtab/auto", {"x-trimtab-effort": "xhigh"}, {}, "xhigh", "triage"),
+                (made, "trimtab/auto", {}, {"output_config": {"effort": "max"}}, "max", "triage"),
+                (plain, "trimtab/big", {}, {}, "medium", "general"),
+                (plain, "trimtab/auto", {}, {}, "max", None),
+            ):
+                status, named, answer = await desk.send(
+                    "POST", "/v1/messages", {**ASK, "model": model, **own}, **task["headers"], **headers
+                )
+                assert status == 200, answer
+                assert named["x-trimtab-arm"] == f"claude-opus-4-7@{effort}"
+                record = await at.record(named["x-trimtab-request"])
+                assert record.get("task_class") == task_class
+                assert record["task"] == task["id"]
+
+    run(work)
+
+
 def test_a_task_out_of_budget_says_why_and_what_the_next_phase_would_have_needed(tmp_path: Path) -> None:
     async def work() -> None:
         async with site(tmp_path) as at:
@@ -189,6 +233,7 @@ def test_what_makes_no_sense_is_refused_with_the_value_and_what_to_do(tmp_path: 
                 ({"total": 10_000, "strategy": "fast"}, "strategy: 'fast': must be prioritize_completion or"),
                 ({"total": 10_000, "phases": [{"name": "a", "tokens": 20_000}]}, "above the total of 10,000"),
                 ({"total": 10_000, "usd": -1}, "usd: -1"),
+                ({"total": 10_000, "scenario": "codng"}, "'codng' is no scenario here; there are quick,"),
                 (
                     {"total": 10_000, "phases": [{"name": "a", "share": 5}]},
                     "permitted are name, tokens, percent",

@@ -47,25 +47,32 @@ def test_a_fitted_level_is_one_that_the_model_has_and_is_dearer_only_where_that_
 
 def test_the_first_who_names_an_effort_wins_and_the_reason_says_who() -> None:
     """Each source alone, then with all below it."""
-    scenarios = {"w1": Scenario("medium"), "w2": Scenario("high"), "w3": Scenario("xhigh")}
+    scenarios = {
+        "w0": Scenario("low"),
+        "w1": Scenario("medium"),
+        "w2": Scenario("high"),
+        "w3": Scenario("xhigh"),
+    }
 
     def asked(first: int) -> tuple[str | None, str]:
         """With the sources from this one on."""
-        has = [n >= first for n in range(7)]
-        tier = TierBinding(f"{O47}@low" if has[5] else O47, scenario="w3" if has[6] else None)
+        has = [n >= first for n in range(8)]
+        tier = TierBinding(f"{O47}@low" if has[6] else O47, scenario="w3" if has[7] else None)
         route = RouteSettings(
-            tier="default", effort="max" if has[3] else None, scenario="w2" if has[4] else None
+            tier="default", effort="max" if has[4] else None, scenario="w2" if has[5] else None
         )
         own = {"x-trimtab-effort": "xhigh"} if has[1] else {}
         own |= {"x-trimtab-scenario": "w1"} if has[2] else {}
+        own |= {"x-trimtab-task": "w0"} if has[3] else {}
         fields = {"output_config": {"effort": "high"}} if has[0] else {}
         job = EffortBench(tier=tier, routes={"r": route}, scenarios=scenarios).job("trimtab/r", own, **fields)
         return level(job), job.plan.reasons[-1]
 
-    assert [asked(n) for n in range(8)] == [
+    assert [asked(n) for n in range(9)] == [
         ("high", "effort as the client sent it"),
         ("xhigh", "effort xhigh from the x-trimtab-effort header"),
         ("medium", "effort medium from scenario w1 of the x-trimtab-scenario header"),
+        ("low", "effort low from scenario w0 of the task"),
         ("max", "effort max from route r"),
         ("high", "effort high from scenario w2 of route r"),
         ("low", "effort low from tier default"),

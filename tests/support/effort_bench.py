@@ -94,7 +94,7 @@ class EffortBench:
         caller: Caller = NOBODY,
         endpoint: Endpoint = "messages",
     ) -> Job:
-        """What goes out for this body. Raises `RequestError`."""
+        """What goes out for this body; a task's header names the task's scenario here. Raises `RequestError`."""
         chat, counting = endpoint == "chat", endpoint == "count_tokens"
         inbound = Inbound(
             id=RequestId("r1"),
@@ -108,10 +108,12 @@ class EffortBench:
             arrived=0.0,
             caller=caller,
         )
+        task = inbound.own.get("x-trimtab-task", "")
         if chat:
-            read = self._chat.decide(inbound, ChatBody(raw))
+            read = self._chat.of_task(self._chat.decide(inbound, ChatBody(raw)), task)
             return self._chat.job(read, read.decision.candidates[0], read.decision.plan)
         asked = self._messages.decide(inbound, MessagesBody(raw, max_tokens_required=not counting))
+        asked = self._messages.of_task(asked, task)
         return self._messages.job(asked, asked.decision.candidates[0], asked.decision.plan)
 
 
@@ -149,6 +151,8 @@ def named_by(
         return {}, model.id, {"x-trimtab-effort": effort}, fields
     if source == "header scenario":
         return {"scenarios": work}, model.id, {"x-trimtab-scenario": "work"}, fields
+    if source == "task scenario":
+        return {"scenarios": work}, model.id, {"x-trimtab-task": "work"}, fields
     if source == "route":
         return {"routes": {"r": RouteSettings(model=model.id, effort=effort)}}, "trimtab/r", {}, fields
     if source == "route scenario":
@@ -160,4 +164,13 @@ def named_by(
     return {"tier": bound, "scenarios": work}, "trimtab/default", {}, fields
 
 
-SOURCES = ("client", "header", "header scenario", "route", "route scenario", "tier", "tier scenario")
+SOURCES = (
+    "client",
+    "header",
+    "header scenario",
+    "task scenario",
+    "route",
+    "route scenario",
+    "tier",
+    "tier scenario",
+)

@@ -27,6 +27,7 @@ from trimtab.budgets.tasks import NewPhase, Task, new_task
 from trimtab.budgets.tasks.changing import cancel, close, extend, progress
 from trimtab.budgets.tasks.keeping import Step, change, count_in, keep_new, present
 from trimtab.budgets.tasks.model import Event
+from trimtab.catalogue.effort import Scenario
 from trimtab.errors import AuthenticationFailed, Conflict, NotFound, PermissionDenied, RequestError, printable
 from trimtab.records import NOBODY, Caller, RequestId
 from trimtab.store import Database, Transaction
@@ -75,10 +76,11 @@ class TaskAdmin:
         database: Database,
         new_id: Callable[[], RequestId],
         worker: str = "",
-        phases: Mapping[str, Mapping[str, float]] | None = None,
+        scenarios: Mapping[str, Scenario] | None = None,
     ) -> None:
-        """`phases`: of tasks that name none, by scenario, with their shares in percent."""
-        self._phases = phases or {}
+        """`scenarios`: those that a task may name, with the phases of tasks that name none; `None` where none is
+        made."""
+        self._scenarios = scenarios or {}
         self._database = database
         self._new_id = new_id
         self._worker = worker
@@ -102,7 +104,6 @@ class TaskAdmin:
             )
             for field, texts in (
                 ("name", [wanted.name]),
-                ("scenario", [wanted.scenario]),
                 ("tags", wanted.tags),
             ):
                 for text in texts:
@@ -133,11 +134,18 @@ class TaskAdmin:
         return self._database.write(work)
 
     def _phases_of(self, wanted: NewTask) -> Sequence[NewPhase] | None:
-        """Those that it names, else those of its scenario, if any."""
-        shares = self._phases.get(wanted.scenario)
-        if wanted.phases is not None or shares is None:
+        """Those that it names, else those of its scenario, if any. Raises `RequestError` for an unknown scenario."""
+        if not wanted.scenario:
             return wanted.phases
-        return [NewPhase(name, percent=share) for name, share in shares.items()]
+        scenario = self._scenarios.get(wanted.scenario)
+        if scenario is None:
+            raise RequestError(
+                f"scenario: {printable(wanted.scenario, 80)!r} is no scenario here; there are "
+                f"{', '.join(self._scenarios) or 'none'}"
+            )
+        if wanted.phases is not None or scenario.phases is None:
+            return wanted.phases
+        return [NewPhase(name, percent=share) for name, share in scenario.phases.items()]
 
     def tasks(
         self, visitor: Visitor, *, state: str | None = None, before: str = "", most: int = 100

@@ -297,7 +297,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         find_content=parts.ground.content.find,
         is_open=doorkeeper.is_open,
         content_admin=parts.ground.content_admin,
-        task_admin=_task_admin(settings, parts),
+        task_admin=TaskAdmin(parts.ground.database, parts.new_id, scenarios=settings.scenarios),
         feedback=parts.ground.feedback,
         conditions=parts.ground.conditions,
         new_id=parts.new_id,
@@ -360,11 +360,6 @@ def _metered(
         standings,
         Tasking(parts.ground.tasks, settings.catalogue, without_task_budget(settings.catalogue)),
     )
-
-
-def _task_admin(settings: Settings, parts: Parts) -> TaskAdmin:
-    phases = {name: one.phases for name, one in settings.scenarios.items() if one.phases}
-    return TaskAdmin(parts.ground.database, parts.new_id, phases=phases)
 
 
 def open_ground(settings: Settings, worker_id: str, on_problem: Callable[[str], None]) -> Ground:

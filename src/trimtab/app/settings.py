@@ -181,8 +181,7 @@ def _server(document: Document, listen: str | None, workers: int | None) -> tupl
 
 def _scenarios(document: Document, catalogue: Catalogue, tiers: Tiers) -> dict[str, Scenario]:
     """The shipped ones and the file's own; every tier's scenario is one of them."""
-    own = document.named("scenarios", Scenario, Effort)
-    scenarios = with_own(catalogue.scenarios, own, document.where("scenarios"))
+    scenarios = read_scenarios(document, catalogue)
     for tier, policy in tiers.policies.items():
         check_scenario(policy.scenario, scenarios, document.where(f"tiers.{tier}.scenario"))
     return scenarios
@@ -200,6 +199,12 @@ def read_budgets(document: Document, *, resolve: bool) -> dict[str, BudgetSettin
             except ValueError as problem:
                 raise ConfigError(where, str(problem)) from None
     return budgets
+
+
+def read_scenarios(document: Document, catalogue: Catalogue) -> dict[str, Scenario]:
+    """The shipped scenarios with those of `[scenarios]` above them. Raises `ConfigError`."""
+    own = document.named("scenarios", Scenario, Effort)
+    return with_own(catalogue.scenarios, own, document.where("scenarios"))
 
 
 def _check_strict(

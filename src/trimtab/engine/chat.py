@@ -12,7 +12,7 @@ import msgspec
 
 from trimtab.catalogue import Effort, Model, upper_bound_tokens
 from trimtab.engine.bounds import MAX_TOOL_PROMPT_TOKENS, holds
-from trimtab.engine.inbound import Decide, Inbound, check_own, platforms_of, tags_of, wanted_of
+from trimtab.engine.inbound import SCENARIO, Decide, Inbound, check_own, platforms_of, tags_of, wanted_of
 from trimtab.engine.job import Job
 from trimtab.engine.pictures import IMAGE_HEADERS
 from trimtab.engine.session import session_of
@@ -57,6 +57,8 @@ class Chat(msgspec.Struct, frozen=True):
     body: ChatBody
     decision: Decision
     session: str
+    ask: Ask | None = None
+    """What was asked, where no effort is chosen before the scenario of its task is known."""
 
 
 class ChatPlanner:
@@ -78,7 +80,8 @@ class ChatPlanner:
         self._keep = keep
 
     def decide(self, inbound: Inbound, body: ChatBody) -> Chat:
-        """Which model serves it, and where it may be called. Raises `RequestError`."""
+        """Which model serves it, and where it may be called; of a task's call all but the effort, which `of_task`
+        chooses. Raises `RequestError`."""
         check_own(inbound.own)
         for name in IMAGE_HEADERS:
             if name in inbound.own:
@@ -86,25 +89,32 @@ class ChatPlanner:
         caller, own = inbound.caller, inbound.own
         check_bounded(body, caller)
         route = self._router.taken(wanted_of(inbound, body.model)) if self._router.has_routes else None
-        decision = self._router.decide(
-            Ask(
-                model=body.model,
-                effort=body.effort,
-                wanted_effort=own.get("x-trimtab-effort"),
-                null_effort=body.has_effort and body.effort is None,
-                scenario=own.get("x-trimtab-scenario"),
-                mode=self._mode(body, route is not None and route.moves),
-                models=caller.models,
-                tiers=caller.tiers,
-                platforms=caller.platforms,
-                wanted_platforms=platforms_of(own.get("x-trimtab-platform")),
-                surface="chat",
-                default_tier=caller.default_tier,
-                route=route,
-            )
+        later = inbound.awaits_task
+        ask = Ask(
+            model=body.model,
+            effort=body.effort,
+            wanted_effort=own.get("x-trimtab-effort"),
+            null_effort=body.has_effort and body.effort is None,
+            scenario=own.get(SCENARIO),
+            mode=self._mode(body, route is not None and route.moves),
+            accepts_effort=not later,
+            models=caller.models,
+            tiers=caller.tiers,
+            platforms=caller.platforms,
+            wanted_platforms=platforms_of(own.get("x-trimtab-platform")),
+            surface="chat",
+            default_tier=caller.default_tier,
+            route=route,
         )
         session = session_of(body, own.get("x-trimtab-session"), caller.key)
-        return Chat(inbound, body, decision, session)
+        return Chat(inbound, body, self._router.decide(ask), session, ask if later else None)
+
+    def of_task(self, asked: Chat, scenario: str) -> Chat:
+        """The request with the effort and the class that the scenario of its task gives it. Raises `RequestError`."""
+        if asked.ask is None:
+            return asked
+        ask = msgspec.structs.replace(asked.ask, accepts_effort=True, task_scenario=scenario)
+        return msgspec.structs.replace(asked, decision=self._router.decide(ask), ask=None)
 
     def job(self, asked: Chat, candidate: Candidate, plan: Plan) -> Job:
         """The call to one place."""

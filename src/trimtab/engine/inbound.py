@@ -16,11 +16,12 @@ from trimtab.records import NOBODY, Caller, Endpoint, RequestId, Surface
 from trimtab.routing import Ask, Decision, Taken, Wanted
 
 TASK, PHASE = "x-trimtab-task", "x-trimtab-phase"
+SCENARIO = "x-trimtab-scenario"
 CACHE = "x-trimtab-cache"
 OWN_HEADERS = (
     "x-trimtab-session",
     "x-trimtab-effort",
-    "x-trimtab-scenario",
+    SCENARIO,
     "x-trimtab-platform",
     "x-trimtab-tags",
     TASK,
@@ -54,6 +55,11 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     def names_task(self) -> bool:
         """Whether a header of a task is there."""
         return TASK in self.own or PHASE in self.own
+
+    @property
+    def awaits_task(self) -> bool:
+        """Whether its scenario is that of its task, which is known once leave was given."""
+        return TASK in self.own and SCENARIO not in self.own
 
 
 class Decide(Protocol):

@@ -67,7 +67,7 @@ class Job(msgspec.Struct, frozen=True):
     change: AnswerChange | None = None
     """How the answer is changed on its way to the client, because the request was on its way here."""
     task_class: str = ""
-    """The kind of work: the scenario that the caller, its route or its tier named."""
+    """The kind of work: the scenario that the caller, its task, its route or its tier named."""
 
 
 @functools.lru_cache(maxsize=8)

@@ -3,7 +3,7 @@
 Later parts screen, verify and escalate here. A refused request is recorded too, with no plan and no cost.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -116,7 +116,7 @@ class Pipeline:
                 body = chat = ChatBody(inbound.body)
                 on_chat = self._chat.decide(inbound, chat)
                 if inbound.names_task:
-                    on_chat = await self._for_task(on_chat)
+                    on_chat = await self._for_task(on_chat, self._chat.of_task)
                     task = on_chat.inbound.task
                 job, route = self._planned(self._chat, on_chat)
             else:
@@ -127,7 +127,7 @@ class Pipeline:
                 if self._images is not None and self._images.wanted(inbound.own, own):
                     asked = await self._with_images(self._images, asked)
                 if inbound.names_task:
-                    asked = await self._for_task(asked)
+                    asked = await self._for_task(asked, self._messages.of_task)
                     task = asked.inbound.task
                 job, route = self._planned(self._messages, asked)
             if self._repeating is not None and concerns(self._repeating, inbound):
@@ -177,13 +177,13 @@ class Pipeline:
             return asked
         return msgspec.structs.replace(asked, body=prepared.body, images=prepared)
 
-    async def _for_task(self, asked: A) -> A:
+    async def _for_task(self, asked: A, decided: Callable[[A, str], A]) -> A:
         """The request with leave from its task's budget. Raises `RequestError`, `Unavailable`."""
         tasking = self._metered.tasking
         if tasking is None:
             raise RequestError(f"{TASK}: there are no tasks here; leave it out")
         places = [self._providers[candidate.place.key] for candidate in asked.decision.candidates]
-        return await tasking.begin(asked, places)
+        return await tasking.begin(asked, places, decided)
 
     def _planned(self, planner: Planner[R], asked: R) -> tuple[Job, Route | None]:
         """The first call, and where else the request could go; `None` where nowhere."""

@@ -11,7 +11,7 @@ import msgspec
 from trimtab.catalogue import EFFORTS, Arm, Effort
 from trimtab.engine.bounds import input_size
 from trimtab.engine.conversations import Conversations
-from trimtab.engine.inbound import Decide, Inbound, check_own, platforms_of, tags_of, wanted_of
+from trimtab.engine.inbound import SCENARIO, Decide, Inbound, check_own, platforms_of, tags_of, wanted_of
 from trimtab.engine.job import Job
 from trimtab.engine.other_models import check_other_models
 from trimtab.engine.pictures import PreparedImages
@@ -46,6 +46,8 @@ class Messages(msgspec.Struct, frozen=True, gc=False):
     """What was done with its images, `body` being the result; `None`: no policy holds for them."""
     moved: bool = False
     """Whether its route says which model serves it."""
+    ask: Ask | None = None
+    """What was asked, where no effort is chosen before the scenario of its task is known."""
 
 
 class MessagesPlanner:
@@ -68,7 +70,8 @@ class MessagesPlanner:
         self._keep = keep
 
     def decide(self, inbound: Inbound, body: MessagesBody) -> Messages:
-        """Which arm serves it, and where it may be called. Raises `RequestError`."""
+        """Which arm serves it, and where it may be called; of a task's call all but the effort, which `of_task`
+        chooses. Raises `RequestError`."""
         check_own(inbound.own)
         answers = inbound.endpoint == "messages"
         caller = inbound.caller
@@ -79,31 +82,43 @@ class MessagesPlanner:
         route = self._router.taken(wanted_of(inbound, body.model)) if self._router.has_routes else None
         mode = self._mode(body, route is not None and route.moves)
         thinking = body.thinking_type
+        later = answers and inbound.awaits_task
         # In the order of the fields: by name, msgspec takes 0.2 us more.
-        decision = self._router.decide(
-            Ask(
-                body.model,
-                body.effort,
-                own.get("x-trimtab-effort"),
-                body.has_effort and body.effort is None,
-                own.get("x-trimtab-scenario"),
-                mode,
-                thinking,
-                answers,
-                caller.models,
-                caller.tiers,
-                caller.platforms,
-                platforms_of(own.get("x-trimtab-platform")),
-                "messages",
-                caller.default_tier,
-                route,
-            )
+        ask = Ask(
+            body.model,
+            body.effort,
+            own.get("x-trimtab-effort"),
+            body.has_effort and body.effort is None,
+            own.get(SCENARIO),
+            mode,
+            thinking,
+            answers and not later,
+            caller.models,
+            caller.tiers,
+            caller.platforms,
+            platforms_of(own.get("x-trimtab-platform")),
+            "messages",
+            caller.default_tier,
+            route,
         )
+        decision = self._router.decide(ask)
         if mode != "adapt" and (decision.set_adaptive or decision.set_thinking == "summarized"):
             decision = _unless_sampling(decision, body)
         session = session_of(body, own.get("x-trimtab-session"), caller.key)
         moved = route is not None and route.moves
-        return Messages(inbound, body, decision, session, mode, thinking, moved=moved)
+        return Messages(
+            inbound, body, decision, session, mode, thinking, moved=moved, ask=ask if later else None
+        )
+
+    def of_task(self, asked: Messages, scenario: str) -> Messages:
+        """The request with the effort and the class that the scenario of its task gives it. Raises `RequestError`."""
+        if asked.ask is None:
+            return asked
+        ask = msgspec.structs.replace(asked.ask, accepts_effort=True, task_scenario=scenario)
+        decision = self._router.decide(ask)
+        if asked.mode != "adapt" and (decision.set_adaptive or decision.set_thinking == "summarized"):
+            decision = _unless_sampling(decision, asked.body)
+        return msgspec.structs.replace(asked, decision=decision, ask=None)
 
     def job(self, asked: Messages, candidate: Candidate, plan: Plan) -> Job:
         """The call to one place. Raises `RequestError` where its platform takes no such request."""

@@ -4,7 +4,7 @@ What it is not: the budget's arithmetic (`budgets.tasks`), or the body's changes
 settled once, whether its call was made or not.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -61,11 +61,12 @@ class Tasking:
         self._catalogue = catalogue
         self._without = without
 
-    async def begin(self, asked: A, providers: Sequence[Provider]) -> A:
+    async def begin(self, asked: A, providers: Sequence[Provider], decided: Callable[[A, str], A]) -> A:
         """The request with leave for one call, and its body shaped to it; as it is when it is part of no task.
 
-        `providers` are all that may serve it, the first one first. One transaction of the store. Raises what
-        `TaskBudgets.begin` does, and `RequestError` for headers that make no sense.
+        `providers` are all that may serve it, the first one first; `decided` chooses its effort once the scenario of
+        its task is known. One transaction of the store. Raises what `TaskBudgets.begin` does, and `RequestError` for
+        headers that make no sense.
         """
         inbound, body = asked.inbound, asked.body
         if TASK not in inbound.own:
@@ -101,6 +102,7 @@ class Tasking:
         )
         platforms = {one.platform for one in providers}
         try:
+            asked = decided(asked, grant.scenario)
             return self._shaped(asked, grant, answers, platforms, input_nanousd, output_nanousd)
         except BaseException:
             self.release(grant)

@@ -131,7 +131,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """The task whose budget it was part of, and the phase of it."""
     phase: str = ""
     task_class: str = ""
-    """The kind of work: the scenario that the caller, its route or its tier named; empty where none did."""
+    """The kind of work: the scenario that the caller, its task, its route or its tier named; empty where none did."""
     draws: tuple[Draw, ...] = ()
     """What it came to on each account of the budgets that it was counted on."""
     cached: RequestId | None = None

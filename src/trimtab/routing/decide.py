@@ -65,6 +65,8 @@ class Ask(msgspec.Struct, frozen=True):
     """What `trimtab/auto` means for this caller, where it is not the default tier."""
     route: Taken | None = None
     """The route that takes the request, as `TierRouter.taken` says."""
+    task_scenario: str = ""
+    """That of the request's task, which holds where the header is not there."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -88,7 +90,7 @@ class Decision(msgspec.Struct, frozen=True):
     set_thinking: SetThinking | None = None
     """Where it is more than `set_adaptive`."""
     scenario: str = ""
-    """The kind of work: that of the header, the route or the tier."""
+    """The kind of work: that of the header, the task, the route or the tier."""
     rewrites: bool = False
     """Whether the body must be read to carry it out, in whatever mode."""
 
@@ -174,6 +176,8 @@ class TierRouter:
             only = "one of platforms" if len(ask.wanted_platforms) > 1 else "platform"
             reasons.append(f"{only} {_all(ask.wanted_platforms)}, from the x-trimtab-platform header")
         scenario, named, cap = self._effort_of(ask, tier, arm)
+        if scenario and scenario not in self._scenarios:
+            reasons.append(f"scenario {scenario} of the task names no effort: it is not configured")
         chosen = choose(
             Sent(ask.surface, ask.mode, ask.effort, ask.null_effort, ask.accepts_effort, ask.thinking),
             model,
@@ -233,6 +237,10 @@ class TierRouter:
                 )
             who = f"scenario {ask.scenario} of the x-trimtab-scenario header"
             named.append(Named(who, found.effort, found.thinking, "x-trimtab-scenario"))
+        elif ask.task_scenario:
+            scenario = ask.task_scenario
+            if scenario in self._scenarios:
+                named.append(self._of_scenario(scenario, "the task"))
         caps = [Cap(self._effort.most, "effort.most") if self._effort.most is not None else None]
         route = self._routes[ask.route.name] if ask.route is not None else None
         if route is not None:

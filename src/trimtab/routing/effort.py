@@ -3,8 +3,9 @@
 What it is not: the change of a body (`normaliser`), or a rule of what models refuse. Pure. Invariants: a cap holds
 whoever asks, the client included; what a client says of thinking stays as it is; each step has its reason.
 
-The first found wins: the client's own value, the `x-trimtab-effort` header, the scenario of `x-trimtab-scenario`, the
-route's effort, its scenario's, the tier's, its scenario's, the model's own default.
+The first found wins: the client's own value, the `x-trimtab-effort` header, the scenario of `x-trimtab-scenario`
+(else that of the request's task), the route's effort, its scenario's, the tier's, its scenario's, the model's own
+default.
 """
 
 from collections.abc import Iterable

@@ -44,6 +44,7 @@ class Threads(Protocol):
 class _Answer(msgspec.Struct, frozen=True):
     made: Granted | Refused
     task: Task
+    scenario: str
 
 
 class TaskKeeper:
@@ -90,7 +91,7 @@ class TaskKeeper:
             raise unknown(ask_.task)
         if isinstance(answer.made, Refused):
             raise error_of(ask_.task, answer.made)
-        return _grant(ask_, answer.made, answer.task)
+        return _grant(ask_, answer.made, answer)
 
     def settle(self, grant: TaskGrant, spent: TaskSpent) -> None:
         """See `TaskBudgets.settle`."""
@@ -164,7 +165,7 @@ class TaskKeeper:
                 return
             answer = done.result()
             if answer is not None and isinstance(answer.made, Granted):
-                grant = _grant(ask_, answer.made, answer.task)
+                grant = _grant(ask_, answer.made, answer)
                 _soon(loop, lambda: self.settle(grant, TaskSpent()))
 
         asked.add_done_callback(late)
@@ -223,11 +224,11 @@ def _asked(ask_: TaskAsk, kept: KeptTask, task: Task, now_ms: int) -> tuple[Step
         ),
     )
     hold = ask_.request_id if isinstance(made, Granted) else ""
-    return (made.task, made.events), hold, _Answer(made, task)
+    return (made.task, made.events), hold, _Answer(made, task, kept.scenario)
 
 
-def _grant(ask_: TaskAsk, made: Granted, before: Task) -> TaskGrant:
-    phases = made.task.phases
+def _grant(ask_: TaskAsk, made: Granted, answer: _Answer) -> TaskGrant:
+    before, phases = answer.task, made.task.phases
     phase = next(one for one in phases if one.name == made.phase)
     return TaskGrant(
         task=ask_.task,
@@ -244,6 +245,7 @@ def _grant(ask_: TaskAsk, made: Granted, before: Task) -> TaskGrant:
         first_of_phase=made.first_of_phase,
         first_of_task=before.at < 0,
         strategy=made.task.strategy,
+        scenario=answer.scenario,
         phases=tuple((one.name, max(0, one.budget - one.spent)) for one in phases),
         notes=_notes(ask_, made),
     )

@@ -66,6 +66,8 @@ class TaskGrant(msgspec.Struct, frozen=True, kw_only=True):
     """The first call of the phase: the model may be told that it has begun."""
     first_of_task: bool = False
     strategy: str = ""
+    scenario: str = ""
+    """The kind of work that the task was made for; empty where it names none."""
     phases: tuple[tuple[str, int], ...] = ()
     """All phases in order with what is left of each one's own budget."""
     notes: tuple[str, ...] = ()
