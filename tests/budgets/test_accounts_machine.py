@@ -1,5 +1,6 @@
 """Whatever several processes do, in whatever order, and whenever they die: no hard budget is passed, nothing is counted
-twice or lost, and nothing stays on loan to nobody.
+twice or lost, and nothing stays on loan to nobody. Where budgets hold what is expected, they are passed by no more than
+what calls came to beyond that.
 
 Each process is a ledger with its dealer and a store of its own, over one database of either engine. What a process that
 died had written down (intents of calls under way, records that were not in the store yet) is recorded by another, as
@@ -27,6 +28,7 @@ from hypothesis.stateful import (
 )
 
 from trimtab.budgets import Book, Dealer, Hold, Ledger, Use
+from trimtab.budgets.purse import Amounts
 from trimtab.catalogue import Arm, NanoUSD
 from trimtab.errors import BudgetSpent, RateLimited
 from trimtab.records import Attempt, Budget, Caller, Draw, Intent, Limits, Outcome, Plan, RequestId, Scope
@@ -44,6 +46,7 @@ BUDGETS = (
     Budget("together", RED, "concurrency", 5),
 )
 LIMITS = {budget.name: budget.limit for budget in BUDGETS}
+HOLDING_EXPECTED = ("red", "ann", "each")
 CALLERS = (
     Caller(key="k1", organisation="acme", team="red", user="ann"),
     Caller(key="k2", organisation="acme", team="red", user="bob"),
@@ -55,6 +58,8 @@ PLAN = Plan(Arm("m"), "p")
 Call = tuple["Process", Hold, int]
 """Whose, its leave, and its number."""
 
+Asked = tuple[int, int, int, int]
+
 
 class Process:
     """One process's worth, named as no other ever was."""
@@ -64,8 +69,10 @@ class Process:
         self._database = machine.database
         self.dealer = Dealer(self._exchange, lambda: machine.now, deadline_s=30)
         self.ledger = Ledger(self.dealer, lambda: machine.now)
-        self.ledger.keep_to(Book(BUDGETS))
+        self.ledger.keep_to(Book(machine.budgets))
         self.store = open_store(machine.settings, clock_ms=lambda: 1, on_problem=None, worker=self.name)
+        self.settled: Counter[str] = Counter()
+        """By account of a slice."""
         self.unrecorded: list[Outcome] = []
         self.recorded = 0
 
@@ -94,8 +101,14 @@ class Accounts(RuleBasedStateMachine):
     url = ""
     """Of an empty database; made anew for each run."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(expected=st.booleans())
+    def begin(self, expected: bool) -> None:
+        self.budgets = [
+            msgspec.structs.replace(one, reserve="expected")
+            if expected and one.name in HOLDING_EXPECTED
+            else one
+            for one in BUDGETS
+        ]
         self.settings = StoreSettings(url=self.new_url(), batch_ms=1)
         self.database = open_database(self.settings, clock_ms=lambda: 1)
         self.loop = asyncio.new_event_loop()
@@ -103,6 +116,8 @@ class Accounts(RuleBasedStateMachine):
         self.calls: list[Call] = []
         self.used: Counter[tuple[str, bool]] = Counter()
         """By account and side: what was settled, at a dead process what it may have been."""
+        self.beyond: Counter[str] = Counter()
+        """By account of a slice: what calls came to beyond what was held for them."""
         self.processes: list[Process] = []
         self.started = 0
         for _ in range(3):
@@ -121,20 +136,22 @@ class Accounts(RuleBasedStateMachine):
 
     # What a client does
 
-    amounts = st.tuples(st.integers(0, 400), st.integers(0, 120), st.integers(0, 90))
+    amounts = st.tuples(st.integers(0, 400), st.integers(0, 120), st.integers(0, 90), st.integers(0, 130))
+    """At the most, and what is expected in per cent of that; who expects too much is not believed."""
 
-    async def reserved(self, process: Process, caller: Caller, night: bool, amounts: tuple[int, int, int], after: Hold | None) -> Hold | None:  # fmt: skip
-        usd, into, out = amounts
+    async def reserved(self, process: Process, caller: Caller, night: bool, amounts: Asked, after: Hold | None) -> Hold | None:  # fmt: skip
+        usd, into, out, percent = amounts
         use = Use(self.at_ms, ("night",) if night else (), into, out)
         try:
             return await process.ledger.reserve(
-                NanoUSD(usd), simulated=False, caller=caller, use=use, after=after
-            )
+                NanoUSD(usd), simulated=False, caller=caller, use=use, after=after,
+                expect=lambda: (usd * percent // 100, into * percent // 100, out * percent // 100),
+            )  # fmt: skip
         except (BudgetSpent, RateLimited):
             return None
 
     @rule(which=st.integers(0, 2), who=st.sampled_from(CALLERS), night=st.booleans(), amounts=amounts)
-    def ask(self, which: int, who: Caller, night: bool, amounts: tuple[int, int, int]) -> None:
+    def ask(self, which: int, who: Caller, night: bool, amounts: Asked) -> None:
         process = self.processes[which]
         hold = self.run(self.reserved(process, who, night, amounts, None))
         if hold is not None:
@@ -145,7 +162,7 @@ class Accounts(RuleBasedStateMachine):
         which=st.integers(0, 2), asked=st.lists(st.tuples(st.sampled_from(CALLERS), amounts), min_size=2, max_size=6),
         gone=st.sets(st.integers(0, 5)), turns=st.integers(0, 6),
     )  # fmt: skip
-    def ask_at_once_and_leave(self, which: int, asked: list[tuple[Caller, tuple[int, int, int]]], gone: set[int], turns: int) -> None:  # fmt: skip
+    def ask_at_once_and_leave(self, which: int, asked: list[tuple[Caller, Asked]], gone: set[int], turns: int) -> None:  # fmt: skip
         """Several together, of whom some go away while they wait, or just when they got it."""
         process = self.processes[which]
 
@@ -170,7 +187,7 @@ class Accounts(RuleBasedStateMachine):
 
     @precondition(lambda self: self.calls)
     @rule(n=st.integers(0, 99), part=st.integers(0, 100), again=amounts)
-    def fail_and_ask_again(self, n: int, part: int, again: tuple[int, int, int]) -> None:
+    def fail_and_ask_again(self, n: int, part: int, again: Asked) -> None:
         """A further call of the same request, after the first one has failed, maybe after it was billed in part."""
         process, hold, number = self.calls.pop(n % len(self.calls))
         self.settled(process, hold, part)
@@ -185,10 +202,28 @@ class Accounts(RuleBasedStateMachine):
         return self.last_settled
 
     def settled(self, process: Process, hold: Hold, part: int) -> None:
-        usd, _, into, out, _, _ = hold.amounts
-        process.ledger.settle(hold, NanoUSD(usd * part // 100), (into * part // 100, out * part // 100))
+        usd, _, into, out, request, _ = hold.amounts[:6]
+        usd, into, out = usd * part // 100, into * part // 100, out * part // 100
+        known = part % 7 > 0
+        process.ledger.settle(hold, NanoUSD(usd), (into, out) if known else None)
+        came_to = (usd, into + out, into, out, request, 0) if known else (usd, *hold.amounts[1:6])
+        taken = self.taken(hold, came_to)
+        process.settled += {account: amount for account, (amount, _) in taken.items()}
+        self.beyond += {account: max(0, amount - held) for account, (amount, held) in taken.items()}
         self.last_settled = Counter({(one.account, one.leased): one.amount for one in hold.draws})
         self.used += self.last_settled
+
+    @staticmethod
+    def taken(hold: Hold, amounts: Amounts) -> dict[str, tuple[int, int]]:
+        """Of these amounts what falls on each slice, and what is held there."""
+        purse = hold.purse
+        if purse is None:
+            return {}
+        amounts = (*amounts[:6], *amounts[:4])
+        return {
+            one.account: (amounts[meter], hold.amounts[meter])
+            for one, meter in zip(purse.slices, purse.meters, strict=True)
+        }
 
     def ended(self, process: Process, hold: Hold, number: int) -> None:
         process.unrecorded.append(self.outcome(number, hold.draws))
@@ -244,6 +279,7 @@ class Accounts(RuleBasedStateMachine):
         self.calls = [call for call in self.calls if call[0] is not dead]
         for hold, _ in under_way:
             self.used += Counter({(one.account, one.leased): one.amount for one in hold.draws})
+            self.beyond += {account: worst - held for account, (worst, held) in self.taken(hold, hold.amounts).items()}  # fmt: skip
         self.start()
         if whole:
             intents = [self.intent(number, hold) for hold, number in under_way]
@@ -298,16 +334,32 @@ class Accounts(RuleBasedStateMachine):
     def no_hard_budget_is_passed(self) -> None:
         if not hasattr(self, "used"):
             return
-        used = Counter(self.used)
+        used, beyond = Counter(self.used), Counter(self.beyond)
         for _, hold, _ in self.calls:
+            beyond += {account: worst - held for account, (worst, held) in self.taken(hold, hold.amounts).items()}  # fmt: skip
             used += Counter({(one.account, one.leased): one.amount for one in hold.draws})
         for (account, leased), amount in used.items():
-            assert not leased or amount <= self.limit_of(account), account
+            assert not leased or amount <= self.limit_of(account) + beyond[account], account
         spent, out = self.spent(), self.leases()
         for account in spent.keys() | out.keys():
             if "=" in account and "/tokens/total" not in account:
-                assert spent.get(account, 0) + out.get(account, 0) <= self.limit_of(account), account
+                most = self.limit_of(account) + self.beyond[account]
+                assert spent.get(account, 0) + out.get(account, 0) <= most, account
         assert sum(hold.purse is not None and hold.purse.slices[-1].caps.concurrency is not None for _, hold, _ in self.calls) <= LIMITS["together"]  # fmt: skip
+
+    @invariant()
+    def a_process_has_what_it_was_granted_and_did_not_use_or_hold(self) -> None:
+        if not hasattr(self, "used"):
+            return
+        for process in self.processes:
+            held: Counter[str] = Counter()
+            for mine, hold, _ in self.calls:
+                if mine is process:
+                    held += {account: amount for account, (_, amount) in self.taken(hold, hold.amounts).items()}  # fmt: skip
+            for one in process.dealer.slices.in_use():
+                if one.caps.total is not None:
+                    there = one.balance[False] + held[one.account] + process.settled[one.account]
+                    assert there == one._granted[False], one.account
 
     def teardown(self) -> None:
         if not hasattr(self, "used"):

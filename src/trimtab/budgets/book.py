@@ -1,11 +1,13 @@
 """Which budgets a request is counted on: those of its caller's organisation, team, key and user, and of its tags.
 
 What it is not: the counting (`ledger`), or where budgets come from (the configuration and the store). Invariants: a
-book never changes, a new one takes its place; on one account the hard budget with the lowest limit decides, and a
-budget for one name stands in for the one that everyone of the kind has.
+book never changes, a new one takes its place; on one account the hard budget with the lowest limit decides, and holds
+the worst case where any of them does; a budget for one name stands in for the one that everyone of the kind has.
 """
 
 from collections.abc import Iterable, Sequence
+
+import msgspec
 
 from trimtab.records import EACH, Budget, Caller, Meter, Period, Scope, ScopeKind
 
@@ -65,22 +67,14 @@ def _keep(found: dict[tuple[_Asked, Meter, Period], Budget], one: _Asked, budget
     """Of two budgets on one account the stricter one."""
     place = (one, budget.meter, "total" if budget.meter == "concurrency" else budget.period)
     known = found.get(place)
-    if known is not None and (known.hard, -known.limit) >= (budget.hard, -budget.limit):
-        return
+    if known is not None:
+        # Where one of two hard ones must not be passed, its account is not: the lower limit then holds the worst case.
+        worst = any(each.hard and each.reserve == "worst" for each in (known, budget))
+        if (known.hard, -known.limit) >= (budget.hard, -budget.limit):
+            budget = known
+        if worst and budget.reserve != "worst":
+            budget = msgspec.structs.replace(budget, reserve="worst")
     if budget.scope.name == EACH:
         kind, organisation, name = one
-        budget = _for(budget, Scope(kind, name, organisation))
+        budget = msgspec.structs.replace(budget, scope=Scope(kind, name, organisation))
     found[place] = budget
-
-
-def _for(budget: Budget, scope: Scope) -> Budget:
-    return Budget(
-        budget.name,
-        scope,
-        budget.meter,
-        budget.limit,
-        budget.period,
-        budget.hard,
-        budget.warn_percent,
-        budget.may_overshoot,
-    )

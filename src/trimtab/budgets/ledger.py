@@ -1,11 +1,13 @@
 """What is in flight and spent in this process, and the one way to get leave for a call.
 
 Every call reserves its worst case before it goes out and settles what it came to after, on each account that it is
-counted on: its key's own limits, and the budgets of its organisation, team, key, user and tags. Money is in integer
-nano-dollars. Simulated use is kept apart. One event loop owns a ledger, so no step needs a lock.
+counted on: its key's own limits, and the budgets of its organisation, team, key, user and tags. Where a budget says so,
+what is expected is reserved on it instead. Money is in integer nano-dollars. Simulated use is kept apart. One event
+loop owns a ledger, so no step needs a lock.
 
 Invariants: a request is counted in the periods in which it was admitted, however long it takes and however many calls
-it makes; a call is held on all of its accounts or on none.
+it makes; a call is held on all of its accounts or on none; each slice gets back exactly what was taken of it, less what
+the call came to; what nobody knows of a call counts at its worst case, whatever was held.
 """
 
 from collections.abc import Callable
@@ -14,7 +16,17 @@ import msgspec
 
 from trimtab.budgets.book import Book
 from trimtab.budgets.dealer import Dealer
-from trimtab.budgets.purse import NO_AMOUNTS, Amounts, Drawn, Purse, purse_of
+from trimtab.budgets.purse import (
+    NO_AMOUNTS,
+    REQUESTS,
+    Amounts,
+    Drawn,
+    Expect,
+    Purse,
+    holds_expected,
+    purse_of,
+    with_expected,
+)
 from trimtab.budgets.slices import AccountSlice
 from trimtab.catalogue import NanoUSD
 from trimtab.records import NOBODY, Budget, Caller, Draw
@@ -65,7 +77,7 @@ class Hold:
         self.purse = purse
         """What it was taken from; `None` for a caller without limits or budgets."""
         self.amounts = amounts
-        """What is held, by meter, where there is a purse."""
+        """The worst case by meter, where there is a purse; and what is expected, where that is held."""
         self.drawn = drawn
         """What all calls of the request come to, where there are budgets."""
         self.takes_money = purse is not None and purse.takes_money
@@ -79,7 +91,7 @@ class Hold:
 
     @property
     def draws(self) -> tuple[Draw, ...]:
-        """What is held, or came of it, on each account, for all calls of the request so far."""
+        """The worst case, or what came of it, on each account, for all calls of the request so far."""
         return () if self.drawn is None else self.drawn.draws()
 
 
@@ -104,6 +116,8 @@ class Ledger:
         self._spent = {False: 0, True: 0}
         self.has_budgets = False
         """Whether there are budgets at all."""
+        self.holds_expected = False
+        """Whether any of them holds what is expected: only then is `expect` of use."""
         self._counting = _Counting(None)
         self._latest_ms = 0
 
@@ -120,6 +134,7 @@ class Ledger:
         any thread."""
         self._counting = _Counting(book if book else None)
         self.has_budgets = bool(book)
+        self.holds_expected = any(holds_expected(budget) for budget in book.budgets)
 
     async def reserve(
         self,
@@ -129,13 +144,14 @@ class Ledger:
         caller: Caller = NOBODY,
         use: Use = UNUSED,
         after: Hold | None = None,
+        expect: Expect | None = None,
     ) -> Hold:
         """Leave for a call that is about to go out, with its worst case held.
 
-        `use` matters where there are budgets. `after`: an earlier hold of the same request, so that it is no further
-        request and is counted on the same accounts. Waits only where a slice in this process is used up, and then at
-        most for the dealer's deadline. Raises `RateLimited`, `BudgetSpent`, or `Unavailable` when the limits cannot be
-        asked for.
+        `use` matters where there are budgets. `expect` is asked where one of them holds what is expected; without it
+        the worst case is. `after`: an earlier hold of the same request, so that it is no further request and is counted
+        on the same accounts. Waits only where a slice in this process is used up, and then at most for the dealer's
+        deadline. Raises `RateLimited`, `BudgetSpent`, or `Unavailable` when the limits cannot be asked for.
         """
         purse: Purse | None = None
         if after is not None:
@@ -147,6 +163,8 @@ class Ledger:
             return Hold(worst_case, simulated)
         into, out = use.input_tokens, use.output_tokens
         amounts: Amounts = (worst_case, into + out, into, out, 0 if after is not None else 1, 0)
+        if purse.expects:
+            amounts = with_expected(amounts, expect)
         if purse.slices:
             assert self._dealer is not None
             taken = [amounts[meter] for meter in purse.meters]
@@ -202,12 +220,14 @@ class Ledger:
 
     def settle(self, hold: Hold, cost: NanoUSD, tokens: tuple[int, int] | None = (0, 0)) -> None:
         """Replace a hold by what the call came to: its cost, and its billed tokens in and out (0 where nothing was
-        billed, `None` where it is not known, so that what was held stands). A second settlement is a bug."""
+        billed, `None` where it is not known, so that the worst case stands). A second settlement is a bug."""
         amounts = hold.amounts
         if tokens is None:
-            came_to: Amounts = (cost, *amounts[1:])
+            came_to: Amounts = (cost, *amounts[1:6])
         else:
             came_to = (cost, tokens[0] + tokens[1], *tokens, amounts[4], 0)
+        if hold.purse is not None and hold.purse.expects:
+            came_to += came_to[:REQUESTS]
         self._close(hold, cost, came_to)
 
     def release(self, hold: Hold) -> None:

@@ -4,7 +4,7 @@ What it is not: the amounts of any one request (`ledger`). Invariant: a purse ho
 right from `from_ms` until `until_ms`, and not after.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -15,10 +15,17 @@ from trimtab.store.limits import Caps
 USD, TOKENS, INPUT, OUTPUT, REQUESTS, NOTHING = range(len(METERS))
 """Places of an `Amounts`, in the order of `METERS`; of concurrency no amount is taken."""
 
-Amounts = tuple[int, int, int, int, int, int]
-"""By meter: nano-dollars, tokens, input tokens, output tokens, requests, 0."""
+EXPECTED = len(METERS)
+"""From this place of an `Amounts` on: of the meters before `REQUESTS`, what is expected."""
 
-NO_AMOUNTS: Amounts = (0, 0, 0, 0, 0, 0)
+Amounts = tuple[int, ...]
+"""By meter: nano-dollars, tokens, input tokens, output tokens, requests, 0. Where a slice of the purse is held by what
+is expected, so many of them again: nano-dollars, tokens, input tokens, output tokens."""
+
+NO_AMOUNTS: Amounts = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+Expect = Callable[[], tuple[int, int, int]]
+"""What a call is expected to come to: nano-dollars, input tokens, output tokens."""
 
 _NEVER = 2**62
 """Unix milliseconds in which what has no period ends."""
@@ -33,7 +40,9 @@ class Purse(msgspec.Struct, eq=False, gc=False):
     until_ms: int
     slices: tuple[AccountSlice, ...]
     meters: tuple[int, ...]
-    """For each slice, which of the amounts it is about."""
+    """For each slice, which of the amounts is taken of it."""
+    expects: bool
+    """Whether any of them is what is expected, and not the worst case."""
     takes_money: bool
     """Whether the first slice is that of the key's own limit on money."""
     spends: bool
@@ -75,7 +84,7 @@ def purse_of(caller: Caller, budgets: Sequence[Budget], slices: Slices, at_ms: i
         accounts.append((account, meter, budget.hard))
         if budget.hard:
             hard.append(slices.of(account, Caps(total=budget.limit), budget, ends))
-            meters.append(meter)
+            meters.append(EXPECTED + meter if holds_expected(budget) else meter)
     bounded = [
         budget for budget in budgets if budget.hard and budget.meter not in ("requests", "concurrency")
     ]
@@ -85,6 +94,7 @@ def purse_of(caller: Caller, budgets: Sequence[Budget], slices: Slices, at_ms: i
         until_ms,
         tuple(hard),
         tuple(meters),
+        any(meter >= EXPECTED for meter in meters),
         limits.total_nanousd is not None,
         any(meter != NOTHING for meter in meters),
         bounded[0] if bounded else None,
@@ -93,6 +103,22 @@ def purse_of(caller: Caller, budgets: Sequence[Budget], slices: Slices, at_ms: i
         tuple(meter for _, meter, _ in accounts),
         tuple(leased for _, _, leased in accounts),
     )
+
+
+def holds_expected(budget: Budget) -> bool:
+    """Whether calls in flight are held on a budget by what is expected of them."""
+    return budget.hard and budget.reserve == "expected" and budget.meter not in ("requests", "concurrency")
+
+
+def with_expected(worst: Amounts, expect: Expect | None) -> Amounts:
+    """The amounts with those that are expected behind them: never more than the worst case, and where that is something
+    never nothing, so that who has spent all is refused."""
+    if expect is None:
+        return worst + worst[:REQUESTS]
+    usd, into, out = (
+        min(max(told, 1), worst[meter]) for told, meter in zip(expect(), (USD, INPUT, OUTPUT), strict=True)
+    )
+    return (*worst, usd, into + out, into, out)
 
 
 def caps_of(limits: Limits) -> Caps:

@@ -67,21 +67,22 @@ def _of_budget(
         return RateLimited(
             f"{whose} has its limit of {budget.limit} requests in flight; wait for one to end", RETRY_S
         )
+    will, less = ("may", "lower max_tokens")
+    if budget.reserve == "expected":
+        will, less = ("is expected to", "lower the effort or max_tokens")
     limit, left = f"{_amount(budget, budget.limit)} in {_PERIODS[budget.period]}", one.unspent[simulated]
     if amount > budget.limit:
         return BudgetSpent(
-            f"{whose} may use {limit}, and this request alone may come to {_amount(budget, amount)}: lower max_tokens "
+            f"{whose} may use {limit}, and this request alone {will} come to {_amount(budget, amount)}: {less} "
             "or send less, or have the budget raised"
         )
     if left is not None and left < amount:
-        has = f"{whose} may use {limit} and has {_amount(budget, left)} left; this request may come to "
+        has = f"{whose} may use {limit} and has {_amount(budget, left)} left; this request {will} come to "
         if budget.period == "minute" and one.ends_ms is not None:
             wait_s = max(1, -(-(one.ends_ms - at_ms) // 1000))
             return RateLimited(f"{has}{_amount(budget, amount)}: slow down; it renews in {wait_s} s", wait_s)
         renews = "" if one.ends_ms is None else f", wait until it renews at {_moment(one.ends_ms)}"
-        return BudgetSpent(
-            f"{has}{_amount(budget, amount)}: lower max_tokens{renews}, or have the budget raised"
-        )
+        return BudgetSpent(f"{has}{_amount(budget, amount)}: {less}{renews}, or have the budget raised")
     return RateLimited(
         f"{whose} may use {limit}, and what is left is held for requests in flight; wait for one to end",
         RETRY_S,
@@ -95,7 +96,7 @@ def _shown(scope: Scope) -> str:
 
 def _amount(budget: Budget, amount: int) -> str:
     if budget.meter == "usd":
-        return _usd(amount)
+        return _usd(max(amount, 0))
     return f"{max(amount, 0):,} {_UNITS.get(budget.meter, 'requests')}"
 
 

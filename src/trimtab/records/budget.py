@@ -21,6 +21,9 @@ requests in flight."""
 Period = Literal["minute", "day", "month", "total"]
 """Of the calendar, UTC."""
 
+Reserve = Literal["worst", "expected"]
+"""What a hard budget holds for a call in flight: the most that it can come to, or what calls like it come to."""
+
 SCOPE_KINDS: tuple[ScopeKind, ...] = get_args(ScopeKind)
 METERS: tuple[Meter, ...] = get_args(Meter)
 PERIODS: tuple[Period, ...] = get_args(Period)
@@ -70,6 +73,9 @@ class Budget(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     """From this part of the limit on it is said to be nearly spent."""
     may_overshoot: bool = False
     """As `Limits.may_overshoot`, for a hard one in `usd` or tokens."""
+    reserve: Reserve = "worst"
+    """Of a hard one in `usd` or tokens. With `expected` it can be passed by what the calls in flight come to beyond
+    what was expected of them, and by no more."""
 
 
 def account_of(scope: Scope, meter: Meter, period: Period, at_ms: int) -> str:
