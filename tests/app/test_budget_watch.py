@@ -18,7 +18,7 @@ from trimtab.app.budget_watch import BudgetWatch
 from trimtab.budgets import Book
 from trimtab.budgets.settings import BudgetSettings
 from trimtab.errors import StoreError
-from trimtab.records import Draw, Scope, account_of
+from trimtab.records import Scope, account_of
 from trimtab.store import Database, StoreSettings, open_database
 
 RED = "team=acme/red/tokens/total"
@@ -126,7 +126,7 @@ def test_a_warning_is_told_by_one_process_once_and_known_to_all(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     processes = [Process(database, {"red": red(100)}) for _ in range(3)]
-    draw = (Draw(RED, 1),)
+    draw = (RED,)
 
     async def work() -> None:
         spend(database, RED, 79)
@@ -221,7 +221,7 @@ def test_limits_of_a_minute_are_in_the_header_and_in_no_log(
             while True:
                 account = account_of(scope, "requests", "minute", clock_ms())
                 spend(database, account, 5)
-                if process.watch.warnings((Draw(account, 1),), False):
+                if process.watch.warnings((account,), False):
                     break
                 await asyncio.sleep(0.02)
         spend(database, RED, 90)
@@ -239,10 +239,8 @@ def test_who_has_a_budget_of_his_own_is_not_warned_by_everyones(database: Databa
     spend(database, "team=acme/blue/tokens/total", 9)
 
     async def work() -> None:
-        await until(lambda: bool(process.watch.warnings((Draw("team=acme/blue/tokens/total", 1),), False)))
-        assert process.watch.warnings((Draw(RED, 1),), False) == (
-            "name=red.tokens_total; spent=90%; left_tokens=100",
-        )
+        await until(lambda: bool(process.watch.warnings(("team=acme/blue/tokens/total",), False)))
+        assert process.watch.warnings((RED,), False) == ("name=red.tokens_total; spent=90%; left_tokens=100",)
 
     running(process, work=work)
 

@@ -10,11 +10,12 @@ import pytest
 import uvloop
 
 from trimtab.app.limits import Trader
-from trimtab.budgets import Dealer, Ledger
+from trimtab.budgets import Book, Dealer, Ledger, Use
 from trimtab.budgets.purse import caps_of
+from trimtab.budgets.slices import MOST_AHEAD, MOST_AHEAD_QUICK
 from trimtab.catalogue import NanoUSD
 from trimtab.errors import BudgetSpent, RateLimited, StoreError, TrimtabError, Unavailable
-from trimtab.records import Caller, Limits
+from trimtab.records import Budget, Caller, Limits, Scope
 from trimtab.store import Database, Transaction
 from trimtab.store.limits import Caps, Slice, Trade, forget_worker, join, trade
 
@@ -528,7 +529,7 @@ def test_a_key_in_steady_use_does_not_wait_for_its_slices(open_one: Open) -> Non
 
     refused = asyncio.run(work())
     assert refused <= 3  # the first slice has to be fetched
-    kept = database.read(lambda t: t.rows("SELECT outstanding_nanousd FROM key_leases"))
+    kept = database.read(lambda t: t.rows("SELECT sum(outstanding_nanousd) FROM key_leases"))
     assert kept == [((300 - refused) * 1000,)]  # what was spent is not recorded here, the rest went back
 
 
@@ -573,6 +574,40 @@ def test_a_burst_that_fits_the_limit_is_never_refused(open_one: Open, limits: di
 
             # All at once, one by one while an exchange is under way, and in between.
             await asyncio.gather(*(one(n * 0.0007) for n in range(10)), *(one(0.0) for _ in range(10)))
+
+    asyncio.run(work())
+
+
+def test_an_account_in_a_hurry_is_seldom_asked_for_and_one_at_rest_holds_little() -> None:
+    now, asked = 0.0, list[Trade]()
+    budget = Budget("all", Scope("key", "k"), "requests", 10**9, "total")
+
+    async def exchange(trades: Sequence[Trade]) -> list[Slice]:
+        asked.extend(trades)
+        return [Slice(0, 0, 0, one.amount_ahead, 10**9) for one in trades]
+
+    async def work() -> None:
+        nonlocal now
+        dealer = Dealer(exchange, lambda: now, deadline_s=60)
+        ledger = Ledger(dealer, lambda: now)
+        ledger.keep_to(Book((budget,)))
+        await dealer.start()
+
+        async def one(apart_s: float) -> None:
+            nonlocal now
+            hold = await ledger.reserve(NanoUSD(0), simulated=False, caller=Caller(key="k"), use=Use(1))
+            ledger.settle(hold, NanoUSD(0))
+            now += apart_s
+            await asyncio.sleep(0)
+
+        for _ in range(20_000):
+            await one(0.0002)
+        assert len(asked) < 20
+        assert max(trade.amount_ahead for trade in asked) <= MOST_AHEAD_QUICK
+        for _ in range(2 * MOST_AHEAD_QUICK):
+            await one(0.2)
+        assert asked[-1].amount_ahead == MOST_AHEAD
+        await dealer.aclose()
 
     asyncio.run(work())
 

@@ -3,7 +3,7 @@
 import pytest
 
 from trimtab.budgets.warnings import Warnings, passed
-from trimtab.records import Budget, Draw, Scope
+from trimtab.records import Budget, Scope
 
 RED = Scope("team", "red", "default")
 ACCOUNT = "team=default/red/usd/2026-11"
@@ -33,7 +33,7 @@ def test_a_warning_begins_at_its_part_of_the_limit_and_says_what_is_left(
 
 def test_real_and_simulated_are_two_sides() -> None:
     warnings = Warnings()
-    draws = (Draw(ACCOUNT, 5), Draw("key=key_1/usd/total", 5))
+    draws = (ACCOUNT, "key=key_1/usd/total")
     assert warnings(draws, False) == ()
     warnings.now_is(passed([(ACCOUNT, month(100))], {(ACCOUNT, True): 90}))
     assert warnings(draws, False) == ()

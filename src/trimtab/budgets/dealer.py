@@ -125,24 +125,24 @@ class Dealer:
     ) -> list[Short] | None:
         """Take it out of the slices, or say what is missing. Raises `Unavailable`."""
         now = self._monotonic()
-        short: list[Short] | None = None
-        for one, amount in zip(slices, amounts, strict=True):
-            if one.caps.concurrency is not None and now - self._seen_at > PERMITS_USABLE_S:
-                raise away(one)
-            lacks = one.shortage(amount, simulated, now, further)
-            if lacks is not None:
-                short = [] if short is None else short
-                short.append((one, amount, lacks))
-        if short is not None:
-            return short
-        for one, amount in zip(slices, amounts, strict=True):
-            one.take(amount, simulated, now, further)
-            if not one.is_used:
-                self.slices.use(one)
-            if amount and one.runs_low(simulated):
+        if now - self._seen_at > PERMITS_USABLE_S:
+            for one in slices:
+                if one.caps.concurrency is not None:
+                    raise away(one)
+        taken = list(zip(slices, amounts, strict=True))
+        for one, amount in taken:
+            if one.lacks(amount, simulated, now, further):
+                asked = [
+                    (one, amount, one.shortage(amount, simulated, now, further)) for one, amount in taken
+                ]
+                return [(one, amount, lacks) for one, amount, lacks in asked if lacks is not None]
+        for one, amount in taken:
+            if one.take(amount, simulated, now, further):
                 self._low.add((one.account, simulated))
                 self._wanted.set()
-            if one.runs_low_on_requests():
+            if not one.is_used:
+                self.slices.use(one)
+            if one.is_busy and one.runs_low_on_requests():
                 self._low_requests.add(one.account)
                 self._wanted.set()
         return None
@@ -193,8 +193,7 @@ class Dealer:
         if isinstance(got, Taken):
             now = self._monotonic()
             for one, amount, slot in zip(waiter.slices, waiter.amounts, got.slots, strict=True):
-                one.untake(slot, now)
-                one.refund(amount, waiter.simulated)
+                one.untake(amount, waiter.simulated, slot, now)
 
     async def _run(self) -> None:
         """Exchange whenever somebody waits; otherwise look for idle slices and say that the process is alive."""
@@ -229,7 +228,7 @@ class Dealer:
             if one.account in busy:
                 continue
             sides = [side for side in (False, True) if (one.account, side) in low and one.runs_low(side)]
-            refills = [one.more(side) for side in sides]
+            refills = [one.more(side, now) for side in sides]
             if one.account in low_requests and one.runs_low_on_requests():
                 refills.append(one.more_requests(now))
             trades += [(one, trade) for trade in refills or one.surplus(now)]

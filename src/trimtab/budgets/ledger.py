@@ -90,6 +90,11 @@ class Hold:
         return self.purse is not None and self.purse.spends
 
     @property
+    def accounts(self) -> tuple[str, ...]:
+        """Those of budgets that it is counted on."""
+        return () if self.purse is None else self.purse.accounts
+
+    @property
     def draws(self) -> tuple[Draw, ...]:
         """The worst case, or what came of it, on each account, for all calls of the request so far."""
         return () if self.drawn is None else self.drawn.draws()
@@ -157,7 +162,7 @@ class Ledger:
         if after is not None:
             purse = after.purse
         elif self.has_budgets or caller.limits.any:
-            purse = self._purse(caller, use)
+            purse = self._purse(caller, use.at_ms, use.tags if use.counted else None)
         if purse is None:
             self._held[simulated] += worst_case
             return Hold(worst_case, simulated)
@@ -176,16 +181,20 @@ class Ledger:
         self._held[simulated] += worst_case
         return Hold(worst_case, simulated, purse, amounts, drawn)
 
-    def hard_budgets(self, caller: Caller, use: Use) -> tuple[Budget | None, Budget | None]:
+    def hard_budgets(
+        self, caller: Caller, at_ms: int, tags: tuple[str, ...]
+    ) -> tuple[Budget | None, Budget | None]:
         """A hard budget of money or tokens that a caller is counted on, and one that must not be passed by what is
         billed by use; `None` where there is none. A look into a dictionary."""
-        purse = self._purse(caller, use)
+        purse = self._purse(caller, at_ms, tags)
         return (None, None) if purse is None else (purse.hard, purse.strict)
 
-    def _purse(self, caller: Caller, use: Use) -> Purse | None:
-        counting, at_ms = self._counting, use.at_ms
+    def _purse(self, caller: Caller, at_ms: int, tags: tuple[str, ...] | None) -> Purse | None:
+        """`None` for tags: not counted on budgets."""
+        counting = self._counting
         book = counting.book
-        tags = None if book is None or not use.counted else use.tags if book.by_tag else ()
+        if tags is not None:
+            tags = None if book is None else tags if book.by_tag else ()
         kind = (caller.key, caller.organisation, caller.team, caller.user, tags)
         purse = counting.purses.get(kind)
         if purse is None or not purse.from_ms <= at_ms < purse.until_ms or purse.limits is not caller.limits:
@@ -246,9 +255,7 @@ class Ledger:
         held, simulated = hold.amounts, hold.simulated
         now = self._monotonic()
         for one, meter in zip(purse.slices, purse.meters, strict=True):
-            one.end(now)
-            if rest := held[meter] - came_to[meter]:
-                one.refund(rest, simulated)
+            one.settle(held[meter] - came_to[meter], simulated, now)
         if hold.drawn is not None:
             hold.drawn.add(came_to, held)
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
-from trimtab.records import Budget, Draw
+from trimtab.records import Budget
 
 FULL = 100
 """The level of a limit that is reached; the other level is the budget's own."""
@@ -80,9 +80,9 @@ class Warnings:
             words[place] = (*words.get(place, ()), one.words)
         self._words = words
 
-    def __call__(self, draws: Sequence[Draw], simulated: bool) -> tuple[str, ...]:
-        """What to say of a request that draws on these accounts. About 0.2 us an account."""
+    def __call__(self, accounts: Sequence[str], simulated: bool) -> tuple[str, ...]:
+        """What to say of a request that is counted on these accounts. About 0.2 us an account."""
         words = self._words
         if not words:
             return ()
-        return tuple(text for draw in draws for text in words.get((draw.account, simulated), ()))
+        return tuple(text for account in accounts for text in words.get((account, simulated), ()))

@@ -20,7 +20,7 @@ from trimtab.errors import PermissionDenied, RequestError
 from trimtab.messages.chat import ChatBody
 from trimtab.normaliser import Mode, Normaliser
 from trimtab.providers import Call, Provider
-from trimtab.records import Caller, Plan
+from trimtab.records import Budget, Caller, Plan
 from trimtab.routing import VIRTUAL_PREFIX, Ask, Candidate, Decision, Place
 
 ASKED_FOR_USAGE = "stream_options.include_usage=true"
@@ -206,18 +206,29 @@ def check_bounded(body: ChatBody, caller: Caller) -> None:
     """Refuse to a key with limited money what its limit cannot bound. Raises `PermissionDenied`."""
     if caller.limits.total_nanousd is None or caller.limits.may_overshoot:
         return
+    if (found := _unbounded(body)) is not None:
+        raise PermissionDenied(
+            f"{found}: may bill more than tokens at the model's price, and the money of this key ({caller.key}) is "
+            "limited; leave it out, use a key without --usd, or let this one pass its limit so: trimtab keys limits "
+            f"{caller.key} --overshoot"
+        )
+
+
+def check_bounded_by(body: ChatBody, budget: Budget) -> None:
+    """The same to whoever is counted on a hard budget of money or tokens. Raises `PermissionDenied`."""
+    if (found := _unbounded(body)) is not None:
+        raise PermissionDenied(
+            f"{found}: may bill more than tokens at the model's price, and budget {budget.name!r} is a hard one for "
+            f"{budget.scope.kind} {budget.scope.name!r}; leave it out, or set may_overshoot on the budget to let it be "
+            "passed so"
+        )
+
+
+def _unbounded(body: ChatBody) -> str | None:
+    """The field that cannot be bounded, if any."""
     fields = body.fields
     for name in _UNBOUNDED:
         if name in fields and bytes(fields[name]) not in _NOTHING:
-            raise _refusal(name, caller)
+            return name
     tier = fields.get("service_tier")
-    if tier is not None and bytes(tier) not in (b"null", *_PLAIN_TIERS):
-        raise _refusal("service_tier", caller)
-
-
-def _refusal(name: str, caller: Caller) -> PermissionDenied:
-    return PermissionDenied(
-        f"{name}: may bill more than tokens at the model's price, and the money of this key ({caller.key}) is limited; "
-        "leave it out, use a key without --usd, or let this one pass its limit so: trimtab keys limits "
-        f"{caller.key} --overshoot"
-    )
+    return "service_tier" if tier is not None and bytes(tier) not in (b"null", *_PLAIN_TIERS) else None

@@ -6,24 +6,32 @@ can be.
 
 from trimtab.budgets import Ledger, Use
 from trimtab.engine.bill import Bill
+from trimtab.engine.chat import check_bounded_by as check_bounded_chat
 from trimtab.engine.inbound import Inbound, tags_of
 from trimtab.engine.job import Job, most_output
-from trimtab.engine.other_models import check_own_model
-from trimtab.engine.unbounded import check_bounded
+from trimtab.engine.other_models import check_own_model, is_kept_to_models
+from trimtab.engine.unbounded import check_bounded, is_bounded
 from trimtab.messages import MessagesBody
+from trimtab.messages.chat import ChatBody
 from trimtab.records import billed_tokens
 
 COUNTED = ("live", "task")
 """Purposes that are counted on budgets."""
 
 
-def check_budgets(body: MessagesBody, inbound: Inbound, ledger: Ledger) -> None:
-    """Refuse what has no worst case to whoever is counted on a hard budget. Raises `PermissionDenied`."""
+def check_budgets(body: MessagesBody | ChatBody, inbound: Inbound, ledger: Ledger) -> None:
+    """Refuse what has no worst case to whoever is counted on a hard budget. What is refused to the caller's key anyhow
+    was checked for already. Raises `PermissionDenied`."""
+    caller = inbound.caller
     tags = tags_of(inbound.own.get("x-trimtab-tags"))
-    hard, strict = ledger.hard_budgets(inbound.caller, Use(inbound.arrived_ms, tags))
-    if hard is not None:
+    hard, strict = ledger.hard_budgets(caller, inbound.arrived_ms, tags)
+    if isinstance(body, ChatBody):
+        if strict is not None:
+            check_bounded_chat(body, strict)
+        return
+    if hard is not None and not is_kept_to_models(caller):
         check_own_model(body, hard)
-    if strict is not None and inbound.endpoint == "messages":
+    if strict is not None and inbound.endpoint == "messages" and not is_bounded(caller):
         check_bounded(body, strict)
 
 

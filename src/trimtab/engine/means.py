@@ -13,7 +13,7 @@ from trimtab.engine.platform_watch import PlatformWatch
 from trimtab.engine.recording import Keep, Recorder
 from trimtab.engine.tasking import Tasking
 from trimtab.providers import Headers
-from trimtab.records import Draw, RequestId
+from trimtab.records import RequestId
 from trimtab.routing import Standings
 
 
@@ -30,9 +30,9 @@ class Runtime(msgspec.Struct, frozen=True):
     """Changes the headers of a call that goes out, for tracing; `None` leaves them as they are. Never raises."""
     keep: Keep | None = None
     """Keeps prompts and answers, where the policy asks for it."""
-    warned: Callable[[Sequence[Draw], bool], tuple[str, ...]] | None = None
-    """What to say of a request that draws on these accounts of budgets, real or simulated, where one is nearly spent.
-    Neither waits nor raises."""
+    warned: Callable[[Sequence[str], bool], tuple[str, ...]] | None = None
+    """What to say of a request that is counted on these accounts of budgets, real or simulated, where one is nearly
+    spent. Neither waits nor raises."""
 
 
 class Means:

@@ -19,31 +19,36 @@ def check_other_models(body: MessagesBody, caller: Caller) -> None:
 
     Cost: a search in `tools`, for such keys only.
     """
-    if caller.models is None and caller.limits.total_nanousd is None:
-        return
-    _check(
-        body,
-        "this key has permitted models or limited money, which the platform would not keep to; leave it out, or use a "
-        "key without these limits",
-    )
+    if is_kept_to_models(caller) and (found := _other_model(body)) is not None:
+        raise _refusal(
+            found,
+            "this key has permitted models or limited money, which the platform would not keep to; leave it out, or "
+            "use a key without these limits",
+        )
+
+
+def is_kept_to_models(caller: Caller) -> bool:
+    """Whether `check_other_models` checks at all."""
+    return caller.models is not None or caller.limits.total_nanousd is not None
 
 
 def check_own_model(body: MessagesBody, budget: Budget) -> None:
     """The same to whoever is counted on a hard budget of money or tokens. Raises `PermissionDenied`."""
-    _check(
-        body,
-        f"budget {budget.name!r} is a hard one for {budget.scope.kind} {budget.scope.name!r}, which the platform would "
-        "not keep to; leave it out",
-    )
+    if (found := _other_model(body)) is not None:
+        raise _refusal(
+            found,
+            f"budget {budget.name!r} is a hard one for {budget.scope.kind} {budget.scope.name!r}, which the platform "
+            "would not keep to; leave it out",
+        )
 
 
-def _check(body: MessagesBody, why: str) -> None:
+def _other_model(body: MessagesBody) -> str | None:
+    """Where another model is named, if it is."""
     fallbacks = body.fields.get("fallbacks")
     if fallbacks is not None and bytes(fallbacks) not in _NONE:
-        raise _refusal("fallbacks", why)
+        return "fallbacks"
     tools = body.fields.get("tools")
-    if tools is not None and _names_advisor(bytes(tools)):
-        raise _refusal("tools: an advisor", why)
+    return "tools: an advisor" if tools is not None and _names_advisor(bytes(tools)) else None
 
 
 def _names_advisor(tools: bytes) -> bool:

@@ -143,7 +143,9 @@ class MeteredReply:
         """What to say of budgets that it draws on and that are nearly spent, as it was when first asked."""
         if self._warned is None:
             hold, warned = self.hold, self._means.runtime.warned
-            self._warned = () if hold.drawn is None or warned is None else warned(hold.draws, self.simulated)
+            self._warned = (
+                () if hold.drawn is None or warned is None else warned(hold.accounts, self.simulated)
+            )
         return self._warned
 
     @property

@@ -21,6 +21,7 @@ from trimtab.records import Budget, Caller
 
 _FIELDS = ("mcp_servers", "compaction", "thread", "billing_policy")
 _NOTHING = (b"null", b"[]", b"{}")
+_CONCERNED = frozenset((*_FIELDS, "tools", "context_management", "container"))
 
 _SIGNS = (b'"web_', b'"code_execution', b'"tool_search', b'"mcp_toolset', b"\\u00")
 """Of a body with none of them, no tool's type can be hidden behind a second one."""
@@ -41,39 +42,49 @@ def check_unbounded(body: MessagesBody, caller: Caller) -> None:
 
     Cost: for such keys only; one pass over `tools`, 1 us for 2 KB.
     """
-    if caller.limits.total_nanousd is None or caller.limits.may_overshoot:
-        return
-    _check(
-        body,
-        f"the money of this key ({caller.key}) is limited; leave it out, use a key without --usd, or let this one pass "
-        f"its limit so: trimtab keys limits {caller.key} --overshoot",
-    )
+    if is_bounded(caller) and (found := _unbounded(body)) is not None:
+        raise _refusal(
+            found,
+            f"the money of this key ({caller.key}) is limited; leave it out, use a key without --usd, or let this one "
+            f"pass its limit so: trimtab keys limits {caller.key} --overshoot",
+        )
+
+
+def is_bounded(caller: Caller) -> bool:
+    """Whether `check_unbounded` checks at all."""
+    return caller.limits.total_nanousd is not None and not caller.limits.may_overshoot
 
 
 def check_bounded(body: MessagesBody, budget: Budget) -> None:
     """The same to whoever is counted on a hard budget of money or tokens. Raises `PermissionDenied`."""
-    _check(
-        body,
-        f"budget {budget.name!r} is a hard one for {budget.scope.kind} {budget.scope.name!r}; leave it out, or set "
-        "may_overshoot on the budget to let it be passed so",
-    )
+    if (found := _unbounded(body)) is not None:
+        raise _refusal(
+            found,
+            f"budget {budget.name!r} is a hard one for {budget.scope.kind} {budget.scope.name!r}; leave it out, or set "
+            "may_overshoot on the budget to let it be passed so",
+        )
 
 
-def _check(body: MessagesBody, why: str) -> None:
+def _unbounded(body: MessagesBody) -> str | None:
+    """The field that cannot be bounded, if any."""
     fields = body.fields
-    for name in _FIELDS:
-        if name in fields and bytes(fields[name]) not in _NOTHING:
-            raise _refusal(name, why)
-    if (tools := fields.get("tools")) is not None:
-        for kind in _kinds(tools):
-            if kind is not None and kind != "custom" and not kind.startswith(CLIENT_TOOLS):
-                raise _refusal(f"tools: {kind[:60]!r}", why)
-    if (management := fields.get("context_management")) is not None:
-        _check_edits(_read(management), why)
-    if (container := fields.get("container")) is not None:
-        found = _read(container)
-        if isinstance(found, dict) and found.get("skills"):
-            raise _refusal("container: skills", why)
+    if not _CONCERNED.isdisjoint(fields):
+        for name in _FIELDS:
+            if name in fields and bytes(fields[name]) not in _NOTHING:
+                return name
+        if (tools := fields.get("tools")) is not None:
+            for kind in _kinds(tools):
+                if kind is not None and kind != "custom" and not kind.startswith(CLIENT_TOOLS):
+                    return f"tools: {kind[:60]!r}"
+        if (management := fields.get("context_management")) is not None:
+            for edit in _edits(_read(management)):
+                if not isinstance(edit, str) or not edit.startswith(_EDITS):
+                    return f"context_management: {str(edit)[:60]!r}"
+        if (container := fields.get("container")) is not None:
+            found = _read(container)
+            if isinstance(found, dict) and found.get("skills"):
+                return "container: skills"
+    return None
 
 
 def _kinds(tools: msgspec.Raw) -> list[str | None]:
@@ -117,14 +128,15 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_edits(management: Any, why: str) -> None:
+def _edits(management: Any) -> list[Any]:
+    """Types of the edits."""
     edits = management.get("edits") if isinstance(management, dict) else management
     if not edits:
-        return
-    for edit in edits if isinstance(edits, list) else [None]:
-        kind = edit.get("type") if isinstance(edit, dict) else None
-        if not isinstance(kind, str) or not kind.startswith(_EDITS):
-            raise _refusal(f"context_management: {str(kind)[:60]!r}", why)
+        return []
+    return [
+        edit.get("type") if isinstance(edit, dict) else None
+        for edit in (edits if isinstance(edits, list) else [None])
+    ]
 
 
 def _refusal(what: str, why: str) -> PermissionDenied:

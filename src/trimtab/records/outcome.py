@@ -48,7 +48,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the body or headers will say other than the client did, besides `model`; see the adaptations header."""
 
 
-class Draw(msgspec.Struct, frozen=True, gc=False):
+class Draw(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What one call or request takes from one account of a budget."""
 
     account: str

@@ -170,10 +170,13 @@ class Adding:
         if own and outcome.leased and outcome.purpose in BILLED:
             self._lower(plain_name(outcome.key), int(outcome.simulated), made.counts[2])
         if outcome.draws:
-            simulated = int(outcome.simulated)
+            simulated, drawn, leases = int(outcome.simulated), self._drawn, self._leases
             for draw in outcome.draws:
-                amount = plain_count(draw.amount)
-                self._draw(draw.account, simulated, amount, amount if own and draw.leased else 0)
+                if amount := plain_count(draw.amount):
+                    place = draw.account, simulated
+                    drawn[place] = drawn.get(place, 0) + amount
+                    if own and draw.leased and draw.account:
+                        leases[place] = leases.get(place, 0) + amount
 
     def gap(self, gap: Gap) -> None:
         """Count a gap in."""
@@ -181,7 +184,10 @@ class Adding:
         self._gaps.append(((*gap.place, *names), gap.counts))
         self._lower(gap.key, int(gap.simulated), gap.own_nanousd)
         for account, amount, own in gap.drawn:
-            self._draw(account, int(gap.simulated), amount, own)
+            if amount:
+                place = account, int(gap.simulated)
+                self._drawn[place] = self._drawn.get(place, 0) + amount
+                self._lower(account, int(gap.simulated), own)
 
     def sums(self) -> Iterator[tuple[RollUp, list[Row]]]:
         """Tables in a fixed order, each with its rows in the order of their keys. Works table by table. Raises one of
@@ -204,12 +210,6 @@ class Adding:
         if key and nanousd:
             owner = key, simulated
             self._leases[owner] = self._leases.get(owner, 0) + nanousd
-
-    def _draw(self, account: str, simulated: int, amount: int, own: int) -> None:
-        if amount:
-            place = account, simulated
-            self._drawn[place] = self._drawn.get(place, 0) + amount
-            self._lower(account, simulated, own)
 
     def _finest(self) -> tuple[_Sums, dict[_Key, float], Mapping[_Key, Sequence[int]]]:
         """By the finest key: sums, and how long requests took together; and the rows of `latency_by_hour`."""
