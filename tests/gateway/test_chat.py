@@ -366,6 +366,25 @@ def test_what_is_refused_here_is_said_in_openais_shape_and_recorded(
     run(work)
 
 
+def test_what_tokens_do_not_bound_is_refused_under_a_hard_budget_unless_it_may_pass_it(
+    tmp_path: Path,
+) -> None:
+    async def work() -> None:
+        server = Server(whole(ANSWER))
+        held = '[budgets.night]\ntag = "night"\nusd_per_day = 5\n'
+        passed = '[budgets.day]\ntag = "day"\nusd_per_day = 5\nmay_overshoot = true\n'
+        asked = b'{"model":"qwen3-32b","messages":[],"service_tier":"priority"}'
+        async with serving(tmp_path, server, held + passed) as here:
+            status, _, text = await here.post(asked, PATH, b"x-trimtab-tags: night\r\n")
+            assert status == 403
+            assert "service_tier" in (said := json.loads(text)["error"]["message"])
+            assert "budget 'night.usd_per_day' is a hard one for tag 'night'" in said
+            assert not server.received
+            assert (await here.post(asked, PATH, b"x-trimtab-tags: day\r\n"))[0] == 200
+
+    run(work)
+
+
 def test_other_methods_and_other_paths_of_the_api_are_refused(tmp_path: Path) -> None:
     async def work() -> None:
         async with serving(tmp_path, Server(whole(ANSWER))) as here:

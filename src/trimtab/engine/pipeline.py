@@ -115,6 +115,8 @@ class Pipeline:
             if inbound.endpoint == "chat":
                 body = chat = ChatBody(inbound.body)
                 on_chat = self._chat.decide(inbound, chat)
+                if self._metered.ledger.has_budgets:
+                    check_budgets(chat, inbound, self._metered.ledger)
                 if inbound.names_task:
                     on_chat = await self._for_task(on_chat, self._chat.of_task)
                     task = on_chat.inbound.task
