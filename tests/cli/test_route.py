@@ -20,6 +20,7 @@ fast = "claude-haiku-4-5@low"
 [scenarios.review]
 effort = "medium"
 note = "our reviews"
+phases = {look = 70, say = 29.5}
 [routes.reviews]
 match = {teams = ["red"], tags = ["review"]}
 model = "claude-opus-4-7"
@@ -87,8 +88,14 @@ def test_scenarios_are_listed_with_the_operators_own(config: str) -> None:
         "scenario": "review",
         "effort": "medium",
         "thinking": "as_sent",
+        "phases": {"look": 70, "say": 29.5},
         "note": "our reviews",
     }
+    assert rows["quick"]["phases"] is None
+    shown = CliRunner().invoke(models, ["--scenarios", "--config", config], catch_exceptions=False).output
+    lines = {line.split()[0]: line for line in shown.splitlines() if line}
+    assert "look 70, say 29.5" in lines["review"]
+    assert "as usual" in lines["quick"]
 
 
 def test_doctor_says_which_efforts_become_others(config: str) -> None:

@@ -379,6 +379,57 @@ def test_prompts_and_answers_are_for_operators_and_viewers_hear_that_they_are_ke
     run(work)
 
 
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+def test_what_people_told_of_a_request_is_in_its_story_with_who_and_when_and_notes_are_for_operators(
+    tmp_path: Path, role: str
+) -> None:
+    note = "the tests were not run <script>alert(1)</script>"
+
+    async def work() -> None:
+        async with site(tmp_path) as s:
+            task = json.loads((await s.post({"total": 50_000}, path="/trimtab/v1/tasks"))[2])
+            own = VERSION + f"x-trimtab-task: {task['id']}\r\nx-trimtab-phase: tools\r\n".encode()
+            names = [(await s.post(ASK, headers=own))[1]["x-trimtab-request"] for _ in range(2)]
+            await until_written(s, 2)
+            cookie = await logged_in(s, role)
+            page = f"/console/requests/{names[0]}"
+            assert "Nobody has told." in (await get(s, page, cookie))[2]
+            for name, body in (
+                (names[0], {"success": True, "source": "ci"}),
+                (names[0], {"success": False, "source": "ci", "note": note}),
+                (names[1], {"score": 0.25, "covers": "task"}),
+                (names[1], {"success": True, "covers": "request"}),
+            ):
+                status, _, answer = await s.post({"request": name, **body}, path="/trimtab/v1/feedback")
+                assert status == 200, answer
+            _, _, body = await get(s, page, cookie)
+            section = body.partition('id="became"')[2].partition("</section>")[0]
+            data = json.loads((await get(s, page + ".json", cookie))[2])
+            reads = role == "operator"
+            assert escaped(body)
+            assert "0.25 of 1" not in section, "the last word of a source counts: it was of the answer"
+            assert section.index("failed") < section.index("before that") < section.index("succeeded")
+            assert "without a key, on this machine" in section
+            assert (str(escape(note)) in section) is reads
+            assert ("reading them needs the role operator" in section) is not reads
+            (word,) = data["told"]
+            assert (word["score"], word["source"], word["covers"]) == (0.0, "ci", "request")
+            assert word["note"] == (note if reads else "")
+            await s.post(
+                {"request": names[1], "score": 0.25, "covers": "task", "source": "review"},
+                path="/trimtab/v1/feedback",
+            )
+            _, _, body = await get(s, page, cookie)
+            section = body.partition('id="became"')[2].partition("</section>")[0]
+            assert (
+                f'the whole task, as <span class="tag">review</span> judged, told with <a href="/console/requests/{names[1]}'
+                in section
+            )
+            assert "0.25 of 1" in section
+
+    run(work)
+
+
 @pytest.mark.parametrize("role", ["", "viewer", "operator"])
 def test_what_a_configuration_said_is_for_operators(tmp_path: Path, role: str) -> None:
     async def work() -> None:

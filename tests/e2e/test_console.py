@@ -111,6 +111,12 @@ def here(serve: Callable[..., Any]) -> Site:
     site.good = site.ask("What is 17 * 23?", **tags)
     for name in (site.bad, site.good):
         server.record(name)
+    for word in ({"success": False}, {"success": True, "note": HOSTILE}, {"score": 0.5, "source": "review"}):
+        told = json.dumps({"request": site.good, **word}).encode()
+        headers = {"content-type": "application/json"}
+        urllib.request.urlopen(
+            urllib.request.Request(f"{site.url}/trimtab/v1/feedback", told, headers), timeout=10
+        ).close()
     return site
 
 

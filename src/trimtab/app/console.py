@@ -123,7 +123,7 @@ class ConsoleParts:
                 "platforms": PlatformsPage(self._platforms(settings, entries, places), situation),
                 "requests": ListPage(self._figures, self._meaning(settings), situation, unix_ms),
                 "configurations/": ConfigPage(self._figures),
-                "requests/": StoryPage(self._figures, situation, self._ground.content),
+                "requests/": StoryPage(self._figures, situation, self._ground.content, self._ground.feedback),
             },
             doorkeeper,
             situation,

@@ -1,4 +1,5 @@
-"""One request's whole story: the decision and its reasons, every attempt, what was changed, tokens, money and time.
+"""One request's whole story: the decision and its reasons, every attempt, what was changed, tokens, money and time, and
+what became of it as people told.
 
 What it is not: a way to ask again, or to change what is recorded.
 """
@@ -20,6 +21,7 @@ from trimtab.content import shown
 from trimtab.errors import NotFound, shortened
 from trimtab.records import Attempt, Outcome, call_ending
 from trimtab.store.content import Content, Deletion
+from trimtab.store.feedback import Feedback
 
 BAR_WORDS = {
     "gateway": "reading, deciding, between attempts",
@@ -48,6 +50,14 @@ class Kept(Protocol):
         ...
 
 
+class Told(Protocol):
+    """What the page needs of the store of feedback; blocks and raises `StoreError`."""
+
+    def of_whole(self, request_id: str, task: str) -> tuple[Feedback, ...]:
+        """What was told of a request, and of its task with other requests of it."""
+        ...
+
+
 class KeptContent(msgspec.Struct, frozen=True, kw_only=True):
     """What there is of prompt and answer, and what the visitor may see of it."""
 
@@ -70,6 +80,10 @@ class StoryData(msgspec.Struct, frozen=True, kw_only=True):
     whys: tuple[str, ...]
     """Why each attempt was made."""
     content: KeptContent
+    told: tuple[Feedback, ...]
+    """What became of it; notes are for those who may read content."""
+    notes_kept: bool
+    """Whether there is a note that the visitor may not read."""
 
 
 class Stretch(msgspec.Struct, frozen=True):
@@ -89,8 +103,9 @@ class Stretch(msgspec.Struct, frozen=True):
 class StoryPage:
     """Reads one record and what surrounds it."""
 
-    def __init__(self, figures: Figures, situation: Situation, content: Kept) -> None:
+    def __init__(self, figures: Figures, situation: Situation, content: Kept, feedback: Told) -> None:
         self._figures = figures
+        self._feedback = feedback
         self._situation = situation
         self._kept = content
 
@@ -105,6 +120,10 @@ class StoryPage:
         record = story.record
         content = self._content(record, visitor)
         planned = "" if record.plan is None else record.plan.platform
+        told = self._feedback.of_whole(record.id, record.task)
+        notes_kept = not content.may_read and any(word.note for word in told)
+        if notes_kept:
+            told = tuple(msgspec.structs.replace(word, note="") for word in told)
         blocks, blocks_left_out = turns(content.both) if content.both is not None else ([], 0)
         return Shown(
             template="request.html",
@@ -113,6 +132,8 @@ class StoryPage:
                 story=story,
                 whys=whys(record.attempts, planned),
                 content=content,
+                told=told,
+                notes_kept=notes_kept,
             ),
             values={
                 "stretches": _stretches(story.bars, record.total_ms),

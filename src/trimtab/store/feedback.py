@@ -79,6 +79,16 @@ class FeedbackStore:
             return ()
         return self._database.read(lambda view: feedback_of(view, request_id))
 
+    def of_whole(self, request_id: str, task: str) -> tuple[Feedback, ...]:
+        """What was told of a request, by source, and then what was told of its task with other requests of it."""
+
+        def work(view: Transaction) -> tuple[Feedback, ...]:
+            own = feedback_of(view, request_id)
+            of_task = words_of_tasks(view, [task]).get(task, ()) if task else ()
+            return (*own, *(word for word in of_task if word.request != request_id))
+
+        return self._database.read(work)
+
     def tell_found(self, told: Sequence[Told], simulated: bool | None = None) -> tuple[int, dict[int, str]]:
         """Note all of which the request is found, in one transaction: how many changed anything, and why others were
         left out, by their places.
@@ -152,6 +162,21 @@ def feedback_of(view: Transaction, request_id: str) -> tuple[Feedback, ...]:
         (request_id,),
     )
     return tuple(_read(row) for row in found)
+
+
+def words_of_tasks(view: Transaction, tasks: Sequence[str]) -> dict[str, tuple[Feedback, ...]]:
+    """What was told of tasks as wholes, by task, the oldest first: words that cover the task or a session of it, with
+    whichever of its requests they lie. Each request of the tasks costs some microseconds."""
+    columns = ", ".join(f"f.{name}" for name in _COLUMNS.split(", "))
+    told: dict[str, list[Feedback]] = {}
+    for task, *word in view.rows(
+        f"SELECT r.task, {columns} FROM requests r CROSS JOIN feedback f "  # noqa: S608 (our own names)
+        f"WHERE f.request_id = r.id AND r.task <> '' AND r.task IN {view.words.texts} AND f.covers <> 'request' "
+        "ORDER BY f.at_ms, f.request_id, f.source",
+        (msgspec.json.encode(tasks).decode(),),
+    ):
+        told.setdefault(task, []).append(_read(tuple(word)))
+    return {task: tuple(words) for task, words in told.items()}
 
 
 def delete_feedback_of(tx: Transaction, ids: str) -> None:
