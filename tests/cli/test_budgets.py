@@ -192,7 +192,7 @@ def test_forecast_says_where_budgets_lead_and_no_data_where_there_is_none(shell:
         spend(f"01a0c2f0aa007000800000000000000{day}", Draw(total, 10**9, False), days_ago=day)
     said = shell.run("forecast", "team-a")
     assert "$3" in said
-    assert "$1.00 a day: reached 20" in said
+    assert "$1 a day: reached 20" in said
     assert "by 3 whole days" in said
     (one,) = shell.json("forecast", "team-a")
     made = one["lines"][0]["accounts"][0]["real"]["forecast"]

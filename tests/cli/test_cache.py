@@ -56,7 +56,7 @@ def test_what_is_kept_and_given_again_is_shown_and_a_key_is_shown_alone(database
     )
     shown = run("show")
     assert "holds 2 answers" in shown
-    assert "30 of 42 given again (71 %, 95 % interval 56 to 83 %), saved 1.500000 USD" in shown
+    assert "30 of 42 given again (71 %, 95 % interval 56 to 83 %), saved $1.50" in shown
     assert "simulated: 1 of 1" in shown
     alone = json.loads(run("show", "--key", "ci", "--json"))
     assert alone["kept"]["answers"] == 1

@@ -92,7 +92,7 @@ def test_doctor_says_how_long_records_are_kept_and_what_dead_processes_hold(tmp_
     done = run(tmp_path, "doctor", "--offline")
     assert "kept for 30 days" in done.stdout
     assert (
-        "note     limits: 1 process ended without closing and held 1.25 USD of limited keys, and some of what 1 budget may still use;"
+        "note     limits: 1 process ended without closing and held $1.25 of limited keys, and some of what 1 budget may still use;"
         in done.stdout
     )
 

@@ -95,11 +95,11 @@ def test_a_key_is_made_shown_limited_rotated_and_revoked_without_any_server_or_p
             key["id"],
             "acme / red / ann",
             secret[:9] + "...",
-            "10 at a time, 60 a minute, $25.5 in all",
+            "10 at a time, 60 a minute, $25.50 in all",
         ):
             assert words in shown
 
-    was, now = "10 at a time, 60 a minute, $25.5 in all", "10 at a time, 5 a minute, $25.5 in all"
+    was, now = "10 at a time, 60 a minute, $25.50 in all", "10 at a time, 5 a minute, $25.50 in all"
     assert shell.run("limits", "ci", "--rpm", "5") == f"{key['id']} (ci): was {was}; now {now}\n"
     assert shell.run("limits", "ci", "--none") == f"{key['id']} (ci): was {now}; now no limits\n"
     new = shell.run("rotate", "ci", "--grace", "2h", "-q").strip()
@@ -243,7 +243,7 @@ def test_what_a_key_spent_and_has_left_is_shown(shell: Shell) -> None:
     )
     database.close()
     card = shell.run("show", "x")
-    assert "$1.25, $23.75 left; $0.3 held by processes" in card
+    assert "$1.25, $23.75 left; $0.30 held by processes" in card
     assert "$0.00000007" in card
     assert "$1.25 spent, $23.75 left, $0.00000007 simulated" in shell.run("list")
     shown = shell.json("show", "x")

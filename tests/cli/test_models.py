@@ -45,7 +45,7 @@ def test_the_wide_table_has_effort_with_the_default_marked(catalogue: Catalogue,
     lines = shown(render_models(catalogue, tiers, TODAY), 140).splitlines()
     opus = next(line for line in lines if line.startswith("claude-opus-5-5"))
     assert opus.split() == [
-        "claude-opus-5-5", "1M/128k", "4", "20", "0.2", "low", "medium*", "high", "xhigh", "max", "always", "≥2027-09-22",
+        "claude-opus-5-5", "1M/128k", "$4", "$20", "$0.20", "low", "medium*", "high", "xhigh", "max", "always", "≥2027-09-22",
     ]  # fmt: skip
 
 
@@ -55,12 +55,12 @@ def test_the_narrow_table_puts_tiers_under_the_model(catalogue: Catalogue, tiers
     assert lines[row].split() == [
         "claude-opus-4-6",
         "1M/128k",
-        "5/25",
+        "$5/$25",
         "low..high,max",
         "high*",
         "≥2027-02-05",
     ]
-    assert lines[row + 1].split() == ["control", "0.5", "adaptive,", "off"]
+    assert lines[row + 1].split() == ["control", "$0.50", "adaptive,", "off"]
 
 
 def test_the_notes_say_which_tier_is_concerned(catalogue: Catalogue, tiers: Tiers) -> None:

@@ -34,7 +34,7 @@ def test_a_task_is_made_shown_extended_and_closed_without_a_server(
     assert f"x-trimtab-task: {name}\n  x-trimtab-phase: analysis" in made
     card = run("show", name)
     assert "0 spent, 0 held, 100,000 left of 100,000" in card
-    assert "0.000000 held, 2.500000 left of 2.5" in card
+    assert "$0 spent, $0 held, $2.50 left of $2.50" in card
     bars = [line.split()[:2] for line in card.splitlines() if "░" in line]
     assert bars == [
         ["analysis", "░" * 16],

@@ -16,6 +16,7 @@ from markupsafe import escape
 from serving_harness import ASK, VERSION, Site, head, parsed, run, site
 
 from trimtab.admin import Actor, UserAdmin
+from trimtab.catalogue.money import dollars
 from trimtab.records import Outcome
 
 T = TypeVar("T")
@@ -218,7 +219,7 @@ def test_the_story_of_a_request_is_told_whole_and_as_json(tmp_path: Path) -> Non
                 *record["plan"]["reasons"],
                 record["plan"]["arm"]["model"],
                 record["attempts"][0]["provider_request_id"],
-                f"{record['cost_nanousd'] / 1e9:.9f}",
+                dollars(record["cost_nanousd"]),
                 record["config_version"],
                 record["catalogue_version"],
                 record["session"],

@@ -105,7 +105,7 @@ def test_the_verdict_follows_the_worst_finding() -> None:
 
 def test_what_the_two_models_say_of_themselves_is_told() -> None:
     facts = " ".join(report([request("hi")], "claude-sonnet-4-5", S55).facts)
-    assert "3/15 -> 2/10 USD" in facts
+    assert "$3/$15 -> $2/$10" in facts
     assert "claude-sonnet-4-5-20250929 on 2026-11-30, in 10 days" in facts
     assert "sonnet-4 -> claude-sonnet-5-5" in facts
 

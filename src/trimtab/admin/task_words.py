@@ -11,10 +11,10 @@ import msgspec
 
 from trimtab.budgets.tasks import NewPhase, Task
 from trimtab.budgets.tasks.model import FLOOR_PERCENT, LEAST_OUTPUT, Phase
+from trimtab.catalogue.money import NANO
 from trimtab.errors import RequestError
 from trimtab.store.tasks import KeptEvent, KeptTask
 
-NANO = 1_000_000_000
 MAX_TAGS = 32
 
 Text = Annotated[str, msgspec.Meta(max_length=200)]

@@ -27,6 +27,7 @@ from trimtab.app.tried import tried
 from trimtab.catalogue import lifecycle_notes
 from trimtab.catalogue.effort import fitted
 from trimtab.catalogue.estimating.learning import tables_version
+from trimtab.catalogue.money import about_dollars
 from trimtab.catalogue.tokens import GENERATIONS
 from trimtab.errors import ConfigError, TrimtabError
 from trimtab.gateway import bind
@@ -160,7 +161,7 @@ def _store(settings: Settings) -> list[Finding]:
                 "note",
                 "limits",
                 f"{_counted(found.lost_workers, 'process', 'processes')} ended without closing and held "
-                f"{found.lost_nanousd / 1e9:,.2f} USD of limited keys{_on_budgets(found)}; it counts as spent until a "
+                f"{about_dollars(found.lost_nanousd)} of limited keys{_on_budgets(found)}; it counts as spent until a "
                 "`trimtab serve` on the same machine has read the journal",
             )
         )

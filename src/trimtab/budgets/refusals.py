@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Sequence
 
 from trimtab.budgets.slices import AccountSlice, Shortage
+from trimtab.catalogue.money import dollars
 from trimtab.errors import BudgetSpent, RateLimited, Unavailable
 from trimtab.records import Budget, Scope
 
@@ -42,8 +43,8 @@ def _of_key(one: AccountSlice, amount: int, lacks: Shortage, simulated: bool) ->
     caps, unspent = one.caps, one.unspent[simulated]
     if lacks.amount and unspent is not None and unspent < amount:
         return BudgetSpent(
-            f"this key may spend {_usd(caps.total)} in all and has {_usd(unspent)} left; this request "
-            f"may cost up to {_usd(amount)}: lower max_tokens, or have the key's limit raised"
+            f"this key may spend {dollars(caps.total or 0)} in all and has {dollars(max(unspent, 0))} left; this "
+            f"request may cost up to {dollars(amount)}: lower max_tokens, or have the key's limit raised"
         )
     if lacks.permits:
         return RateLimited(
@@ -96,12 +97,8 @@ def _shown(scope: Scope) -> str:
 
 def _amount(budget: Budget, amount: int) -> str:
     if budget.meter == "usd":
-        return _usd(max(amount, 0))
+        return dollars(max(amount, 0))
     return f"{max(amount, 0):,} {_UNITS.get(budget.meter, 'requests')}"
-
-
-def _usd(nanousd: int | None) -> str:
-    return f"${(nanousd or 0) / 1e9:.6f}".rstrip("0").rstrip(".")
 
 
 def _moment(unix_ms: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from trimtab.catalogue import Catalogue, Model
+from trimtab.catalogue.money import price
 from trimtab.errors import ConfigError
 from trimtab.store.budgets.prices import PricedAttempt, PricedRecord, Terms
 
@@ -208,7 +209,8 @@ class Repricing:
             new = today.price_row(other, day, platform=terms.platform)
             if (old.input, old.output) != (new.input, new.output):
                 parts.append(
-                    f"input ${old.input:f} to ${new.input:f}, output ${old.output:f} to ${new.output:f} a million"
+                    f"input {price(old.input)} to {price(new.input)}, "
+                    f"output {price(old.output)} to {price(new.output)} a million"
                 )
         return ", ".join(parts)
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from trimtab.catalogue.money import NANO
 from trimtab.config import Secret
 from trimtab.errors import ConfigError, shortened
 from trimtab.records import (
@@ -32,8 +33,6 @@ MAX_COUNT = 10**15
 MAX_CONCURRENCY = 1_000_000
 MAX_USD_DECIMALS = 9
 MAX_URL_CHARS = 2000
-
-NANO = 10**9
 
 
 class Line(msgspec.Struct, frozen=True):

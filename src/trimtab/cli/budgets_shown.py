@@ -5,7 +5,6 @@ Invariant: every figure has its unit, and a name is never cut or wrapped.
 
 import datetime
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 
 import msgspec
 from rich.table import Table
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from trimtab.admin import AccountView, BudgetView, LineView, Standing
 from trimtab.budgets.forecast import DAY_MS, Forecast
+from trimtab.catalogue.money import about_dollars, dollars
 from trimtab.cli.tables import console, headed, print_fitting
 from trimtab.records import Meter
 
@@ -118,13 +118,6 @@ def amount(meter: Meter, value: int) -> str:
     return f"{value:,} {single if value == 1 else several}"
 
 
-def dollars(nanousd: int) -> str:
-    """Exact, at least whole cents where there is a fraction."""
-    text = f"{Decimal(nanousd).scaleb(-9).normalize():,f}"
-    whole, point, digits = text.partition(".")
-    return f"${whole}{point}{digits.ljust(2, '0') if digits else ''}"
-
-
 def forecast_words(line: LineView, stand: Standing) -> str:
     """What is expected, and how sure that is."""
     made = stand.forecast
@@ -154,8 +147,8 @@ def _interval(meter: Meter, made: Forecast) -> str:
 
 
 def _about(meter: Meter, value: int) -> str:
-    """A forecast to the cent: more digits would say more than is known."""
-    return f"${value / 1e9:,.2f}" if meter == "usd" else amount(meter, value)
+    """A forecast, rounded: all digits would say more than is known."""
+    return about_dollars(value) if meter == "usd" else amount(meter, value)
 
 
 def _per(line: LineView) -> str:

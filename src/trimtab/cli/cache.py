@@ -13,6 +13,7 @@ from trimtab.admin import Actor
 from trimtab.app import config_path
 from trimtab.app.repeating import opened_cache_door
 from trimtab.cache import CacheSettings
+from trimtab.catalogue.money import about_dollars
 from trimtab.cli.account import account
 from trimtab.cli.keys_shown import shown as shown_moment
 from trimtab.cli.options import Config, Json, command_group
@@ -118,7 +119,7 @@ def _told(side: Side) -> str:
     both = side.hits + side.misses
     return (
         f"{side.hits:,} of {both:,} given again ({100 * side.hits / both:.0f} %, 95 % interval "
-        f"{100 * side.share.low:.0f} to {100 * side.share.high:.0f} %), saved {side.saved_nanousd / 1e9:,.6f} USD"
+        f"{100 * side.share.low:.0f} to {100 * side.share.high:.0f} %), saved {about_dollars(side.saved_nanousd)}"
     )
 
 

@@ -10,6 +10,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from trimtab.catalogue.money import about_dollars
 from trimtab.cli.tables import console, headed, print_fitting
 from trimtab.cli.term import counted, say
 from trimtab.console.words import NBSP, duration, moment, number
@@ -77,11 +78,8 @@ def usd_words(figure: Figure | None) -> str:
     """Nano-dollars with their interval."""
     if figure is None:
         return NO_DATA
-    digits = 2
-    while digits < 7 and figure.value / 1e9 < 10 ** (1 - digits):
-        digits += 1
-    value, low, high = (f"{one / 1e9:,.{digits}f}" for one in (figure.value, figure.low, figure.high))
-    return f"${value} ({low}–{high})"
+    value, low, high = (about_dollars(one, 3) for one in (figure.value, figure.low, figure.high))
+    return f"{value} ({low}–{high})"
 
 
 def number_words(figure: Figure | None) -> str:

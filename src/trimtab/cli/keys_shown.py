@@ -6,7 +6,6 @@ lines of its own instead.
 
 import datetime
 from collections.abc import Sequence
-from decimal import Decimal
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trimtab.admin import AuditEntry, KeyView, Money
+from trimtab.catalogue.money import dollars
 from trimtab.cli.tables import console, headed, print_fitting
 from trimtab.cli.term import counted
 from trimtab.records import Limits
@@ -169,28 +169,23 @@ def spent_words(key: KeyView) -> str:
     parts = []
     if isinstance(key.money, Money) and (key.money.spent_nanousd or key.limits.total_nanousd is not None):
         left = key.money.left_nanousd
-        parts.append(f"{_dollars(key.money.spent_nanousd)} spent")
+        parts.append(f"{dollars(key.money.spent_nanousd)} spent")
         if left is not None:
-            parts.append(f"{_dollars(left)} left")
+            parts.append(f"{dollars(left)} left")
     if isinstance(key.simulated_money, Money):
-        parts.append(f"{_dollars(key.simulated_money.spent_nanousd)} simulated")
+        parts.append(f"{dollars(key.simulated_money.spent_nanousd)} simulated")
     return ", ".join(parts)
 
 
 def _money_words(money: Money | msgspec.UnsetType) -> str:
     if not isinstance(money, Money):
         return ""
-    words = _dollars(money.spent_nanousd)
+    words = dollars(money.spent_nanousd)
     if money.left_nanousd is not None:
-        words += f", {_dollars(money.left_nanousd)} left"
+        words += f", {dollars(money.left_nanousd)} left"
     if money.held_nanousd:
-        words += f"; {_dollars(money.held_nanousd)} held by processes, which may have spent a part of it"
+        words += f"; {dollars(money.held_nanousd)} held by processes, which may have spent a part of it"
     return words
-
-
-def _dollars(nanousd: int) -> str:
-    dollars = Decimal(nanousd).scaleb(-9).normalize()
-    return f"${dollars:,f}"
 
 
 def limits_words(limits: Limits) -> str:
@@ -202,7 +197,7 @@ def limits_words(limits: Limits) -> str:
         parts.append(f"{limits.requests_per_minute:,} a minute")
     if limits.total_nanousd is not None:
         parts.append(
-            f"{_dollars(limits.total_nanousd)} in all{', may overshoot' if limits.may_overshoot else ''}"
+            f"{dollars(limits.total_nanousd)} in all{', may overshoot' if limits.may_overshoot else ''}"
         )
     return ", ".join(parts)
 

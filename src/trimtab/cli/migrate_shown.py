@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator
 
 from trimtab.catalogue.estimating import Estimate
+from trimtab.catalogue.money import NANO, about_dollars
 from trimtab.cli.term import counted
 from trimtab.migration import Report
 from trimtab.migration.costs import Cost
@@ -120,7 +121,7 @@ def _cost(cost: Cost) -> str:
 
 
 def _usd(amount: float) -> str:
-    return f"${amount:,.2f}" if amount >= 10 else f"${amount:.4f}" if amount >= 0.01 else f"${amount:.6f}"
+    return about_dollars(amount * NANO, 3)
 
 
 def _percents(ratio: Interval) -> str:

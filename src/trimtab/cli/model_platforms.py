@@ -16,10 +16,11 @@ from rich.text import Text
 from trimtab.app.platform_figures import StoredFigures
 from trimtab.app.served import Entry, TierServed
 from trimtab.catalogue import Catalogue
+from trimtab.catalogue.money import about_dollars, dollars
 from trimtab.catalogue.platforms import PlatformProfile
 from trimtab.cli.tables import WIDE
 from trimtab.console.platform_answers import CommitmentNow, EntryNow
-from trimtab.console.words import NBSP, minute_of_day, moment, number, share, usd, usd_cents
+from trimtab.console.words import NBSP, minute_of_day, moment, number, share
 from trimtab.errors import visible
 
 
@@ -146,7 +147,7 @@ def _did(entry: EntryNow, figures: StoredFigures) -> list[RenderableType]:
             _plain(share(there.answered.part, there.answered.whole)),
             number(there.calls.attempts),
             _plain(share(there.limited.part, there.limited.whole)),
-            "–" if there.price_nanousd is None else usd(there.price_nanousd),
+            "–" if there.price_nanousd is None else about_dollars(there.price_nanousd),
             "–" if there.tokens_per_s is None else f"{there.tokens_per_s:,.0f}",
         )
     parts.append(table)
@@ -159,10 +160,11 @@ def _did(entry: EntryNow, figures: StoredFigures) -> list[RenderableType]:
 
 
 def _promise(promised: CommitmentNow) -> str:
-    said = f"commitment: {usd_cents(promised.nanousd)} from {promised.starts} to {promised.until}"
+    said = f"commitment: {dollars(promised.nanousd)} from {promised.starts} to {promised.until}"
     if promised.spent_nanousd is None or promised.forecast is None:
         return said
-    return f"{said}; {usd_cents(promised.spent_nanousd)} spent, {100 * promised.forecast:.0f} % by its end at this pace"
+    spent = about_dollars(promised.spent_nanousd)
+    return f"{said}; {spent} spent, {100 * promised.forecast:.0f} % by its end at this pace"
 
 
 def platforms_json(

@@ -5,7 +5,6 @@ Invariant: the figures are those of the catalogue on the given day, negotiated p
 
 import datetime
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +33,7 @@ from trimtab.catalogue import (
     lifecycle_notes,
 )
 from trimtab.catalogue.estimating.learning import MOST_USAGES
+from trimtab.catalogue.money import price
 from trimtab.catalogue.tokens import Generation
 from trimtab.cli.learnt_tokens import render_learnt
 from trimtab.cli.model_platforms import platforms_json, render_platforms
@@ -270,9 +270,9 @@ class _ModelTable:
                 model.id,
                 ", ".join(self._bound.get(model.id, ())),
                 _sizes(model),
-                usd(row.input) + _long_mark(row),
-                usd(row.output),
-                usd(row.cache_read),
+                price(row.input) + _long_mark(row),
+                price(row.output),
+                price(row.cache_read),
                 " ".join(_starred(level, model) for level in model.effort_levels) or "-",
                 _thinking(model),
                 self._retires(model),
@@ -282,7 +282,7 @@ class _ModelTable:
 
     def _narrow(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-        table.add_column("model\n  tiers", no_wrap=True)
+        table.add_column("model\n tiers", no_wrap=True)
         table.add_column("context\n/out", no_wrap=True)
         table.add_column("in/out\nread", no_wrap=True)
         table.add_column("effort\nthinking", no_wrap=True)
@@ -292,11 +292,11 @@ class _ModelTable:
             bound = self._bound.get(model.id)
             name = Text(model.id)
             if bound:
-                name.append(f"\n  {', '.join(bound)}", style="green")
+                name.append(f"\n {', '.join(bound)}", style="green")
             table.add_row(
                 name,
                 _sizes(model),
-                f"{usd(row.input)}/{usd(row.output)}\n{usd(row.cache_read)}{_long_mark(row)}",
+                f"{price(row.input)}/{price(row.output)}\n{price(row.cache_read)}{_long_mark(row)}",
                 f"{_effort_range(model)}\n{_thinking(model)}",
                 self._retires(model),
                 style=self._style(model),
@@ -337,12 +337,6 @@ def _bound(catalogue: Catalogue, tiers: Tiers) -> dict[str, list[str]]:
             extra = str(arm).removeprefix(arm.model)
             bound.setdefault(model.id, []).append(f"{name} {extra}" if extra else name)
     return bound
-
-
-def usd(figure: Decimal) -> str:
-    """A price without needless zeros."""
-    text = f"{figure:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _long_mark(row: PriceRow) -> str:

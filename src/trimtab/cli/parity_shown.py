@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from trimtab.catalogue.money import about_dollars
 from trimtab.cli.term import counted
 from trimtab.evals.parity import Difference, Judged, Outcome, Ratio, Report
 
@@ -95,7 +96,7 @@ def _informing(report: Report) -> Iterator[str]:
     for name, only in ((first, report.only_first), (second, report.only_second)):
         if only:
             yield from _wrapped(f"only from {name}: {', '.join(only)}", 2, 4)
-    yield f"  all of it cost {report.cost_nanousd / 1e9:,.4f} USD; sessions parity-{report.run}-..., tag parity"
+    yield f"  all of it cost {about_dollars(report.cost_nanousd)}; sessions parity-{report.run}-..., tag parity"
 
 
 def _figures(ratio: Ratio, first: str, second: str) -> str:
@@ -111,7 +112,7 @@ def _figures(ratio: Ratio, first: str, second: str) -> str:
 
 
 def _amount(value: float, unit: str) -> str:
-    return f"{value / 1e9:.6f} USD" if unit == "nano-USD" else f"{value:,.0f} {unit}"
+    return about_dollars(value) if unit == "nano-USD" else f"{value:,.0f} {unit}"
 
 
 def _wrapped(text: str, before: int = 0, then: int = 2) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from trimtab.budgets.repricing import Difference, Repriced, Sums
-from trimtab.cli.budgets_shown import dollars
+from trimtab.catalogue.money import dollars
 from trimtab.cli.tables import headed, print_fitting
 from trimtab.cli.term import counted, say, warn
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from trimtab.admin.task_words import EventView, PhaseView, TaskView
+from trimtab.admin.task_words import EventView, PhaseView, TaskView, nanousd_of
+from trimtab.catalogue.money import about_dollars, dollars
 from trimtab.cli.keys_shown import shown
 from trimtab.cli.tables import console, headed, print_fitting
 
@@ -102,7 +103,7 @@ def event_line(one: EventView) -> str:
         f"{one.n:>5}  {shown(one.at_ms)}  {one.event:<9}",
         f"{one.source} > {one.phase}" if one.source else one.phase,
         _amount(one),
-        f"{one.usd:.6f} USD" if one.usd else "",
+        _usd(one.usd) if one.usd else "",
         one.request,
         one.reason,
     ]
@@ -124,7 +125,7 @@ def _cells(one: TaskView) -> list[str]:
         f"{one.spent:,}",
         f"{one.held:,}",
         f"{one.total:,}",
-        f"{one.spent_usd:.4f}" + (f" of {one.usd:g}" if one.usd is not None else ""),
+        about_dollars(nanousd_of(one.spent_usd)) + (f" of {_usd(one.usd)}" if one.usd is not None else ""),
         f"{one.calls:,}",
         shown(one.changed_ms),
     ]
@@ -137,7 +138,11 @@ def _line(one: TaskView) -> str:
 
 
 def _money(one: TaskView) -> str:
-    spent = f"{one.spent_usd:.6f} USD spent"
-    if one.usd is None:
+    spent = f"{_usd(one.spent_usd)} spent"
+    if one.usd is None or one.left_usd is None:
         return f"{spent}, no limit"
-    return f"{spent}, {one.held_usd:.6f} held, {one.left_usd:.6f} left of {one.usd:g}"
+    return f"{spent}, {_usd(one.held_usd)} held, {_usd(one.left_usd)} left of {_usd(one.usd)}"
+
+
+def _usd(usd: float) -> str:
+    return dollars(nanousd_of(usd))

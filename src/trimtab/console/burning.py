@@ -8,6 +8,7 @@ import msgspec
 import trimtab.console.words as words
 from trimtab.admin import AccountView, BudgetView, BurnDown, LineView, Standing
 from trimtab.budgets.forecast import DAY_MS, Forecast
+from trimtab.catalogue.money import NANO, about_dollars, dollars
 from trimtab.console.drawing import HEIGHT, WIDTH, top_of
 from trimtab.records import Meter
 
@@ -56,17 +57,17 @@ class Burning(msgspec.Struct, frozen=True, kw_only=True):
 
 def amount(meter: Meter, value: float) -> str:
     """With its unit."""
-    return words.usd(round(value)) if meter == "usd" else f"{words.number(value)}{UNITS[meter]}"
+    return about_dollars(value) if meter == "usd" else f"{words.number(value)}{UNITS[meter]}"
 
 
 def limit_amount(line: LineView) -> str:
-    """A limit as it was set: $20, not $20.0000."""
-    return words.usd_plain(line.limit) if line.meter == "usd" else amount(line.meter, line.limit)
+    """A limit as it was set."""
+    return dollars(line.limit) if line.meter == "usd" else amount(line.meter, line.limit)
 
 
 def short_amount(meter: Meter, value: float) -> str:
     """As an axis has it."""
-    return words.usd(round(value)) if meter == "usd" else words.short(value)
+    return about_dollars(value) if meter == "usd" else words.short(value)
 
 
 def per(line: LineView) -> str:
@@ -123,8 +124,8 @@ def _interval(meter: Meter, made: Forecast) -> str:
 
 
 def _about(meter: Meter, value: int) -> str:
-    """A forecast to the cent: more digits would say more than is known."""
-    return words.usd_cents(value) if meter == "usd" else amount(meter, value)
+    """A forecast, rounded: all digits would say more than is known."""
+    return about_dollars(value) if meter == "usd" else amount(meter, value)
 
 
 def burning(
@@ -137,7 +138,7 @@ def burning(
         highest = max(highest, min(made.at_end_high, line.limit * HIGHEST))
     elif made is not None and made.at_end is not None:
         highest = max(highest, min(made.at_end, line.limit * HIGHEST))
-    unit = 1e9 if line.meter == "usd" else 1.0
+    unit = NANO if line.meter == "usd" else 1.0
     top = top_of(highest * HEADROOM / unit) * unit
     span = max(1, curve.to_ms - curve.from_ms)
 

@@ -10,6 +10,7 @@ import msgspec
 
 import trimtab.console.drawing as drawing
 import trimtab.console.words as words
+from trimtab.catalogue.money import NANO, about_dollars
 from trimtab.console.answers import Group, Live, Overview
 from trimtab.console.application import Shown
 from trimtab.console.figures import Figures
@@ -109,8 +110,8 @@ def _charts(found: Overview) -> list[Chart]:
             "cost",
             "Cost",
             "usd",
-            lambda group: [nano / words.NANO for nano in group.series.cost_nanousd],
-            words.usd(whole.cost_nanousd),
+            lambda group: [nano / NANO for nano in group.series.cost_nanousd],
+            about_dollars(whole.cost_nanousd),
         ),
         (
             "tokens",
@@ -146,7 +147,7 @@ def _chart(
 ) -> Chart:
     is_line = unit == "ms"
     top, shapes = (drawing.lines if is_line else drawing.stacked)(values)
-    write = {"count": words.short, "usd": _dollars, "ms": words.duration}[unit]
+    write = {"count": words.short, "usd": _usd, "ms": words.duration}[unit]
     plot = {
         "unit": unit,
         "line": is_line,
@@ -189,8 +190,8 @@ def _took(name: str, ms: float | None) -> str:
     return "no whole answer yet" if ms is None else f"{name} {words.duration(ms)}"
 
 
-def _dollars(value: float) -> str:
-    return f"${value:,.0f}" if value >= 1 else f"${value:g}"
+def _usd(value: float) -> str:
+    return about_dollars(value * NANO)
 
 
 def _ticks(found: Overview) -> tuple[str, str, str]:

@@ -1,4 +1,6 @@
-"""How pages write figures: money, tokens, times, shares. Every figure leaves with its unit.
+"""How pages write figures: tokens, times, shares, and money as it is written everywhere (`catalogue.money`).
+
+Every figure leaves with its unit.
 
 What it is not: rounding of what is kept; the JSON of each page has the exact values.
 """
@@ -7,42 +9,10 @@ import datetime
 import math
 from collections.abc import Callable, Mapping
 
-NANO = 1_000_000_000
+from trimtab.catalogue.money import about_dollars, dollars
+
 NBSP = "\u00a0"
 """Between a figure and its unit, which a line break must not part."""
-
-
-def usd(nanousd: int) -> str:
-    """Dollars with the digits that say something: four significant ones below a dollar, two or four above."""
-    sign, amount = ("−", -nanousd) if nanousd < 0 else ("", nanousd)
-    if amount == 0:
-        return "$0"
-    if amount >= 100 * NANO:
-        return f"{sign}${amount / NANO:,.2f}"
-    if amount >= NANO:
-        return f"{sign}${amount / NANO:,.4f}"
-    whole = f"{amount:09d}"
-    first = next(place for place, digit in enumerate(whole) if digit != "0")
-    digits = min(9, max(first + 4, 2))
-    return f"{sign}${round(amount / NANO, digits):.{digits}f}"
-
-
-def usd_plain(nanousd: int) -> str:
-    """Dollars as people write them: whole ones without cents, else all that is not 0, and two digits at the least."""
-    whole, rest = divmod(nanousd, NANO)
-    digits = f"{rest:09d}".rstrip("0")
-    return f"${whole:,}.{digits.ljust(2, '0')}" if digits else f"${whole:,}"
-
-
-def usd_exact(nanousd: int) -> str:
-    """Dollars to the nano-dollar."""
-    sign, amount = ("−", -nanousd) if nanousd < 0 else ("", nanousd)
-    return f"{sign}${amount // NANO:,}.{amount % NANO:09d}"
-
-
-def usd_cents(nanousd: int) -> str:
-    """Dollars and cents, for sums that contracts are about."""
-    return f"${round(nanousd / NANO, 2):,.2f}"
 
 
 def number(value: float) -> str:
@@ -175,9 +145,8 @@ def _at(ms: int) -> datetime.datetime:
 
 
 FILTERS: Mapping[str, Callable[..., object]] = {
-    "usd": usd,
-    "usd_exact": usd_exact,
-    "usd_cents": usd_cents,
+    "dollars": dollars,
+    "about_dollars": about_dollars,
     "number": number,
     "short": short,
     "duration": duration,

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from trimtab.catalogue.money import NANO, about_dollars
 from trimtab.efforts.table import Cell, ClassTable, arms_of
 
 WIDTH, HEIGHT = 880, 560
@@ -19,8 +20,6 @@ COLOURS = ("#0b5fa5", "#b4440b", "#1d7a46", "#7a3fa0", "#8a6d00", "#a0124f", "#4
 
 SHAPES = ("circle", "square", "diamond", "triangle")
 """By model too, for those who do not tell the colours apart."""
-
-NANO = 1e9
 
 
 def shown_cells(table: ClassTable) -> list[Cell]:
@@ -109,7 +108,7 @@ class _Plot:
         for usd in _ticks(self._low, self._high):
             x = self._x(usd)
             parts.append(_rule(x, TOP, x, foot, "#eef1f4"))
-            parts.append(_text(x, foot + 20, _usd(usd), anchor="middle", colour="#52606d"))
+            parts.append(_text(x, foot + 20, about_dollars(usd * NANO), anchor="middle", colour="#52606d"))
         parts.append(_rule(LEFT, foot, WIDTH - RIGHT, foot, "#9aa5b1"))
         parts.append(
             _text(
@@ -144,7 +143,9 @@ class _Plot:
             self._x(max(one, 1.0) / NANO) for one in (cell.cost_nanousd.low, cell.cost_nanousd.high)
         )
         low, high = self._y(cell.success.low), self._y(cell.success.high)
-        told = f"{cell.arm}: {100 * _success(cell):.1f} % of {cell.success.told}, {_usd(_cost(cell) / NANO)}"
+        told = (
+            f"{cell.arm}: {100 * _success(cell):.1f} % of {cell.success.told}, {about_dollars(_cost(cell))}"
+        )
         # Names of one model stand above its points, of the next one below, so that neighbours do not cover each other.
         at = y - 10 if number % 2 == 0 else y + 20
         return [
@@ -185,13 +186,6 @@ def _ticks(low: float, high: float) -> list[float]:
         if len(found) <= 8:
             break
     return found
-
-
-def _usd(usd: float) -> str:
-    if usd >= 1:
-        return f"${usd:,.2f}"
-    digits = f"{usd:.{1 - math.floor(math.log10(usd))}f}"
-    return f"${digits.rstrip('0').rstrip('.')}"
 
 
 def _cost(cell: Cell) -> float:

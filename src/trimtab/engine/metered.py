@@ -6,8 +6,8 @@ error, a cut, a deadline, a client that goes away, another platform that takes o
 """
 
 from trimtab.budgets import UNUSED, Hold
-from trimtab.budgets.tasks.refusing import usd
 from trimtab.catalogue import NanoUSD
+from trimtab.catalogue.money import dollars
 from trimtab.engine.counted import use_of
 from trimtab.engine.job import Job, most_output, priced_at
 from trimtab.engine.means import Means
@@ -59,8 +59,9 @@ class Metered(Means):
         spent, worst = sum(made.cost_nanousd for made in before), self.worst_case(job)
         if spent + worst > task.held_nanousd:
             raise BudgetSpent(
-                f"task {task.grant.task} holds {usd(task.held_nanousd)} for this request; {usd(spent)} of it went "
-                f"into calls that failed, and this call may cost {usd(worst)}: lower max_tokens, or extend the task"
+                f"task {task.grant.task} holds {dollars(task.held_nanousd)} for this request; {dollars(spent)} of it "
+                f"went into calls that failed, and this call may cost {dollars(worst)}: "
+                "lower max_tokens, or extend the task"
             )
 
     def begin(self, job: Job, hold: Hold, before: tuple[Attempt, ...] = ()) -> MeteredReply:

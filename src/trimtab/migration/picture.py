@@ -5,6 +5,7 @@ What it is not: a page, or a chart library. Invariant: an SVG that stands alone,
 
 from xml.sax.saxutils import escape
 
+from trimtab.catalogue.money import NANO, about_dollars
 from trimtab.migration.report import Report, Share
 
 WIDTH = 980
@@ -70,7 +71,7 @@ def _row(one: Share, top: float, scale: float) -> list[str]:
         f'<rect x="{LEFT}" y="{top + 21}" width="{max(one.after_usd * scale, 1):.1f}" height="14" fill="{AFTER}"/>',
         f'<path d="M{LEFT + low * scale:.1f} {middle}H{LEFT + high * scale:.1f}" stroke="{WHISKER}" stroke-width="2"/>',
         f'<text x="{LEFT + max(one.before_usd, one.after_usd, high) * scale + 10:.1f}" y="{top + 25}">'
-        f"{_usd(one.before_usd)} &#8594; {_usd(one.after_usd)} ({change})</text>",
+        f"{about_dollars(one.before_usd * NANO, 3)} &#8594; {about_dollars(one.after_usd * NANO, 3)} ({change})</text>",
     ]
 
 
@@ -87,7 +88,3 @@ def _rows(report: Report) -> list[Share]:
         after_usd=sum([one.after_usd for one in report.shares]),
     )
     return [whole, *largest]
-
-
-def _usd(amount: float) -> str:
-    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"

@@ -14,6 +14,7 @@ import msgspec
 from trimtab.catalogue import Catalogue, Model
 from trimtab.catalogue.estimating import Corrections
 from trimtab.catalogue.estimating.estimate import ABOUT_ITEMS
+from trimtab.catalogue.money import price
 from trimtab.migration.behaviour import BehaviourChange
 from trimtab.migration.costs import MONTH_DAYS, Cost, Prices, Tokens, Traffic, tokens_of
 from trimtab.migration.judging import Judged, Kind
@@ -241,9 +242,9 @@ def _facts(
     """What differs between the two rows of the catalogue."""
     rows = [catalogue.price_row(model, day, platform=platform) for model in (before, after)]
     facts = []
-    prices = [f"{row.input.normalize():f}/{row.output.normalize():f}" for row in rows]
+    prices = [f"{price(row.input)}/{price(row.output)}" for row in rows]
     same = " (the same per token, not per text)" if prices[0] == prices[1] else ""
-    facts.append(f"price of a million tokens, in and out: {prices[0]} -> {prices[1]} USD{same}")
+    facts.append(f"price of a million tokens, in and out: {prices[0]} -> {prices[1]}{same}")
     pairs = (
         ("context window", before.limits.context, after.limits.context),
         ("most output", before.limits.max_output, after.limits.max_output),

@@ -80,7 +80,7 @@ def test_a_task_is_divided_as_asked_and_what_is_not_named_is_divided_alike() -> 
         (10_000, {"phases": []}, "phases: 0 of them"),
         (10_000, {"phases": [NewPhase("tools", percent=9), NewPhase("tool_execution", percent=9)]}, "stands twice"),
         (10_000, {"phases": [NewPhase("a b", percent=9)]}, "'a b': a phase's name has 1 to 64 letters"),
-        (10_000, {"nanousd": 0}, "usd: 0.0: must be above 0"),
+        (10_000, {"nanousd": 0}, "usd: $0: must be above 0"),
         (10_000, {"floor_percent": 101}, "floor_percent: 101: must be 0 to 100 percent"),
         (10_000, {"phases": [NewPhase("a", percent=9)], "strategy": "prioritize_quality"}, "guarantees the phase that checks"),
         (10_000, {"phases": [NewPhase("a", percent=9, guaranteed=True)]}, "only strategy prioritize_quality guarantees"),

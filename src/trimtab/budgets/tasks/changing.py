@@ -11,6 +11,7 @@ import msgspec
 from trimtab.budgets.tasks.draft import Draft
 from trimtab.budgets.tasks.making import MAX_NANOUSD, MAX_TOKENS, divided, floor_of, own_name
 from trimtab.budgets.tasks.model import Event, Task
+from trimtab.catalogue.money import dollars
 from trimtab.errors import RequestError, TaskEnded
 
 LEAST_PROGRESS = 200
@@ -69,10 +70,12 @@ def extend(
     check_goes_on(task)
     if tokens < 0 or nanousd < 0 or not (tokens or nanousd):
         raise RequestError(
-            f"extend: total {tokens}, usd {nanousd / 1e9:g}: add more than nothing; less is cancelling"
+            f"extend: total {tokens}, {dollars(nanousd)}: add more than nothing; less is cancelling"
         )
     if task.total + tokens > MAX_TOKENS or (task.nanousd or 0) + nanousd > MAX_NANOUSD:
-        raise RequestError(f"extend: a task may have at most {MAX_TOKENS:,} tokens and 1,000,000 USD")
+        raise RequestError(
+            f"extend: a task may have at most {MAX_TOKENS:,} tokens and {dollars(MAX_NANOUSD)}"
+        )
     if nanousd and task.nanousd is None:
         raise RequestError("extend: this task has no limit of money, so there is nothing to add usd to")
     draft = Draft(task, at_ms)

@@ -18,6 +18,7 @@ from trimtab.budgets.tasks.model import (
     Strategy,
     Task,
 )
+from trimtab.catalogue.money import dollars
 from trimtab.errors import RequestError, printable
 
 PHASES = (("analysis", 20), ("tools", 40), ("verification", 30), ("report", 10))
@@ -33,8 +34,6 @@ MAX_NAME_CHARS = 64
 MAX_TOKENS = 10**12
 MAX_NANOUSD = 10**15
 """A million dollars."""
-
-NANO = 1_000_000_000
 
 
 class NewPhase(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -72,7 +71,7 @@ def new_task(
     _whole("least_output", least_output, 1, 1_000_000, "tokens")
     _whole("floor_percent", floor_percent, 0, 100, "percent")
     if nanousd is not None and not 0 < nanousd <= MAX_NANOUSD:
-        raise RequestError(f"usd: {nanousd / NANO}: must be above 0 and at most {MAX_NANOUSD // NANO:,}")
+        raise RequestError(f"usd: {dollars(nanousd)}: must be above 0 and at most {dollars(MAX_NANOUSD)}")
     known = _strategy(strategy)
     asked = [NewPhase(name, percent=share) for name, share in PHASES] if phases is None else list(phases)
     names = _names(asked)

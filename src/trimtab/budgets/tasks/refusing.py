@@ -1,10 +1,10 @@
 """What a caller is told when a task has nothing for its call: a stop reason for programs, and sentences for people."""
 
 from trimtab.budgets.tasks.asking import Refused
+from trimtab.catalogue.money import NANO, dollars
 from trimtab.errors import RateLimited, TaskBudgetSpent, TaskEnded, TrimtabError
 
 RETRY_S = 1
-NANO = 1_000_000_000
 
 
 def error_of(task: str, refused: Refused) -> TrimtabError:
@@ -22,9 +22,11 @@ def error_of(task: str, refused: Refused) -> TrimtabError:
             RETRY_S,
         )
     if reason.endswith("usd_exhausted"):
-        left = usd(refused.left_nanousd or 0)
+        left = dollars(refused.left_nanousd or 0)
         kept = "" if reason == "task_usd_exhausted" else "; the rest is kept for the phases after it"
-        said = f"phase {phase} may still cost {left} and this call needs {usd(refused.needs_nanousd)}{kept}"
+        said = (
+            f"phase {phase} may still cost {left} and this call needs {dollars(refused.needs_nanousd)}{kept}"
+        )
     elif reason == "phase_budget_exhausted":
         said = (
             f"phase {phase} has {refused.phase_left:,} tokens and needs {refused.needs:,} for this call; "
@@ -63,8 +65,3 @@ def details_of(task: str, refused: Refused) -> dict[str, object]:
         found["next_phase_needs_tokens"] = refused.next_needs
         found["next_phase_planned_tokens"] = refused.next_planned
     return found
-
-
-def usd(nanousd: int) -> str:
-    """For people: six digits, more where those are all zero."""
-    return f"{nanousd / NANO:.6f} USD"

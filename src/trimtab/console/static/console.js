@@ -96,9 +96,12 @@
     }
     return String(Math.round(value * 1000) / 1000);
   }
+  // As `about_dollars` writes them: four digits that say something, or to the cent where that is finer.
   function dollars(value) {
-    if (value === 0) return "$0";
-    return value >= 100 ? "$" + value.toFixed(2) : "$" + Number(value.toPrecision(4));
+    const places = Number.isInteger(value) ? 0 : Math.min(9, Math.max(2, 3 - Math.floor(Math.log10(Math.abs(value)))));
+    return value.toLocaleString("en-US", {
+      style: "currency", currency: "USD", minimumFractionDigits: Math.min(places, 2), maximumFractionDigits: places,
+    });
   }
   function took(ms) {
     if (ms < 1000) return Number(ms.toPrecision(3)) + " ms";
