@@ -359,6 +359,7 @@ def _metered(
         runtime,
         standings,
         Tasking(parts.ground.tasks, settings.catalogue, without_task_budget(settings.catalogue)),
+        parts.ground.usual.expectations,
     )
 
 

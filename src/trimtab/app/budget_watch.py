@@ -57,12 +57,15 @@ class BudgetWatch:
         *,
         clock_ms: Callable[[], int],
         on_problem: Callable[[str], None],
+        beside: Callable[[], None] = lambda: None,
     ) -> None:
-        """`keep_to` puts budgets in force; it is called on the event loop once there is one."""
+        """`keep_to` puts budgets in force; it is called on the event loop once there is one. `beside` is called with
+        every look: what else is learnt from the store; it may raise `StoreError`."""
         self._database = database
         self._keep_to = keep_to
         self._clock_ms = clock_ms
         self._on_problem = on_problem
+        self._beside = beside
         self.warnings = Warnings()
         self._admin: BudgetAdmin | None = None
         self._prices: Prices | None = None
@@ -93,6 +96,7 @@ class BudgetWatch:
 
     def load(self) -> None:
         """Put what there is in force now. Blocks. Raises `StoreError`."""
+        self._beside()
         self._look_for_changes()
 
     def start(self) -> None:
@@ -122,6 +126,7 @@ class BudgetWatch:
         try:
             self._look_for_changes()
             self._keep_prices()
+            self._beside()
             now = time.monotonic()
             if now - self._counted >= self._rest_s:
                 self._look_at_accounts()

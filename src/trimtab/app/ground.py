@@ -8,6 +8,7 @@ from collections.abc import Callable
 from trimtab.admin import ContentAdmin
 from trimtab.app.budget_watch import BudgetWatch
 from trimtab.app.clock import unix_ms
+from trimtab.app.expecting import UsualWatch, usual_upkeep
 from trimtab.app.housekeeping import (
     FIGURES_FIRST_LOOK_S,
     FIGURES_LOOK_S,
@@ -114,6 +115,7 @@ class Ground:
                 accounts_retention(self.database),
                 *forgetting_tasks(self.database, settings.keep_tasks_days),
                 answers_upkeep(answers),
+                usual_upkeep(self.database),
             ],
             holder=worker_id,
             on_problem=on_problem,
@@ -134,8 +136,13 @@ class Ground:
         self._trader = Trader(self.database, worker_id)
         self._dealer = Dealer(self._trader, time.monotonic, deadline_s=settings.wait_ms / 1000)
         self.ledger = Ledger(self._dealer, time.monotonic)
+        self.usual = UsualWatch(self.database)
         self.budgets = BudgetWatch(
-            self.database, self.ledger.keep_to, clock_ms=unix_ms, on_problem=on_problem
+            self.database,
+            self.ledger.keep_to,
+            clock_ms=unix_ms,
+            on_problem=on_problem,
+            beside=self.usual.look,
         )
 
     def _content_days(self) -> int:

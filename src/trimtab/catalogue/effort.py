@@ -46,6 +46,8 @@ class EffortWords(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     budgets: dict[Effort, Tokens]
     least_budget: Tokens
+    usual_output: dict[Effort, Tokens]
+    """Tokens of output that a call is expected to come to before anything was measured; of no use for anything else."""
     guidance: dict[Effort, str]
 
 
@@ -87,7 +89,7 @@ def fitted(
 def load_words(content: bytes) -> EffortWords:
     """`effort.yaml`. Raises `ConfigError`."""
     words = to_struct(read_yaml(content, "effort.yaml"), EffortWords, "effort.yaml")
-    for key in ("budgets", "guidance"):
+    for key in ("budgets", "guidance", "usual_output"):
         if set(getattr(words, key)) != set(EFFORTS):
             raise ConfigError(f"effort.yaml: {key}", f"must name each of {', '.join(EFFORTS)}")
     return words

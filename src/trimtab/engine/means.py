@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from trimtab.budgets import Ledger
+from trimtab.budgets.expected import Expectations
 from trimtab.catalogue import Catalogue
 from trimtab.engine.platform_watch import PlatformWatch
 from trimtab.engine.recording import Keep, Recorder
@@ -46,15 +47,17 @@ class Means:
         runtime: Runtime,
         standings: Standings | None = None,
         tasking: Tasking | None = None,
+        expectations: Expectations | None = None,
     ) -> None:
         """Without standings nothing is learnt of the platforms: where there is one place only, nothing is chosen.
-        Without tasking no request can be part of a task."""
+        Without tasking no request can be part of a task. Without expectations nothing was measured of any call."""
         self.catalogue = catalogue
         self.ledger = ledger
         self.recorder = recorder
         self.runtime = runtime
         self.standings = standings
         self.tasking = tasking
+        self.expectations = Expectations() if expectations is None else expectations
         self.watch = PlatformWatch(runtime.monotonic)
         self.simulated: set[str] = set()
         """Platforms behind HTTP that said in their last answer that they are simulated: their money is held on that

@@ -1,14 +1,17 @@
 """The lower floor: reserve, call, settle, record. Every upstream call of the program is one `Job` here.
 
-Invariants: no call goes out whose worst case was not reserved and whose intent was not written down; once a reply was
+Invariants: no call goes out whose worst case was not reserved (on a budget that says so, what is expected of it) and
+whose intent was not written down; once a reply was
 begun, exactly one `Outcome` is recorded for its request and each hold is settled, whatever happens: an answer, an
 error, a cut, a deadline, a client that goes away, another platform that takes over.
 """
 
+from functools import partial
+
 from trimtab.budgets import UNUSED, Hold
 from trimtab.catalogue import NanoUSD
 from trimtab.catalogue.money import dollars
-from trimtab.engine.counted import use_of
+from trimtab.engine.counted import expected_of, use_of
 from trimtab.engine.job import Job, most_output, priced_at
 from trimtab.engine.means import Means
 from trimtab.engine.reply import MeteredReply
@@ -32,12 +35,16 @@ class Metered(Means):
         provider, ledger = job.provider, self.ledger
         if job.task is not None:
             self._check_task(job, job.task, before)
+        simulated = provider.simulated or provider.name in self.simulated
         hold = await ledger.reserve(
             self.worst_case(job),
-            simulated=provider.simulated or provider.name in self.simulated,
+            simulated=simulated,
             caller=job.caller,
             use=use_of(job) if ledger.has_budgets or after is not None else UNUSED,
             after=after,
+            expect=partial(expected_of, job, self.catalogue, self.expectations, simulated)
+            if ledger.holds_expected
+            else None,
         )
         spends = hold.amount > 0 or bool(before) or hold.drawn is not None
         if spends and not self.recorder.intend(self._intent(job, hold, before)) and hold.is_limited:

@@ -1,0 +1,112 @@
+"""What calls usually come to, by model, effort and class of work: what nine of ten of them wrote at the most, what a
+byte of their requests came to as input, and what they cost on average.
+
+What it is not: a table that says what effort buys (`efforts`), or the use of these figures (`budgets.expected`).
+Invariants: whole answers of one attempt only; real and simulated calls are never in one figure; a figure is there only
+where `CONVERSATIONS_MIN` conversations stand behind it.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from trimtab.store.database import Transaction
+from trimtab.store.records.rows import BILLED
+
+EVERY_CLASS = "*"
+"""As a class: of all classes together. No scenario has this name."""
+
+QUANTILE_PERCENT = 90
+"""Calls come to no more than the figure, of a hundred."""
+
+CONVERSATIONS_MIN = 20
+"""As of figures of effort tables: of fewer, the ninth of ten is chance."""
+
+CALLS_MOST = 20_000
+"""The newest so many are looked at: 0.1 s for SQLite, and one view of it that is held for so long."""
+
+OLD_MS = 28 * 86_400_000
+"""Older calls say nothing."""
+
+
+class UsualCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One model, effort and class. Integers throughout."""
+
+    model: str
+    effort: str
+    """Empty where none was set: the model's default."""
+    task_class: str
+    """Empty: calls of no class; `EVERY_CLASS`: of all."""
+    calls: int
+    conversations: int
+    output_tokens: int
+    """Nine of ten calls wrote so many at the most, thinking included."""
+    most_output_tokens: int
+    """What any of them wrote."""
+    input_permille: int
+    """Nine of ten came to so many input tokens, cached or not, for 1,000 bytes of request, at the most."""
+    cost_nanousd: int
+    """The mean."""
+    at_ms: int
+    """When it was worked out."""
+
+
+def usual_calls(view: Transaction, *, simulated: bool) -> list[UsualCall]:
+    """Of the newest calls, by model, effort and class, and of all classes together."""
+    found = []
+    for by_class in (True, False):
+        found += _usual(view, simulated, by_class)
+    return found
+
+
+def _usual(view: Transaction, simulated: bool, by_class: bool) -> list[UsualCall]:
+    now_ms = view.now_ms()
+    purposes = ", ".join(f"'{purpose}'" for purpose in BILLED)
+    task_class = "task_class" if by_class else f"'{EVERY_CLASS}'"
+    group = "model, effort, class"
+    # Ids begin with the moment of their request (`records.ids`).
+    rows = view.rows(
+        f"WITH calls AS (SELECT model, coalesce(effort, '') AS effort, {task_class} AS class, output_tokens, "  # noqa: S608 (our own names)
+        "1000 * (input_tokens + cache_write_5m_tokens + cache_write_1h_tokens + cache_read_tokens) / request_bytes "
+        "AS permille, cost_nanousd, CASE WHEN task <> '' THEN task ELSE session END AS conversation "
+        f"FROM requests WHERE id >= ? AND simulated = ? AND purpose IN ({purposes}) AND endpoint <> 'count_tokens' "
+        "AND attempt_count = 1 AND result = 'ok' AND output_tokens > 0 AND request_bytes > 0 AND model IS NOT NULL "
+        f"ORDER BY id DESC LIMIT {CALLS_MOST}), "
+        f"ranked AS (SELECT *, row_number() OVER (PARTITION BY {group} ORDER BY output_tokens) AS by_output, "
+        f"row_number() OVER (PARTITION BY {group} ORDER BY permille) AS by_input, "
+        f"count(*) OVER (PARTITION BY {group}) AS among FROM calls) "
+        f"SELECT {group}, count(*), count(DISTINCT conversation), "
+        f"max(CASE WHEN 100 * (by_output - 1) < {QUANTILE_PERCENT} * among THEN output_tokens END), "
+        f"max(output_tokens), "
+        f"max(CASE WHEN 100 * (by_input - 1) < {QUANTILE_PERCENT} * among THEN permille END), "
+        "CAST(sum(cost_nanousd) AS BIGINT) / count(*) "
+        f"FROM ranked GROUP BY {group} HAVING count(DISTINCT conversation) >= {CONVERSATIONS_MIN}",
+        (f"{max(now_ms - OLD_MS, 0):012x}", int(simulated)),
+    )
+    return [
+        UsualCall(
+            model=model,
+            effort=effort,
+            task_class=name,
+            calls=calls,
+            conversations=conversations,
+            output_tokens=output,
+            most_output_tokens=most,
+            input_permille=permille,
+            cost_nanousd=cost,
+            at_ms=now_ms,
+        )
+        for model, effort, name, calls, conversations, output, most, permille, cost in rows
+    ]
+
+
+def with_earlier(newest: Sequence[UsualCall], earlier: Sequence[UsualCall], now_ms: int) -> list[UsualCall]:
+    """The newest figures, and earlier ones of which the newest calls say nothing, until they are old: what is seldom
+    called is not forgotten because something else is called often."""
+    kept = {_place(one): one for one in earlier if one.at_ms >= now_ms - OLD_MS}
+    kept |= {_place(one): one for one in newest}
+    return [kept[place] for place in sorted(kept)]
+
+
+def _place(one: UsualCall) -> tuple[str, str, str]:
+    return one.model, one.effort, one.task_class
