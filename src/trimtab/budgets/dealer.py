@@ -15,7 +15,7 @@ import msgspec
 
 from trimtab.budgets.refusals import away, refusal
 from trimtab.budgets.slices import LOOK_EVERY_S, AccountSlice, Shortage, Slices
-from trimtab.errors import StoreError
+from trimtab.errors import StoreError, Unavailable
 from trimtab.store.limits import PERMIT_LOST_MS, Slice, Trade
 
 DEADLINE_S = 0.05
@@ -33,7 +33,8 @@ REFUSED_S = 0.05
 busy that of their requests 3 % (on a loaded machine 40 %) waited past the deadline."""
 
 PERMITS_USABLE_S = PERMIT_LOST_MS / 1000 - 10.0
-"""Without having said so for this long, permits are not used any more: soon others may have them."""
+"""Without having said so for this long, permits are not used any more: soon others may have them. Those of calls in
+flight are said again when the store answers, and the others are asked for anew."""
 
 ACCOUNTS_AT_ONCE = 256
 """Accounts in one exchange that somebody waits for, and as many that are given back beside: about 10 ms, on SQLite and
@@ -205,6 +206,9 @@ class Dealer:
                 pass
             self._wanted.clear()
             now = self._monotonic()
+            if now - self._seen_at > PERMITS_USABLE_S:
+                for one in self.slices.in_use():
+                    one.lapse()
             waiting, self._waiting = _first_accounts(self._waiting)
             if self._waiting:
                 self._wanted.set()
@@ -266,7 +270,11 @@ class Dealer:
                 for one in waiter.slices:
                     one.keep(self._monotonic() + COME_BACK_S)
                 continue
-            short = self._at_once(waiter.slices, waiter.amounts, waiter.simulated, waiter.further)
+            try:
+                short = self._at_once(waiter.slices, waiter.amounts, waiter.simulated, waiter.further)
+            except Unavailable as lapsed:  # the process was frozen meanwhile: others may have its permits
+                waiter.answered.set_exception(StoreError(str(lapsed)))
+                continue
             if short is None:
                 slots = tuple([None if waiter.further else one.slot for one in waiter.slices])
                 waiter.answered.set_result(Taken(slots))

@@ -86,6 +86,8 @@ class AccountSlice:
         """Whether it is among `Slices.in_use`."""
         self.in_flight = 0
         self.permits = 0
+        self._over = 0
+        """How many more the database counts than may be used: calls that went on when their permits were lost."""
         self.requests = 0
         self.slot = 0
         """The second that `requests` were granted in, by the database's clock."""
@@ -190,9 +192,8 @@ class AccountSlice:
     @property
     def idle(self) -> bool:
         """Whether nothing is held here that could be given back."""
-        held = (
-            self.in_flight or self.permits or self.requests or self._spare[0] or self.unsure or self.waiting
-        )
+        permits = self.in_flight or self.permits or self._over
+        held = permits or self.requests or self._spare[0] or self.unsure or self.waiting
         return not held and self.balance[False] <= 0 and self.balance[True] <= 0
 
     def keep(self, until: float) -> None:
@@ -234,6 +235,12 @@ class AccountSlice:
             amount_needed=1,
             amount_ahead=self._last_grant[simulated] * pace.ahead // before,
         )
+
+    def lapse(self) -> None:
+        """Nobody heard of this process for so long that others may have its permits: only calls in flight keep one."""
+        if self.caps.concurrency is not None:
+            self.permits = self.in_flight
+            self.unsure = True
 
     def refund(self, amount: int, simulated: bool) -> None:
         """What a call that goes on does not hold here any more; negative where it holds more."""
@@ -279,7 +286,9 @@ class AccountSlice:
         return Trade(
             account=self.account,
             caps=caps,
-            permits_kept=self.permits if permits or (self.unsure and not only_amount) else None,
+            permits_kept=max(self.permits, self.in_flight)
+            if permits or (self.unsure and not only_amount)
+            else None,
             permits_wanted=permits,
             rate_back=back,
             rate_back_slot=self.slot,
@@ -295,13 +304,16 @@ class AccountSlice:
         """What has lain idle and goes back; it is out of the slice at once. Empty when there is nothing."""
         idle = at_once or now - self._used_at >= IDLE_S
         limit = self.caps.concurrency
-        if not idle and not self.unsure and (limit is None or self.permits <= max(limit, self.in_flight)):
+        said, kept = self.permits + self._over, 0 if limit is None else self.in_flight
+        too_many = said > kept and (limit is None or self._over > 0 or said > limit)
+        if not idle and not self.unsure and not too_many:
             return []
-        kept = min(self.permits, self.in_flight)
-        gives_permits, self.permits = kept != self.permits, kept
+        self.permits = min(self.permits, kept)
+        self._over = kept - self.permits
+        gives_permits = kept != said
         back = self.requests if at_once or now >= self._requests_until else 0
         self.requests -= back
-        trades = []
+        trades: list[Trade] = []
         for simulated in (False, True):
             amount = max(0, self.balance[simulated])
             self.balance[simulated] -= amount
@@ -312,6 +324,7 @@ class AccountSlice:
                         account=self.account,
                         caps=self.caps,
                         permits_kept=kept if gives_permits or self.unsure else None,
+                        permits_wanted=int(self.unsure and not at_once and kept > 0 and not trades),
                         rate_back=back,
                         rate_back_slot=self.slot,
                         simulated=simulated,
@@ -327,7 +340,9 @@ class AccountSlice:
 
     def add(self, trade: Trade, got: Slice, asked_at: float, none_until: float) -> None:
         """Take in what was granted. `asked_at` is when the asking began; `none_until` is how long a refusal holds."""
-        self.permits += got.permits
+        if trade.permits_kept is not None and trade.permits_wanted:
+            self.permits = max(0, trade.permits_kept + got.permits)
+            self._over = max(0, trade.permits_kept - self.permits)
         self.balance[trade.simulated] += got.amount
         self._granted[trade.simulated] += got.amount
         if trade.amount_needed:
@@ -342,7 +357,7 @@ class AccountSlice:
             self.rate_retry_s = 1
         elif trade.rate_wanted:
             self.rate_retry_s = got.rate_retry_s
-        if trade.permits_wanted and not got.permits:
+        if trade.permits_wanted and got.permits <= 0:
             self._no_permits_until = none_until
         if trade.rate_wanted and not got.requests:
             sure_s = min(MOST_SURE_S, got.rate_retry_s - 1)

@@ -79,6 +79,7 @@ class Slice(msgspec.Struct, frozen=True):
     """What was granted."""
 
     permits: int = 0
+    """Where some were wanted and others have too many for those that are kept, below 0: so many fewer may be used."""
     requests: int = 0
     slot: int = 0
     """The second that the requests were granted in, by the database's clock."""
@@ -164,11 +165,11 @@ def _json(texts: Iterable[str]) -> str:
 
 def _permits(transaction: Transaction, worker: str, trades: Sequence[Trade]) -> dict[int, int]:
     """What is granted, by the place of the trade; only where there is a limit."""
-    limited = {
-        n: one
-        for n, one in enumerate(trades)
-        if one.caps.concurrency is not None and one.permits_kept is not None
-    }
+    said = {n: one for n, one in enumerate(trades) if one.permits_kept is not None}
+    limited = {n: one for n, one in said.items() if one.caps.concurrency is not None}
+    if len(limited) < len(said):  # a limit that was taken away; nothing may be left of it if it comes back
+        free = [(one.account, worker) for one in said.values() if one.caps.concurrency is None]
+        transaction.change_many("DELETE FROM key_permits WHERE key_id = ? AND worker = ?", free)
     if not limited:
         return {}
     others: dict[str, int] = {}
@@ -183,8 +184,9 @@ def _permits(transaction: Transaction, worker: str, trades: Sequence[Trade]) -> 
     held = []
     for n, one in limited.items():
         limit, kept = one.caps.concurrency or 0, one.permits_kept or 0
-        granted[n] = max(0, min(one.permits_wanted, limit - others.get(one.account, 0) - kept))
-        held.append((one.account, worker, kept + granted[n]))
+        left = limit - others.get(one.account, 0) - kept
+        granted[n] = min(one.permits_wanted, left) if one.permits_wanted else 0
+        held.append((one.account, worker, kept + max(0, granted[n])))
     transaction.change_many(
         "INSERT INTO key_permits (key_id, worker, permits) VALUES (?, ?, ?) "
         "ON CONFLICT (key_id, worker) DO UPDATE SET permits = excluded.permits",
