@@ -1,12 +1,24 @@
 """Answers given again through a whole gateway: keys with limits, both surfaces, idempotency keys, reloads, other places."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kept_answers import digests
-from serving_harness import ASK, VERSION, Site, run, site, upstream
+from serving_harness import (
+    ASK,
+    VERSION,
+    Site,
+    head,
+    one_answer,
+    parsed,
+    run,
+    site,
+    take_request,
+    upstream,
+)
 from test_chat import ASK as CHAT
 from test_chat import DONE, FIRST, LAST, OVERLAY, PATH, SSE, USAGE, Server, chunk
 from test_key_limits import ask, key
@@ -92,6 +104,68 @@ def test_a_stream_of_the_chat_surface_is_given_again_without_the_counts_that_its
                 assert named["x-trimtab-cache"].startswith("hit"), "what goes out is the very same"
                 assert counted == FIRST + LAST + USAGE + DONE
                 assert len(server.received) == 1
+
+    run(work)
+
+
+@pytest.mark.parametrize("one_stays", [True, False])
+def test_a_stream_whose_client_goes_is_read_on_while_others_wait_and_cut_when_all_have_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_stays: bool
+) -> None:
+    monkeypatch.setenv("TEST_KEY", "k")
+    (tmp_path / "models.yaml").write_text(OVERLAY)
+    begun, gate, cut = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    calls: list[bytes] = []
+
+    async def platform(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        calls.append((await take_request(reader))[1])
+        writer.write(SSE + chunk(FIRST))
+        begun.set()
+        leaving = asyncio.ensure_future(reader.read())
+        opening = asyncio.ensure_future(gate.wait())
+        await asyncio.wait((leaving, opening), return_when=asyncio.FIRST_COMPLETED)
+        if leaving.done():
+            cut.set()
+        writer.write(b"".join(map(chunk, (LAST, USAGE, DONE))) + b"0\r\n\r\n")
+        await leaving
+        opening.cancel()
+
+    async def work() -> None:
+        async with upstream(platform) as entry:
+            entry = entry.replace('"anthropic"', '"openai"') + 'models = {"qwen3-32b" = "Qwen/Qwen3-32B"}\n'
+            async with site(tmp_path, f'{CACHE}[catalogue]\noverlay = "models.yaml"\n{entry}') as s:
+                flights = s.application.parts.ground.shelves.flights
+                body = json.dumps({**CHAT, "stream": True}).encode()
+
+                async def client() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+                    reader, writer = await asyncio.open_connection("127.0.0.1", s.port)
+                    writer.write(head("POST", PATH, b"", len(body)) + body)
+                    return reader, writer
+
+                async def until(waiting: int) -> None:
+                    while sum(len(one._waiting) for one in flights._flights.values()) != waiting:  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+
+                clients = [await client()]
+                await begun.wait()
+                clients += [await client() for _ in range(3)]
+                await until(3)
+                gone = clients[:-1] if one_stays else clients
+                for left, (_, writer) in enumerate(gone, 1):
+                    writer.transport.abort()
+                    await until(len(clients) - max(left, 1))
+                if one_stays:
+                    gate.set()
+                    reader, _ = clients[-1]
+                    status, named, heard = parsed(await one_answer(reader))
+                    assert (status, heard) == (200, FIRST + LAST + DONE)
+                    assert named["x-trimtab-cache"].startswith("hit")
+                    assert named["x-trimtab-cost-usd"] == "0.000000000"
+                    clients[-1][1].close()
+                    await clients[-1][1].wait_closed()
+                else:
+                    await asyncio.wait_for(cut.wait(), 20)
+                assert len(calls) == 1
 
     run(work)
 

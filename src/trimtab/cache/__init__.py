@@ -5,8 +5,17 @@ operator turns it on; never across keys unless the operator says so; open on fai
 """
 
 from trimtab.cache.question import Question
-from trimtab.cache.repeats import Repeat, Repeats, Shelf
+from trimtab.cache.repeats import Awaited, Repeat, Repeats, Shelf
 from trimtab.cache.settings import CacheSettings, check_cache
 from trimtab.cache.shelves import Shelves
 
-__all__ = ["CacheSettings", "Question", "Repeat", "Repeats", "Shelf", "Shelves", "check_cache"]
+__all__ = [
+    "Awaited",
+    "CacheSettings",
+    "Question",
+    "Repeat",
+    "Repeats",
+    "Shelf",
+    "Shelves",
+    "check_cache",
+]

@@ -1,16 +1,18 @@
 """Whether a request is answered by an earlier answer, and whether its own is kept for later ones.
 
-What it is not: the answering (`engine`), or the keeping (`shelves`). Invariants: nothing is looked for or kept that
-nobody opted in to; what is given was answered whole to the very same question, by a platform that this request may go
-to, on the same side (real or simulated), to somebody who shares with this caller.
+What it is not: the answering (`engine`), or the keeping (`shelves`). Invariants: nothing is looked for, waited for or
+kept that nobody opted in to; what is given was answered whole to the very same question, by a platform that this
+request may go to, on the same side (real or simulated), to somebody who shares with this caller.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
+from trimtab.cache.flights import Flight, Seat
 from trimtab.cache.key import key_of, scope_of
 from trimtab.cache.question import Headers, Question
 from trimtab.cache.rules import Reason, is_final, samples, what_matters, why_not
@@ -19,7 +21,7 @@ from trimtab.cache.shelves import Put, Shelves
 from trimtab.errors import RequestError, shortened
 from trimtab.messages.canonical import Unclear, digest_of, read_exactly
 from trimtab.records import Attempt, Surface
-from trimtab.store.answers import Answer
+from trimtab.store.answers import Answer, Found
 
 HEADER = "x-trimtab-cache"
 WISHES = ("on", "off", "refresh")
@@ -52,6 +54,15 @@ class Repeat(msgspec.Struct, frozen=True):
     """Give this one."""
     shelf: "Shelf | None" = None
     """Put the answer here."""
+    awaited: "Awaited | None" = None
+    """Somebody asks the very same now: `follow` says what comes of that."""
+
+
+class Awaited(msgspec.Struct, frozen=True):
+    """What another request asks at this moment."""
+
+    digest: str
+    flight: Flight
 
 
 class _Body(msgspec.Struct, frozen=True):
@@ -109,17 +120,44 @@ class Repeats:
         if not explicit and not settings.sampled and body.samples:
             return _bypass("sampled")
         digest = key_of(question, scope_of(settings.share, question.caller), body.digest)
-        shelf = Shelf(self, question, digest, replaces=wish == "refresh")
         if wish == "refresh":
-            return Repeat("refresh", shelf=shelf)
-        caller = question.caller
-        found = await shelves.find(digest)
+            return Repeat("refresh", shelf=Shelf(self, question, digest, replaces=True))
+        if (found := shelves.remembered(digest)) is not None and self._fits(found.answer, question):
+            return _hit(found)
+        await shelves.written(digest)
+        flight = shelves.flights.find(digest)
+        if flight is not None and settings.wait_s and not flight.places.isdisjoint(question.platforms):
+            return Repeat("", awaited=Awaited(digest, flight))
+        seat = None
+        if flight is None and settings.wait_s:
+            seat = shelves.flights.begin(digest, question.platforms)
+        try:
+            found = await shelves.find(digest)
+        except BaseException:
+            if seat is not None:
+                seat.leave()
+            raise
         if found is None or not self._fits(found.answer, question):
-            shelves.missed(
-                question.arrived_ms, question.simulated, caller.organisation, caller.key, question.model
-            )
-            return Repeat("miss", shelf=shelf)
-        return Repeat(f"hit; age={found.age_ms // 1000}; from={found.answer.request_id}", found.answer)
+            return self._missed(question, digest, seat)
+        if seat is not None:
+            seat.land(found)
+        return _hit(found)
+
+    async def follow(self, question: Question, awaited: Awaited, most_s: float | None) -> Repeat:
+        """What comes of a question that somebody else asks: the answer, where it is one for this request too; else this
+        request asks. Waits, `most_s` and the settings' `wait_s` at most."""
+        wait_s = self._settings.wait_s if most_s is None else max(0.0, min(self._settings.wait_s, most_s))
+        given = await awaited.flight.wait(wait_s)
+        if isinstance(given, Found) and self._fits(given.answer, question):
+            return _hit(given)
+        return self._missed(question, awaited.digest, given if isinstance(given, Seat) else None)
+
+    def _missed(self, question: Question, digest: str, seat: Seat | None) -> Repeat:
+        caller = question.caller
+        self._shelves.missed(
+            question.arrived_ms, question.simulated, caller.organisation, caller.key, question.model
+        )
+        return Repeat("miss", shelf=Shelf(self, question, digest, replaces=False, seat=seat))
 
     def _looked(self, question: Question) -> "_Body":
         """What there is to know of a body. Who asks again mostly sends the same bytes: long ones are remembered."""
@@ -186,10 +224,12 @@ class Repeats:
 class Shelf:
     """A place for one answer while it goes by. Used by the event loop only; never waits, never raises."""
 
-    __slots__ = ("_digest", "_held", "_over", "_parts", "_question", "_repeats", "_replaces")
+    __slots__ = ("_digest", "_held", "_over", "_parts", "_question", "_repeats", "_replaces", "_seat")
 
-    def __init__(self, repeats: Repeats, question: Question, digest: str, *, replaces: bool) -> None:
-        """`replaces`: its answer takes the place of one that could be given still."""
+    def __init__(
+        self, repeats: Repeats, question: Question, digest: str, *, replaces: bool, seat: Seat | None = None
+    ) -> None:
+        """`replaces`: its answer takes the place of one that could be given still. `seat`: of all who ask this now."""
         self._repeats = repeats
         self._question = question
         self._digest = digest
@@ -197,6 +237,22 @@ class Shelf:
         self._parts: list[bytes] = []
         self._held = 0
         self._over = False
+        self._seat = seat
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether others wait for this answer."""
+        return self._seat is not None and self._seat.is_heard
+
+    def carry(self, task: "asyncio.Task[None]") -> None:
+        """The call goes on in this task, without its client, until nobody waits for it."""
+        if self._seat is not None:
+            self._seat.flight.carry(task)
+
+    def let_go(self) -> None:
+        """Nobody waits for this one any longer: others ask for themselves. It is kept all the same."""
+        if self._seat is not None:
+            self._seat.fail()
 
     def add(self, chunk: bytes) -> None:
         """A piece of the answer, as it came from the platform."""
@@ -218,6 +274,7 @@ class Shelf:
         self._repeats.shelves.give(self._held)
         self._held = 0
         self._parts = []
+        self.let_go()
 
     def keep(self, attempt: Attempt, headers: Headers, *, event_stream: bool, simulated: bool) -> None:
         """It is over: keep it if it may be given again."""
@@ -262,9 +319,19 @@ class Shelf:
                 replaces=self._replaces,
             )
         )
+        if self._seat is None:
+            return
+        if simulated == question.simulated:
+            self._seat.land(Found(answer, 0, repeats.settings.ttl_s * 1000))
+        else:  # only the answer showed it: who waits asked the other side
+            self._seat.fail()
 
 
 _NOTHING = Repeat("")
+
+
+def _hit(found: Found) -> Repeat:
+    return Repeat(f"hit; age={found.age_ms // 1000}; from={found.answer.request_id}", found.answer)
 
 
 def _bypass(reason: str) -> Repeat:

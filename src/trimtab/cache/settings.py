@@ -28,6 +28,9 @@ class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sampled: bool = False
     """Whether `on` keeps answers of requests that sample (a temperature above 0, or none given) too. A request that
     says `x-trimtab-cache: on` is taken at its word."""
+    wait_s: Annotated[int, msgspec.Meta(ge=0, le=3_600)] = 120
+    """A request whose question is being asked at this moment waits so long for that answer, before it asks for itself;
+    0: not at all. As `retries.within_s`: no call is begun later than so long after its request came."""
     tiers: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
     """Where one of these is given: only requests for these tiers, or that these routes took."""

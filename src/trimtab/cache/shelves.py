@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
+from trimtab.cache.flights import Flights
 from trimtab.errors import StoreError
 from trimtab.store.answers import Answer, AnswerStore, Found, New, Tally, pack
 
@@ -43,6 +44,10 @@ BATCH_ROWS = 32
 
 TALLY_S = 1.0
 """How often what was asked for is added to the sums: a process that is killed loses those of that time."""
+
+WRITTEN_S = 0.5
+"""How long a request waits for an answer to its question that was just made to be written. With `LINGER_S` that takes
+0.1 s, where the store is well; to ask the model takes longer, and another answer than the one that stands is none."""
 
 MAX_TALLIES = 10_000
 """Sums and uses that wait for a store that is away, at most; further ones are lost."""
@@ -97,6 +102,10 @@ class Shelves:
         self._asking = 0
         self._front: OrderedDict[str, tuple[Found, float]] = OrderedDict()
         self._front_bytes = 0
+        self._writing: dict[str, list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]]] = {}
+        """Digests of answers that wait to be written, and who waits for that."""
+        self.flights = Flights()
+        """Questions that are being asked now."""
         self._waiting: deque[Put | _Hit] = deque()
         self._wake = threading.Event()
         """Something waits to be written. The thread looks once in `LINGER_S` only: to wake it for each answer costs the
@@ -139,15 +148,8 @@ class Shelves:
     async def find(self, digest: str) -> Found | None:
         """The answer of this digest, where there is one that may be given now. Waits for the store, at most so long as
         a request may; never raises."""
-        now = self._monotonic()
-        front = self._front.get(digest)
-        if front is not None:
-            found, since = front
-            past_ms = int((now - since) * 1000)
-            if now - since < FRONT_S and past_ms < found.left_ms:
-                self._front.move_to_end(digest)
-                return Found(found.answer, found.age_ms + past_ms, found.left_ms - past_ms)
-            self._forget(digest)
+        if (found := self.remembered(digest)) is not None:
+            return found
         if self._asking >= MAX_ASKING or self._closed:
             self.troubles += 1
             return None
@@ -170,6 +172,20 @@ class Shelves:
         if there is not None:
             self._remember(digest, there)
         return there
+
+    def remembered(self, digest: str) -> Found | None:
+        """The answer of this digest, where it was looked up a moment ago."""
+        front = self._front.get(digest)
+        if front is None:
+            return None
+        found, since = front
+        past_s = self._monotonic() - since
+        past_ms = int(past_s * 1000)
+        if past_s < FRONT_S and past_ms < found.left_ms:
+            self._front.move_to_end(digest)
+            return Found(found.answer, found.age_ms + past_ms, found.left_ms - past_ms)
+        self._forget(digest)
+        return None
 
     def _look(
         self, digest: str, loop: asyncio.AbstractEventLoop, waiting: "asyncio.Future[Found | None]"
@@ -232,9 +248,23 @@ class Shelves:
 
     def put(self, put: Put) -> None:
         """Keep an answer, soon. Never waits, never raises."""
+        self._writing.setdefault(put.answer.digest, [])
         if not self._send(put):
+            del self._writing[put.answer.digest]
             self._refused += 1
             self._taken -= put.room
+
+    async def written(self, digest: str) -> None:
+        """Wait while an answer of this digest is being written, a moment at the most: which one of several will stand
+        is known then."""
+        waiting = self._writing.get(digest)
+        if waiting is None:
+            return
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        waiting.append((loop, done))
+        if self._writing.get(digest) is waiting:  # else the writer may have looked already
+            await asyncio.wait((done,), timeout=WRITTEN_S)
 
     def hit(self, answer: Answer, at_ms: int, organisation: str, key: str) -> None:
         """Count an answer as given again."""
@@ -344,6 +374,10 @@ class Shelves:
             raise
         finally:
             self._given_back += sum(put.room for put in puts)
+            for put in puts:
+                for loop, done in self._writing.pop(put.answer.digest, ()):
+                    with contextlib.suppress(RuntimeError):  # the loop has ended
+                        loop.call_soon_threadsafe(_tell, done)
         self._store.make_room(puts[-1].most_bytes)
 
     def _troubled(self, problem: str) -> None:
@@ -360,6 +394,11 @@ class Shelves:
 def _give_up(waiting: "asyncio.Future[Found | None]") -> None:
     if not waiting.done():
         waiting.set_exception(StoreError("the store did not answer in time"))
+
+
+def _tell(done: "asyncio.Future[None]") -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 def _flag(simulated: bool) -> str:

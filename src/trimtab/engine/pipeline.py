@@ -8,17 +8,20 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from trimtab.budgets import Hold
 from trimtab.catalogue import Model
 from trimtab.engine.answering import Answering
 from trimtab.engine.chat import ChatPlanner
 from trimtab.engine.conversations import Conversations
+from trimtab.engine.copying import CopiedReply, led
 from trimtab.engine.counted import check_budgets
 from trimtab.engine.inbound import TASK, Decide, Inbound
 from trimtab.engine.job import Job
 from trimtab.engine.metered import Metered
 from trimtab.engine.pictures import PrepareImages
 from trimtab.engine.planning import Messages, MessagesPlanner
-from trimtab.engine.repeating import CopiedReply, KeptReply, Repeated, Repeating, concerns, question_of
+from trimtab.engine.repeating import KeptReply, Repeated, Repeating, concerns, gave_up, question_of
+from trimtab.engine.reply import MeteredReply
 from trimtab.engine.route import Route
 from trimtab.engine.surviving import Surviving
 from trimtab.engine.task_call import TaskCall
@@ -138,18 +141,31 @@ class Pipeline:
                     return repeat.kept
             hold = await self._metered.reserve(job)
         except BaseException as problem:
+            if repeat is not None and repeat.shelf is not None:
+                repeat.shelf.drop()
             if task is not None and self._metered.tasking is not None:
                 self._metered.tasking.release(task.grant)
             if isinstance(problem, RequestError | Unavailable):
                 self._refuse(inbound, body, problem, task)
             raise
-        if route is None or self._surviving is None:
-            reply = await self._metered.call(job, hold)
-        else:
-            reply = await self._surviving.answer(route, job, hold)
         if repeat is None or not repeat.told:
-            return reply
-        return CopiedReply(reply, repeat.told, repeat.shelf, job)
+            return await self._made(job, route, hold)
+        shelf = repeat.shelf
+        if shelf is None:
+            reply = await self._made(job, route, hold)
+        else:
+            try:
+                reply = await led(self._made(job, route, hold), repeat.told, shelf, job)
+            except Exception:
+                shelf.drop()
+                raise
+        return CopiedReply(reply, repeat.told, shelf, job)
+
+    async def _made(self, job: Job, route: Route | None, hold: Hold) -> MeteredReply:
+        """The reply of the platform, head arrived. Raises `UpstreamError`, `RequestError`; it is recorded then."""
+        if route is None or self._surviving is None:
+            return await self._metered.call(job, hold)
+        return await self._surviving.answer(route, job, hold)
 
     async def _repeat(
         self, repeating: Repeating, inbound: Inbound, job: Job, route: Route | None
@@ -161,9 +177,21 @@ class Pipeline:
         names = {name} if route is None else {name, *route.entries}
         question = question_of(inbound, job, names, simulated)
         repeat = await repeating.find(question)
+        hold: Hold | None = None
+        if repeat.awaited is not None:
+            hold = await metered.reserve_nothing(job, simulated=simulated)
+            left_s = None if job.deadline is None else job.deadline - metered.runtime.monotonic()
+            try:
+                repeat = await repeating.follow(question, repeat.awaited, left_s)
+            except BaseException:
+                gave_up(metered, job, hold)
+                raise
         if repeat.answer is None:
+            if hold is not None:  # what it asks for now is counted with its call
+                metered.ledger.release(hold)
             return Repeated(repeat.told, repeat.shelf)
-        hold = await metered.reserve_nothing(job, simulated=simulated)
+        if hold is None:
+            hold = await metered.reserve_nothing(job, simulated=simulated)
         repeating.given(question, repeat.answer)
         if job.task is not None and metered.tasking is not None:
             metered.tasking.release(job.task.grant)

@@ -1,22 +1,21 @@
-"""Answers that are given again, and answers that are kept for that while they go by.
+"""Answers that are given again.
 
-What it is not: whether one may be (`cache`). Invariants: what is given again are the bytes that the platform sent the
-first time; it makes no call, costs nothing and is recorded as the answer of an earlier request; keeping changes nothing
-of what the client gets, and nothing waits for it.
+What it is not: whether one may be (`cache`), or how it is kept while it goes by (`copying`). Invariants: what is given
+again are the bytes that the platform sent the first time; it makes no call, costs nothing and is recorded as the answer
+of an earlier request.
 """
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from trimtab.budgets import Hold
-from trimtab.cache import Question, Repeat, Shelf
+from trimtab.cache import Awaited, Question, Repeat, Shelf
 from trimtab.catalogue import NanoUSD
 from trimtab.engine.inbound import CACHE, Inbound
 from trimtab.engine.job import Job
 from trimtab.engine.means import Means
-from trimtab.engine.reply import MeteredReply
 from trimtab.providers import Headers, Sink
 from trimtab.records import Attempt, Outcome, RequestId
 from trimtab.store.answers import Answer
@@ -25,6 +24,8 @@ PIECE_BYTES = 64 * 1024
 """Of a stream that is given again, so much goes to the client at a time."""
 
 HTTP_OK = 200
+GONE = 499
+"""The status in the record of a request that had no answer when its client went."""
 
 
 class Repeating(Protocol):
@@ -38,6 +39,11 @@ class Repeating(Protocol):
     async def find(self, question: Question) -> Repeat:
         """What is to be done with a request. Waits within the deadline for the store. Raises `RequestError` for a wish
         that is none; whatever else goes wrong, nothing is found."""
+        ...
+
+    async def follow(self, question: Question, awaited: Awaited, most_s: float | None) -> Repeat:
+        """What is to be done with a request whose question somebody else asks at this moment. Waits for that, so long
+        at most; never raises."""
         ...
 
     def given(self, question: Question, answer: Answer) -> None:
@@ -125,113 +131,17 @@ class KeptReply:
         self._closed = True
         means, job = self._means, self.job
         means.ledger.settle(self._hold, NanoUSD(0))
-        caller, runtime, task = job.caller, means.runtime, job.task
         whole = self._given == len(self._answer.body)
+        outcome = _uncalled(means, job, self._hold, "ok" if whole else "cancelled", self.simulated)
         means.recorder.record(
-            Outcome(
-                id=job.id,
-                at_ms=job.arrived_ms,
-                purpose=job.purpose,
-                surface="chat" if job.endpoint == "chat" else "messages",
-                endpoint=job.endpoint,
-                requested_model=job.requested_model,
-                session=job.session,
-                result="ok" if whole else "cancelled",
+            msgspec.structs.replace(
+                outcome,
                 status=HTTP_OK,
-                stream=job.call.stream,
-                plan=job.plan,
-                adaptations=job.adaptations,
-                observations=job.observations,
-                tags=job.tags,
-                parent=job.parent,
-                key=caller.key,
-                organisation=caller.organisation,
-                team=caller.team,
-                user=caller.user,
-                simulated=self.simulated,
-                leased=self._hold.takes_money,
-                request_bytes=job.request_bytes,
                 response_bytes=self._given,
-                total_ms=int((runtime.monotonic() - job.arrived) * 1_000_000) / 1000,
-                config_version=runtime.config_version,
-                catalogue_version=runtime.catalogue_version,
-                task=task.grant.task if task is not None else "",
-                phase=task.grant.phase if task is not None else "",
-                task_class=job.task_class,
-                draws=self._hold.draws,
                 cached=RequestId(self._answer.request_id),
             ),
             job.call.headers,
         )
-
-
-class CopiedReply:
-    """A platform's reply that is told of the cache, and that a shelf, where there is one, has a copy of. Implements
-    `Answering`; all but the copy is the reply's."""
-
-    free = False
-
-    def __init__(self, reply: MeteredReply, told: str, shelf: Shelf | None, asked: Job) -> None:
-        """`asked` is what the shelf is for: where another call was made in the end, that asked something else, nothing
-        is kept."""
-        self._reply = reply
-        self.told = told
-        if shelf is not None and not _same(reply.job, asked):
-            shelf.drop()
-            shelf = None
-        self._shelf = shelf
-        self.job = reply.job
-        self.platform = reply.platform
-        self.status = reply.status
-        self.headers = reply.headers
-        self.is_event_stream = reply.is_event_stream
-        self.simulated = reply.simulated
-        self.before = reply.before
-
-    @property
-    def warned(self) -> tuple[str, ...]:
-        """See `MeteredReply.warned`."""
-        return self._reply.warned
-
-    @property
-    def at_boundary(self) -> bool:
-        """Whether another event may be written to the client now."""
-        return self._reply.at_boundary
-
-    async def body(self) -> bytes:
-        """See `MeteredReply.body`."""
-        body = await self._reply.body()
-        if self._shelf is not None:
-            self._shelf.add(body)
-        return body
-
-    async def pump(self, write: Sink) -> bool:
-        """See `MeteredReply.pump`."""
-        shelf = self._shelf
-        if shelf is None:
-            return await self._reply.pump(write)
-
-        def sink(chunk: bytes) -> bool:
-            shelf.add(chunk)
-            return write(chunk)
-
-        return await self._reply.pump(sink)
-
-    def cost(self) -> NanoUSD:
-        """See `MeteredReply.cost`."""
-        return self._reply.cost()
-
-    def close(self, problem: BaseException | None = None) -> None:
-        """See `MeteredReply.close`. Then what went by is kept, where it may be."""
-        self._reply.close(problem)
-        shelf, self._shelf = self._shelf, None
-        if shelf is not None:
-            shelf.keep(
-                self._reply.end(),
-                self.headers,
-                event_stream=self.is_event_stream,
-                simulated=self._reply.simulated,
-            )
 
 
 class Repeated(msgspec.Struct, frozen=True):
@@ -244,15 +154,45 @@ class Repeated(msgspec.Struct, frozen=True):
     """The earlier answer."""
 
 
-def _same(made: Job, asked: Job) -> bool:
-    """Whether a call asked the very same: another platform may have been sent something else."""
-    if made is asked:
-        return True
-    return (
-        made.model is asked.model
-        and made.plan.arm == asked.plan.arm
-        and made.call.body == asked.call.body
-        and made.call.headers == asked.call.headers
-        and made.call.path == asked.call.path
-        and made.call.query == asked.call.query
+def gave_up(means: Means, job: Job, hold: Hold) -> None:
+    """Record a request whose client went while it waited for somebody else's answer. `hold` is settled here."""
+    means.ledger.settle(hold, NanoUSD(0))
+    means.recorder.record(_uncalled(means, job, hold, "cancelled", hold.simulated), job.call.headers)
+
+
+def _uncalled(
+    means: Means, job: Job, hold: Hold, result: Literal["ok", "cancelled"], simulated: bool
+) -> Outcome:
+    """The record of a request for which nobody was called."""
+    caller, runtime, task = job.caller, means.runtime, job.task
+    return Outcome(
+        id=job.id,
+        at_ms=job.arrived_ms,
+        purpose=job.purpose,
+        surface="chat" if job.endpoint == "chat" else "messages",
+        endpoint=job.endpoint,
+        requested_model=job.requested_model,
+        session=job.session,
+        result=result,
+        status=GONE,
+        stream=job.call.stream,
+        plan=job.plan,
+        adaptations=job.adaptations,
+        observations=job.observations,
+        tags=job.tags,
+        parent=job.parent,
+        key=caller.key,
+        organisation=caller.organisation,
+        team=caller.team,
+        user=caller.user,
+        simulated=simulated,
+        leased=hold.takes_money,
+        request_bytes=job.request_bytes,
+        total_ms=int((runtime.monotonic() - job.arrived) * 1_000_000) / 1000,
+        config_version=runtime.config_version,
+        catalogue_version=runtime.catalogue_version,
+        task=task.grant.task if task is not None else "",
+        phase=task.grant.phase if task is not None else "",
+        task_class=job.task_class,
+        draws=hold.draws,
     )
