@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pictures import image, png, real_png
-from serving_harness import ASK, SSE_HEAD, VERSION, chunk, event, run, site, take_request, upstream
+from pictures import b64, image, png, real_png
+from serving_harness import SSE_HEAD, VERSION, chunk, event, run, site, take_request, upstream
+from test_chat import ANSWER as CHAT_ANSWER
+from test_chat import OVERLAY, Server, whole
+from test_chat import PATH as CHAT
 
 from trimtab.catalogue import image_tokens, resize_for
+from trimtab.messages.chat import chat_image_blocks
 
 OPUS = "claude-opus-4-7"
 BIG = real_png(3000, 2000)
@@ -105,11 +109,6 @@ def test_exact_refuses_with_words_that_help_and_nothing_is_sent(tmp_path: Path, 
             assert (await s.record(headers["x-trimtab-request"]))["cost_nanousd"] == 0
             status, headers, _ = await s.post(large, headers=VERSION + b"x-trimtab-images: as_sent\r\n")
             assert (status, headers["x-trimtab-image-tokens"]) == (200, "4784")
-            status, _, body = await s.post(
-                {**ASK, "model": "m"}, "/v1/chat/completions", b"x-trimtab-images: fit\r\n"
-            )
-            assert status == 400
-            assert "/v1/chat/completions" in json.loads(body)["error"]["message"]
 
     run(work)
 
@@ -190,5 +189,56 @@ def test_a_click_reaches_the_client_where_it_means_it_and_the_model_as_it_said_i
             told = {"role": "assistant", "content": [{**CLICK, "input": click}]}
             await s.post(ask(GO, LOOK, SCREEN, told, tools=[TOOL]), headers=VERSION + maps)
             assert json.loads(platform.bodies[1])["messages"][3]["content"][0] == CLICK
+
+    run(work)
+
+
+def test_images_of_chat_requests_are_measured_resized_and_refused_as_those_of_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_KEY", "k")
+    (tmp_path / "models.yaml").write_text(OVERLAY)
+    url = f"data:image/png;base64,{b64(BIG)}"
+    parts = [{"type": "text", "text": "é"}, {"type": "image_url", "image_url": {"url": url}}]
+    asked = {"model": OPUS, "max_tokens": 50, "messages": [{"role": "user", "content": parts}]}
+    server = Server(whole(CHAT_ANSWER))
+
+    async def work() -> None:
+        async with upstream(server) as entry:
+            models = 'models = {"claude-opus-4-7" = "opus", "qwen3-32b" = "Qwen"}\n'
+            entry = entry.replace('"anthropic"', '"openai"') + models
+            async with site(tmp_path, f'[catalogue]\noverlay = "models.yaml"\n{entry}') as s:
+
+                async def ask(own: str = "", **fields: Any) -> tuple[int, dict[str, str], Any, Any]:
+                    headers = f"x-trimtab-images: {own}\r\n".encode() if own else b""
+                    status, named, body = await s.post({**asked, **fields}, headers=headers, path=CHAT)
+                    record = await s.record(named["x-trimtab-request"])
+                    return status, named, json.loads(body), record
+
+                status, named, _, record = await ask()
+                assert status == 200
+                assert json.loads(server.body)["messages"][0]["content"][1] == parts[1]
+                as_seen = image_tokens(*resize_for(3000, 2000, "high"), "high")
+                assert f"images: 1, {as_seen} tokens" in record["observations"]
+                held = record["attempts"][0]["reserved_nanousd"]
+                words = len(server.body) - len(b64(BIG)) + 2_020
+                assert held <= (as_seen + words) * 10_000 + 50 * 25_000, "its base64 is not taken for text"
+
+                status, named, _, record = await ask("fit")
+                (block,) = chat_image_blocks(server.body)
+                assert block.head is not None
+                assert (block.head.width, block.head.height) == resize_for(3000, 2000, "high")
+                assert named["x-trimtab-image-tokens"] == str(as_seen)
+                assert "messages.0.content.1.image_url 3000x2000->" in named["x-trimtab-adaptations"]
+
+                status, _, body, _ = await ask("exact")
+                assert (status, body["error"]["type"]) == (400, "invalid_request_error")
+                assert "messages.0.content.1: this image has 3000x2000 pixels" in body["error"]["message"]
+
+                status, named, _, record = await ask(model="qwen3-32b")
+                assert status == 200
+                assert record["observations"] == [
+                    "images: 1; what they cost on qwen3-32b is not in the catalogue: held for its whole context"
+                ]
 
     run(work)

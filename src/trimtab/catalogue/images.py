@@ -52,15 +52,20 @@ def resize_for(width: int, height: int, vision: str) -> tuple[int, int]:
 
 
 def size_within(
-    width: int, height: int, vision: str, *, side_px: int = MAX_SIDE_PX, pixels: int = MAX_SIDE_PX**2
+    width: int, height: int, vision: str | None, *, side_px: int = MAX_SIDE_PX, pixels: int = MAX_SIDE_PX**2
 ) -> tuple[int, int]:
-    """The same within further limits, of each side in pixels and of all pixels. Raises `ValueError`."""
-    limits = vision_limits(vision)
+    """The same within further limits, of each side in pixels and of all pixels; without `vision`, within these alone.
+    Raises `ValueError`."""
+    limits = None if vision is None else vision_limits(vision)
     if width < 1 or height < 1:
         raise ValueError(f"{width} x {height}: an image is at least 1 x 1 pixel")
 
     def fits(wide: int, high: int) -> bool:
-        return _fits(wide, high, limits) and max(wide, high) <= side_px and wide * high <= pixels
+        return (
+            (limits is None or _fits(wide, high, limits))
+            and max(wide, high) <= side_px
+            and wide * high <= pixels
+        )
 
     if fits(width, height):
         return width, height

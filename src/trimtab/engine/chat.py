@@ -10,13 +10,13 @@ from collections.abc import Mapping
 
 import msgspec
 
-from trimtab.catalogue import Effort, Model, upper_bound_tokens
-from trimtab.engine.bounds import MAX_TOOL_PROMPT_TOKENS, holds
+from trimtab.catalogue import Effort
+from trimtab.engine.chat_bounds import chat_input_size, size_note
 from trimtab.engine.inbound import SCENARIO, Decide, Inbound, check_own, platforms_of, tags_of, wanted_of
 from trimtab.engine.job import Job
-from trimtab.engine.pictures import IMAGE_HEADERS
+from trimtab.engine.pictures import PreparedImages
 from trimtab.engine.session import session_of
-from trimtab.errors import PermissionDenied, RequestError
+from trimtab.errors import PermissionDenied
 from trimtab.messages.chat import ChatBody
 from trimtab.normaliser import Mode, Normaliser
 from trimtab.providers import Call, Provider
@@ -24,10 +24,6 @@ from trimtab.records import Budget, Caller, Plan
 from trimtab.routing import VIRTUAL_PREFIX, Ask, Candidate, Decision, Place
 
 ASKED_FOR_USAGE = "stream_options.include_usage=true"
-
-MAX_TEMPLATE_TOKENS = 2000
-"""What a server's template puts around messages (roles, dates, a system prompt of its own), at most; those of open
-models that were read (2026-11) come to 20 to 600."""
 
 _UNBOUNDED = (
     "web_search_options",
@@ -46,9 +42,6 @@ _PLAIN_TIERS = (b'"default"', b'"flex"')
 """Of `service_tier`; others may cost more, also `auto`, which is the account's choice."""
 _NOTHING = (b"null", b"false", b"[]", b"{}")
 
-_NOT_TEXT = (b'"image_url"', b'"input_audio"', b'"file"', b'"video_url"', b'"audio_url"', b"\\u00")
-"""Signs of parts whose tokens do not follow from their bytes, and of escapes that could hide one."""
-
 
 class Chat(msgspec.Struct, frozen=True):
     """A request that was read and decided; what goes out depends on the place."""
@@ -59,6 +52,8 @@ class Chat(msgspec.Struct, frozen=True):
     session: str
     ask: Ask | None = None
     """What was asked, where no effort is chosen before the scenario of its task is known."""
+    images: PreparedImages | None = None
+    """What was done with its images, `body` being the result; `None`: no policy holds for them."""
 
 
 class ChatPlanner:
@@ -83,9 +78,6 @@ class ChatPlanner:
         """Which model serves it, and where it may be called; of a task's call all but the effort, which `of_task`
         chooses. Raises `RequestError`."""
         check_own(inbound.own)
-        for name in IMAGE_HEADERS:
-            if name in inbound.own:
-                raise RequestError(f"{name}: does not act on /v1/chat/completions; leave it out")
         caller, own = inbound.caller, inbound.own
         check_bounded(body, caller)
         route = self._router.taken(wanted_of(inbound, body.model)) if self._router.has_routes else None
@@ -122,6 +114,10 @@ class ChatPlanner:
         model = decision.model
         body, effort, changes = self._with_effort(asked.body, decision, place, plan.changes)
         asks_usage = body.stream and not body.wants_usage
+        size = chat_input_size(body, model)
+        seen = (size_note(size, model),) if size.images else ()
+        if asked.images is not None:
+            changes, seen = (*changes, *asked.images.adaptations), (*seen, *asked.images.observations)
         most = body.max_tokens if body.max_tokens is not None else model.limits.max_output
         return Job(
             id=inbound.id,
@@ -145,7 +141,7 @@ class ChatPlanner:
                 candidate.send_model,
             ),
             max_tokens=most,
-            input_bound=chat_input_bound(body, model),
+            input_bound=size.bound,
             request_bytes=len(inbound.body),
             arrived_ms=inbound.arrived_ms,
             arrived=inbound.arrived,
@@ -153,6 +149,7 @@ class ChatPlanner:
             may_think=True,  # reasoning is billed and may not show
             asked=inbound.body if self._keep else None,
             adaptations=(*changes, *((ASKED_FOR_USAGE,) if asks_usage else ())),
+            observations=seen,
             tags=tags_of(inbound.own.get("x-trimtab-tags")),
             answers=body.answers,
             hides_usage=asks_usage,
@@ -160,6 +157,7 @@ class ChatPlanner:
             place=place.key,
             task_class=decision.scenario,
             task=inbound.task,
+            image_tokens=None if asked.images is None or model.vision == "none" else size.image_tokens,
         )
 
     def _mode(self, body: ChatBody, moved: bool) -> Mode:
@@ -184,22 +182,6 @@ class ChatPlanner:
         if guided is None:
             return body, None, (*changes, "effort removed")
         return guided, None, (*changes, f"messages=says effort {said}")
-
-
-def chat_input_bound(body: ChatBody, model: Model) -> int:
-    """Input tokens of a body, at most. Never more than the model's context, which a longer request cannot pass.
-
-    A byte is at least one token's share of text. Images, sounds and files have no bound that holds on all servers, and
-    a template of the caller's may repeat what it likes, so these count as a full context.
-    """
-    context = model.limits.context
-    raw = body.raw
-    if "chat_template" in body.fields or any(holds(raw, sign) for sign in _NOT_TEXT):
-        return context
-    bound = upper_bound_tokens(len(raw)) + MAX_TEMPLATE_TOKENS
-    if "tools" in body.fields or "functions" in body.fields:
-        bound += MAX_TOOL_PROMPT_TOKENS
-    return min(context, bound)
 
 
 def check_bounded(body: ChatBody, caller: Caller) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from trimtab.budgets import Hold
 from trimtab.catalogue import Model
 from trimtab.engine.answering import Answering
-from trimtab.engine.chat import ChatPlanner
+from trimtab.engine.chat import Chat, ChatPlanner
 from trimtab.engine.conversations import Conversations
 from trimtab.engine.copying import CopiedReply, led
 from trimtab.engine.counted import check_budgets
@@ -64,6 +64,7 @@ class Read(Protocol):
 
 
 A = TypeVar("A", bound=Asked)
+S = TypeVar("S", Messages, Chat)
 R = TypeVar("R", bound=Read)
 R_contra = TypeVar("R_contra", bound=Read, contravariant=True)
 
@@ -120,6 +121,8 @@ class Pipeline:
                 on_chat = self._chat.decide(inbound, chat)
                 if self._metered.ledger.has_budgets:
                     check_budgets(chat, inbound, self._metered.ledger)
+                if self._images is not None and self._images.wanted(inbound.own, chat):
+                    on_chat = await self._with_images(self._images, on_chat)
                 if inbound.names_task:
                     on_chat = await self._for_task(on_chat, self._chat.of_task)
                     task = on_chat.inbound.task
@@ -150,15 +153,18 @@ class Pipeline:
             raise
         if repeat is None or not repeat.told:
             return await self._made(job, route, hold)
-        shelf = repeat.shelf
+        return await self._copied(job, route, hold, repeat)
+
+    async def _copied(self, job: Job, route: Route | None, hold: Hold, repeat: Repeated) -> CopiedReply:
+        """The same, with a copy of it for those who ask the very same."""
+        shelf, making = repeat.shelf, self._made(job, route, hold)
         if shelf is None:
-            reply = await self._made(job, route, hold)
-        else:
-            try:
-                reply = await led(self._made(job, route, hold), repeat.told, shelf, job)
-            except Exception:
-                shelf.drop()
-                raise
+            return CopiedReply(await making, repeat.told, None, job)
+        try:
+            reply = await led(making, repeat.told, shelf, job)
+        except Exception:
+            shelf.drop()
+            raise
         return CopiedReply(reply, repeat.told, shelf, job)
 
     async def _made(self, job: Job, route: Route | None, hold: Hold) -> MeteredReply:
@@ -197,7 +203,7 @@ class Pipeline:
             metered.tasking.release(job.task.grant)
         return Repeated(repeat.told, kept=KeptReply(metered, job, hold, repeat.answer, repeat.told))
 
-    async def _with_images(self, images: PrepareImages, asked: Messages) -> Messages:
+    async def _with_images(self, images: PrepareImages, asked: S) -> S:
         """The request with its images as its model and all its places take them. Raises `RequestError`."""
         decision, own = asked.decision, asked.inbound.own
         platforms = {self._providers[candidate.place.key].platform for candidate in decision.candidates}

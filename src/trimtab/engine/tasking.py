@@ -13,7 +13,7 @@ from trimtab.budgets.tasks import TaskAsk, TaskBudgets, TaskGrant, phase_header,
 from trimtab.catalogue import Catalogue
 from trimtab.catalogue.estimating import estimate, measure
 from trimtab.engine.bounds import input_bound
-from trimtab.engine.chat import chat_input_bound
+from trimtab.engine.chat_bounds import chat_input_bound
 from trimtab.engine.inbound import PHASE, TASK, Inbound
 from trimtab.engine.job import hour_of
 from trimtab.engine.session import conversation_of

@@ -34,6 +34,12 @@ class ImageBlock(msgspec.Struct, frozen=True, gc=False):
     """Where its media type stands, with the quotes; nowhere when there is none."""
     result_of: str = ""
     """The tool call whose result it is, where it is one."""
+    member: str = "source"
+    """Where in it its bytes stand; on the chat surface `image_url`, and then its media type has no quotes."""
+
+    def written(self, media_type: str) -> bytes:
+        """A media type as it is written in its place."""
+        return media_type.encode() if self.member == "image_url" else f'"{media_type}"'.encode()
 
     @property
     def size(self) -> int:
@@ -41,7 +47,7 @@ class ImageBlock(msgspec.Struct, frozen=True, gc=False):
         return self.data[1] - self.data[0]
 
     def base64(self, raw: bytes) -> bytes:
-        """Its base64. Raises `ValueError` where that is no ASCII."""
+        """Its base64, Raises `ValueError` where that is no ASCII."""
         text = raw[self.data[0] : self.data[1]]
         return msgspec.json.decode(b'"' + text + b'"', type=str).encode("ascii") if self.escaped else text
 

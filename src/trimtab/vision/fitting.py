@@ -10,7 +10,7 @@ more than 20 of them; the base64 of one has at most 10 MB on the vendor's own AP
 import msgspec
 
 from trimtab.catalogue import Model
-from trimtab.catalogue.images import size_within
+from trimtab.catalogue.images import MAX_SIDE_PX, size_within
 from trimtab.errors import RequestError
 from trimtab.messages.image_blocks import ImageBlock
 from trimtab.vision.settings import IMAGES, Rules
@@ -37,13 +37,18 @@ class Bounds(msgspec.Struct, frozen=True):
     pixels: int
 
     def size(self, width: int, height: int) -> Size:
-        """The size at which an image is sent."""
-        return size_within(width, height, self.vision, side_px=self.side_px, pixels=self.pixels)
+        """The size at which an image is sent. How a model sees images that the catalogue does not know is its server's
+        affair: then only what the policy says in figures holds."""
+        vision = None if self.vision == "none" else self.vision
+        if vision is None and self.side_px == MAX_SIDE_PX and self.pixels == MAX_SIDE_PX**2:
+            return width, height
+        return size_within(width, height, vision, side_px=self.side_px, pixels=self.pixels)
 
 
 def bounds_of(rules: Rules, model: Model, images: int) -> Bounds:
     """The bounds for a request with so many images."""
-    side_px = min(rules.side_px, MANY_SIDE_PX) if images > MANY_IMAGES else rules.side_px
+    many = images > MANY_IMAGES and model.vision != "none"
+    side_px = min(rules.side_px, MANY_SIDE_PX) if many else rules.side_px
     return Bounds(model.vision, side_px, rules.pixels)
 
 
@@ -60,8 +65,13 @@ def to_fit(blocks: tuple[ImageBlock, ...], bounds: Bounds, most_base64: int) -> 
 
 
 def check_exact(blocks: tuple[ImageBlock, ...], model: Model) -> None:
-    """Raise `RequestError` for the first image that the model would not see pixel for pixel."""
+    """Raise `RequestError` for the first image that the model would not, or may not, see pixel for pixel."""
     for block in blocks:
+        if model.vision == "none":
+            raise RequestError(
+                f"{block.path}: how {model.id} sees images is not in the catalogue, and images of this request are to "
+                f"be exact; send {IMAGES}: as_sent, or name a model whose row says `vision` (GET /v1/models)"
+            )
         if (head := block.head) is None:
             why = (
                 f"is given by {block.source}" if block.source in ("url", "file") else "is not understood here"

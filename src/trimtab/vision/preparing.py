@@ -12,7 +12,9 @@ import msgspec
 
 from trimtab.catalogue import Model, Platform
 from trimtab.catalogue.platforms import PlatformProfile
+from trimtab.errors import RequestError
 from trimtab.messages import MessagesBody
+from trimtab.messages.chat import ChatBody, chat_image_blocks
 from trimtab.messages.condensed import Condensed
 from trimtab.messages.image_blocks import image_blocks
 from trimtab.messages.splice import Edit, apply_edits
@@ -29,6 +31,7 @@ MAX_NOTES = 20
 """Images that are named among the adaptations, which go into a header; of the others the number is said."""
 
 _SIGNS = (b'"image"', SIGN)
+_CHAT_SIGNS = (b'"image_url"',)
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -61,7 +64,8 @@ class Images:
         for; else a search of the body."""
         if not self._acts and IMAGES not in own and COORDINATES not in own:
             return False
-        return any(body.raw.rfind(sign) >= 0 for sign in _SIGNS) or IMAGES in own or COORDINATES in own
+        signs = _CHAT_SIGNS if isinstance(body, ChatBody) else _SIGNS
+        return any(body.raw.rfind(sign) >= 0 for sign in signs) or IMAGES in own or COORDINATES in own
 
     async def prepare(
         self,
@@ -78,15 +82,23 @@ class Images:
         for images that were not resized before, `WAIT_S` at most.
         """
         rules = rules_for(self._settings, own, tier, route)
-        if rules.policy == "as_sent" or model.vision == "none":
+        on_chat = isinstance(body, ChatBody)
+        if on_chat and own.get(COORDINATES) == "map_back":
+            raise RequestError(
+                f"{COORDINATES}: map_back: a chat request has no computer tool whose coordinates are known here; leave "
+                "it out, or use /v1/messages"
+            )
+        if rules.policy == "as_sent" or (model.vision == "none" and not on_chat):
             return Prepared(body) if IMAGES in own else None
         condensed = Condensed(body.raw)
-        blocks = image_blocks(body.raw, condensed)
+        blocks = (chat_image_blocks if on_chat else image_blocks)(body.raw, condensed)
         if rules.policy == "exact":
             check_exact(blocks, model)
             return Prepared(body)
         bounds = bounds_of(rules, model, len(blocks))
         most = min([self._most.get(name, MAX_BASE64) for name in platforms], default=MAX_BASE64)
+        if model.vision == "none":
+            most = max([most, *[block.size for block in blocks]])
         wanted = to_fit(blocks, bounds, most)
         made = await self._made(body.raw, wanted, most) if wanted else []
         return _prepared(body, condensed, bounds, rules, list(zip(wanted, made, strict=True)))
@@ -124,15 +136,15 @@ def _prepared(
             left.append(f"{block.path}: not resized: {became.problem}")
             continue
         edits.append((*block.data, became.data))
-        kind = f'"{became.media_type}"'.encode()
-        note = f"{block.path}.source {head.width}x{head.height}->{became.width}x{became.height}"
-        if block.media_type != (0, 0) and raw[slice(*block.media_type)] != kind:
+        kind = block.written(became.media_type)
+        note = f"{block.path}.{block.member} {head.width}x{head.height}->{became.width}x{became.height}"
+        if block.media_type != (0, 0) and raw[slice(*block.media_type)].replace(b"\\/", b"/") != kind:
             edits.append((*block.media_type, kind))
             note += f" {became.media_type}"
         changes.append(note)
         frames[block.path] = Frame((became.width, became.height), (head.width, head.height))
     screen: Screen | None = None
-    if raw.rfind(SIGN) >= 0:
+    if raw.rfind(SIGN) >= 0 and not isinstance(body, ChatBody):
         screen = screen_of(raw, condensed, bounds, frames, maps_back=rules.maps_back)
     if screen is not None:
         edits += screen.edits
@@ -143,8 +155,10 @@ def _prepared(
     back = MapBack(screen.tools, screen.frame) if screen is not None and screen.frame is not None else None
     if back is not None:
         told = (*told[0], "coordinates=map_back"), told[1]
-    changed = MessagesBody(apply_edits(raw, edits), max_tokens_required=False)
-    return Prepared(changed, *told, back)
+    changed = apply_edits(raw, edits)
+    if isinstance(body, ChatBody):
+        return Prepared(ChatBody(changed), *told)
+    return Prepared(MessagesBody(changed, max_tokens_required=False), *told, back)
 
 
 def _told(notes: list[str]) -> tuple[str, ...]:

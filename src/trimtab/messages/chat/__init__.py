@@ -7,6 +7,7 @@ Invariant: what is not changed on purpose leaves exactly as it came, byte for by
 from trimtab.messages.chat.body import ChatBody
 from trimtab.messages.chat.errors import chat_error_body, chat_error_event
 from trimtab.messages.chat.hiding import UsageHider
+from trimtab.messages.chat.images import chat_image_blocks
 from trimtab.messages.chat.meter import ChatReplyMeter, ChatStreamMeter
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "UsageHider",
     "chat_error_body",
     "chat_error_event",
+    "chat_image_blocks",
 ]
