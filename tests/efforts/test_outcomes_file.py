@@ -26,6 +26,13 @@ def test_json_lines_and_csv_say_the_same() -> None:
     assert read(lines) == read(table) == expected
 
 
+def test_lines_of_a_table_end_where_csv_says_and_nowhere_else() -> None:
+    read_notes = [
+        one.note for one in read('request,success,note\nr,yes,a\u2028b\x0cc\ns,yes,"two\r\nlines"\n')
+    ]
+    assert read_notes == ["a\u2028b\x0cc", "two\r\nlines"]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

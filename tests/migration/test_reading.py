@@ -1,6 +1,7 @@
 """Requests out of files: bodies, lines, lists, batches, folders, and what is no request."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from trimtab.errors import ConfigError
 from trimtab.migration import Request, Spoken, Unreadable, read_requests
+from trimtab.migration.reading import MAX_REQUESTS
 
 SPOKEN = Spoken("claude-opus-4-6")
 BODY = {"model": "claude-opus-4-6", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
@@ -84,6 +86,22 @@ def test_what_is_no_request_is_told_with_its_place_and_the_rest_is_read(tmp_path
     assert "model: Input should be a valid string" in bad[0].problem
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         read(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("around", [lambda entries: entries, lambda entries: {"requests": entries}])
+def test_an_entry_that_is_no_request_takes_none_of_its_list_with_it(
+    tmp_path: Path, around: Callable[[list[object]], object]
+) -> None:
+    path = file(tmp_path, "l.json", around([BODY, {"max_tokens": -1, "messages": []}, [7], BODY]))
+    found, bad = read(path)
+    assert [one.name for one in found] == [f"{path}[0]", f"{path}[3]"]
+    assert [one.name for one in bad] == [f"{path}[1]", f"{path}[2][0]"]
+
+
+def test_a_list_has_no_more_requests_than_files_may_have(tmp_path: Path) -> None:
+    path = file(tmp_path, "l.json", "[" + "{}," * MAX_REQUESTS + "{}]")
+    with pytest.raises(ConfigError, match="more than 10,000 requests"):
+        read(path)
 
 
 def test_what_never_ends_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

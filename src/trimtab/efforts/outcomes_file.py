@@ -5,6 +5,7 @@ nothing in it is guessed.
 """
 
 import csv
+import io
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -78,7 +79,7 @@ def _json_lines(name: str, text: str) -> Iterator[tuple[int, _Line]]:
 
 
 def _csv_lines(name: str, text: str) -> Iterator[tuple[int, _Line]]:
-    reader = csv.DictReader(text.splitlines(), strict=True, restkey="", restval="")
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, restkey="", restval="")
     try:
         names = [column.strip().lower() for column in reader.fieldnames or ()]
         known = _Line.__struct_encode_fields__

@@ -88,16 +88,15 @@ def read_requests(paths: list[Path], spoken: Spoken) -> tuple[list[Request], lis
     bad: list[Unreadable] = []
     for path in _files(paths):
         for name, raw in _entries(path):
-            if len(found) >= MAX_REQUESTS:
-                raise ConfigError(
-                    str(path), f"holds more than {MAX_REQUESTS:,} requests together with the files before"
-                )
-            try:
-                found += _requests(name, raw, spoken)
-            except RequestError as problem:
-                bad.append(Unreadable(name, str(problem)))
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-                bad.append(Unreadable(name, f"no request can be read: {printable(str(problem), 120)}"))
+            for one in _read(name, raw, spoken):
+                if len(found) + len(bad) >= MAX_REQUESTS:
+                    raise ConfigError(
+                        str(path), f"holds more than {MAX_REQUESTS:,} requests together with the files before"
+                    )
+                if isinstance(one, Request):
+                    found.append(one)
+                else:
+                    bad.append(one)
     return found, bad
 
 
@@ -133,16 +132,26 @@ def _entries(path: Path) -> Iterator[tuple[str, bytes]]:
     yield str(path), content
 
 
-def _requests(name: str, raw: bytes | msgspec.Raw, spoken: Spoken) -> Iterator[Request]:
+def _read(name: str, raw: bytes | msgspec.Raw, spoken: Spoken) -> Iterator[Request | Unreadable]:
+    """What a value holds. One entry that cannot be read takes no other with it."""
+    try:
+        yield from _requests(name, raw, spoken)
+    except RequestError as problem:
+        yield Unreadable(name, str(problem))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        yield Unreadable(name, f"no request can be read: {printable(str(problem), 120)}")
+
+
+def _requests(name: str, raw: bytes | msgspec.Raw, spoken: Spoken) -> Iterator[Request | Unreadable]:
     text = bytes(raw).strip()
     if text[:1] == b"[":
         for place, one in enumerate(_LIST.decode(text)):
-            yield from _requests(f"{name}[{place}]", one, spoken)
+            yield from _read(f"{name}[{place}]", one, spoken)
         return
     wrapped = _WRAPPED.decode(text)
     if wrapped.requests is not None and not given(wrapped.messages):
         for place, one in enumerate(wrapped.requests):
-            yield from _requests(f"{name}[{place}]", one, spoken)
+            yield from _read(f"{name}[{place}]", one, spoken)
         return
     inner = next((one for one in (wrapped.body, wrapped.params, wrapped.request) if given(one)), None)
     if inner is None or given(wrapped.messages):
