@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from trimtab.engine.other_models import check_other_models
+from trimtab.engine.tool_lists import ToolLists
 from trimtab.errors import PermissionDenied
 from trimtab.messages import MessagesBody
 from trimtab.records import NOBODY, Caller, Limits
@@ -35,7 +36,7 @@ def body(**more: Any) -> bytes:
 )
 def test_no_other_model_answers_for_a_key_that_may_not_use_it(raw: bytes, caller: Caller) -> None:
     with pytest.raises(PermissionDenied, match="names another model"):
-        check_other_models(MessagesBody(raw), caller)
+        check_other_models(MessagesBody(raw), caller, ToolLists())
 
 
 @pytest.mark.parametrize("caller", LIMITED, ids=["models", "money"])
@@ -49,9 +50,9 @@ def test_no_other_model_answers_for_a_key_that_may_not_use_it(raw: bytes, caller
     ],
 )
 def test_what_names_no_other_model_passes(raw: bytes, caller: Caller) -> None:
-    check_other_models(MessagesBody(raw), caller)
+    check_other_models(MessagesBody(raw), caller, ToolLists())
 
 
 def test_without_limits_the_platform_judges() -> None:
     for caller in (NOBODY, Caller(key="key_1", limits=Limits(concurrency=1))):
-        check_other_models(MessagesBody(body(**FALLBACKS, **ADVISOR)), caller)
+        check_other_models(MessagesBody(body(**FALLBACKS, **ADVISOR)), caller, ToolLists())

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from trimtab.engine.tool_lists import ToolLists
 from trimtab.engine.unbounded import check_unbounded
 from trimtab.errors import PermissionDenied
 from trimtab.messages import MessagesBody
@@ -48,13 +49,13 @@ UNBOUNDED: dict[str, bytes] = {
 @pytest.mark.parametrize("what", UNBOUNDED)
 def test_what_nothing_bounds_is_refused_by_name_and_says_who_may_permit_it(what: str) -> None:
     with pytest.raises(PermissionDenied, match=f"^{what}.*trimtab keys limits key_1 --overshoot"):
-        check_unbounded(MessagesBody(UNBOUNDED[what]), LIMITED)
+        check_unbounded(MessagesBody(UNBOUNDED[what]), LIMITED, ToolLists())
 
 
 @pytest.mark.parametrize("what", UNBOUNDED)
 @pytest.mark.parametrize("caller", OTHERS, ids=["nobody", "no limit of money", "permitted"])
 def test_others_may(what: str, caller: Caller) -> None:
-    check_unbounded(MessagesBody(UNBOUNDED[what]), caller)
+    check_unbounded(MessagesBody(UNBOUNDED[what]), caller, ToolLists())
 
 
 @pytest.mark.parametrize(
@@ -71,4 +72,4 @@ def test_others_may(what: str, caller: Caller) -> None:
     ],
 )  # fmt: skip
 def test_what_bills_by_the_body_alone_passes(raw: bytes) -> None:
-    check_unbounded(MessagesBody(raw), LIMITED)
+    check_unbounded(MessagesBody(raw), LIMITED, ToolLists())

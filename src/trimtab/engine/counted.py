@@ -12,6 +12,7 @@ from trimtab.engine.chat import check_bounded_by as check_bounded_chat
 from trimtab.engine.inbound import Inbound, tags_of
 from trimtab.engine.job import Job, most_output, priced_at
 from trimtab.engine.other_models import check_own_model, is_kept_to_models
+from trimtab.engine.tool_lists import ToolLists
 from trimtab.engine.unbounded import check_bounded, is_bounded
 from trimtab.messages import MessagesBody, Usage
 from trimtab.messages.chat import ChatBody
@@ -21,7 +22,7 @@ COUNTED = ("live", "task")
 """Purposes that are counted on budgets."""
 
 
-def check_budgets(body: MessagesBody | ChatBody, inbound: Inbound, ledger: Ledger) -> None:
+def check_budgets(body: MessagesBody | ChatBody, inbound: Inbound, ledger: Ledger, lists: ToolLists) -> None:
     """Refuse what has no worst case to whoever is counted on a hard budget. What is refused to the caller's key anyhow
     was checked for already. Raises `PermissionDenied`."""
     caller = inbound.caller
@@ -32,9 +33,9 @@ def check_budgets(body: MessagesBody | ChatBody, inbound: Inbound, ledger: Ledge
             check_bounded_chat(body, strict)
         return
     if hard is not None and not is_kept_to_models(caller):
-        check_own_model(body, hard)
+        check_own_model(body, hard, lists)
     if strict is not None and inbound.endpoint == "messages" and not is_bounded(caller):
-        check_bounded(body, strict)
+        check_bounded(body, strict, lists)
 
 
 def use_of(job: Job, *, calls: bool = True) -> Use:

@@ -4,9 +4,7 @@ What it is not: a price for them, or a rule about them; that comes where a reque
 Invariant: a key whose models or money are limited reaches no model that was not judged.
 """
 
-import json
-
-from trimtab.engine.bounds import holds
+from trimtab.engine.tool_lists import ToolLists
 from trimtab.errors import PermissionDenied
 from trimtab.messages import MessagesBody
 from trimtab.records import Budget, Caller
@@ -14,12 +12,12 @@ from trimtab.records import Budget, Caller
 _NONE = (b"null", b"[]")
 
 
-def check_other_models(body: MessagesBody, caller: Caller) -> None:
+def check_other_models(body: MessagesBody, caller: Caller, lists: ToolLists) -> None:
     """Refuse fallbacks and advisors to keys with permitted models or limited money. Raises `PermissionDenied`.
 
-    Cost: a search in `tools`, for such keys only.
+    Cost: a look at `tools`, for such keys only.
     """
-    if is_kept_to_models(caller) and (found := _other_model(body)) is not None:
+    if is_kept_to_models(caller) and (found := _other_model(body, lists)) is not None:
         raise _refusal(
             found,
             "this key has permitted models or limited money, which the platform would not keep to; leave it out, or "
@@ -32,9 +30,9 @@ def is_kept_to_models(caller: Caller) -> bool:
     return caller.models is not None or caller.limits.total_nanousd is not None
 
 
-def check_own_model(body: MessagesBody, budget: Budget) -> None:
+def check_own_model(body: MessagesBody, budget: Budget, lists: ToolLists) -> None:
     """The same to whoever is counted on a hard budget of money or tokens. Raises `PermissionDenied`."""
-    if (found := _other_model(body)) is not None:
+    if (found := _other_model(body, lists)) is not None:
         raise _refusal(
             found,
             f"budget {budget.name!r} is a hard one for {budget.scope.kind} {budget.scope.name!r}, which the platform "
@@ -42,22 +40,13 @@ def check_own_model(body: MessagesBody, budget: Budget) -> None:
         )
 
 
-def _other_model(body: MessagesBody) -> str | None:
+def _other_model(body: MessagesBody, lists: ToolLists) -> str | None:
     """Where another model is named, if it is."""
     fallbacks = body.fields.get("fallbacks")
     if fallbacks is not None and bytes(fallbacks) not in _NONE:
         return "fallbacks"
     tools = body.fields.get("tools")
-    return "tools: an advisor" if tools is not None and _names_advisor(bytes(tools)) else None
-
-
-def _names_advisor(tools: bytes) -> bool:
-    if holds(tools, b"\\u00"):  # letters may be spelled as escapes
-        try:
-            tools = json.dumps(json.loads(tools)).encode()
-        except (ValueError, RecursionError):
-            return True
-    return holds(tools, b'"advisor_')
+    return "tools: an advisor" if tools is not None and lists.look(tools).advisor else None
 
 
 def _refusal(what: str, why: str) -> PermissionDenied:

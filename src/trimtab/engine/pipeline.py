@@ -120,7 +120,7 @@ class Pipeline:
                 body = chat = ChatBody(inbound.body)
                 on_chat = self._chat.decide(inbound, chat)
                 if self._metered.ledger.has_budgets:
-                    check_budgets(chat, inbound, self._metered.ledger)
+                    check_budgets(chat, inbound, self._metered.ledger, self._messages.tool_lists)
                 if self._images is not None and self._images.wanted(inbound.own, chat):
                     on_chat = await self._with_images(self._images, on_chat)
                 if inbound.names_task:
@@ -131,7 +131,7 @@ class Pipeline:
                 body = own = MessagesBody(inbound.body, max_tokens_required=inbound.endpoint == "messages")
                 asked = self._messages.decide(inbound, own)
                 if self._metered.ledger.has_budgets:
-                    check_budgets(own, inbound, self._metered.ledger)
+                    check_budgets(own, inbound, self._metered.ledger, self._messages.tool_lists)
                 if self._images is not None and self._images.wanted(inbound.own, own):
                     asked = await self._with_images(self._images, asked)
                 if inbound.names_task:

@@ -16,6 +16,7 @@ from trimtab.engine.job import Job
 from trimtab.engine.other_models import check_other_models
 from trimtab.engine.pictures import PreparedImages
 from trimtab.engine.session import conversation_of, session_of
+from trimtab.engine.tool_lists import ToolLists
 from trimtab.engine.unbounded import check_unbounded
 from trimtab.errors import RequestError
 from trimtab.messages import MessagesBody
@@ -68,6 +69,7 @@ class MessagesPlanner:
         self._normaliser = normaliser
         self._conversations = conversations
         self._keep = keep
+        self.tool_lists = ToolLists()
 
     def decide(self, inbound: Inbound, body: MessagesBody) -> Messages:
         """Which arm serves it, and where it may be called; of a task's call all but the effort, which `of_task`
@@ -75,9 +77,9 @@ class MessagesPlanner:
         check_own(inbound.own)
         answers = inbound.endpoint == "messages"
         caller = inbound.caller
-        check_other_models(body, caller)
+        check_other_models(body, caller, self.tool_lists)
         if answers:
-            check_unbounded(body, caller)
+            check_unbounded(body, caller, self.tool_lists)
         own = inbound.own
         route = self._router.taken(wanted_of(inbound, body.model)) if self._router.has_routes else None
         mode = self._mode(body, route is not None and route.moves)

@@ -8,41 +8,27 @@ body does not show. Source: vendor pages on tools, compaction and pricing (2026-
 Invariant: closed. A kind of tool or of edit that is not known to bill by the body alone is refused too.
 """
 
-import json
 from typing import Any
 
-import msgspec
-
-from trimtab.engine.bounds import holds
+from trimtab.engine.tool_lists import ToolLists, read_once
 from trimtab.errors import PermissionDenied
 from trimtab.messages import MessagesBody
-from trimtab.messages.tool_kinds import CLIENT_TOOLS
 from trimtab.records import Budget, Caller
 
 _FIELDS = ("mcp_servers", "compaction", "thread", "billing_policy")
 _NOTHING = (b"null", b"[]", b"{}")
 _CONCERNED = frozenset((*_FIELDS, "tools", "context_management", "container"))
 
-_SIGNS = (b'"web_', b'"code_execution', b'"tool_search', b'"mcp_toolset', b"\\u00")
-"""Of a body with none of them, no tool's type can be hidden behind a second one."""
-
 _EDITS = ("clear_tool_uses_", "clear_thinking_")
 """Edits that only take away."""
 
 
-class _Tool(msgspec.Struct):
-    type: str | None = None
-
-
-_TOOLS = msgspec.json.Decoder(list[_Tool])
-
-
-def check_unbounded(body: MessagesBody, caller: Caller) -> None:
+def check_unbounded(body: MessagesBody, caller: Caller, lists: ToolLists) -> None:
     """Refuse what cannot be bounded to a key with limited money. Raises `PermissionDenied`, which names the field.
 
-    Cost: for such keys only; one pass over `tools`, 1 us for 2 KB.
+    Cost: for such keys only; a look at `tools`, see `tool_lists`.
     """
-    if is_bounded(caller) and (found := _unbounded(body)) is not None:
+    if is_bounded(caller) and (found := _unbounded(body, lists)) is not None:
         raise _refusal(
             found,
             f"the money of this key ({caller.key}) is limited; leave it out, use a key without --usd, or let this one "
@@ -55,9 +41,9 @@ def is_bounded(caller: Caller) -> bool:
     return caller.limits.total_nanousd is not None and not caller.limits.may_overshoot
 
 
-def check_bounded(body: MessagesBody, budget: Budget) -> None:
+def check_bounded(body: MessagesBody, budget: Budget, lists: ToolLists) -> None:
     """The same to whoever is counted on a hard budget of money or tokens. Raises `PermissionDenied`."""
-    if (found := _unbounded(body)) is not None:
+    if (found := _unbounded(body, lists)) is not None:
         raise _refusal(
             found,
             f"budget {budget.name!r} is a hard one for {budget.scope.kind} {budget.scope.name!r}; leave it out, or set "
@@ -65,67 +51,24 @@ def check_bounded(body: MessagesBody, budget: Budget) -> None:
         )
 
 
-def _unbounded(body: MessagesBody) -> str | None:
+def _unbounded(body: MessagesBody, lists: ToolLists) -> str | None:
     """The field that cannot be bounded, if any."""
     fields = body.fields
     if not _CONCERNED.isdisjoint(fields):
         for name in _FIELDS:
             if name in fields and bytes(fields[name]) not in _NOTHING:
                 return name
-        if (tools := fields.get("tools")) is not None:
-            for kind in _kinds(tools):
-                if kind is not None and kind != "custom" and not kind.startswith(CLIENT_TOOLS):
-                    return f"tools: {kind[:60]!r}"
+        if (tools := fields.get("tools")) is not None and (kind := lists.look(tools).unbounded) is not None:
+            return f"tools: {kind[:60]!r}"
         if (management := fields.get("context_management")) is not None:
-            for edit in _edits(_read(management)):
+            for edit in _edits(read_once(bytes(management))):
                 if not isinstance(edit, str) or not edit.startswith(_EDITS):
                     return f"context_management: {str(edit)[:60]!r}"
         if (container := fields.get("container")) is not None:
-            found = _read(container)
+            found = read_once(bytes(container))
             if isinstance(found, dict) and found.get("skills"):
                 return "container: skills"
     return None
-
-
-def _kinds(tools: msgspec.Raw) -> list[str | None]:
-    """Types of the tools. What is no list of tools the platform refuses, but it may read what we do not."""
-    if bytes(tools) == b"null":
-        return []
-    try:
-        kinds = [one.type for one in _TOOLS.decode(tools)]
-    except (msgspec.DecodeError, RecursionError):
-        return ["(a list that cannot be read)"]
-    # Of two types of one tool we would see the last; which one a platform takes is not said.
-    raw = bytes(tools)
-    if any(holds(raw, sign) for sign in _SIGNS) and _read(tools) is _TWICE:
-        return ["(a tool with two types)"]
-    return kinds
-
-
-_TWICE = object()
-
-
-class _TwiceError(ValueError):
-    pass
-
-
-def _read(raw: msgspec.Raw) -> Any:
-    """The value; `_TWICE` where an object holds `type`, `edits` or `skills` twice."""
-    try:
-        return json.loads(bytes(raw), object_pairs_hook=_once)
-    except _TwiceError:
-        return _TWICE
-    except (ValueError, RecursionError):
-        return None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs) and {"type", "edits", "skills"} & {
-        name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1
-    }:
-        raise _TwiceError
-    return found
 
 
 def _edits(management: Any) -> list[Any]:
