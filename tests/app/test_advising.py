@@ -164,6 +164,7 @@ def test_phases_that_tasks_need_are_written_to_their_scenario_and_new_tasks_have
         database,
         lambda: new_request_id(1, random.getrandbits),
         scenarios=load_settings(config).scenarios,
+        most=9,
     )
     view = door.add(Visitor(), NewTask(total=100_000, scenario="coding"))
     assert {phase.name: phase.budget // 1000 for phase in view.phases} == scenario.phases

@@ -1,6 +1,7 @@
 """Budgets of tasks in the store, on both engines: held once, settled once, whoever says so and whoever dies."""
 
 import asyncio
+import itertools
 import random
 import threading
 import time
@@ -9,9 +10,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
+import hypothesis
 import msgspec
 import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
+from trimtab.admin import TaskAdmin, Visitor
+from trimtab.admin.task_words import NewTask
 from trimtab.app.housekeeping import Turn
 from trimtab.app.tasks import StoreThreads, forgetting_tasks
 from trimtab.budgets.tasks import TaskAsk, TaskGrant, TaskKeeper
@@ -30,7 +42,7 @@ from trimtab.errors import (
     Unavailable,
 )
 from trimtab.messages import Usage
-from trimtab.records import Attempt, Caller, Intent, Outcome, Plan, RequestId, TaskSpent
+from trimtab.records import Attempt, Caller, Intent, Outcome, Plan, RequestId, TaskSpent, new_request_id
 from trimtab.store import Database, StoreSettings, open_database, open_store
 from trimtab.store.backup import make_backup, restore_backup
 from trimtab.store.limits import forget_worker
@@ -385,3 +397,98 @@ def test_tasks_that_nobody_touches_are_deleted_with_their_events(open_one: Calla
     assert left == [("task_1",), ("task_2",)]  # one is in use
     assert database.read(lambda t: events_of(t, "task_0", 0)) == []
     assert forgetting_tasks(database, 0) == []
+
+
+class TasksOfKeys(RuleBasedStateMachine):
+    """Two keys make, close and cancel tasks at two doors, one of which was given a lower bound later."""
+
+    database: Database
+    runs = itertools.count()
+    moments = itertools.count(1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.random = random.Random(1)
+        self.run = next(self.runs)
+        self.cancelled: set[str] = set()
+        self.open: dict[str, list[str]] = {"key_1": [], "key_2": []}
+        self.ended: dict[str, list[str]] = {"key_1": [], "key_2": []}
+
+    def door(self, most: int) -> TaskAdmin:
+        at = next(self.moments)
+        return TaskAdmin(self.database, lambda: new_request_id(at, self.random.getrandbits), most=most)
+
+    def visitor(self, key: str) -> Visitor:
+        return Visitor(Caller(key=key, organisation=f"org-{self.run}"))
+
+    @rule(key=st.sampled_from(["key_1", "key_2"]), most=st.sampled_from([2, 4]))
+    def make(self, key: str, most: int) -> None:
+        mine, ended = self.open[key], self.ended[key]
+        if len(mine) >= most:
+            with pytest.raises(Conflict, match=f"{most} tasks are neither closed .*store.tasks_per_key"):
+                self.door(most).add(self.visitor(key), NewTask(total=10_000))
+            return
+        mine.append(self.door(most).add(self.visitor(key), NewTask(total=10_000)).id)
+        # Closed ones go before cancelled ones, of each the first that was made.
+        ended.sort(key=lambda name: (name in self.cancelled, name))
+        del ended[: max(0, len(ended) - most)]
+
+    @precondition(lambda self: any(self.open.values()))
+    @rule(data=st.data(), cancels=st.booleans())
+    def end(self, data: st.DataObject, cancels: bool) -> None:
+        key = data.draw(st.sampled_from([key for key, names in self.open.items() if names]))
+        name = data.draw(st.sampled_from(self.open[key]))
+        door = self.door(4)
+        (door.cancel if cancels else door.close)(self.visitor(key), name)
+        self.open[key].remove(name)
+        self.ended[key].append(name)
+        if cancels:
+            self.cancelled.add(name)
+
+    @invariant()
+    def what_is_kept_is_what_should_be(self) -> None:
+        for key in self.open:
+            kept = [one.id for one in self.door(4).tasks(self.visitor(key))]
+            assert sorted(kept) == sorted([*self.open[key], *self.ended[key]])
+
+
+def test_a_key_has_no_more_tasks_than_it_may_and_of_those_that_ended_the_newest_stay(
+    open_one: Callable[[], Database],
+) -> None:
+    class Here(TasksOfKeys):
+        database = open_one()
+
+    run_state_machine_as_test(
+        Here,
+        settings=hypothesis.settings(max_examples=8, stateful_step_count=30, deadline=None, database=None),
+    )
+
+
+def test_tasks_that_are_made_at_once_are_no_more_than_a_key_may_have(
+    open_one: Callable[[], Database],
+) -> None:
+    databases = [open_one(), open_one()]
+    databases[0].write(
+        lambda t: t.change(
+            "INSERT INTO keys (id, version, name, organisation, team, user_name, created_ms, admin, limits, labels) "
+            "VALUES ('key_1', 1, 'a', 'acme', '', '', 1, 0, '{}', '{}')"
+        )
+    )
+    refused = list[str]()
+    ids = random.Random(1)
+
+    def make(n: int) -> None:
+        door = TaskAdmin(databases[n % 2], lambda: new_request_id(n, ids.getrandbits), most=5)
+        for _ in range(4):
+            try:
+                door.add(Visitor(MINE), NewTask(total=10_000))
+            except Conflict as problem:
+                refused.append(str(problem))
+
+    threads = [threading.Thread(target=make, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert databases[0].read(lambda t: t.rows("SELECT count(*) FROM tasks")) == [(5,)]
+    assert len(refused) == 19

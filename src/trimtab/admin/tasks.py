@@ -25,7 +25,7 @@ from trimtab.admin.task_words import (
 from trimtab.admin.words import Actor
 from trimtab.budgets.tasks import NewPhase, Task, new_task
 from trimtab.budgets.tasks.changing import cancel, close, extend, progress
-from trimtab.budgets.tasks.keeping import Step, change, count_in, keep_new, present
+from trimtab.budgets.tasks.keeping import ENDED, Step, change, count_in, keep_new, make_room, present
 from trimtab.budgets.tasks.model import Event
 from trimtab.catalogue.effort import Scenario
 from trimtab.errors import AuthenticationFailed, Conflict, NotFound, PermissionDenied, RequestError, printable
@@ -38,8 +38,6 @@ from trimtab.store.tasks import KeptTask, events_of, list_tasks, moves_of, see_t
 T = TypeVar("T")
 
 MAX_ID_CHARS = 80
-
-ENDED = ("cancelled", "closed")
 
 
 class Visitor(msgspec.Struct, frozen=True):
@@ -77,16 +75,20 @@ class TaskAdmin:
         new_id: Callable[[], RequestId],
         worker: str = "",
         scenarios: Mapping[str, Scenario] | None = None,
+        *,
+        most: int,
     ) -> None:
         """`scenarios`: those that a task may name, with the phases of tasks that name none; `None` where none is
-        made."""
+        made. `most`: tasks of one key that go on at a time."""
+        self._most = most
         self._scenarios = scenarios or {}
         self._database = database
         self._new_id = new_id
         self._worker = worker
 
     def add(self, visitor: Visitor, wanted: NewTask) -> TaskView:
-        """Make a task. Raises `RequestError` for a budget that makes no sense, `PermissionDenied`, `NotFound`."""
+        """Make a task. Raises `RequestError` for a budget that makes no sense, `Conflict` where the key has as many as
+        it may, `PermissionDenied`, `NotFound`."""
         identity = f"task_{self._new_id()}"
 
         def work(transaction: Transaction) -> TaskView:
@@ -109,6 +111,7 @@ class TaskAdmin:
                 for text in texts:
                     if not text.isprintable():
                         raise RequestError(f"{field}: {printable(text, 80)!r}: must be printable")
+            make_room(transaction, owner.key, owner.organisation, self._most)
             kept = keep_new(
                 transaction,
                 KeptTask(

@@ -297,7 +297,12 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         find_content=parts.ground.content.find,
         is_open=doorkeeper.is_open,
         content_admin=parts.ground.content_admin,
-        task_admin=TaskAdmin(parts.ground.database, parts.new_id, scenarios=settings.scenarios),
+        task_admin=TaskAdmin(
+            parts.ground.database,
+            parts.new_id,
+            scenarios=settings.scenarios,
+            most=settings.store.tasks_per_key,
+        ),
         feedback=parts.ground.feedback,
         conditions=parts.ground.conditions,
         new_id=parts.new_id,

@@ -28,4 +28,4 @@ def opened_task_door(config: Path | None, *, create: bool = False) -> Iterator[T
         return new_request_id(unix_ms(), generator.getrandbits)
 
     with contextlib.closing(open_named(store, document, create=create)) as database:
-        yield TaskAdmin(database, new_id, scenarios=scenarios)
+        yield TaskAdmin(database, new_id, scenarios=scenarios, most=store.tasks_per_key)

@@ -36,6 +36,9 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Records older than this are deleted, within the hour or so; 0 keeps them for ever. Totals stay right."""
     keep_tasks_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 30
     """Tasks to which nothing has happened for so long are deleted, with their events; 0 keeps them for ever."""
+    tasks_per_key: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
+    """Tasks of one key that are neither closed nor cancelled; and of those that are, so many stay, the newest. A client
+    that never closes one may make 3,300 a day for the 30 days that tasks are kept. So many take 130 MB and more."""
     keep_rollups_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 0
     """As `keep_days` for the sums by the hour that totals are read from; never shorter than that of records."""
 

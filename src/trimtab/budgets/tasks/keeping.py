@@ -11,10 +11,27 @@ import msgspec
 
 from trimtab.budgets.tasks.model import Event, Task
 from trimtab.budgets.tasks.settling import settle
+from trimtab.errors import Conflict
 from trimtab.store import Transaction
-from trimtab.store.tasks import Changed, KeptEvent, KeptTask, Seen, change_task, insert_task
+from trimtab.store.tasks import (
+    Changed,
+    KeptEvent,
+    KeptTask,
+    Seen,
+    change_task,
+    count_tasks,
+    delete_first,
+    insert_task,
+)
 
 T = TypeVar("T")
+
+GOING_ON = ("open", "exhausted")
+ENDED = ("closed", "cancelled")
+
+DELETE_MOST = 10
+"""Tasks that have ended go so many at a time when another is made: more than one, so that a bound that was lowered is
+reached, and few, so that nobody waits for it."""
 
 Step = tuple[Task, Sequence[Event]]
 """A task and what happened to it."""
@@ -27,6 +44,21 @@ def keep_new(transaction: Transaction, kept: KeptTask, task: Task, events: Seque
     """Keep a task that was just made. `kept` says whose it is; state and content are the task's."""
     whole = msgspec.structs.replace(kept, state=task.state, detail=_encode(task))
     return insert_task(transaction, whole, _kept_events(events))
+
+
+def make_room(transaction: Transaction, key: str, organisation: str, most: int) -> None:
+    """For one more task of a key, of which at most so many go on, and at most so many that have ended stay: the oldest
+    of those go. Before `keep_new`, in one transaction with it. Raises `Conflict`."""
+    if count_tasks(transaction, key, organisation, GOING_ON, most) >= most:
+        whose = f"key {key}" if key else "callers without a key"
+        raise Conflict(
+            f"{whose}: {most:,} tasks are neither closed nor cancelled, and store.tasks_per_key permits no more; close "
+            "those that are done (POST /trimtab/v1/tasks/ID/close or `trimtab tasks close`), or have it raised"
+        )
+    beyond = count_tasks(transaction, key, organisation, ENDED, most + DELETE_MOST) - most
+    for state in ENDED:
+        if beyond > 0:
+            beyond -= delete_first(transaction, key, organisation, state, beyond)
 
 
 def present(seen: Seen) -> Task:
