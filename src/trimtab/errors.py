@@ -38,6 +38,7 @@ Source: status and type pairs are those of the vendor's error page (2026-11): 40
 413 request_too_large, 500 api_error, 504 timeout_error, 529 overloaded_error.
 """
 
+import itertools
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
@@ -80,6 +81,54 @@ def visible(text: str, keep: str = "") -> str:
 def printable(text: str, limit: int = 200) -> str:
     """The same, shortened."""
     return visible(shortened(text, limit))
+
+
+MAX_QUOTED_CHARS = 80
+
+MAX_QUOTED_ENTRIES = 4
+"""Of a list or table; what follows is `...`."""
+
+MAX_DIGIT_BITS = 14_000
+"""Some 4,200 digits. Python writes no longer numbers (`sys.set_int_max_str_digits`), for it takes time."""
+
+
+def quoted(value: object, limit: int = MAX_QUOTED_CHARS, *, python: bool = False) -> str:
+    """A value that somebody sent or wrote, as an error repeats it: one line of about `limit` characters, in the
+    notation of JSON and TOML (`true`, and `null`, which TOML lacks); with `python` in that of Python. Never raises.
+    """
+    text = _quoted(value, limit, python, 2)
+    return text if isinstance(value, str) and len(text) <= 2 * limit else shortened(text, limit)
+
+
+def _quoted(value: object, limit: int, python: bool, depth: int) -> str:
+    if value is None or value is True or value is False:
+        return repr(value) if python else {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return repr(shortened(value, limit))
+    if isinstance(value, int) and value.bit_length() > MAX_DIGIT_BITS:
+        return "(a number of thousands of digits)"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, Mapping):
+        entries = [
+            f"{_quoted(key, limit, python, 0)}: {_quoted(one, limit, python, depth - 1)}"
+            for key, one in itertools.islice(value.items(), MAX_QUOTED_ENTRIES if depth else 0)
+        ]
+        return _listed("{", entries, len(value), "}")
+    if isinstance(value, list | tuple | set | frozenset):
+        entries = [
+            _quoted(one, limit, python, depth - 1)
+            for one in itertools.islice(value, MAX_QUOTED_ENTRIES if depth else 0)
+        ]
+        return _listed("[", entries, len(value), "]")
+    try:
+        return printable(str(value), limit)  # a Decimal, a date
+    except Exception:  # whatever a caller's own type does
+        return f"(a {type(value).__name__})"
+
+
+def _listed(begin: str, entries: list[str], of: int, end: str) -> str:
+    return f"{begin}{', '.join([*entries, '...'] if len(entries) < of else entries)}{end}"
 
 
 class TrimtabError(Exception):

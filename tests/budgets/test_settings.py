@@ -52,7 +52,7 @@ def test_each_limit_is_one_of_its_own_and_money_is_exact(tmp_path: Path) -> None
         ("[budgets.a]\nusd_total = 0.0000000001", "budgets.a.usd_total: 1E-10: must be an amount of US dollars"),
         ("[budgets.a]\nusd_total = 1e10", "budgets.a.usd_total: 10000000000.0: must be an amount"),
         ("[budgets.a]\nusd_per_month = 'lots'", "trimtab.toml: budgets.a.usd_per_month: 'lots': must be a number"),
-        ("[budgets.a]\nusd_per_month = true", "trimtab.toml: budgets.a.usd_per_month: True: must be a number, not true or false"),
+        ("[budgets.a]\nusd_per_month = true", "trimtab.toml: budgets.a.usd_per_month: true: must be a number, not true or false"),
         ("[budgets.a]\ntokens_per_day = 0", "trimtab.toml: budgets.a.tokens_per_day: 0: must be a whole number from 1"),
         ("[budgets.a]\ntokens_per_day = -5", "trimtab.toml: budgets.a.tokens_per_day: -5: must be a whole number from 1"),
         ("[budgets.a]\ntokens_per_day = 1.5", "trimtab.toml: budgets.a.tokens_per_day: 1.5: must be a whole number, not a fraction"),

@@ -79,7 +79,7 @@ def test_an_entry_that_says_nothing_has_no_terms(
         ("discount_percent = nan", "must be from 0 to less than 100 percent"),
         ("discount_percent = 'sNaN'", "must be from 0 to less than 100 percent"),
         ("discount_percent = 1.00001", "with at most 4 decimals"),
-        ("discount_percent = true", "discount_percent: True: must be a number, not true or false"),
+        ("discount_percent = true", "discount_percent: true: must be a number, not true or false"),
         ("commitment = 5", "commitment: 5: must be a table"),
         ("commitment = {from = 2026-01-01, until = 2026-12-31}", "platforms.x.commitment.usd: missing"),
         ("commitment = {usd = 0, from = 2026-01-01, until = 2026-12-31}", "commitment.usd: '0': must be a sum"),

@@ -11,7 +11,7 @@ import msgspec
 
 from trimtab.admin.keys import check_still_admin, find_key
 from trimtab.admin.words import Actor
-from trimtab.errors import Conflict, NotFound, RequestError, shortened
+from trimtab.errors import Conflict, NotFound, RequestError, quoted, shortened
 from trimtab.store import Database, Transaction
 from trimtab.store.content import Deleted, Selection
 from trimtab.store.content.deletion import begin, finish
@@ -105,7 +105,7 @@ class ContentAdmin:
         self, actor: Actor, selected: Callable[[Transaction], tuple[Selection, str]], before_ms: int | None
     ) -> ContentDeleted:
         if before_ms is not None and not 0 <= before_ms < 2**53:
-            raise RequestError(f"before: {before_ms}: must be a moment in Unix milliseconds")
+            raise RequestError(f"before: {quoted(before_ms)}: must be a moment in Unix milliseconds")
 
         def work(tx: Transaction) -> tuple[Selection, Deleted]:
             check_still_admin(tx, actor)

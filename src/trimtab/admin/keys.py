@@ -22,7 +22,7 @@ from trimtab.admin.words import (
     with_money,
 )
 from trimtab.config import Secret
-from trimtab.errors import Conflict, NotFound, PermissionDenied, RequestError, shortened
+from trimtab.errors import Conflict, NotFound, PermissionDenied, RequestError, quoted, shortened
 from trimtab.identity import digest_of, make_secret, prefix_of
 from trimtab.records import Limits
 from trimtab.store import Database, Transaction
@@ -203,7 +203,9 @@ class KeyAdmin:
         Not idempotent: each call makes a secret.
         """
         if not 0 <= grace_ms <= MAX_GRACE_MS:
-            raise RequestError(f"grace: {grace_ms} ms: must be 0 to {MAX_GRACE_MS // 86_400_000} days")
+            raise RequestError(
+                f"grace: {quoted(grace_ms)} ms: must be 0 to {MAX_GRACE_MS // 86_400_000} days"
+            )
         made = make_secret(self._random_bytes)
 
         def work(tx: Transaction) -> KeyView:

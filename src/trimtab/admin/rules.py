@@ -11,7 +11,7 @@ import msgspec
 from trimtab.admin.words import NewKey
 from trimtab.catalogue import Catalogue
 from trimtab.catalogue.tiers import TIER_NAMES
-from trimtab.errors import RequestError, shortened
+from trimtab.errors import RequestError, quoted, shortened
 from trimtab.records import Limits
 
 MAX_NAME_CHARS = 64
@@ -103,14 +103,14 @@ def check_limits(limits: Limits) -> None:
         value = getattr(limits, field)
         if value is not None and not 0 < value <= most:
             raise RequestError(
-                f"limits.{field}: {value}: must be 1 to {most}; leave it out for no limit, or revoke the key"
+                f"limits.{field}: {quoted(value)}: must be 1 to {most}; leave it out for no limit, or revoke the key"
             )
 
 
 def _check_expiry(expires_ms: int | None, now_ms: int) -> None:
     if expires_ms is not None and not now_ms < expires_ms <= LATEST_MS:
         raise RequestError(
-            f"expires_ms: {expires_ms}: must be Unix milliseconds in the future (it is {now_ms} now)"
+            f"expires_ms: {quoted(expires_ms)}: must be Unix milliseconds in the future (it is {now_ms} now)"
         )
 
 

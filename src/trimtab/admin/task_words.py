@@ -12,12 +12,14 @@ import msgspec
 from trimtab.budgets.tasks import NewPhase, Task
 from trimtab.budgets.tasks.model import FLOOR_PERCENT, LEAST_OUTPUT, Phase
 from trimtab.catalogue.money import NANO
-from trimtab.errors import RequestError
+from trimtab.errors import RequestError, quoted
 from trimtab.store.tasks import KeptEvent, KeptTask
 
 MAX_TAGS = 32
 
-Text = Annotated[str, msgspec.Meta(max_length=200)]
+MAX_TEXT_CHARS = 200
+
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS)]
 Tokens = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 
 
@@ -59,7 +61,7 @@ class ProgressMade(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def permille(self) -> int:
         """Thousandths. Raises `RequestError`."""
         if not 0 <= self.progress <= 1:
-            raise RequestError(f"progress: {self.progress}: must be a number from 0 to 1")
+            raise RequestError(f"progress: {quoted(self.progress)}: must be a number from 0 to 1")
         return int(self.progress * 1000)
 
 
@@ -148,7 +150,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def nanousd_of(usd: float) -> int:
     """Exact for what was written with up to nine decimals. Raises `RequestError`."""
     if not abs(usd) <= 10**9:  # neither infinite nor no number
-        raise RequestError(f"usd: {usd}: must be a number of US dollars")
+        raise RequestError(f"usd: {quoted(usd)}: must be a number of US dollars")
     return int((Decimal(str(usd)) * NANO).to_integral_value())
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from trimtab.admin.keys import check_still_admin, find_key
 from trimtab.admin.task_words import (
+    MAX_TEXT_CHARS,
     EventView,
     Extension,
     NewTask,
@@ -28,7 +29,15 @@ from trimtab.budgets.tasks.changing import cancel, close, extend, progress
 from trimtab.budgets.tasks.keeping import ENDED, Step, change, count_in, keep_new, make_room, present
 from trimtab.budgets.tasks.model import Event
 from trimtab.catalogue.effort import Scenario
-from trimtab.errors import AuthenticationFailed, Conflict, NotFound, PermissionDenied, RequestError, printable
+from trimtab.errors import (
+    AuthenticationFailed,
+    Conflict,
+    NotFound,
+    PermissionDenied,
+    RequestError,
+    printable,
+    quoted,
+)
 from trimtab.records import NOBODY, Caller, RequestId
 from trimtab.store import Database, Transaction
 from trimtab.store.keys import audit as chain
@@ -109,8 +118,10 @@ class TaskAdmin:
                 ("tags", wanted.tags),
             ):
                 for text in texts:
-                    if not text.isprintable():
-                        raise RequestError(f"{field}: {printable(text, 80)!r}: must be printable")
+                    if not text.isprintable() or len(text) > MAX_TEXT_CHARS:
+                        raise RequestError(
+                            f"{field}: {quoted(text)}: must be printable, {MAX_TEXT_CHARS} characters at the most"
+                        )
             make_room(transaction, owner.key, owner.organisation, self._most)
             kept = keep_new(
                 transaction,

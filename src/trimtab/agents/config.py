@@ -13,7 +13,7 @@ import msgspec
 from trimtab.budgets.tasks import NewPhase, new_task
 from trimtab.budgets.tasks.making import MAX_TOKENS, own_name
 from trimtab.catalogue import EFFORTS, Effort
-from trimtab.errors import ConfigError, RequestError, printable
+from trimtab.errors import ConfigError, RequestError, printable, quoted
 
 Strategy = Literal["prioritize_completion", "prioritize_quality"]
 
@@ -72,7 +72,9 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(
                 "AgentConfig", "task_budgets and budget_breakdown both name phases; leave one out"
             )
-        if self.max_usd is not None and not 0 < self.max_usd <= 1_000_000:
+        if (usd := self.max_usd) is not None and (
+            not isinstance(usd, int | float) or isinstance(usd, bool) or not 0 < usd <= 1_000_000
+        ):
             raise _wrong("max_usd", self.max_usd, "must be above 0 and at most 1,000,000")
         try:
             new_task("check", self.max_tokens, at_ms=0, phases=self._phases(), strategy=self.budget_strategy)
@@ -96,7 +98,9 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
         """What a call of the task sends: the id that `POST /trimtab/v1/tasks` answered, the phase that the call is part
         of (empty: the one that the task is in), and how far that phase is, from 0 to 1. Raises `ConfigError`."""
         if progress is not None and not 0 <= progress <= 1:
-            raise ConfigError("AgentConfig.headers", f"progress: {progress!r}: must be from 0 to 1")
+            raise ConfigError(
+                "AgentConfig.headers", f"progress: {quoted(progress, python=True)}: must be from 0 to 1"
+            )
         if phase and own_name(phase) not in self.phases():
             known = ", ".join(self.phases())
             raise ConfigError(
@@ -176,4 +180,4 @@ def _whole(field: str, value: object) -> None:
 
 
 def _wrong(field: str, value: object, problem: str) -> ConfigError:
-    return ConfigError(f"AgentConfig.{field}", f"{printable(repr(value), 120)}: {problem}")
+    return ConfigError(f"AgentConfig.{field}", f"{quoted(value, 120, python=True)}: {problem}")

@@ -12,7 +12,7 @@ import msgspec
 
 from trimtab.catalogue.money import NANO
 from trimtab.config import Secret
-from trimtab.errors import ConfigError, shortened
+from trimtab.errors import ConfigError, quoted, shortened
 from trimtab.records import (
     EACH,
     METERS,
@@ -151,7 +151,7 @@ def check_budget(name: str, budget: BudgetSettings, where: Callable[[str], str])
     _check_whose(name, budget, where)
     _check_limits(budget, where)
     if not 1 <= budget.warn_percent <= 100:
-        raise ConfigError(where("warn_percent"), f"{budget.warn_percent}: must be 1 to 100 percent")
+        raise ConfigError(where("warn_percent"), f"{quoted(budget.warn_percent)}: must be 1 to 100 percent")
     _check_webhook(budget, where)
 
 
@@ -240,7 +240,9 @@ def _check_limits(budget: BudgetSettings, where: Callable[[str], str]) -> None:
             continue
         most = MAX_CONCURRENCY if meter == "concurrency" else MAX_COUNT
         if not 0 < value <= most:
-            raise ConfigError(where(field), f"{value}: must be a whole number from 1 to {most}{_NONE}")
+            raise ConfigError(
+                where(field), f"{quoted(value)}: must be a whole number from 1 to {most}{_NONE}"
+            )
     if not found:
         raise ConfigError(
             where(""), "limits nothing; name a limit, as usd_per_month = 500 or tokens_per_day = 1_000_000"
@@ -259,8 +261,8 @@ def _check_usd(value: Decimal, where: str) -> None:
     if not fits:
         raise ConfigError(
             where,
-            f"{str(value)[:40]}: must be an amount of US dollars above 0 and at most {MAX_USD:,}, such as 500 or 0.25, "
-            f"to the ninth place{_NONE}",
+            f"{quoted(value, 40)}: must be an amount of US dollars above 0 and at most {MAX_USD:,}, such as 500 or "
+            f"0.25, to the ninth place{_NONE}",
         )
 
 

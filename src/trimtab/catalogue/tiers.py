@@ -13,7 +13,7 @@ from trimtab.catalogue.arm import Arm, Effort
 from trimtab.catalogue.catalogue import Catalogue
 from trimtab.catalogue.effort import Scenario, ThinkingPolicy
 from trimtab.config import fail
-from trimtab.errors import ConfigError
+from trimtab.errors import ConfigError, quoted
 
 TierName = Literal["default", "escalation", "control", "fast"]
 
@@ -125,7 +125,7 @@ def _places(bound: TierBinding, where: Callable[[str], str], tier: TierName) -> 
             )
         if names is not None and len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise ConfigError(place, f"{twice!r} stands there twice; name it once")
+            raise ConfigError(place, f"{quoted(twice)} stands there twice; name it once")
     return TierPlaces(bound.platforms, bound.data_regions)
 
 
@@ -134,12 +134,12 @@ def resolve_arm(text: str, catalogue: Catalogue, where: str) -> Arm:
     try:
         arm = Arm.parse(text)
     except ValueError as problem:
-        raise ConfigError(where, f"{text!r}: {problem}") from None
+        raise ConfigError(where, f"{quoted(text)}: {problem}") from None
     model = catalogue.find(arm.model)
     if model is None:
         close = catalogue.suggest(arm.model)
         hint = f"; did you mean {close!r}?" if close else "; `trimtab models` lists those there are"
-        raise ConfigError(where, f"{text!r}: no such model in the catalogue{hint}")
+        raise ConfigError(where, f"{quoted(text)}: no such model in the catalogue{hint}")
     if arm.thinking is not None and not model.thinking.supported:
-        raise ConfigError(where, f"{text!r}: {model.id} does not think; leave '+adaptive' out")
+        raise ConfigError(where, f"{quoted(text)}: {model.id} does not think; leave '+adaptive' out")
     return arm

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 from trimtab.budgets.settings import LIMITS
-from trimtab.errors import ConfigError, shortened
+from trimtab.errors import ConfigError, quoted, shortened
 
 NONE = "none"
+
+MAX_AMOUNT_CHARS = 40
 
 
 def settings_of(pairs: Sequence[str]) -> dict[str, Decimal | int | None]:
@@ -33,12 +35,13 @@ def settings_of(pairs: Sequence[str]) -> dict[str, Decimal | int | None]:
 def _amount(field: str, text: str) -> Decimal | int:
     if LIMITS[field][0] == "usd":
         try:
-            return Decimal(text.removeprefix("$").replace("_", "")) if len(text) <= 40 else Decimal("NaN")
+            if len(text) <= MAX_AMOUNT_CHARS:
+                return Decimal(text.removeprefix("$").replace("_", ""))
         except InvalidOperation:
-            raise ConfigError(
-                field,
-                f"{shortened(text, 40)!r}: must be an amount of US dollars, as 500 or 0.25; none for no limit",
-            ) from None
+            pass
+        raise ConfigError(
+            field, f"{quoted(text, 40)}: must be an amount of US dollars, as 500 or 0.25; none for no limit"
+        )
     digits = text.replace("_", "").removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
         raise ConfigError(

@@ -4,11 +4,12 @@ Invariant: what may be a secret is shown as ***, whatever the mistake is.
 """
 
 import re
-import reprlib
 from collections.abc import Iterable
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
+
+from trimtab.errors import quoted
 
 _SECRET_KEYS = re.compile(r"key|token|secret|auth|password", re.IGNORECASE)
 _PLATFORM_KEYS = ("auth", "kind")
@@ -50,9 +51,9 @@ def shown(value: object, where: str = "") -> str:
     if isinstance(value, str):
         if "sk-" in value or _is_secret_place(where):
             return "***"
-    elif isinstance(value, dict | list) and (_is_secret_place(where) or "sk-" in _cut(value)):
+    elif isinstance(value, dict | list) and (_is_secret_place(where) or "sk-" in quoted(value)):
         return "***"
-    return _cut(value)
+    return quoted(value)
 
 
 def masked(text: str) -> str:
@@ -78,15 +79,6 @@ def plainly(message: str, kind: Any, keys: Iterable[str]) -> str:
     if got is None:
         return text
     return f"{text}, not {'a fraction' if got == 'float' and 'int' in wanted else _KINDS.get(got, got)}"
-
-
-def _cut(value: object) -> str:
-    short = reprlib.Repr()
-    short.maxstring = short.maxother = short.maxlong = 80
-    try:
-        return short.repr(value)
-    except ValueError:
-        return "(a number of thousands of digits)"
 
 
 def _is_secret_place(where: str) -> bool:

@@ -12,7 +12,7 @@ from trimtab.budgets.tasks.draft import Draft
 from trimtab.budgets.tasks.making import MAX_NANOUSD, MAX_TOKENS, divided, floor_of, own_name
 from trimtab.budgets.tasks.model import Event, Task
 from trimtab.catalogue.money import dollars
-from trimtab.errors import RequestError, TaskEnded
+from trimtab.errors import RequestError, TaskEnded, quoted
 
 LEAST_PROGRESS = 200
 """Thousandths: earlier than a fifth of the way, what a phase will need cannot be told from what it has used."""
@@ -70,7 +70,7 @@ def extend(
     check_goes_on(task)
     if tokens < 0 or nanousd < 0 or not (tokens or nanousd):
         raise RequestError(
-            f"extend: total {tokens}, {dollars(nanousd)}: add more than nothing; less is cancelling"
+            f"extend: total {quoted(tokens)}, {dollars(nanousd)}: add more than nothing; less is cancelling"
         )
     if task.total + tokens > MAX_TOKENS or (task.nanousd or 0) + nanousd > MAX_NANOUSD:
         raise RequestError(

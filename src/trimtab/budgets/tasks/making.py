@@ -19,7 +19,7 @@ from trimtab.budgets.tasks.model import (
     Task,
 )
 from trimtab.catalogue.money import dollars
-from trimtab.errors import RequestError, printable
+from trimtab.errors import RequestError, printable, quoted
 
 PHASES = (("analysis", 20), ("tools", 40), ("verification", 30), ("report", 10))
 """The phases of a task that names none, with their shares in percent."""
@@ -117,7 +117,7 @@ def _strategy(text: str) -> Strategy:
     for known in STRATEGIES:
         if text == known:
             return known
-    raise RequestError(f"strategy: {printable(text, 80)!r}: must be {' or '.join(STRATEGIES)}")
+    raise RequestError(f"strategy: {quoted(text)}: must be {' or '.join(STRATEGIES)}")
 
 
 def _names(asked: Sequence[NewPhase]) -> list[str]:
@@ -150,7 +150,9 @@ def _budgets(total: int, asked: Sequence[NewPhase], names: Sequence[str]) -> lis
         else:
             assert one.percent is not None
             if not 0 < one.percent <= 100:  # a NaN is refused too
-                raise RequestError(f"phases.{name}.percent: {one.percent}: must be above 0 and at most 100")
+                raise RequestError(
+                    f"phases.{name}.percent: {quoted(one.percent)}: must be above 0 and at most 100"
+                )
             shares.append(Fraction(str(one.percent)) * total / 100)
     together = sum(shares, Fraction(0))
     if together > total:
@@ -191,7 +193,7 @@ def _guaranteed(asked: Sequence[NewPhase], names: Sequence[str], strategy: Strat
 
 def _whole(name: str, value: int, least: int, most: int, unit: str) -> None:
     if not least <= value <= most:
-        raise RequestError(f"{name}: {value}: must be {least:,} to {most:,} {unit}")
+        raise RequestError(f"{name}: {quoted(value)}: must be {least:,} to {most:,} {unit}")
 
 
 def _shown(tokens: Fraction) -> str:
