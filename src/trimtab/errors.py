@@ -285,10 +285,14 @@ class RateLimited(RequestError):
 
 
 class BudgetSpent(RequestError):
-    """The caller's key may not spend what this request can cost at the most."""
+    """The caller's key may not spend what this request can cost at the most.
+
+    `notes`: for its record, the budgets that refuse it, what it asked for and what is left of them.
+    """
 
     status = 402
     anthropic_type = "billing_error"
+    notes: tuple[str, ...] = ()
 
 
 class TaskBudgetSpent(BudgetSpent):

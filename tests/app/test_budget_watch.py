@@ -1,6 +1,7 @@
 """What serving processes know of budgets: which are in force, which are nearly spent, and who tells of it."""
 
 import asyncio
+import json
 import logging
 import threading
 import time
@@ -17,8 +18,9 @@ from trimtab.admin import BudgetAdmin, FileBudgets
 from trimtab.app.budget_watch import BudgetWatch
 from trimtab.budgets import Book
 from trimtab.budgets.settings import BudgetSettings
+from trimtab.budgets.warnings import REFUSING, Refusals, Refused
 from trimtab.errors import StoreError
-from trimtab.records import Scope, account_of
+from trimtab.records import Budget, Scope, account_of
 from trimtab.store import Database, StoreSettings, open_database
 
 RED = "team=acme/red/tokens/total"
@@ -56,8 +58,13 @@ class Process:
     def __init__(self, database: Database, file: dict[str, BudgetSettings]) -> None:
         self.books: list[Book] = []
         self.problems: list[str] = []
+        self.refusals = Refusals()
         self.watch = BudgetWatch(
-            database, self.books.append, clock_ms=clock_ms, on_problem=self.problems.append
+            database,
+            self.books.append,
+            clock_ms=clock_ms,
+            on_problem=self.problems.append,
+            refusals=self.refusals,
         )
         self.admin = BudgetAdmin(database, FileBudgets("trimtab.toml", file))
         self.watch.follow(self.admin, None)
@@ -158,6 +165,7 @@ class Receiver(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         self.got: list[str] = []
+        self.said: list[Any] = []
         self.fails = True
         super().__init__(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -167,9 +175,10 @@ class Handler(BaseHTTPRequestHandler):
     server: Receiver
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
+        body = self.rfile.read(int(self.headers["content-length"]))
         if not self.server.fails:
             self.server.got.append(str(self.headers["x-trimtab-delivery"]))
+            self.server.said.append(json.loads(body))
         self.send_response(500 if self.server.fails else 200)
         self.send_header("content-length", "0")
         self.end_headers()
@@ -208,6 +217,47 @@ def test_a_webhook_that_was_down_is_told_once_by_whichever_process_is_there_late
         receiver.shutdown()
         receiver.server_close()
     assert len(set(receiver.got)) == len(receiver.got) == 1
+
+
+def test_a_budget_that_begins_to_refuse_is_told_by_one_process_once_for_a_period_and_a_limit(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver = Receiver()
+    receiver.fails = False
+    file = {"red": red(100, webhook=f"http://127.0.0.1:{receiver.server_address[1]}/")}
+    processes = [Process(database, file) for _ in range(3)]
+    spend(database, RED, 60)
+    scope = Scope("team", "red", "acme")
+
+    def refuse(limit: int, asked: int) -> None:
+        budget = Budget(name="red.tokens_total", scope=scope, meter="tokens", limit=limit, period="total")
+        for one in processes:
+            for _ in range(3):
+                one.refusals([Refused(budget, RED, False, asked, 40)])
+
+    async def work() -> None:
+        refuse(100, 50)
+        await until(lambda: len(receiver.got) == 1)
+        refuse(100, 51)
+        refuse(200, 170)  # as after a change of the limit
+        await until(lambda: len(receiver.got) == 2)
+
+    try:
+        with caplog.at_level(logging.WARNING, "trimtab.budgets"):
+            running(*processes, work=work)
+    finally:
+        receiver.shutdown()
+        receiver.server_close()
+    assert [(one["type"], one["asked"], one["spent"], one["left"]) for one in receiver.said] == [
+        ("budget.refusing", 50, 60, 40),
+        ("budget.refusing", 170, 60, 140),
+    ]
+    assert [one.getMessage() for one in caplog.records] == [
+        "budget red.tokens_total: it refuses requests that may come to more than is left (name=red.tokens_total; "
+        f"refused; asked_tokens={asked}; left_tokens=40) on account {RED}"
+        for asked in (50, 170)
+    ]
+    assert [one.level for one in processes[0].admin.show(CLI, "red").warnings] == [REFUSING, REFUSING]
 
 
 def test_limits_of_a_minute_are_in_the_header_and_in_no_log(

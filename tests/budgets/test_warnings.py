@@ -1,9 +1,13 @@
 """Which accounts are warned of, and in which words."""
 
+import msgspec
 import pytest
 
-from trimtab.budgets.warnings import Warnings, passed
+from trimtab.budgets.refusals import refused
+from trimtab.budgets.slices import AccountSlice, Shortage
+from trimtab.budgets.warnings import Refusals, Refused, Warnings, passed
 from trimtab.records import Budget, Scope
+from trimtab.store.limits import Caps
 
 RED = Scope("team", "red", "default")
 ACCOUNT = "team=default/red/usd/2026-11"
@@ -48,3 +52,29 @@ def test_a_soft_and_a_hard_budget_of_one_account_both_warn() -> None:
     assert [(one.budget.name, one.level) for one in found] == [
         ("red.usd_per_month", 80), ("soft.usd_per_month", 100),
     ]  # fmt: skip
+
+
+def test_a_budget_refuses_where_waiting_does_not_help_within_its_period() -> None:
+    def short(asked: int, left: int | None, **more: object) -> tuple[AccountSlice, int, Shortage]:
+        one = AccountSlice(ACCOUNT, Caps(total=100), month(100, **more))
+        one.unspent[False] = left
+        return one, asked, Shortage(amount=asked)
+
+    minute = Budget(name="fast.tokens_per_minute", scope=RED, meter="tokens", limit=100, period="minute")
+    cases = [short(50, 40), short(50, 60), short(120, None), short(50, None)]
+    cases.append((AccountSlice(ACCOUNT, Caps(total=100), minute), 120, Shortage(amount=120)))
+    cases.append((AccountSlice("key_1", Caps(total=100)), 120, Shortage(amount=120)))
+    assert [one.words for one in refused(cases, False)] == [
+        "name=red.usd_per_month; refused; asked_usd=0.00000005; left_usd=0.00000004",
+        "name=red.usd_per_month; refused; asked_usd=0.00000012",
+    ]
+
+
+def test_what_is_refused_again_and_again_is_noted_once() -> None:
+    refusals = Refusals()
+    one = Refused(month(100), ACCOUNT, False, 120, None)
+    refusals([one, one])
+    refusals([one, msgspec.structs.replace(one, simulated=True)])
+    assert [found.simulated for found in refusals.take()] == [False, True]
+    refusals([one])
+    assert refusals.take() == []

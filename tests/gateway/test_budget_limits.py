@@ -52,6 +52,34 @@ def test_a_budget_of_the_file_is_in_force_from_the_first_request_on(tmp_path: Pa
     with_keys(tmp_path, work, "[budgets.red]\nusd_per_month = 0.001\n")
 
 
+def test_a_budget_that_begins_to_refuse_before_it_is_spent_is_in_the_record_and_once_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(k: Keyed) -> None:
+        _, secret = k.make(team="red")
+        assert (await ask(k, secret))[0] == 200
+        for _ in range(3):
+            status, headers, _ = await ask(k, secret, tokens=900)
+            assert status == 402
+            record = await recorded(k, headers["x-trimtab-request"])
+            (note,) = record["observations"]
+            assert note.startswith(
+                "budget: name=red.tokens_per_day; refused; asked_tokens=1000; left_tokens="
+            )
+        async with asyncio.timeout(60):
+            while True:
+                if "red.tokens_per_day" in caplog.text:
+                    break
+                await asyncio.sleep(0.02)
+        (line,) = [one.getMessage() for one in caplog.records if "red.tokens_per_day" in one.getMessage()]
+        assert line.startswith(
+            "budget red.tokens_per_day (simulated): it refuses requests that may come to more than is left"
+        )
+
+    with caplog.at_level(logging.WARNING, "trimtab.budgets"):
+        with_keys(tmp_path, work, "[budgets.red]\ntokens_per_day = 920\n")
+
+
 def test_a_budget_that_is_set_changed_or_removed_is_in_force_within_two_seconds(tmp_path: Path) -> None:
     async def work(k: Keyed) -> None:
         _, secret = k.make(team="red")

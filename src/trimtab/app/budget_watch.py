@@ -8,12 +8,12 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from trimtab.admin import BudgetAdmin, BudgetsInForce
 from trimtab.budgets import Book
 from trimtab.budgets.settings import webhook_of
-from trimtab.budgets.warnings import FULL, Passed, Warnings, passed
+from trimtab.budgets.warnings import FULL, REFUSING, Passed, Refusals, Refused, Warnings, passed
 from trimtab.budgets.webhooks import TRIES, send, wait_ms
 from trimtab.errors import StoreError
 from trimtab.records import EACH, Budget, account_of
@@ -58,9 +58,14 @@ class BudgetWatch:
         clock_ms: Callable[[], int],
         on_problem: Callable[[str], None],
         beside: Callable[[], None] = lambda: None,
+        refusals: Refusals | None = None,
     ) -> None:
         """`keep_to` puts budgets in force; it is called on the event loop once there is one. `beside` is called with
-        every look: what else is learnt from the store; it may raise `StoreError`."""
+        every look: what else is learnt from the store; it may raise `StoreError`. `refusals`: what the process
+        refuses."""
+        self._refusals = refusals
+        self._untold: list[Refused] = []
+        """Refusals that the store has not heard of."""
         self._database = database
         self._keep_to = keep_to
         self._clock_ms = clock_ms
@@ -127,6 +132,7 @@ class BudgetWatch:
             self._look_for_changes()
             self._keep_prices()
             self._beside()
+            self._tell_refusals()
             now = time.monotonic()
             if now - self._counted >= self._rest_s:
                 self._look_at_accounts()
@@ -191,42 +197,67 @@ class BudgetWatch:
         self._tell(known, found)
 
     def _tell(self, known: BudgetsInForce, found: Sequence[Passed]) -> None:
-        """Log those that nobody told of yet, and have them sent."""
+        """Tell of levels that are passed."""
         # A limit of a minute that is reached is reached again in the next one: its header says enough.
-        new = [one for one in found if one.budget.period != "minute" and _place(one) not in self._claimed]
+        told = {
+            Notice(
+                budget=one.budget.name,
+                account=one.account,
+                simulated=one.simulated,
+                level=one.level,
+                limit=one.budget.limit,
+                spent=one.spent,
+            ): f"{'its limit is reached' if one.level == FULL else f'{one.percent} % of its limit is spent'}"
+            f" on account {one.account}"
+            f"{'' if one.budget.hard or one.level != FULL else '; it is soft, and refuses nothing'}"
+            for one in found
+            if one.budget.period != "minute"
+        }
+        self._tell_new(known, told)
+
+    def _tell_refusals(self) -> None:
+        """Tell of budgets that have begun to refuse, though they are not spent."""
+        known = self._in_force
+        if self._refusals is not None:
+            self._untold += self._refusals.take()
+        if known is None or not self._untold:
+            return
+        accounts = [one.account for one in self._untold]
+        counted = self._database.read(lambda tx: counted_on(tx, accounts))
+        told = {}
+        for one in self._untold:
+            place = counted.get((one.account, one.simulated))
+            notice = Notice(
+                budget=one.budget.name,
+                account=one.account,
+                simulated=one.simulated,
+                level=REFUSING,
+                limit=one.budget.limit,
+                spent=0 if place is None else place.spent,
+                asked=one.asked,
+            )
+            told[notice] = (
+                f"it refuses requests that may come to more than is left ({one.words}) on account {one.account}"
+            )
+        self._tell_new(known, told)
+        self._untold = []
+
+    def _tell_new(self, known: BudgetsInForce, told: Mapping[Notice, str]) -> None:
+        """Log those that nobody told of yet, and have them sent."""
+        new = [one for one in told if _place(one) not in self._claimed]
         if not new:
             return
         if len(self._claimed) > REMEMBERED_MOST:
             self._claimed.clear()
         sends = {name: settings.webhook is not None for name, settings in known.settings.items()}
-        notices = {_place(one): one for one in new}
-        mine = claim(
-            self._database,
-            [
-                Notice(
-                    budget=one.budget.name,
-                    account=one.account,
-                    simulated=one.simulated,
-                    level=one.level,
-                    limit=one.budget.limit,
-                    spent=one.spent,
-                )
-                for one in new
-            ],
-            sends,
-        )
-        self._claimed |= notices.keys()
-        for notice in mine:
-            one = notices[notice.budget, notice.account, notice.simulated, notice.level, notice.limit]
+        mine = claim(self._database, new, sends)
+        self._claimed |= {_place(one) for one in new}
+        words = {_place(one): said for one, said in told.items()}
+        for one in mine:
             _log.warning(
-                "budget %s%s: %s on account %s%s",
-                one.budget.name,
-                " (simulated)" if one.simulated else "",
-                "its limit is reached" if one.level == FULL else f"{one.percent} % of its limit is spent",
-                one.account,
-                "" if one.budget.hard or one.level != FULL else "; it is soft, and refuses nothing",
+                "budget %s%s: %s", one.budget, " (simulated)" if one.simulated else "", words[_place(one)]
             )
-        if any(sends[notice.budget] for notice in mine):
+        if any(sends.get(one.budget, False) for one in mine):
             self._send.set()
 
     # Sending
@@ -290,8 +321,8 @@ class BudgetWatch:
         )
 
 
-def _place(one: Passed) -> tuple[str, str, bool, int, int]:
-    return one.budget.name, one.account, one.simulated, one.level, one.budget.limit
+def _place(one: Notice) -> tuple[str, str, bool, int, int]:
+    return one.budget, one.account, one.simulated, one.level, one.limit
 
 
 def _accounts(tx: Transaction, budgets: Sequence[Budget], now_ms: int) -> list[tuple[str, Budget]]:

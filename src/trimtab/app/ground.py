@@ -25,6 +25,7 @@ from trimtab.app.spending import PlatformSpending
 from trimtab.app.tasks import StoreThreads, forgetting_tasks
 from trimtab.budgets import Dealer, Ledger
 from trimtab.budgets.tasks import TaskKeeper
+from trimtab.budgets.warnings import Refusals
 from trimtab.cache import Shelves
 from trimtab.content import Keeper, days_kept
 from trimtab.errors import StoreError
@@ -134,7 +135,10 @@ class Ground:
         self._task_threads = StoreThreads(self.database)
         self.tasks = TaskKeeper(self._task_threads, worker_id, wait_s=settings.wait_ms / 1000)
         self._trader = Trader(self.database, worker_id)
-        self._dealer = Dealer(self._trader, time.monotonic, deadline_s=settings.wait_ms / 1000)
+        refusals = Refusals()
+        self._dealer = Dealer(
+            self._trader, time.monotonic, deadline_s=settings.wait_ms / 1000, on_refused=refusals
+        )
         self.ledger = Ledger(self._dealer, time.monotonic)
         self.usual = UsualWatch(self.database)
         self.budgets = BudgetWatch(
@@ -143,6 +147,7 @@ class Ground:
             clock_ms=unix_ms,
             on_problem=on_problem,
             beside=self.usual.look,
+            refusals=refusals,
         )
 
     def _content_days(self) -> int:

@@ -13,8 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from trimtab.budgets.refusals import away, refusal
+from trimtab.budgets.refusals import away, refusal, refused
 from trimtab.budgets.slices import LOOK_EVERY_S, AccountSlice, Shortage, Slices
+from trimtab.budgets.warnings import Refused
 from trimtab.errors import StoreError, Unavailable
 from trimtab.store.limits import PERMIT_LOST_MS, Slice, Trade
 
@@ -75,8 +76,15 @@ class Dealer:
     """Gives leave to requests that are counted on limits."""
 
     def __init__(
-        self, exchange: Exchange, monotonic: Callable[[], float], *, deadline_s: float = DEADLINE_S
+        self,
+        exchange: Exchange,
+        monotonic: Callable[[], float],
+        *,
+        deadline_s: float = DEADLINE_S,
+        on_refused: Callable[[Sequence[Refused]], None] = lambda _: None,
     ) -> None:
+        """`on_refused` is told what the budgets refuse that will refuse it again; it must not wait."""
+        self._on_refused = on_refused
         self._exchange = exchange
         self._monotonic = monotonic
         self._deadline_s = deadline_s
@@ -119,6 +127,7 @@ class Dealer:
             return
         got = await self._fetched(short, slices, amounts, simulated, further)
         if not isinstance(got, Taken):
+            self._on_refused(refused(got, simulated))
             raise refusal(got, simulated, at_ms)
 
     def _at_once(

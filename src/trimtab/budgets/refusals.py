@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Sequence
 
 from trimtab.budgets.slices import AccountSlice, Shortage
+from trimtab.budgets.warnings import Refused
 from trimtab.catalogue.money import dollars
 from trimtab.errors import BudgetSpent, RateLimited, Unavailable
 from trimtab.records import Budget, Scope
@@ -36,7 +37,23 @@ def refusal(
         else _of_budget(one, one.budget, amount, lacks, simulated, at_ms)
         for one, amount, lacks in short
     ]
-    return max(said, key=lambda told: (isinstance(told, BudgetSpent), getattr(told, "retry_after_s", 0)))
+    worst = max(said, key=lambda told: (isinstance(told, BudgetSpent), getattr(told, "retry_after_s", 0)))
+    if isinstance(worst, BudgetSpent):
+        worst.notes = tuple(f"budget: {one.words}" for one in refused(short, simulated))
+    return worst
+
+
+def refused(short: Sequence[tuple[AccountSlice, int, Shortage]], simulated: bool) -> list[Refused]:
+    """The budgets that refuse a request for as long as their period lasts, unless it asks for less. Those of a minute
+    do so again and again, and what is held by others comes back."""
+    found = []
+    for one, amount, lacks in short:
+        budget, left = one.budget, one.unspent[simulated]
+        if budget is None or lacks.permits or budget.period == "minute":
+            continue
+        if amount > budget.limit or (left is not None and left < amount):
+            found.append(Refused(budget, one.account, simulated, amount, left))
+    return found
 
 
 def _of_key(one: AccountSlice, amount: int, lacks: Shortage, simulated: bool) -> RateLimited | BudgetSpent:

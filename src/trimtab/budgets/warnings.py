@@ -1,9 +1,10 @@
-"""Which accounts of budgets have passed the part of their limit from which a warning is given.
+"""Which accounts of budgets have passed the part of their limit from which a warning is given, and which refuse.
 
-What it is not: a refusal, the counting, or who is told. Invariants: what is asked on the way of a request is a look
-into a dictionary; a warning speaks of what is recorded, so it comes late rather than wrongly.
+What it is not: the refusal itself, the counting, or who is told. Invariants: what is asked on the way of a request is a
+look into a dictionary; a warning speaks of what is recorded, so it comes late rather than wrongly.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
@@ -12,7 +13,13 @@ import msgspec
 from trimtab.records import Budget
 
 FULL = 100
-"""The level of a limit that is reached; the other level is the budget's own."""
+"""The level of a limit that is reached; another level is the budget's own."""
+
+REFUSING = 0
+"""In the place of a level: requests are refused because they may come to more than is left, however much that is."""
+
+REMEMBERED_MOST = 10_000
+"""Refusals of so many accounts are known to have been noted; then all are forgotten, and asked about again."""
 
 _LEFT = {
     "usd": "left_usd",
@@ -45,10 +52,56 @@ class Passed(msgspec.Struct, frozen=True):
     @property
     def words(self) -> str:
         """`name=team-a.usd_per_month; spent=82%; left_usd=90.12`."""
-        left = (
-            f"{Decimal(self.left).scaleb(-9).normalize():f}" if self.budget.meter == "usd" else str(self.left)
-        )
+        left = amount_in(self.budget, self.left)
         return f"name={self.budget.name}; spent={self.percent}%; {_LEFT[self.budget.meter]}={left}"
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A request did not fit into what is left of a hard budget."""
+
+    budget: Budget
+    account: str
+    simulated: bool
+    asked: int
+    """The most that it may come to, in the budget's unit."""
+    left: int | None
+    """Neither spent nor held, as far as was asked; `None` where it was not, as more than the whole limit is wanted."""
+
+    @property
+    def words(self) -> str:
+        """`name=team-a.usd_per_month; refused; asked_usd=3.2; left_usd=1.05`."""
+        meter = _LEFT[self.budget.meter].removeprefix("left_")
+        left = "" if self.left is None else f"; left_{meter}={amount_in(self.budget, self.left)}"
+        return f"name={self.budget.name}; refused; asked_{meter}={amount_in(self.budget, self.asked)}{left}"
+
+
+def amount_in(budget: Budget, amount: int) -> str:
+    """In the budget's unit, money in dollars and exact."""
+    return f"{Decimal(amount).scaleb(-9).normalize():f}" if budget.meter == "usd" else str(amount)
+
+
+class Refusals:
+    """What a process has refused and nobody has looked at yet: of each account of a budget the first. Noted by the
+    requests' event loop, taken by any one thread."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str, str, bool, int]] = set()
+        self._new: deque[Refused] = deque()
+
+    def __call__(self, found: Sequence[Refused]) -> None:
+        """These refuse a request. Never waits; a look into a set for each."""
+        for one in found:
+            place = (one.budget.name, one.account, one.simulated, one.budget.limit)
+            if place in self._known:
+                continue
+            if len(self._known) >= REMEMBERED_MOST:
+                self._known.clear()
+            self._known.add(place)
+            self._new.append(one)
+
+    def take(self) -> list[Refused]:
+        """Those that are new since the last time."""
+        return [self._new.popleft() for _ in range(len(self._new))]
 
 
 def passed(

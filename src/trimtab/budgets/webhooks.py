@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from trimtab.budgets.settings import LIMITS, Webhook
+from trimtab.budgets.warnings import REFUSING
 from trimtab.records import period_of
 from trimtab.store.budgets.warnings import Notice
 
@@ -53,9 +54,11 @@ def body_of(one: Notice) -> bytes:
     name, _, field = one.budget.rpartition(".")
     meter, period = LIMITS[field]
     _, renews_ms = period_of(period, one.at_ms)
+    refusing = one.level == REFUSING
+    kind = "budget.refusing" if refusing else "budget.reached" if one.spent >= one.limit else "budget.warning"
     return msgspec.json.encode(
         {
-            "type": "budget.reached" if one.spent >= one.limit else "budget.warning",
+            "type": kind,
             "id": delivery_id(one),
             "at_ms": one.at_ms,
             "budget": name,
@@ -64,7 +67,7 @@ def body_of(one: Notice) -> bytes:
             "account": one.account,
             "meter": meter,
             "period": period,
-            "level_percent": one.level,
+            **({"asked": one.asked} if refusing else {"level_percent": one.level}),
             "spent_percent": 100 * one.spent // one.limit,
             "spent": one.spent,
             "limit": one.limit,

@@ -90,7 +90,7 @@ def print_budget(one: BudgetView) -> None:
             given.add_row(
                 _when(warning.at_ms),
                 Text(warning.budget.rpartition(".")[2]),
-                f"{warning.level} %{', simulated' if warning.simulated else ''}",
+                f"{f'{warning.level} %' if warning.level else 'refuses'}{', simulated' if warning.simulated else ''}",
                 Text(warning.account),
                 Text(f"{sent}: {warning.problem}" if warning.problem else sent),
             )

@@ -26,7 +26,7 @@ from trimtab.engine.route import Route
 from trimtab.engine.surviving import Surviving
 from trimtab.engine.task_call import TaskCall
 from trimtab.engine.tasking import Asked
-from trimtab.errors import RequestError, RuleRefused, Unavailable, shortened
+from trimtab.errors import BudgetSpent, RequestError, RuleRefused, Unavailable, shortened
 from trimtab.messages import MessagesBody, named_model
 from trimtab.messages.chat import ChatBody
 from trimtab.normaliser import Normaliser
@@ -272,9 +272,15 @@ class Pipeline:
                 config_version=runtime.config_version,
                 catalogue_version=runtime.catalogue_version,
                 # Beside the error, of which only the beginning is kept.
-                observations=(problem.note,) if isinstance(problem, RuleRefused) else (),
+                observations=_notes(problem),
                 task=task.grant.task if task is not None else "",
                 phase=task.grant.phase if task is not None else "",
             ),
             inbound.headers,
         )
+
+
+def _notes(problem: RequestError | Unavailable) -> tuple[str, ...]:
+    if isinstance(problem, RuleRefused):
+        return (problem.note,)
+    return problem.notes if isinstance(problem, BudgetSpent) else ()

@@ -33,7 +33,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """One warning: an account passed a level of a budget."""
+    """One warning: an account passed a level of a budget, or a request does not fit into it any more."""
 
     budget: str
     """The name of the limit, as `team-a.usd_per_month`."""
@@ -42,6 +42,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     level: int
     limit: int
     spent: int
+    asked: int = 0
+    """What a request that is refused may come to at the most."""
     at_ms: int = 0
     tries: int = 0
 
@@ -63,9 +65,10 @@ def claim(database: Database, found: Sequence[Notice], sends: Mapping[str, bool]
         for one in found:
             waits = sends.get(one.budget, False)
             new = tx.change(
-                "INSERT INTO budget_warnings (budget, account, simulated, level, limit_amount, spent_amount, at_ms, "
-                "state, tries, due_ms, problem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, '') ON CONFLICT DO NOTHING",
-                (*_key(one), one.spent, now_ms, "waiting" if waits else "told", now_ms),
+                "INSERT INTO budget_warnings (budget, account, simulated, level, limit_amount, spent_amount, "
+                "asked_amount, at_ms, state, tries, due_ms, problem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, '') "
+                "ON CONFLICT DO NOTHING",
+                (*_key(one), one.spent, one.asked, now_ms, "waiting" if waits else "told", now_ms),
             )
             if new:
                 mine.append(msgspec.structs.replace(one, at_ms=now_ms))
@@ -114,7 +117,7 @@ def take_due(database: Database, most: int = 10) -> list[Notice]:
     def work(tx: Transaction) -> list[Notice]:
         now_ms = tx.now_ms()
         rows = tx.rows(
-            "SELECT budget, account, simulated, level, limit_amount, spent_amount, at_ms, tries "  # noqa: S608
+            "SELECT budget, account, simulated, level, limit_amount, spent_amount, asked_amount, at_ms, tries "  # noqa: S608
             "FROM budget_warnings "
             f"WHERE state = 'waiting' AND due_ms <= ? ORDER BY due_ms LIMIT ? {tx.words.skip_locked}",
             (now_ms, most),
@@ -148,6 +151,7 @@ def _read(row: Row) -> Notice:
         level=row[3],
         limit=row[4],
         spent=row[5],
-        at_ms=row[6],
-        tries=row[7],
+        asked=row[6],
+        at_ms=row[7],
+        tries=row[8],
     )
