@@ -232,7 +232,7 @@ def test_what_makes_no_sense_is_refused_with_the_value_and_what_to_do(tmp_path: 
                 ({"total": -5}, "total: -5"),
                 ({"total": 10_000, "strategy": "fast"}, "strategy: 'fast': must be prioritize_completion or"),
                 ({"total": 10_000, "phases": [{"name": "a", "tokens": 20_000}]}, "above the total of 10,000"),
-                ({"total": 10_000, "usd": -1}, "usd: -1"),
+                ({"total": 10_000, "usd": -1}, "usd: -$1: must be above 0"),
                 ({"total": 10_000, "scenario": "codng"}, "'codng' is no scenario here; there are quick,"),
                 (
                     {"total": 10_000, "phases": [{"name": "a", "share": 5}]},
