@@ -166,6 +166,7 @@ class Application:
         document = settings.document
         self.store.note_config(document.version, document.content, unix_ms())
         self.config_metrics.in_force(document.version, settings.catalogue.version)
+        self.parts.ground.learning.keep_to(settings)
         self.parts.ground.spending.watch(spending_wanted(settings))
         self.parts.ground.budgets.follow(self._edition.surroundings.budget_admin, self._keep_prices())
         self.parts.standings.use_buckets(self._edition.limits)

@@ -187,13 +187,16 @@ def _learnt(settings: Settings) -> list[Finding]:
             database.close()
     except TrimtabError:
         return []  # the store's trouble is told already
+    daily = "anew each day" if settings.learns_tokens else "not anew (catalogue.learn_tokens is off)"
     if found is None:
-        return []
+        if settings.content.keep == "off" or not settings.learns_tokens:
+            return []
+        return [Finding("ok", "token estimates", "corrected once 20 real prompts are kept, within a day")]
     said = f"what {_counted(sum(found.usages.values()), 'usage', 'usages')} taught (version {found.version})"
     if found.learnt.tables != tables_version():
         again = "belongs to the tables of another version of Trimtab; run trimtab models --learn-tokens again"
         return [Finding("note", "token estimates", f"{said} {again}")]
-    return [Finding("ok", "token estimates", f"corrected by {said}")]
+    return [Finding("ok", "token estimates", f"corrected by {said}, learnt {daily}")]
 
 
 def _kept(settings: Settings, found: Condition) -> str:

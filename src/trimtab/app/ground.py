@@ -23,6 +23,7 @@ from trimtab.app.limits import Trader
 from trimtab.app.once import StoreClaims, forgetting, share
 from trimtab.app.spending import PlatformSpending
 from trimtab.app.tasks import StoreThreads, forgetting_tasks
+from trimtab.app.token_learning import TokenLearning
 from trimtab.budgets import Dealer, Ledger
 from trimtab.budgets.tasks import TaskKeeper
 from trimtab.budgets.warnings import Refusals
@@ -107,6 +108,7 @@ class Ground:
         )
         self.spending = PlatformSpending(self.database, clock_ms=unix_ms, on_problem=on_problem)
         self.retention = RecordsRetention(self.database, settings)
+        self.learning = TokenLearning(self._content_database)
         self.housekeeping = Housekeeping(
             self.database,
             [
@@ -117,6 +119,7 @@ class Ground:
                 *forgetting_tasks(self.database, settings.keep_tasks_days),
                 answers_upkeep(answers),
                 usual_upkeep(self.database),
+                self.learning.chore(),
             ],
             holder=worker_id,
             on_problem=on_problem,

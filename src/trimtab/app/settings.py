@@ -70,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cache: CacheSettings
     retries: RetrySettings
     catalogue: Catalogue
+    learns_tokens: bool
+    """Whether serving processes learn corrections of token estimates."""
     tiers: Tiers
     effort: EffortSettings
     scenarios: dict[str, Scenario]
@@ -147,6 +149,7 @@ def load_settings(
         cache=cache,
         retries=retries,
         catalogue=catalogue,
+        learns_tokens=document.section("catalogue", CatalogueSettings).learn_tokens == "daily",
         tiers=tiers,
         effort=effort,
         scenarios=scenarios,

@@ -11,6 +11,7 @@ import hashlib
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -39,6 +40,9 @@ class CatalogueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     overlay: str | None = None
     """A YAML file that adds models and negotiated prices."""
+    learn_tokens: Literal["daily", "off"] = "daily"
+    """Whether a serving process learns from prompts that are kept how far token estimates are off. On by default, since
+    nothing is learnt unless the operator keeps prompts, and it takes about a second of processor time a day."""
 
 
 class ServerToolPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -134,6 +134,32 @@ def kept_requests(
     return found
 
 
+class BilledPrompt(msgspec.Struct, frozen=True):
+    """A prompt that is kept whole, and what its one call was billed for it."""
+
+    request_id: str
+    model: str
+    at_ms: int
+    tokens: int
+
+
+def billed_prompts(database: Database, *, from_ms: int, most: int) -> list[BilledPrompt]:
+    """Real requests since then whose prompts are kept, of all models, the newest first; their prompts are not read.
+
+    Blocks. Raises `StoreError`. Cost: goes by what is kept, not by what is recorded; some us for each.
+    """
+    rows = database.read(
+        lambda view: view.rows(
+            "SELECT r.id, r.model, r.at_ms, r.input_tokens + r.cache_write_5m_tokens + r.cache_write_1h_tokens + "  # noqa: S608
+            "r.cache_read_tokens FROM (SELECT request_id, at_ms FROM content WHERE at_ms >= ? AND simulated = 0 "
+            "ORDER BY at_ms DESC LIMIT ?) c JOIN requests r ON r.id = c.request_id "
+            f"WHERE r.simulated = 0 AND r.attempt_count = 1 AND {_of_requests()} ORDER BY c.at_ms DESC, r.id DESC",
+            (from_ms, most),
+        )
+    )
+    return [BilledPrompt(*row) for row in rows]
+
+
 def _of_requests() -> str:
     return (
         _PURPOSES.replace("purpose", "r.purpose")
