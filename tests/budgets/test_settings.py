@@ -77,6 +77,10 @@ def test_each_limit_is_one_of_its_own_and_money_is_exact(tmp_path: Path) -> None
         ("[budgets.a]\nusd_total = 5\nwebhook = 'env:NO_SUCH_HOOK'", "trimtab.toml: budgets.a.webhook: 'env:NO_SUCH_HOOK': the environment variable NO_SUCH_HOOK is not set"),
         ("[budgets.a]\nusd_total = 5\nwebhook_secret = 'env:X'", "trimtab.toml: budgets.a.webhook_secret: signs what is sent to a webhook, and there is none"),
         ("[budgets.a]\nusd_total = 5\nwebhook = 'https://e.example/'\nwebhook_secret = 'sk-ant-1'", "trimtab.toml: budgets.a.webhook_secret: a secret is given by reference"),
+        ("[budgets.a]\nusd_total = 5\nreserve = 'most'", "trimtab.toml: budgets.a.reserve: 'most': must be one of worst, expected"),
+        ("[budgets.a]\nusd_total = 5\nreserve = 'expected'\nsoft = true", "trimtab.toml: budgets.a.reserve: a soft budget refuses nothing and holds nothing"),
+        ("[budgets.a]\nusd_total = 5\nreserve = 'expected'\nconcurrency = 5", "trimtab.toml: budgets.a.concurrency: what a request comes to here is known before: it is one; with reserve = 'expected' a budget limits dollars and tokens only, so make a budget of its own for concurrency"),
+        ("[budgets.a]\nreserve = 'expected'\nrequests_per_day = 5", "trimtab.toml: budgets.a.requests_per_day: what a request comes to here is known before"),
         ("[budgets.a]\nusd_total = 5\nwebhook = 5", "trimtab.toml: budgets.a.webhook: 5: must be text"),
     ],
 )  # fmt: skip
@@ -87,6 +91,14 @@ def test_each_mistake_is_named_with_its_place(text: str, message: str, tmp_path:
     assert "sk-ant-1" not in str(problem.value)
     assert len(str(problem.value)) < 650
     assert "\n" not in str(problem.value)
+
+
+def test_a_budget_holds_the_worst_case_unless_it_says_that_it_holds_what_is_expected(tmp_path: Path) -> None:
+    found = budgets(
+        "[budgets.a]\nusd_total = 5\n[budgets.b]\ntokens_per_minute = 5\nreserve = 'expected'\n", tmp_path
+    )
+    held = {name: one.budgets(name, Scope("team", name))[0].reserve for name, one in found.items()}
+    assert held == {"a": "worst", "b": "expected"}
 
 
 def test_a_soft_budget_and_a_hard_one_may_be_for_the_same(tmp_path: Path) -> None:

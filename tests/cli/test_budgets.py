@@ -87,6 +87,27 @@ def test_a_budget_is_set_listed_changed_shown_and_removed_without_any_server(she
     assert "No budgets" in shell.run()
 
 
+def test_a_budget_that_holds_what_is_expected_says_by_how_much_it_can_be_passed(shell: Shell) -> None:
+    said = shell.run("set", "team-a", "output_tokens_per_minute=100_000", "--reserve", "expected")
+    assert said == "budget team-a of team team-a: 100,000 output tokens a minute, holding what is expected\n"
+    assert "100,000 output tokens a minute, expected" in shell.run()
+    assert "the limit can be passed by what they use beyond that, and by no more" in shell.run(
+        "show", "team-a"
+    )
+    assert shell.json("show", "team-a")["reserve"] == "expected"
+    shell.run("set", "some", "--key", "ci", "concurrency=20")
+    said = shell.run("explain", "ci")
+    assert "team-a.output_tokens_per_minute: held by what is expected" in said
+    assert "It can be passed by what the calls in flight (20 at the most) use beyond that" in said
+    assert (
+        "any other at effort high: 8,000 output tokens, 50 input tokens per 100 bytes (prior, not measured)"
+        in said
+    )
+    assert [one["calls"] for one in shell.json("explain", "ci")["expected"]] == [None] * 5
+    shell.run("set", "team-a", "--reserve", "worst")
+    assert "expected" not in shell.run("explain", "ci")
+
+
 def test_a_budget_of_the_file_is_listed_and_the_command_says_where_to_change_it(shell: Shell) -> None:
     shell.configure("[budgets.team-a]\nusd_per_month = 500\n[budgets.ghosts]\nrequests_per_minute = 60\n")
     listed = shell.run()
@@ -116,6 +137,8 @@ def test_a_budget_of_the_file_is_listed_and_the_command_says_where_to_change_it(
         (("set", "x", "--team", "a", "--key", "ci", "usd_total=5"), "this has team and key; make two budgets"),
         (("set", "team-a", "usd_total=5", "--warn", "0"), "warn_percent: 0: must be 1 to 100 percent"),
         (("set", "team-a", "usd_total=5", "--webhook", "gopher://x"), "webhook: must be an address such as"),
+        (("set", "team-a", "usd_total=5", "--reserve", "most"), "--reserve: 'most': must be worst or expected"),
+        (("set", "team-a", "usd_total=5", "--reserve", "expected", "--soft"), "reserve: a soft budget refuses nothing"),
         (("show", "taem-a"), "no budget 'taem-a' is known; `trimtab budgets` shows those there are"),
     ],
 )  # fmt: skip

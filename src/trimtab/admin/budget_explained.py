@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from trimtab.admin.budget_expecting import ExpectedOf, expected_now, expected_of_record
 from trimtab.admin.budget_history import History
 from trimtab.admin.budget_words import Standing
 from trimtab.budgets import Book
 from trimtab.errors import NotFound, shortened
-from trimtab.records import Budget, Caller, Meter, Outcome, Period, account_of, period_of
+from trimtab.records import Budget, Caller, Meter, Outcome, Period, Reserve, account_of, period_of
 from trimtab.store import Transaction
 from trimtab.store.budgets.figures import counted_on
 from trimtab.store.keys import Key
@@ -44,6 +45,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     renews_ms: int | None
     real: Standing
     simulated: Standing
+    reserve: Reserve = "worst"
+    """What is held for calls in flight."""
 
 
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +71,12 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     """What the request was told."""
     drew: tuple[Drawn, ...] = ()
+    expected: tuple[ExpectedOf, ...] = ()
+    """Where one of the limits holds what is expected: how much that is now, for the kind of the request that was asked
+    about, or for all kinds."""
+    most_in_flight: int | None = None
+    """Requests of this caller that can be in flight at a time, where a limit says so: by so many calls a limit that
+    holds what is expected can be passed."""
 
 
 def of_key(tx: Transaction, key: Key, tags: Sequence[str], budgets: Sequence[Budget]) -> Explained:
@@ -75,7 +84,8 @@ def of_key(tx: Transaction, key: Key, tags: Sequence[str], budgets: Sequence[Bud
     caller = Caller(
         key=key.id, organisation=key.organisation, team=key.team, user=key.user, limits=key.limits
     )
-    return _explained(tx, caller, key.name, tags, budgets)
+    found = _explained(tx, caller, key.name, tags, budgets)
+    return msgspec.structs.replace(found, expected=expected_now(tx)) if _expects(found) else found
 
 
 def of_request(
@@ -101,6 +111,7 @@ def of_request(
         at_ms=record.at_ms,
         status=record.status,
         error=record.error,
+        expected=expected_of_record(tx, record) if _expects(found) else (),
         drew=tuple(
             Drawn(
                 account=draw.account,
@@ -111,6 +122,10 @@ def of_request(
             for draw in record.draws
         ),
     )
+
+
+def _expects(found: Explained) -> bool:
+    return any(one.reserve == "expected" for one in found.asked)
 
 
 def _explained(
@@ -164,8 +179,12 @@ def _explained(
                 renews_ms=ends_ms,
                 real=standing(account, one.limit, False, one, ends_ms),
                 simulated=standing(account, one.limit, True, one, ends_ms),
+                reserve=one.reserve,
             )
         )
+    at_a_time = [one.limit for one in matching if one.meter == "concurrency"]
+    if caller.limits.concurrency is not None:
+        at_a_time.append(caller.limits.concurrency)
     first, why = _first(asked)
     return Explained(
         key=caller.key,
@@ -177,6 +196,7 @@ def _explained(
         asked=tuple(asked),
         first=first,
         why=why,
+        most_in_flight=min(at_a_time, default=None),
     )
 
 

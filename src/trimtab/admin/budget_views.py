@@ -54,6 +54,7 @@ def view_of(tx: Transaction, one: Known, file: str, histories: Histories) -> Bud
         organisation=settings.organisation or "",
         soft=settings.soft,
         may_overshoot=settings.may_overshoot,
+        reserve=settings.reserve,
         warn_percent=settings.warn_percent,
         webhook=None if settings.webhook is None else webhook_shown(settings.webhook),
         signed=settings.webhook_secret is not None,

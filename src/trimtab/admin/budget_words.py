@@ -6,7 +6,7 @@ import msgspec
 
 from trimtab.admin.budget_history import BurnDown
 from trimtab.budgets.forecast import Forecast
-from trimtab.records import Meter, Period, ScopeKind
+from trimtab.records import Meter, Period, Reserve, ScopeKind
 from trimtab.store.budgets.warnings import Given
 
 
@@ -70,6 +70,8 @@ class BudgetView(msgspec.Struct, frozen=True, kw_only=True):
     """Whose that is; empty: of any organisation."""
     soft: bool
     may_overshoot: bool
+    reserve: Reserve
+    """What is held for calls in flight."""
     warn_percent: int
     webhook: str | None
     """Without what may be a secret in it."""

@@ -11,12 +11,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from trimtab.app.housekeeping import Chore, Turn
-from trimtab.budgets.expected import KINDS, Expectations, Published
+from trimtab.budgets.expected import FORMAT, KINDS, Expectations, Published, read_published
 from trimtab.store import Database
 from trimtab.store.artefacts import ArtefactStore
 from trimtab.store.figures.usual import UsualCall, usual_calls, with_earlier
-
-FORMAT = 1
 
 LOOK_S = 60.0
 """Between two looks for a newer version; two questions of 0.1 ms."""
@@ -64,11 +62,8 @@ def published(artefacts: ArtefactStore, *, simulated: bool, but: str = "") -> tu
     if newest is None or newest.version == but:
         return None
     content = artefacts.content(KINDS[simulated], newest.version)
-    try:
-        read = None if content is None else msgspec.json.decode(content, type=Published)
-    except msgspec.DecodeError:
-        return None
-    return None if read is None or read.format != FORMAT else (newest.version, read)
+    read = None if content is None else read_published(content)
+    return None if read is None else (newest.version, read)
 
 
 def _differ(known: Sequence[UsualCall], found: Sequence[UsualCall]) -> bool:

@@ -37,6 +37,19 @@ class Published(msgspec.Struct, frozen=True):
     calls: tuple[UsualCall, ...]
 
 
+FORMAT = 1
+"""Of `Published`."""
+
+
+def read_published(content: bytes) -> Published | None:
+    """What an artefact holds; `None` where a newer program wrote it."""
+    try:
+        read = msgspec.json.decode(content, type=Published)
+    except msgspec.DecodeError:
+        return None
+    return read if read.format == FORMAT else None
+
+
 class Expected(msgspec.Struct, frozen=True):
     """Of calls of one kind."""
 

@@ -21,6 +21,7 @@ from trimtab.records import (
     Budget,
     Meter,
     Period,
+    Reserve,
     Scope,
     ScopeKind,
 )
@@ -87,6 +88,9 @@ class BudgetSettings(
     """Warn, and refuse nothing."""
     may_overshoot: bool = False
     """Whether what is billed by use and has no bound may be used; see docs/limits.md."""
+    reserve: Reserve = "worst"
+    """What is held for a call in flight: `worst`, the most that it can come to, or `expected`, what such calls come to;
+    then the limit can be passed by what the calls in flight use beyond that."""
     warn_percent: int = WARN_PERCENT
     """From how much of a limit on a warning is given; 100 says it only when the limit is reached."""
     webhook: str | None = None
@@ -126,6 +130,7 @@ class BudgetSettings(
                 hard=not self.soft,
                 warn_percent=self.warn_percent,
                 may_overshoot=self.may_overshoot,
+                reserve=self.reserve,
             )
             for line in self.lines
         )
@@ -230,11 +235,23 @@ def _check_limits(budget: BudgetSettings, where: Callable[[str], str]) -> None:
         raise ConfigError(
             where("may_overshoot"), "a soft budget refuses nothing, so it need not permit this; leave it out"
         )
+    if budget.reserve == "expected" and budget.soft:
+        raise ConfigError(
+            where("reserve"),
+            "a soft budget refuses nothing and holds nothing for calls in flight, so there is nothing to expect; leave "
+            "it out",
+        )
     for field, (meter, _) in LIMITS.items():
         value = getattr(budget, field)
         if value is None:
             continue
         found = True
+        if budget.reserve == "expected" and meter in ("requests", "concurrency"):
+            raise ConfigError(
+                where(field),
+                "what a request comes to here is known before: it is one; with reserve = 'expected' a budget limits "
+                f"dollars and tokens only, so make a budget of its own for {field}",
+            )
         if meter == "usd":
             _check_usd(value, where(field))
             continue

@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 
 from trimtab.budgets.settings import LIMITS
 from trimtab.errors import ConfigError, quoted, shortened
+from trimtab.records import RESERVES, Reserve
 
 NONE = "none"
 
@@ -30,6 +31,13 @@ def settings_of(pairs: Sequence[str]) -> dict[str, Decimal | int | None]:
             raise ConfigError(field, "is there twice; name each limit once")
         found[field] = None if value == NONE else _amount(field, value)
     return found
+
+
+def reserve_of(text: str | None) -> Reserve | None:
+    """Raises `ConfigError`."""
+    if text is None or text in RESERVES:
+        return text
+    raise ConfigError("--reserve", f"{shortened(text, 40)!r}: must be {' or '.join(RESERVES)}")
 
 
 def _amount(field: str, text: str) -> Decimal | int:

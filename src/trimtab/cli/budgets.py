@@ -17,7 +17,7 @@ from trimtab.app.budget_door import BudgetDoor, opened_budget_door
 from trimtab.app.repricing import reprice_month
 from trimtab.cli.account import account
 from trimtab.cli.advise import DAYS, Since, days_of, print_phases_advised
-from trimtab.cli.budget_words import NONE, settings_of
+from trimtab.cli.budget_words import NONE, reserve_of, settings_of
 from trimtab.cli.budgets_explained import print_explained
 from trimtab.cli.budgets_shown import lines_words, print_budget, print_budgets, print_forecasts
 from trimtab.cli.options import Config, Json
@@ -105,6 +105,15 @@ def set_budget(
             "--overshoot/--no-overshoot", help="May use what is billed by use and has no bound. Default: no."
         ),
     ] = None,
+    reserve: Annotated[
+        str | None,
+        typer.Option(
+            "--reserve",
+            metavar="worst|expected",
+            help="What is held for calls in flight: the most they can come to, or what such calls come to; then the "
+            "limit can be passed by what they use beyond it. Default: worst.",
+        ),
+    ] = None,
     warn_percent: Annotated[
         int | None, typer.Option("--warn", metavar="PERCENT", help="Warn from here on. Default: 80.")
     ] = None,
@@ -128,6 +137,7 @@ def set_budget(
         ("tag", tag),
         ("soft", soft),
         ("may_overshoot", overshoot),
+        ("reserve", reserve_of(reserve)),
         ("warn_percent", warn_percent),
         ("webhook", webhook),
         ("webhook_secret", webhook_secret),

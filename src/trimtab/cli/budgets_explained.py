@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from trimtab.admin import Asked, Explained
-from trimtab.cli.budgets_shown import amount
+from trimtab.admin.budget_expecting import ExpectedOf
+from trimtab.cli.budgets_shown import amount, held_words
 from trimtab.cli.tables import headed, print_fitting
 from trimtab.cli.term import say
 from trimtab.store.budgets.history import meter_of_account
@@ -41,10 +42,44 @@ def print_explained(found: Explained) -> None:
         say("  no budget")
         return
     _print_asked(found)
+    if found.expected:
+        _say_expected(found)
     if found.first:
         say(f"{found.first} would refuse first: {found.why}.")
     else:
         say(f"None refuses: {found.why}.")
+
+
+def _say_expected(found: Explained) -> None:
+    names = ", ".join(one.budget for one in found.asked if one.reserve == "expected")
+    calls = "the calls in flight"
+    if found.most_in_flight is not None:
+        calls += f" ({found.most_in_flight:,} at the most)"
+    say(
+        f"{names}: held by what is expected. It can be passed by what {calls} use beyond that, each by its max_tokens "
+        "less what is held at the most; then it refuses until it renews. Held for a call, if its max_tokens are more:"
+    )
+    for one in found.expected:
+        say(
+            f"  {_kind(one)}: {one.output_tokens:,} output tokens, {one.input_permille / 10:g} input tokens per "
+            f"100 bytes ({_rests(one)})"
+        )
+
+
+def _kind(one: ExpectedOf) -> str:
+    if not one.model:
+        return f"any other at effort {one.effort}"
+    arm = f"{one.model}@{one.effort}" if one.effort else one.model
+    work = "" if one.task_class == "*" else f" for {one.task_class}" if one.task_class else " of no class"
+    return f"{arm}{work}{', simulated' if one.simulated else ''}"
+
+
+def _rests(one: ExpectedOf) -> str:
+    if one.calls is None:
+        return "prior, not measured"
+    return (
+        f"nine of ten of {one.calls:,} calls; the most was {one.most_output_tokens:,}, {one.beyond:,} beyond"
+    )
 
 
 def _print_asked(found: Explained) -> None:
@@ -70,7 +105,7 @@ def _cells(one: Asked) -> tuple[str, ...]:
     return (
         one.budget,
         one.account,
-        f"{amount(one.meter, one.limit)}{per}{'' if one.hard else ', soft'}",
+        f"{amount(one.meter, one.limit)}{per}{held_words(one.reserve, soft=not one.hard)}",
         amount(one.meter, one.real.spent) if counts else "",
         amount(one.meter, one.real.held) if one.real.held else "",
         amount(one.meter, one.real.left) if counts else "",

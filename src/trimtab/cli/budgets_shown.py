@@ -14,7 +14,9 @@ from trimtab.admin import AccountView, BudgetView, LineView, Standing
 from trimtab.budgets.forecast import DAY_MS, Forecast
 from trimtab.catalogue.money import about_dollars, dollars
 from trimtab.cli.tables import console, headed, print_fitting
-from trimtab.records import Meter
+from trimtab.records import Meter, Reserve
+
+EXPECTS = "what is expected of calls in flight; the limit can be passed by what they use beyond that, and by no more"
 
 _UNITS: dict[Meter, tuple[str, str]] = {
     "usd": ("", ""),
@@ -75,6 +77,7 @@ def print_budget(one: BudgetView) -> None:
         "unbounded": "server tools and the like are permitted, and may overshoot"
         if one.may_overshoot
         else "",
+        "holds": EXPECTS if one.reserve == "expected" else "",
         "made": _when(one.made_ms),
         "changed": _when(one.changed_ms) if one.changed_ms != one.made_ms else "",
     }
@@ -99,8 +102,10 @@ def print_budget(one: BudgetView) -> None:
 
 def lines_words(one: BudgetView) -> str:
     """Its limits in a few words."""
-    return ", ".join(f"{amount(line.meter, line.limit)}{_per(line)}" for line in one.lines) + (
-        ", soft" if one.soft else ""
+    return (
+        ", ".join(f"{amount(line.meter, line.limit)}{_per(line)}" for line in one.lines)
+        + (", soft" if one.soft else "")
+        + (", holding what is expected" if one.reserve == "expected" else "")
     )
 
 
@@ -151,6 +156,11 @@ def _about(meter: Meter, value: int) -> str:
     return about_dollars(value) if meter == "usd" else amount(meter, value)
 
 
+def held_words(reserve: Reserve, *, soft: bool) -> str:
+    """What is said behind a limit that is no usual one."""
+    return ", soft" if soft else ", expected" if reserve == "expected" else ""
+
+
 def _per(line: LineView) -> str:
     if line.meter == "concurrency":
         return ""
@@ -178,7 +188,7 @@ def _table(found: Sequence[BudgetView]) -> Table:
 
 
 def _cells(one: BudgetView, line: LineView, account: AccountView | None, simulated: bool) -> list[str]:
-    limit = f"{amount(line.meter, line.limit)}{_per(line)}{', soft' if one.soft else ''}"
+    limit = f"{amount(line.meter, line.limit)}{_per(line)}{held_words(one.reserve, soft=one.soft)}"
     if account is None:
         return [
             one.name,

@@ -53,8 +53,8 @@ def use_of(job: Job, *, calls: bool = True) -> Use:
 def expected_of(
     job: Job, catalogue: Catalogue, expectations: Expectations, simulated: bool
 ) -> tuple[int, int, int]:
-    """What a call is expected to come to: nano-dollars, input tokens (priced as uncached), output tokens. About 5 us:
-    only where a budget holds it."""
+    """What a call is expected to come to: nano-dollars, input tokens (priced as uncached), output tokens. 2.5 us: only
+    where a budget holds it."""
     model, effort, by = job.model, job.plan.arm.effort, job.provider
     usual = expectations.usual(model.id, effort, job.task_class, simulated)
     known = expected(usual, effort or model.default_effort, catalogue.efforts.usual_output)

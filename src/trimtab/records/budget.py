@@ -27,6 +27,7 @@ Reserve = Literal["worst", "expected"]
 SCOPE_KINDS: tuple[ScopeKind, ...] = get_args(ScopeKind)
 METERS: tuple[Meter, ...] = get_args(Meter)
 PERIODS: tuple[Period, ...] = get_args(Period)
+RESERVES: tuple[Reserve, ...] = get_args(Reserve)
 
 EACH: Final = "*"
 """As the name of a scope: everyone of its kind has the limit for itself."""

@@ -62,3 +62,11 @@ class ArtefactStore:
             )
         )
         return tuple(Artefact(*row) for row in found)
+
+
+def newest_content(view: Transaction, kind: str) -> bytes | None:
+    """What was published last; `None` where nothing was."""
+    row = view.row(
+        "SELECT content FROM artefacts WHERE kind = ? ORDER BY made_ms DESC, version LIMIT 1", (kind,)
+    )
+    return None if row is None else bytes(row[0])

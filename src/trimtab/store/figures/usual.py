@@ -23,7 +23,7 @@ CONVERSATIONS_MIN = 20
 """As of figures of effort tables: of fewer, the ninth of ten is chance."""
 
 CALLS_MOST = 20_000
-"""The newest so many are looked at: 0.1 s for SQLite, and one view of it that is held for so long."""
+"""The newest so many are looked at: 0.3 s of CPU for SQLite, and one view of it that is held for so long."""
 
 OLD_MS = 28 * 86_400_000
 """Older calls say nothing."""
