@@ -8,7 +8,6 @@ asked the same over and over. One caller after another: what counts is the serve
 answer took. Every answer is checked to be what it should be.
 """
 
-import argparse
 import http.client
 import json
 import statistics
@@ -25,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "gateway"))
 from bodies import long_request, short_request
 from building import Unavailable, build
 from measuring import cpu_s, wait_for_rest
+from rounds import Found, arguments, compared
 from targets import Door, Target, Upstream, trimtab
 from trimtab.records import Limits
 
@@ -32,9 +32,6 @@ SERVERS = {"off": "off", "off again": "off", "misses": "on", "hits": "on"}
 TOLD = {"misses": "miss", "hits": "hit"}
 SIZES = {"0.6 KB": short_request(), "53 KB": long_request()}
 REST_S = 12.0
-
-Found = dict[tuple[str, str], list[tuple[float, float]]]
-"""By size and server, one a round: processor microseconds of a request, and the median of the answers' times in ms."""
 
 
 class Wrong(Exception):
@@ -99,7 +96,7 @@ def measured(rounds: int, requests: int) -> Found:
                     if target.name == "hits":
                         primed(door, request)
                     figures = asked(door, target.name, request, requests, round_)
-                    found.setdefault((size, target.name), []).append(figures)
+                    found.setdefault((size, target.name), {})[round_] = figures
     return found
 
 
@@ -109,14 +106,9 @@ def _caching(mode: str, _: Upstream) -> str:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--smoke", action="store_true", help="some seconds, figures of no value")
-    parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
+    given = arguments(__doc__)
     try:
-        found = measured(1 if given.smoke else given.rounds, 20 if given.smoke else 400)
+        found = measured(given.rounds, 20 if given.smoke else 400)
     except Unavailable as problem:
         print(f"the benchmark of the cache is skipped: {problem}")
         return
@@ -124,12 +116,10 @@ def main() -> None:
         "processor time of a request (median, its ratio to off in the same round), time of an answer (median)"
     )
     for size in SIZES:
-        base = found[size, "off"]
-        for name in SERVERS:
-            here = found[size, name]
-            ratio = statistics.median(a / b for (a, _), (b, _) in zip(here, base, strict=True))
-            cpu, took = (statistics.median(one[place] for one in here) for place in (0, 1))
-            print(f"  {size:<8}{name:<12}{cpu:10.1f} us{ratio:8.2f}x{took:10.2f} ms")
+        for line in compared(found, size, SERVERS):
+            print(
+                f"  {size:<8}{line.server:<12}{line.cpu_us:10.1f} us{line.ratio:8.2f}x{line.answer_ms:10.2f} ms"
+            )
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ the fake platform of benchmarks/gateway, at loads at which every prompt and answ
 code of a request, alone: the lines that ask whether anything is to be kept.
 """
 
-import argparse
-import statistics
 import sys
 import tempfile
 import timeit
@@ -20,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "gateway"))
 
 from building import Unavailable, build
 from cases import Case, Visitor
+from rounds import Found, arguments, compared
 from targets import Target, Upstream, trimtab
 
 POLICIES = {"off": "off", "off again": "off", "full": "full", "redacted": "redacted"}
@@ -29,10 +28,6 @@ CASES = (
     Case("long", "53 KB, 25 requests/s", "cpu", size="53 KB", loop="open", amount=25, seconds=4.0),
     Case("streams", "a delta, 8 streams", "cpu", stream=True, latency_us=20_000, amount=8, seconds=2.0),
 )
-
-
-Found = dict[tuple[str, str], list[tuple[float, float]]]
-"""By case and policy, one a round: processor microseconds, and the p99 of the answers' times in milliseconds."""
 
 
 def measured(rounds: int, part: float) -> Found:
@@ -59,9 +54,8 @@ def measured(rounds: int, part: float) -> Found:
                     if visit.figure is None:
                         print(f"{case.name}, {target.name}: {visit.fault}")
                     else:
-                        found.setdefault((case.name, target.name), []).append(
-                            (visit.figure, visit.seen.latency.p99 / 1000)
-                        )
+                        figures = (visit.figure, visit.seen.latency.p99 / 1000)
+                        found.setdefault((case.name, target.name), {})[round_] = figures
         for target in targets:
             for problem in target.stop():
                 print(f"wrong: {problem}")
@@ -74,27 +68,18 @@ def _keeping(keep: str, _: Upstream) -> str:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--smoke", action="store_true", help="some seconds, figures of no value")
-    parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
+    given = arguments(__doc__)
     try:
-        found = measured(1 if given.smoke else given.rounds, 0.05 if given.smoke else 1.0)
+        found = measured(given.rounds, 0.05 if given.smoke else 1.0)
     except Unavailable as problem:
         print(f"the benchmark of content is skipped: {problem}")
         return
     print(f"\n{'processor time, us (median, its ratio to off in the same round), p99 of answers':<70}")
     for case in CASES:
-        base = found.get((case.name, "off"), [])
-        for name in POLICIES:
-            here = found.get((case.name, name), [])
-            if not here or not base:
-                continue
-            ratio = statistics.median(a / b for (a, _), (b, _) in zip(here, base, strict=False))
-            cpu, p99 = (statistics.median(one[place] for one in here) for place in (0, 1))
-            print(f"  {case.title:<28}{name:<12}{cpu:10.1f}{ratio:8.2f}x{p99:12.1f} ms")
+        for line in compared(found, case.name, POLICIES):
+            print(
+                f"  {case.title:<28}{line.server:<12}{line.cpu_us:10.1f}{line.ratio:8.2f}x{line.answer_ms:12.1f} ms"
+            )
     copy = None
     asks = min(timeit.repeat(lambda: copy is not None, number=100_000, repeat=5)) / 100_000
     empty = min(timeit.repeat(lambda: None, number=100_000, repeat=5)) / 100_000
