@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from key_store import CLI, admin_of, make
+from waiting import until_so
 
 from trimtab.admin import BudgetAdmin, FileBudgets
 from trimtab.app.budget_watch import BudgetWatch
@@ -78,14 +79,6 @@ def red(tokens: int = 100, **more: Any) -> BudgetSettings:
     return BudgetSettings(organisation="acme", team="red", tokens_total=tokens, **more)
 
 
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            if true():
-                return
-            await asyncio.sleep(0.02)
-
-
 def running(*processes: Process, work: Callable[[], Any]) -> None:
     """With the threads of these processes."""
 
@@ -110,19 +103,19 @@ def test_what_the_file_says_is_in_force_when_loading_ends_and_changes_of_the_sto
     async def work() -> None:
         one.admin.put(CLI, "own", red(50))
         for process in (one, two):
-            await until(
+            await until_so(
                 lambda process=process: (
                     process.limits() == [("file.tokens_total", 7), ("own.tokens_total", 50)]
                 )
             )  # type: ignore[misc]
         one.admin.put(CLI, "own", red(60))
-        await until(lambda: two.limits() == [("file.tokens_total", 7), ("own.tokens_total", 60)])
+        await until_so(lambda: two.limits() == [("file.tokens_total", 7), ("own.tokens_total", 60)])
         two.watch.follow(
             BudgetAdmin(database, FileBudgets("trimtab.toml", {"other": red(8, soft=True)})), None
         )
-        await until(lambda: two.limits() == [("other.tokens_total", 8), ("own.tokens_total", 60)])
+        await until_so(lambda: two.limits() == [("other.tokens_total", 8), ("own.tokens_total", 60)])
         one.admin.remove(CLI, "own")
-        await until(lambda: two.limits() == [("other.tokens_total", 8)])
+        await until_so(lambda: two.limits() == [("other.tokens_total", 8)])
         assert one.limits() == [("file.tokens_total", 7)]
 
     running(one, two, work=work)
@@ -138,17 +131,17 @@ def test_a_warning_is_told_by_one_process_once_and_known_to_all(
     async def work() -> None:
         spend(database, RED, 79)
         spend(database, RED, 85, simulated=True)
-        await until(lambda: all(one.watch.warnings(draw, True) for one in processes))
+        await until_so(lambda: all(one.watch.warnings(draw, True) for one in processes))
         assert all(one.watch.warnings(draw, False) == () for one in processes)
         spend(database, RED, 81)
         wanted = ("name=red.tokens_total; spent=81%; left_tokens=19",)
-        await until(lambda: all(one.watch.warnings(draw, False) == wanted for one in processes))
+        await until_so(lambda: all(one.watch.warnings(draw, False) == wanted for one in processes))
         spend(database, RED, 100)
-        await until(
+        await until_so(
             lambda: all("spent=100%" in "".join(one.watch.warnings(draw, False)) for one in processes)
         )
         spend(database, RED, 0)
-        await until(lambda: not any(one.watch.warnings(draw, False) for one in processes))
+        await until_so(lambda: not any(one.watch.warnings(draw, False) for one in processes))
 
     with caplog.at_level(logging.WARNING, "trimtab.budgets"):
         running(*processes, work=work)
@@ -201,7 +194,7 @@ def test_a_webhook_that_was_down_is_told_once_by_whichever_process_is_there_late
         return 0 if row is None else int(row[0])
 
     async def fails() -> None:
-        await until(lambda: tries() >= 2)
+        await until_so(lambda: tries() >= 2)
 
     running(*first, work=fails)
     receiver.fails = False
@@ -209,7 +202,7 @@ def test_a_webhook_that_was_down_is_told_once_by_whichever_process_is_there_late
 
     async def works() -> None:
         state = "SELECT state FROM budget_warnings"
-        await until(lambda: database.read(lambda tx: tx.row(state)) == ("sent",))
+        await until_so(lambda: database.read(lambda tx: tx.row(state)) == ("sent",))
 
     try:
         running(*later, work=works)
@@ -237,10 +230,10 @@ def test_a_budget_that_begins_to_refuse_is_told_by_one_process_once_for_a_period
 
     async def work() -> None:
         refuse(100, 50)
-        await until(lambda: len(receiver.got) == 1)
+        await until_so(lambda: len(receiver.got) == 1)
         refuse(100, 51)
         refuse(200, 170)  # as after a change of the limit
-        await until(lambda: len(receiver.got) == 2)
+        await until_so(lambda: len(receiver.got) == 2)
 
     try:
         with caplog.at_level(logging.WARNING, "trimtab.budgets"):
@@ -275,7 +268,7 @@ def test_limits_of_a_minute_are_in_the_header_and_in_no_log(
                     break
                 await asyncio.sleep(0.02)
         spend(database, RED, 90)
-        await until(lambda: "red.tokens_total" in caplog.text)
+        await until_so(lambda: "red.tokens_total" in caplog.text)
 
     with caplog.at_level(logging.WARNING, "trimtab.budgets"):
         running(process, work=work)
@@ -289,7 +282,7 @@ def test_who_has_a_budget_of_his_own_is_not_warned_by_everyones(database: Databa
     spend(database, "team=acme/blue/tokens/total", 9)
 
     async def work() -> None:
-        await until(lambda: bool(process.watch.warnings(("team=acme/blue/tokens/total",), False)))
+        await until_so(lambda: bool(process.watch.warnings(("team=acme/blue/tokens/total",), False)))
         assert process.watch.warnings((RED,), False) == ("name=red.tokens_total; spent=90%; left_tokens=100",)
 
     running(process, work=work)
@@ -311,11 +304,11 @@ def test_budgets_stay_in_force_while_the_store_is_away_and_a_line_says_so_once(
 
     async def work() -> None:
         away.set()
-        await until(lambda: len(process.problems) == 1)
+        await until_so(lambda: len(process.problems) == 1)
         process.watch.follow(BudgetAdmin(database, FileBudgets("t.toml", {"red": red(50)})), None)
         assert process.limits() == [("ghosts.usd_total", 5 * 10**9), ("red.tokens_total", 100)]
         away.clear()
-        await until(lambda: process.limits() == [("red.tokens_total", 50)])
+        await until_so(lambda: process.limits() == [("red.tokens_total", 50)])
 
     running(process, work=work)
     assert process.problems == ["budgets: the store is away; those that are known stay in force"]

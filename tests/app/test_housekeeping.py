@@ -105,7 +105,7 @@ def test_closing_ends_a_long_chore_at_its_next_rest(keeping: Callable[..., House
 
     house = keeping(Chore("sweep", work))
     house.start()
-    assert began.wait(30)
+    assert began.wait(60)
     house.close()
     house.close()
     assert ended == [True]

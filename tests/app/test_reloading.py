@@ -52,7 +52,7 @@ class Serving:
         os.replace(beside, self.file)
 
     async def line(self) -> str:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             return await self.lines.get()
 
     def count(self, result: str) -> float | None:
@@ -199,7 +199,7 @@ def test_a_file_that_is_made_while_none_was_there_is_noticed(
         await asyncio.sleep(0.05)
         assert lines.empty()
         reloads.ask()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             assert "is in force" in await lines.get()
             (tmp_path / "trimtab.toml").write_text("[server]\nmax_body_bytes = 1234\n")
             assert "is in force" in await lines.get()

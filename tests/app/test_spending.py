@@ -69,7 +69,7 @@ def until(known: PlatformSpending, away: Away, entry: str, spent: Spent | None) 
     for _ in range(1000):
         if known(entry) == spent:
             return
-        assert away.asked.acquire(timeout=10)
+        assert away.asked.acquire(timeout=60)
     raise AssertionError(f"{entry}: {known(entry)}")
 
 
@@ -93,17 +93,17 @@ def test_the_last_known_figures_stand_while_the_store_is_away_and_a_surprise_is_
     until(known, away, "claude", Spent(50, 50, 1.0))
     away.problem = StoreError("store: away")
     for _ in range(2):  # what was being read meanwhile has come
-        assert away.asked.acquire(timeout=10)
+        assert away.asked.acquire(timeout=60)
     spend(store, "claude", 5, hours_ago=23)
     for _ in range(3):
-        assert away.asked.acquire(timeout=10)
+        assert away.asked.acquire(timeout=60)
     assert known("claude") == Spent(50, 50, 1.0)
     assert problems == []
     away.problem = RuntimeError("odd")
     while not problems:
-        assert away.asked.acquire(timeout=10)
+        assert away.asked.acquire(timeout=60)
     for _ in range(3):
-        assert away.asked.acquire(timeout=10)
+        assert away.asked.acquire(timeout=60)
     away.problem = None
     until(known, away, "claude", Spent(55, 55, 1.0))
     assert problems == ["spending on commitments: RuntimeError: odd; tried again"]

@@ -55,18 +55,13 @@ class Site:
 
     def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async def within() -> None:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await work()
 
         try:
             run_loop(within())
         finally:
             self.bound.close()
-
-
-async def eventually(what: Callable[[], bool]) -> None:
-    while not what():  # noqa: ASYNC110 - what is waited for happens in another process
-        await asyncio.sleep(0.01)
 
 
 def pids() -> list[int]:

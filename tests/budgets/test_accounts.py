@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from trimtab.app.limits import Trader
 from trimtab.budgets import Book, Dealer, Hold, Ledger, Use
@@ -199,13 +200,6 @@ def test_a_minute_renews_and_a_call_that_ends_later_counts_where_it_began(
     assert [spent for spent, _ in counted(database, first, second)] == [80, 60]
 
 
-def until(done: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def test_a_spent_day_says_when_it_renews_and_is_not_asked_again(
     open_one: Open, store_settings: StoreSettings
 ) -> None:
@@ -238,7 +232,7 @@ def test_concurrency_of_a_team_holds_over_its_keys_and_processes(open_one: Open)
             assert first.draws == ()
             for place, hold in ((one, first), (two, second)):
                 place.end(hold)
-            admitted, give_up_at = 0, time.monotonic() + 20
+            admitted, give_up_at = 0, time.monotonic() + 60
             while admitted < 2:  # what lies idle elsewhere comes soon
                 try:
                     await two.hold(ANN)

@@ -56,8 +56,8 @@ def served(tmp_path: Path) -> Iterator[str]:
         json.dumps(body).encode(),
         {"content-type": "application/json", "anthropic-version": "2023-06-01"},
     )
-    urllib.request.urlopen(request, timeout=30).read()
-    deadline = time.monotonic() + 30
+    urllib.request.urlopen(request, timeout=60).read()
+    deadline = time.monotonic() + 60
     database = open_database(database_of(tmp_path), clock_ms=lambda: 0)
     while database.read(lambda view: view.row("SELECT count(*) FROM requests")) != (1,):
         assert time.monotonic() < deadline
@@ -65,7 +65,7 @@ def served(tmp_path: Path) -> Iterator[str]:
     database.close()
     yield found.group()
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
 
 
 def test_doctor_alone_still_checks(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_running_server_is_backed_up_and_nothing_is_restored_under_it(tmp_path
     assert refused.returncode == 1
     assert re.search(r"another `trimtab serve` \(pid \d+\) runs on this file; stop that one", refused.stderr)
     assert refused.stderr.count("\n") == 1
-    with urllib.request.urlopen(f"{served}/healthz", timeout=10) as answer:
+    with urllib.request.urlopen(f"{served}/healthz", timeout=60) as answer:
         assert answer.status == 200
 
 

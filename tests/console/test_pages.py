@@ -3,7 +3,6 @@
 import asyncio
 import html
 import json
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ import msgspec
 import pytest
 from markupsafe import escape
 from serving_harness import ASK, VERSION, Site, head, parsed, run, site
+from waiting import until_given
 
 from trimtab.admin import Actor, UserAdmin
 from trimtab.catalogue.money import dollars
@@ -36,14 +36,6 @@ async def said(s: Site, path: str) -> Any:
     return json.loads(body)
 
 
-async def until(ask: Callable[[], Awaitable[T]], enough: Callable[[T], bool]) -> None:
-    """Ask until the answer will do."""
-    while True:
-        if enough(await ask()):
-            return
-        await asyncio.sleep(0.02)
-
-
 async def until_written(s: Site, count: int) -> None:
     """Wait until the figures have so many requests: records reach the store in batches."""
 
@@ -51,7 +43,7 @@ async def until_written(s: Site, count: int) -> None:
         sides = [await said(s, f"/console/overview.json?simulated={side}") for side in ("true", "false")]
         return sum(side["figures"]["whole"]["sums"]["requests"] for side in sides)
 
-    await until(written, lambda found: found >= count)
+    await until_given(written, lambda found: found >= count)
 
 
 async def logged_in(s: Site, role: str) -> bytes:
@@ -288,7 +280,7 @@ def test_an_open_page_gets_its_changing_part_and_nothing_where_nothing_changed(t
                     await asyncio.sleep(0.05)
                 assert more == ""
                 await s.post(ASK)
-                await until(partial(get, s, path, again), lambda answer: answer[0] == 200)
+                await until_given(partial(get, s, path, again), lambda answer: answer[0] == 200)
 
     run(work)
 
@@ -337,7 +329,7 @@ def test_a_store_in_trouble_is_on_the_first_page(tmp_path: Path) -> None:
             await asyncio.to_thread(holder.execute, "BEGIN IMMEDIATE")
             try:
                 await s.post(ASK)
-                await until(
+                await until_given(
                     lambda: get(s, "/console"), lambda page: page[0] == 200 and "In trouble" in page[2]
                 )
             finally:
@@ -359,7 +351,7 @@ def test_prompts_and_answers_are_for_operators_and_viewers_hear_that_they_are_ke
             _, heads, _ = await s.post({**ASK, "messages": [{"role": "user", "content": prompt}]})
             name = heads["x-trimtab-request"]
             page = f"/console/requests/{name}"
-            await until(partial(get, s, page, cookie), lambda answer: "are kept full" in answer[2])
+            await until_given(partial(get, s, page, cookie), lambda answer: "are kept full" in answer[2])
             _, _, body = await get(s, page, cookie)
             _, _, data = await get(s, page + ".json", cookie)
             assert "for 7 days" in body
@@ -440,7 +432,7 @@ def test_what_a_configuration_said_is_for_operators(tmp_path: Path, role: str) -
             page = f"/console/configurations/{version}"
             reads = role == "operator"
             if reads:
-                await until(partial(get, s, page, cookie), lambda answer: answer[0] == 200)
+                await until_given(partial(get, s, page, cookie), lambda answer: answer[0] == 200)
             status, _, body = await get(s, page, cookie)
             assert status == (200 if reads else 403)
             assert ("max_body_bytes = 1000000" in body) is reads

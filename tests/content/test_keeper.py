@@ -265,7 +265,7 @@ def test_while_the_store_is_away_content_waits_and_is_then_written(
     keeper = Keeper(away, on_problem=lines.append)  # type: ignore[arg-type]
     capture = capture_of(keeper, FULL)
     leave(capture, outcome("r1"), PROMPT, ANSWER)
-    assert away.asked.wait(10)
+    assert away.asked.wait(60)
     leave(capture, outcome("r2"), PROMPT, ANSWER)
     assert keeper.waiting_bytes > 0
     away.back.set()
@@ -281,7 +281,7 @@ def test_a_stop_while_the_store_is_away_gives_up_in_time_and_says_how_many(datab
     capture = capture_of(keeper, FULL)
     for n in range(3):
         leave(capture, outcome(f"r{n}"), PROMPT, ANSWER)
-    assert away.asked.wait(10)
+    assert away.asked.wait(60)
     keeper.close()
     assert keeper.dropped == 3
     leave(capture, outcome("late"), PROMPT, ANSWER)

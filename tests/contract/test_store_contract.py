@@ -1,12 +1,12 @@
 """What every record store does. One suite, both engines."""
 
 import random
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from waiting import until
 
 from trimtab.catalogue import Arm
 from trimtab.messages import CacheCreation, IterationUsage, Usage
@@ -93,10 +93,7 @@ def store(opener: Opener) -> Store:
 
 
 def wait_until_written(store: Store, records: int) -> None:
-    deadline = time.monotonic() + 10
-    while store.status().written < records:
-        assert time.monotonic() < deadline, store.status()
-        time.sleep(0.005)
+    until(lambda: store.status().written >= records, store.status)
 
 
 def decoded(detail: bytes | None) -> Outcome:

@@ -111,7 +111,7 @@ def health_check(port: int) -> int:
     assert "'/healthz'" in arguments[2], "alive, not ready"
     code = arguments[2].replace("8787", str(port))
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, timeout=30, check=False
+        [sys.executable, "-c", code], capture_output=True, timeout=60, check=False
     ).returncode
 
 

@@ -69,7 +69,7 @@ def test_a_service_says_when_it_is_ready_and_logs_only_json(tmp_path: Path, work
         try:
             assert told.recv(100) == b"READY=1"
             first = (tmp_path / "out").read_text().splitlines()[0]
-            connection = http.client.HTTPConnection("127.0.0.1", int(first.rpartition(":")[2]), timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", int(first.rpartition(":")[2]), timeout=60)
             headers = {"anthropic-version": "2023-06-01", "content-type": "application/json"}
             connection.request("POST", "/v1/messages", ASK, headers)
             answer = connection.getresponse()
@@ -85,7 +85,7 @@ def test_a_service_says_when_it_is_ready_and_logs_only_json(tmp_path: Path, work
                 time.sleep(0.02)
         finally:
             process.send_signal(signal.SIGTERM)
-            status = process.wait(30)
+            status = process.wait(60)
     assert status == 0
     lines = [json.loads(line) for line in (tmp_path / "err").read_text().splitlines()]
     (access,) = [line for line in lines if line["logger"] == "trimtab.access"]

@@ -81,7 +81,7 @@ class Server:
             if self.process.poll() is not None:
                 pytest.fail(f"the server ended with {self.process.returncode}:\n{self.log.read_text()}")
             try:
-                with urllib.request.urlopen(f"{self.url}/readyz", timeout=1) as answer:
+                with urllib.request.urlopen(f"{self.url}/readyz", timeout=60) as answer:
                     if answer.status == 200:
                         return
             except (urllib.error.URLError, OSError):
@@ -90,11 +90,11 @@ class Server:
 
     def record(self, request_id: str) -> dict[str, Any]:
         """The record of a request, waiting for the writer: records reach the store in batches."""
-        give_up = time.monotonic() + 5
+        give_up = time.monotonic() + 60
         while True:
             try:
                 with urllib.request.urlopen(
-                    f"{self.url}/trimtab/v1/requests/{request_id}", timeout=5
+                    f"{self.url}/trimtab/v1/requests/{request_id}", timeout=60
                 ) as answer:
                     record: dict[str, Any] = json.load(answer)
                     return record

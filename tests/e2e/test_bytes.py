@@ -284,7 +284,7 @@ def test_a_duplicate_top_level_key_is_refused_before_anything_is_sent(client: Cl
 def test_a_chunked_request_is_read_whole(gateway: Any, upstream: Any) -> None:
     upstream.answer = lambda _: whole(MESSAGE)
     body = AWKWARD_BODIES["escapes"]
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     pieces = (body[at : at + 3] for at in range(0, len(body), 3))
     connection.request(
         "POST",
@@ -431,7 +431,7 @@ def test_a_client_that_leaves_frees_the_platform_within_100_ms(gateway: Any, ups
 
     upstream.closed_at.clear()
     upstream.answer = endless
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     connection.request(
         "POST", "/v1/messages", body_of(MODEL, stream=True), Client(gateway.port, CLIENT_KEY).usual
     )

@@ -23,7 +23,7 @@ def run(arguments: list[str], folder: Path, **environment: str) -> subprocess.Co
         env={"PATH": os.environ["PATH"], "HOME": str(folder), "COLUMNS": "100", **environment},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -42,7 +42,7 @@ def simulator(tmp_path: Path) -> Iterator[str]:
     assert found
     yield found.group()
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert process.returncode == 0
 
 
@@ -134,7 +134,7 @@ def test_completion_completes(tmp_path: Path) -> None:
         env={"PATH": os.environ["PATH"], **asked},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.stdout.split() == ["serve"], done
@@ -143,7 +143,7 @@ def test_completion_completes(tmp_path: Path) -> None:
 def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     shell = f"'{sys.executable}' -m trimtab models | head -1"
     done = subprocess.run(
-        ["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
+        ["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert "Traceback" not in done.stderr
     assert done.stdout

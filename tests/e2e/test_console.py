@@ -73,14 +73,14 @@ class Site:
             {"anthropic-version": "2023-06-01", "content-type": "application/json", **headers},
         )
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return str(answer.headers["x-trimtab-request"])
         except urllib.error.HTTPError as problem:
             with problem:
                 return str(problem.headers["x-trimtab-request"])
 
     def json(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return json.load(answer)
 
     def pages(self) -> dict[str, str]:

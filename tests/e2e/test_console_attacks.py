@@ -395,7 +395,7 @@ def test_where_other_machines_can_reach_it_nobody_comes_in_without_a_user_or_an_
             json.dumps({"model": "trimtab/auto", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}).encode(),
             {"content-type": "application/json", "anthropic-version": "2023-06-01", "x-api-key": key},
         )  # fmt: skip
-        urllib.request.urlopen(request, timeout=20).read()
+        urllib.request.urlopen(request, timeout=60).read()
 
     def rows() -> list[Any]:
         got = house.ask("GET", "/console/requests.json?simulated=true", x_api_key=acme)

@@ -123,7 +123,7 @@ def test_the_page_that_renews_itself_puts_no_markup_of_others_in(house: House, w
         {"content-type": "application/json", "anthropic-version": "2023-06-01"},
     )
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(request, timeout=20)
+        urllib.request.urlopen(request, timeout=60)
     refused.value.close()
     window.page.wait_for_function(
         "(before) => document.getElementById('live').dataset.state !== before", arg=before

@@ -91,7 +91,7 @@ def ask(server: Any, text: str, *, streamed: bool) -> tuple[str, bytes, bytes]:
         "stream": streamed,
     }
     sent = json.dumps(body, indent=1).encode()
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request(
         "POST", "/v1/messages", sent, {"anthropic-version": "2023-06-01", "content-type": "application/json"}
     )
@@ -108,7 +108,7 @@ def kept(server: Any, count: int) -> list[Content]:
         StoreSettings(url=f"sqlite:///{server.store}"), clock_ms=lambda: time.time_ns() // 1_000_000
     )
     try:
-        give_up = time.monotonic() + 20
+        give_up = time.monotonic() + 60
         while True:
             names = [row[0] for row in database.read(lambda tx: tx.rows("SELECT request_id FROM content"))]
             if len(names) >= count or time.monotonic() > give_up:
@@ -239,9 +239,9 @@ def test_a_store_on_postgresql_keeps_and_deletes_the_same(
 
 
 def content_of(server: Any, request_id: str) -> tuple[bytes, bytes]:
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 60
     while True:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         with contextlib.closing(connection):
             connection.request("GET", f"/trimtab/v1/requests/{request_id}/content")
             response = connection.getresponse()

@@ -78,11 +78,11 @@ class Scene(NamedTuple):
 
     def record(self, request: str, key: str) -> Any:
         url = f"{self.server.url}/trimtab/v1/requests/{request}"
-        give_up = time.monotonic() + 10
+        give_up = time.monotonic() + 60
         while True:
             try:
                 with urllib.request.urlopen(
-                    urllib.request.Request(url, headers={"x-api-key": key}), timeout=5
+                    urllib.request.Request(url, headers={"x-api-key": key}), timeout=60
                 ) as answer:
                     return json.load(answer)
             except urllib.error.HTTPError as problem:
@@ -104,7 +104,7 @@ class Scene(NamedTuple):
         }
         request = urllib.request.Request(f"{self.server.url}/v1/messages", json.dumps(body).encode(), headers)
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as problem:
             return problem.code, json.load(problem)
@@ -135,7 +135,7 @@ def url(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     assert found
     yield found.group()
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert process.returncode == 0
 
 

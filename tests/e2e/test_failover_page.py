@@ -27,7 +27,7 @@ def ask(server: Any, **fields: Any) -> tuple[dict[str, str], bytes]:
         f"{server.url}/v1/messages", json.dumps(body).encode(),
         {"content-type": "application/json", "anthropic-version": "2023-06-01"},
     )  # fmt: skip
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return {name.lower(): value for name, value in answer.headers.items()}, answer.read()
 
 

@@ -106,7 +106,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield line.partition("serves ")[2].split()[0]
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(15)
+        process.wait(60)
         process.stdout.close()
 
 
@@ -154,13 +154,13 @@ def client(server: Any, secret: str) -> Iterator[Any]:
 
 
 def record_of(server: Any, secret: str, request: str) -> dict[str, Any]:
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 60
     asking = urllib.request.Request(
         f"{server.url}/trimtab/v1/requests/{request}", headers={"authorization": f"Bearer {secret}"}
     )
     while True:
         try:
-            with urllib.request.urlopen(asking, timeout=5) as answer:
+            with urllib.request.urlopen(asking, timeout=60) as answer:
                 found: dict[str, Any] = json.load(answer)
                 return found
         except urllib.error.HTTPError as problem:

@@ -76,7 +76,7 @@ def attack(described: Any, path: str, method: str, mode: GenerationMode) -> None
     def hold(case: schemathesis.Case) -> None:
         key = {"x-api-key": ADMIN[0]}
         for _ in range(20):
-            response = case.call(timeout=30, headers=key)
+            response = case.call(timeout=60, headers=key)
             if response.status_code != 503:  # the store could not be asked in time
                 break
         case.validate_response(response, excluded_checks=NOT_PROMISED, headers=key)

@@ -74,7 +74,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert found
     yield found.group()
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")

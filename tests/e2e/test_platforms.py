@@ -76,7 +76,7 @@ def address(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     assert found
     yield found.group()
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert process.returncode == 0
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import apsw
 import pytest
+from waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TRIMTAB = [sys.executable, "-m", "trimtab"]
@@ -35,7 +36,7 @@ HEADERS = {"content-type": "application/json", "anthropic-version": "2023-06-01"
 
 def post(port: int, body: bytes = QUESTION) -> http.client.HTTPResponse:
     """One request on a connection of its own, which is closed when the answer has been read."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("POST", "/v1/messages", body, {**HEADERS, "connection": "close"})
     return connection.getresponse()
 
@@ -50,7 +51,7 @@ def run(
         input=typed,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -84,12 +85,12 @@ def test_pages_and_commands_name_the_port_that_port_0_came_to(tmp_path: Path, wo
     try:
         assert running.stdout is not None
         url = running.stdout.readline().split()[-1]
-        with urllib.request.urlopen(f"{url}/console", timeout=10) as answer:
+        with urllib.request.urlopen(f"{url}/console", timeout=60) as answer:
             assert f"curl -s {url}/v1/messages" in answer.read().decode()
         assert f"ANTHROPIC_BASE_URL={url} " in run(["keys", "add", "ci"], tmp_path, **source).stdout
     finally:
         running.send_signal(signal.SIGTERM)
-        running.communicate(timeout=30)
+        running.communicate(timeout=60)
     (tmp_path / "trimtab.toml").write_text('version = 1\n[server]\nlisten = "127.0.0.1:4321"\n')
     assert "ANTHROPIC_BASE_URL=http://127.0.0.1:4321 " in run(["keys", "add", "b"], tmp_path, **source).stdout
 
@@ -129,7 +130,7 @@ def test_make_run_answers_and_does_no_set_up_twice(tmp_path: Path) -> None:
                 time.sleep(0.02)
     finally:
         os.killpg(running.pid, signal.SIGTERM)
-        said, _ = running.communicate(timeout=15)
+        said, _ = running.communicate(timeout=60)
     assert status == 200, said
     assert "set-up:" not in said, "a second run does no set-up"
 
@@ -197,7 +198,7 @@ def test_the_banner_says_what_can_be_used(tmp_path: Path, workers: str) -> None:
             banner.append(process.stdout.readline())
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     text = "".join(banner)
     port = banner[0].strip().rpartition(":")[2]
     assert f"ANTHROPIC_BASE_URL=http://HOST:{port} " in text
@@ -215,7 +216,7 @@ def test_a_stream_in_flight_outlives_sigterm_and_new_requests_are_told_to_come_b
     def answer(_: Any) -> Iterable[bytes]:
         yield b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         yield b"%x\r\n%b\r\n" % (len(event), event)
-        go_on.wait(10)
+        go_on.wait(60)
         yield b"%x\r\n%b\r\n0\r\n\r\n" % (len(end), end)
 
     upstream.answer = answer
@@ -223,13 +224,13 @@ def test_a_stream_in_flight_outlives_sigterm_and_new_requests_are_told_to_come_b
         f'[platforms.stub]\nkind = "anthropic"\napi_key = "env:KEY"\nbase_url = "{upstream.url}"\n',
         KEY="sk-1",
     )
-    kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     kept.request("GET", "/healthz")
     kept.getresponse().read()
     streaming = post(server.port, QUESTION[:-1] + b', "stream": true}')
     assert streaming.read(len(event)) == event
     server.process.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
+    until(lambda: "1 answer in flight, then stopping" in server.log.read_text(), server.log.read_text)
     try:
         kept.request("POST", "/v1/messages", QUESTION, HEADERS)
         refused = kept.getresponse()
@@ -241,7 +242,7 @@ def test_a_stream_in_flight_outlives_sigterm_and_new_requests_are_told_to_come_b
     kept.close()
     go_on.set()
     assert streaming.read() == end
-    assert server.process.wait(10) == 0
+    assert server.process.wait(60) == 0
 
 
 def test_more_and_more_signals_lose_no_record(serve: Callable[..., Any], upstream: Any) -> None:
@@ -260,7 +261,7 @@ def test_more_and_more_signals_lose_no_record(serve: Callable[..., Any], upstrea
     for number in range(12):
         server.process.send_signal((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)[number % 3])
         time.sleep(0.02 * (number % 4))
-    assert server.process.wait(15) == 0
+    assert server.process.wait(60) == 0
     for stream in streams:
         stream.close()
     rows = apsw.Connection(str(server.store)).execute("SELECT result, count(*) FROM requests GROUP BY 1")

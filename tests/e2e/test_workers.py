@@ -86,7 +86,7 @@ class Site:
 
     def said(self, pattern: str, times: int = 1) -> list[str]:
         """Wait for lines of the log; what the pattern found in each."""
-        give_up = time.monotonic() + 20
+        give_up = time.monotonic() + 60
         while True:
             found = re.findall(pattern, self.log.read_text())
             if len(found) >= times:
@@ -108,7 +108,7 @@ class Site:
         return sorted(found)
 
     def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
     def ask(self) -> http.client.HTTPResponse:
         connection = self.connect()
@@ -150,11 +150,11 @@ class Site:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 def eventually(what: Callable[[], Any]) -> Any:
-    give_up = time.monotonic() + 15
+    give_up = time.monotonic() + 60
     while not (found := what()):
         assert time.monotonic() < give_up, "waited 15 s"
         time.sleep(0.02)
@@ -198,7 +198,7 @@ def site(tmp_path: Path, upstream: Any, go_on: threading.Event) -> Iterator[Call
         if each.process.poll() is None:
             each.process.send_signal(signal.SIGTERM)
             try:
-                each.process.wait(15)
+                each.process.wait(60)
             except subprocess.TimeoutExpired:
                 for pid in each.pids():
                     os.kill(pid, signal.SIGKILL)
@@ -408,7 +408,7 @@ def test_a_second_server_on_the_same_store_is_refused(site: Callable[..., Site])
         env={"PATH": os.environ["PATH"], "KEY": "sk-1"},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     assert second.returncode == 1
@@ -431,12 +431,12 @@ def test_a_stop_drains_all_workers_and_keeps_every_record(
     s.said("finishing 6 answers in flight")
     if how == "twice":
         s.process.send_signal(signal.SIGTERM)
-        assert s.process.wait(20) == 0
+        assert s.process.wait(60) == 0
         s.said("cut 6 answers in flight; recorded as cancelled")
     else:
         go_on.set()
     for stream in streams:
         assert stream.read().endswith(END) == (how != "twice")
-    assert s.process.wait(20) == 0
+    assert s.process.wait(60) == 0
     assert s.recorded() == {"cancelled" if how == "twice" else "ok": 6}
     assert s.log.read_text().endswith("stopped\n")

@@ -47,7 +47,7 @@ class Site:
         self.application = application
         self.port = port
 
-    async def raw(self, request: bytes, *, wait_s: float = 10) -> bytes:
+    async def raw(self, request: bytes, *, wait_s: float = 60) -> bytes:
         """Send bytes, read until the server closes or answers with a whole message."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
@@ -142,7 +142,7 @@ async def site(folder: Path, config: str = "", script: str = "", wait_ms: int = 
     serving = asyncio.create_task(
         application.server.run_on(bound, ready=ready.set, draining=lambda count: None)
     )
-    await asyncio.wait_for(ready.wait(), 5)
+    await asyncio.wait_for(ready.wait(), 60)
     try:
         yield Site(application, bound.getsockname()[1])
     finally:
@@ -194,7 +194,7 @@ def chunk(data: bytes) -> bytes:
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
     async def within() -> None:
-        async with asyncio.timeout(25):
+        async with asyncio.timeout(120):
             await work()
         await asyncio.sleep(0.01)
 

@@ -271,7 +271,7 @@ def test_a_client_that_goes_away_ends_the_servers_work(tmp_path: Path) -> None:
             got = await reader.readuntil(FIRST)
             request = got.partition(b"x-trimtab-request: ")[2].partition(b"\r\n")[0].decode()
             writer.close()
-            await asyncio.wait_for(server.left.wait(), 10)
+            await asyncio.wait_for(server.left.wait(), 60)
             for _ in range(200):
                 status, _, found = await here.get(f"/trimtab/v1/requests/{request}")
                 if status == 200:

@@ -54,7 +54,7 @@ class Place:
 
     async def content(self, request_id: str, secret: str | None = None) -> Any:
         """What is kept, once it is written."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while True:
                 status, _, body = await self.send("GET", f"/trimtab/v1/requests/{request_id}/content", secret)
                 if status == 200:
@@ -63,7 +63,7 @@ class Place:
 
     async def all_written(self, count: int) -> None:
         keeper = self.application.parts.ground.keeper
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while keeper.kept + keeper.dropped < count or keeper.waiting_bytes:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
@@ -223,7 +223,7 @@ def test_from_the_first_user_of_the_console_on_prompts_are_read_with_a_key_only(
         await p.content(own, mine)
         users = UserAdmin(p.application.parts.ground.database)
         await asyncio.to_thread(users.add, CLI, "ann", "viewer", "correct horse battery")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while (await p.send("GET", f"/trimtab/v1/requests/{request}/content"))[0] != 401:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         for path in (f"{request}/content?part=request", f"{own}/content", "none-such/content"):

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import msgspec
 import pytest
 from serving_harness import ASK, Site, run, site
 from test_keys import REQUIRED, Keyed, with_keys
+from waiting import until_so
 
 from trimtab.console import Asking
 from trimtab.console.asking import WAITING_MOST
@@ -20,15 +20,7 @@ from trimtab.errors import StoreError
 
 async def written(at: Site, records: int) -> None:
     """Wait for the writer."""
-    await until(lambda: at.application.store.status().written >= records)
-
-
-async def until(so: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if so():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never came true")
+    await until_so(lambda: at.application.store.status().written >= records)
 
 
 async def data(at: Keyed, path: str, secret: str | None) -> Any:
@@ -276,12 +268,12 @@ def test_a_store_that_answers_slowly_holds_up_no_request_and_no_more_than_a_few_
             programs: Any = at.application.gateway._in_force.around.figures
 
             def slow(*asked: object, **named: object) -> object:
-                going_on.wait(20)
+                going_on.wait(60)
                 raise StoreError("it hangs")
 
             monkeypatch.setattr(programs._figures, "live", slow)
             waiting = [asyncio.create_task(at.get("/trimtab/v1/live")) for _ in range(WAITING_MOST)]
-            await until(lambda: programs._asking._asked == WAITING_MOST)
+            await until_so(lambda: programs._asking._asked == WAITING_MOST)
             status, headers, body = await at.get("/trimtab/v1/live")
             assert (status, headers["retry-after"]) == (503, "2")
             assert "too many questions" in msgspec.json.decode(body)["error"]["message"]
@@ -301,7 +293,7 @@ def test_a_question_that_nobody_waits_for_any_more_makes_room() -> None:
         going_on = threading.Event()
         with ThreadPoolExecutor(1) as threads:
             asking = Asking(threads, waiting_most=2)
-            first = loop.create_task(asking.ask(lambda: going_on.wait(20)))
+            first = loop.create_task(asking.ask(lambda: going_on.wait(60)))
             second = loop.create_task(asking.ask(lambda: True))
             await asyncio.sleep(0)
             second.cancel()

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from serving_harness import (
     take_request,
     upstream,
 )
+from waiting import until_so
 
 from trimtab.store.limits import join
 
@@ -93,14 +94,6 @@ async def ask_once(s: Site, headers: bytes = KEY, body: bytes = STREAM) -> tuple
 async def until_called(platform: Platform, calls: int) -> None:
     async with platform.called:
         await platform.called.wait_for(lambda: platform.calls >= calls)
-
-
-async def until(true: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not come to that")
 
 
 def test_a_request_that_comes_again_while_it_is_answered_hears_the_same_bytes(tmp_path: Path) -> None:
@@ -202,7 +195,7 @@ def test_the_platform_is_cut_off_when_the_last_of_them_has_gone(tmp_path: Path) 
             await asyncio.sleep(0.1)
             assert not platform.gone.is_set()
             writers[1].close()
-            await asyncio.wait_for(platform.gone.wait(), 2)
+            await asyncio.wait_for(platform.gone.wait(), 60)
             await asyncio.sleep(0.2)
             assert (await s.record(request))["result"] == "cancelled"
             platform.go_on.set()
@@ -264,7 +257,7 @@ def test_while_the_store_is_away_such_requests_wait_outside_and_others_go_on(
 
             def hold(transaction: object) -> None:
                 loop.call_soon_threadsafe(held.set)
-                asyncio.run_coroutine_threadsafe(free.wait(), loop).result(10)
+                asyncio.run_coroutine_threadsafe(free.wait(), loop).result(60)
 
             holding = asyncio.create_task(asyncio.to_thread(database.write, hold))
             await held.wait()
@@ -314,7 +307,7 @@ def test_a_claim_that_comes_late_stands_in_nobodys_way(tmp_path: Path) -> None:
 
                 def hold(transaction: object, held: asyncio.Event = held, free: asyncio.Event = free) -> None:
                     loop.call_soon_threadsafe(held.set)
-                    asyncio.run_coroutine_threadsafe(free.wait(), loop).result(10)
+                    asyncio.run_coroutine_threadsafe(free.wait(), loop).result(60)
 
                 holding = asyncio.create_task(asyncio.to_thread(database.write, hold))
                 await held.wait()
@@ -327,7 +320,7 @@ def test_a_claim_that_comes_late_stands_in_nobodys_way(tmp_path: Path) -> None:
                 assert status == 200
                 await holding
             assert platform.calls == 5
-            await until(lambda: not s.application.parts.state.busy)
+            await until_so(lambda: not s.application.parts.state.busy)
 
     run(work)
 
@@ -438,9 +431,9 @@ def test_stopping_waits_for_an_answer_that_only_clients_of_another_process_hear(
                 await reader.readuntil(b"\r\n\r\n")
                 other = asyncio.create_task(ask(two))
                 state = one.application.parts.state
-                await until(lambda: bool(state.relays))
+                await until_so(lambda: bool(state.relays))
                 writer.close()
-                await until(lambda: not state.answering)
+                await until_so(lambda: not state.answering)
                 one.application.server.drain()
                 await asyncio.sleep(0.5)  # a few ticks of the server: it must not end by any of them
                 assert not platform.gone.is_set()
@@ -463,7 +456,7 @@ def test_a_stop_at_once_tells_all_who_hear_and_leaves_the_key_free(tmp_path: Pat
                 here = [asyncio.create_task(ask(one)) for _ in range(2)]
                 await until_called(platform, 1)
                 there = asyncio.create_task(ask(two))
-                await until(lambda: bool(one.application.parts.state.relays))
+                await until_so(lambda: bool(one.application.parts.state.relays))
                 one.application.server.drain()
                 one.application.server.cut_off()
                 for one_of_them in [*here, there]:
@@ -525,7 +518,7 @@ def test_a_client_that_reads_nothing_stops_neither_memory_nor_the_others(tmp_pat
         ):
             _, stuck = await asyncio.open_connection("127.0.0.1", s.port, limit=1024)
             stuck.write(head("POST", "/v1/messages", KEY, len(STREAM)) + STREAM)
-            await until(lambda: bool(s.application.parts.state.calls))
+            await until_so(lambda: bool(s.application.parts.state.calls))
             await asyncio.sleep(0.3)
             assert not ended.is_set()  # the platform waits
             status, _, body = await ask(s)
@@ -558,7 +551,7 @@ def test_wherever_a_client_goes_away_its_key_is_neither_stuck_nor_used_twice(
                 await reader.readuntil(b"message_stop")
             writer.close()
             if stage in ("head", "text"):
-                await asyncio.wait_for(platform.gone.wait(), 5)
+                await asyncio.wait_for(platform.gone.wait(), 60)
             before = platform.calls
             platform.go_on.set()
             status = (await ask(s))[0]
@@ -568,6 +561,6 @@ def test_wherever_a_client_goes_away_its_key_is_neither_stuck_nor_used_twice(
                 assert status == 200
                 assert platform.calls <= 2
             assert (await ask(s))[0] == 409, "what was answered whole is not made again"
-            await until(lambda: float(s.held) == 0)
+            await until_so(lambda: float(s.held) == 0)
 
     run(work)

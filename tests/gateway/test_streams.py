@@ -19,6 +19,7 @@ from serving_harness import (
     take_request,
     upstream,
 )
+from waiting import until_given, until_so
 
 from trimtab.app import assemble, load_settings
 from trimtab.gateway import Listen, bind
@@ -96,8 +97,7 @@ def test_a_client_gone_closes_the_platform_within_100_ms_and_is_settled_once(
     tmp_path: Path, moment: str
 ) -> None:
     async def work() -> None:
-        loop = asyncio.get_running_loop()
-        reached, closed = asyncio.Event(), loop.create_future()
+        reached, closed = asyncio.Event(), asyncio.Event()
 
         async def holding(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await take_request(reader)
@@ -109,42 +109,40 @@ def test_a_client_gone_closes_the_platform_within_100_ms_and_is_settled_once(
                 )
             reached.set()
             await reader.read()
-            closed.set_result(loop.time())
+            closed.set()
 
         async with upstream(holding) as platform, site(tmp_path, platform) as s:
             body = json.dumps({**ASK, "stream": moment == "mid_stream"}).encode()
             _, writer = await asyncio.open_connection("127.0.0.1", s.port)
             writer.write(head("POST", "/v1/messages", VERSION, len(body)) + body)
-            await asyncio.wait_for(reached.wait(), 5)
+            await asyncio.wait_for(reached.wait(), 60)
             await asyncio.sleep(0.05)
-            left = loop.time()
             writer.transport.abort()
-            assert await asyncio.wait_for(closed, 2) - left < 1  # the bar, 100 ms: benchmarks/disconnect.py
-            await asyncio.sleep(0.1)
-            totals = s.application.store.totals(0)
+            await asyncio.wait_for(closed.wait(), 60)  # the bar, 100 ms: benchmarks/disconnect.py
+            totals = await until_so(lambda: (now := s.application.store.totals(0)).requests and now)
             assert (totals.requests, totals.attempts) == (1, 1)
             assert totals.cost_nanousd > 0
-            assert float(s.held) == 0
+            await until_so(lambda: float(s.held) == 0)
 
     run(work)
 
 
 def test_stopping_lets_streams_finish_refuses_new_ones_and_then_stops(tmp_path: Path) -> None:
     async def work() -> None:
-        release = asyncio.Event()
+        reached, release = asyncio.Event(), asyncio.Event()
 
         async def waiting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await take_request(reader)
             writer.write(SSE_HEAD + chunk(EVENTS[0]))
+            reached.set()
             await release.wait()
             writer.write(chunk(b"".join(EVENTS[1:])) + b"0\r\n\r\n")
             await writer.drain()
 
         async with upstream(waiting) as platform, site(tmp_path, LIMITS + platform) as s:
             running = asyncio.create_task(s.post({**ASK, "stream": True}))
-            await asyncio.sleep(0.2)
+            await asyncio.wait_for(reached.wait(), 60)
             s.application.server.stop()
-            await asyncio.sleep(0.15)
             status, headers, body = await s.post(ASK)
             assert status == 503
             assert headers["retry-after"] == "5"
@@ -155,19 +153,29 @@ def test_stopping_lets_streams_finish_refuses_new_ones_and_then_stops(tmp_path: 
             release.set()
             status, _, body = await running
             assert (status, body) == (200, b"".join(EVENTS))
-            await asyncio.sleep(0.5)
-            with pytest.raises(OSError):
-                await s.get("/healthz")
+            await until_given(lambda: refused(s), bool)
 
     run(work)
 
 
+async def refused(s: Site) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", s.port)
+    except ConnectionRefusedError:
+        return True
+    writer.close()
+    return False
+
+
 @pytest.mark.parametrize("how", ["second signal", "draining time over"])
 def test_answers_that_are_cut_at_the_end_are_told_settled_and_recorded(tmp_path: Path, how: str) -> None:
+    asked: list[bytes] = []
+
     async def waiting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _, body = await take_request(reader)
         if b'"stream": true' in body:
             writer.write(SSE_HEAD + chunk(EVENTS[0] + EVENTS[1]))
+        asked.append(body)
         await reader.read()
 
     async def work() -> None:
@@ -183,16 +191,17 @@ def test_answers_that_are_cut_at_the_end_are_told_settled_and_recorded(tmp_path:
             serving = asyncio.create_task(
                 application.server.run_on(bound, ready=ready.set, draining=lambda count: None)
             )
-            await asyncio.wait_for(ready.wait(), 5)
+            await asyncio.wait_for(ready.wait(), 60)
             s = Site(application, bound.getsockname()[1])
             streamed = asyncio.create_task(s.post({**ASK, "stream": True}))
             whole = asyncio.create_task(s.post(ASK))
-            await asyncio.sleep(0.3)
+            await until_so(lambda: len(asked) == 2)
+            await asyncio.sleep(0.1)  # the beginning of the stream goes out meanwhile
             s.application.server.stop()
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.1)
             if how == "second signal":
                 s.application.server.stop()
-            assert await asyncio.wait_for(serving, 10) == 2
+            assert await asyncio.wait_for(serving, 60) == 2
             status, _, body = await streamed
             assert status == 200
             assert b"event: error" in body
@@ -217,7 +226,7 @@ def test_a_stop_before_the_server_has_begun_is_a_clean_end(tmp_path: Path) -> No
             early = assemble(load_settings(tmp_path / "trimtab.toml"), lambda line: None)
             early.server.stop()
             listener = bind(Listen("127.0.0.1", 0), "test", "")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 assert (
                     await early.server.run_on(listener, ready=lambda: None, draining=lambda count: None) == 0
                 )

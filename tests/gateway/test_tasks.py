@@ -352,7 +352,7 @@ def test_a_crowd_of_followers_leaves_the_server_to_others(
                     await anext(await lines.enter_async_context(desk.follow(name)))
                 await asyncio.to_thread(looked.wait, 60)
                 await asyncio.sleep(2 * LOOK_S)  # all of them would look now
-                assert (await asyncio.wait_for(desk.get(f"/{name}"), 30))["id"] == name
+                assert (await asyncio.wait_for(desk.get(f"/{name}"), 60))["id"] == name
             finally:
                 go_on.set()
 

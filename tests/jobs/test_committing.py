@@ -27,6 +27,7 @@ class FakeExchange:
         self.held: dict[JobId, tuple[int, Any]] = {}
         self.to_claim: list[Claimed] = []
         self.gate: threading.Event | None = None
+        self.at_gate = threading.Event()
 
     def anything_due(self, queues: Sequence[str]) -> bool:
         if self.down:
@@ -35,7 +36,8 @@ class FakeExchange:
 
     def exchange(self, entries: Sequence[Entry], renew: Sequence[Held], wish: Wish | None) -> Answer:
         if self.gate is not None:
-            self.gate.wait(10)
+            self.at_gate.set()
+            self.gate.wait(60)
         if self.down:
             raise StoreError("store x: is away")
         if self.crash is not None:
@@ -116,7 +118,7 @@ def test_what_arrives_during_a_commit_goes_into_the_next_one_together() -> None:
     async def play(exchange: FakeExchange, committer: Committer, lease: Lease) -> None:
         exchange.gate = threading.Event()
         first = committer.submit(step("first"), lease)
-        await asyncio.sleep(0.05)  # the thread is inside the commit now, at the gate
+        assert await asyncio.to_thread(exchange.at_gate.wait, 60)
         others = [committer.submit(step(f"s{n}"), lease) for n in range(9)]
         exchange.gate.set()
         assert all(taken.held for taken in await asyncio.gather(first, *others))
@@ -176,11 +178,11 @@ def test_a_surprise_is_told_to_whoever_asked_and_the_thread_goes_on() -> None:
 def test_leases_are_renewed_three_times_as_often_as_they_run_out_although_the_loop_is_blocked() -> None:
     async def play(exchange: FakeExchange, committer: Committer, lease: Lease) -> None:
         before, until = exchange.renewals, lease.until
-        threading.Event().wait(0.7)
+        threading.Event().wait(0.7)  # two leases: seven renewals where the machine keeps up
         assert exchange.renewals - before >= 3
         assert lease.until > until
 
-    scene(play, lease_s=0.6)
+    scene(play, lease_s=0.3)
 
 
 def test_leases_are_renewed_although_the_worker_keeps_asking_for_more_jobs() -> None:
@@ -191,7 +193,7 @@ def test_leases_are_renewed_although_the_worker_keeps_asking_for_more_jobs() -> 
             await asyncio.sleep(0.02)
         assert exchange.renewals - before >= 3
 
-    scene(play, lease_s=0.6)
+    scene(play, lease_s=0.3)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """Records to write, and stores that close themselves."""
 
 import random
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from waiting import until
 
 from trimtab.catalogue import Arm
 from trimtab.messages import Usage
@@ -106,13 +106,7 @@ def database_at() -> Iterator[Callable[[str], Database]]:
 
 
 @pytest.fixture
-def eventually() -> Callable[[Callable[[], bool]], None]:
+def eventually() -> Callable[[Callable[[], bool]], bool]:
     """Wait until something is so."""
 
-    def wait(so: Callable[[], bool], within_s: float = 60) -> None:
-        deadline = time.monotonic() + within_s
-        while not so():
-            assert time.monotonic() < deadline, "it never came true"
-            time.sleep(0.005)
-
-    return wait
+    return until

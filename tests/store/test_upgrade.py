@@ -182,7 +182,7 @@ def test_a_program_that_is_one_step_behind_does_all_its_work_on_the_newer_databa
     outcome = make_outcome(1)
     store.put(outcome)
     store.note_config("v", b"version = 1", NOW_MS)
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while store.status().written < 1:
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -354,7 +354,7 @@ def test_a_program_killed_in_the_middle_of_a_step_leaves_the_step_before_and_the
     else:
         with psycopg.connect(settings.url, autocommit=True) as server:
             asleep = "SELECT wait_event FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while server.execute(asleep, (int(said),)).fetchone() is None:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)

@@ -7,7 +7,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from scripted_upstream import Received, Upstream, streamed, whole
+from waiting import until
 
 HOME = "/console"
 PASSWORD = "correct horse battery"
@@ -75,7 +75,7 @@ class House:
     ) -> Answer:
         """One request as somebody with a program sends it: no browser adds or holds anything back."""
         connection = http.client.HTTPConnection(
-            "127.0.0.1", self.port, timeout=20, source_address=(source, 0)
+            "127.0.0.1", self.port, timeout=60, source_address=(source, 0)
         )
         body = None if form is None else urlencode(form)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -90,7 +90,7 @@ class House:
         return answer
 
     def raw(self, request: bytes) -> bytes:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(request)
             got = b""
             while piece := connection.recv(65536):
@@ -132,10 +132,7 @@ class House:
 
     def until(self, wanted: Callable[[], bool]) -> None:
         """What is taken away is gone within 2 s; here it only has to be gone."""
-        give_up = time.monotonic() + PATIENCE_S
-        while not wanted():
-            assert time.monotonic() < give_up
-            time.sleep(0.05)
+        until(wanted)
 
     def record(self, name: str) -> None:
         """Wait until it is written."""
@@ -242,7 +239,7 @@ def hostile_house(serve: Callable[..., Any], upstream: Upstream) -> House:
             f"{house.url}/v1/messages?{quote(hostile('query'))}", json.dumps(body).encode(), shown
         )
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 answer.read()
                 house.ids.append(answer.headers["x-trimtab-request"])
         except urllib.error.HTTPError as problem:

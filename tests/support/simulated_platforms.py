@@ -176,7 +176,7 @@ def simulated(
             yield house
         finally:
             server.end()
-            thread.join(30)
+            thread.join(60)
 
 
 class _Server(uvicorn.Server):
@@ -313,12 +313,3 @@ def loop_of(provider: Provider) -> Iterator[Callable[[Any], Any]]:
         with suppress(RuntimeError):
             runner.run(provider.aclose())
         runner.close()
-
-
-def until(look: Callable[[], Any]) -> Any:
-    """What `look` gives, once that is true."""
-    give_up = time.monotonic() + WAIT_S
-    while not (found := look()):
-        assert time.monotonic() < give_up, f"waited {WAIT_S:g} s for {look}"
-        time.sleep(0.01)
-    return found

@@ -43,7 +43,7 @@ class Collector:
     def wait_for(self, what: Any) -> None:
         """Block until `what()` is true, for at most 20 s."""
         with self._changed:
-            assert self._changed.wait_for(what, 20)
+            assert self._changed.wait_for(what, 60)
 
 
 def attributes(thing: Any) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def collecting() -> Iterator[Collector]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            collector.hang.wait(30)
+            collector.hang.wait(60)
             if collector.status == 200:
                 collector.take(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
             with contextlib.suppress(OSError):

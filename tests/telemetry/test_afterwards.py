@@ -25,12 +25,12 @@ def test_what_finds_no_room_is_dropped_and_counted() -> None:
 
     def slow(number: int) -> None:
         begun.set()
-        go.wait(10)
+        go.wait(60)
         told.append(number)
 
     afterwards: Afterwards[int] = Afterwards(slow, lambda: dropped.append(None), limit=10)
     afterwards.put(0)
-    assert begun.wait(10)
+    assert begun.wait(60)
     for number in range(1, 31):
         afterwards.put(number)
     assert len(dropped) == 20
@@ -44,12 +44,12 @@ def test_closing_gives_up_in_time_on_work_that_is_stuck() -> None:
 
     def stuck(number: int) -> None:
         begun.set()
-        go.wait(30)
+        go.wait(60)
 
     dropped: list[None] = []
     afterwards: Afterwards[int] = Afterwards(stuck, lambda: dropped.append(None))
     afterwards.put(1)
-    assert begun.wait(10)
+    assert begun.wait(60)
     afterwards.close(timeout_s=0.05)
     afterwards.put(2)
     assert len(dropped) == 1

@@ -274,7 +274,7 @@ raise RuntimeError("at the end: {SECRET[:10]}" + "{SECRET[10:]}")
 
 def test_what_nobody_catches_is_logged_too() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", UNCAUGHT], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", UNCAUGHT], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 1
     assert SECRET not in done.stderr

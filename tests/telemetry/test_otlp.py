@@ -236,7 +236,7 @@ except ConfigError as problem:
 
 def test_without_the_extra_one_line_says_what_to_install() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", NOT_INSTALLED], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", NOT_INSTALLED], capture_output=True, text=True, timeout=60, check=True
     )
     assert "pip install 'trimtab[otel]'" in done.stdout
     assert done.stdout.startswith("trimtab.toml: telemetry.otlp_endpoint: 'http://127.0.0.1:4318'")

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from simulated_platforms import House, Kind, Said, said_to, simulated, until
+from simulated_platforms import House, Kind, Said, said_to, simulated
+from waiting import until
 
 from trimtab.catalogue import Catalogue
 from trimtab.errors import UpstreamBroken, UpstreamTimeout

@@ -17,14 +17,14 @@ from trimtab.providers.http import Deadlines, HttpClient, Target, proxy_from_env
 from trimtab.providers.http.target import Proxy
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-QUICK = Deadlines(connect_s=2, header_s=2, first_event_s=2, idle_s=2)
+QUICK = Deadlines(connect_s=30, header_s=30, first_event_s=30, idle_s=30)
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
 def run(work: Awaitable[object]) -> None:
     async def within() -> None:
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await work
         finally:
             for client in CLIENTS:
@@ -242,7 +242,7 @@ def test_a_broken_answer_is_an_error_that_says_how(answer: bytes, message: str) 
 def test_each_stall_has_its_own_deadline_and_cuts_the_connection(
     phase: str, sent: bytes, stream: bool
 ) -> None:
-    limits = {"header_s": 5.0, "first_event_s": 5.0, "idle_s": 5.0, f"{phase}_s": 0.15}
+    limits = {"header_s": 60.0, "first_event_s": 60.0, "idle_s": 60.0, f"{phase}_s": 0.15}
 
     async def work() -> None:
         cut = asyncio.Event()
@@ -256,9 +256,9 @@ def test_each_stall_has_its_own_deadline_and_cuts_the_connection(
         async with served(handler) as port:
             call = Call(method="POST", path="/", headers=[], stream=stream)
             with pytest.raises(UpstreamTimeout) as problem:
-                await whole(client_for(port, Deadlines(connect_s=5, **limits)), call)
+                await whole(client_for(port, Deadlines(connect_s=60, **limits)), call)
             assert problem.value.phase == phase
-            await asyncio.wait_for(cut.wait(), 1)
+            await asyncio.wait_for(cut.wait(), 60)
 
     run(work())
 
@@ -379,25 +379,22 @@ def test_refused_and_unresolvable_addresses_are_one_clear_line() -> None:
 
 def test_cancelling_a_call_closes_the_upstream_socket_at_once() -> None:
     async def work() -> None:
-        closed_after: list[float] = []
-        loop = asyncio.get_running_loop()
-        at = 0.0
+        reached, closed = asyncio.Event(), asyncio.Event()
 
         async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await read_request(reader)
+            reached.set()
             await reader.read()
-            closed_after.append(loop.time() - at)
+            closed.set()
 
         async with served(handler) as port:
-            task = asyncio.create_task(whole(client_for(port), POST))
-            await asyncio.sleep(0.1)
-            at = loop.time()
+            limits = Deadlines(connect_s=600, header_s=600, first_event_s=600, idle_s=600)
+            task = asyncio.create_task(whole(client_for(port, limits), POST))
+            await reached.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            await asyncio.sleep(0.1)
-            assert closed_after
-            assert closed_after[0] < 1
+            await closed.wait()  # long before any of its deadlines
 
     run(work())
 
@@ -469,7 +466,7 @@ def test_a_streamed_upload_arrives_whole_and_an_early_answer_ends_it() -> None:
 
 def test_a_deadline_of_an_earlier_call_does_not_cut_a_later_one_and_each_has_its_own() -> None:
     """One timer serves a connection, whatever is asked over it."""
-    limits = Deadlines(connect_s=2, header_s=0.3, first_event_s=0.3, idle_s=0.3)
+    limits = Deadlines(connect_s=60, header_s=0.8, first_event_s=0.8, idle_s=0.8)
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _, body = await read_request(reader)
@@ -484,7 +481,7 @@ def test_a_deadline_of_an_earlier_call_does_not_cut_a_later_one_and_each_has_its
 
     async def slowly() -> AsyncIterator[bytes]:
         for _ in range(5):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
             yield b"z"
 
     async def work() -> None:
@@ -493,14 +490,14 @@ def test_a_deadline_of_an_earlier_call_does_not_cut_a_later_one_and_each_has_its
             assert await whole(client, POST) == (200, b"ok")
             upload = Call(method="POST", path="/v1/files", headers=[], body=slowly(), content_length=5)
             reply = await client.send(upload, b"")
-            await asyncio.sleep(0.4)  # a reader that takes its time is no silence of the platform's
+            await asyncio.sleep(1)  # a reader that takes its time is no silence of the platform's
             assert await reply.read() == b"abcd"
             assert await reply.read() == b""
             started = asyncio.get_running_loop().time()
             with pytest.raises(UpstreamTimeout) as caught:
                 await client.send(POST, b"")
             assert caught.value.phase == "header"
-            assert asyncio.get_running_loop().time() - started >= 0.29
+            assert asyncio.get_running_loop().time() - started >= 0.79
             await client.aclose()
 
     run(work())
@@ -531,7 +528,7 @@ def test_an_answer_is_heard_while_the_client_pauses_in_its_upload(event: str) ->
         async with served(handler) as port:
             client = client_for(port)
             call = Call(method="POST", path="/v1/files", headers=[], body=stuck(), content_length=9)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 if event == "answers":
                     assert await whole(client, call) == (413, b"")
                 else:
@@ -564,7 +561,7 @@ def test_what_breaks_an_upload_reaches_the_caller_and_cuts_the_connection() -> N
             call = Call(method="POST", path="/v1/files", headers=[], body=breaks(), content_length=9)
             with pytest.raises(Gone):
                 await whole(client_for(port), call)
-            await asyncio.wait_for(cut.wait(), 1)
+            await asyncio.wait_for(cut.wait(), 60)
 
     run(work())
 
@@ -610,7 +607,7 @@ def test_connections_are_bounded_and_waiting_ends_in_the_connect_deadline() -> N
                 writer.write(OK)
 
         async with served(handler) as port:
-            client = client_for(port, Deadlines(connect_s=0.3), max_connections=2)
+            client = client_for(port, Deadlines(connect_s=1), max_connections=2)
             busy = [asyncio.create_task(whole(client, POST)) for _ in range(2)]
             await asyncio.sleep(0.1)
             with pytest.raises(UpstreamTimeout) as problem:

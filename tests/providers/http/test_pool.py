@@ -51,7 +51,7 @@ def run(work: Callable[[Server, HttpClient], Awaitable[None]], limit: int, conne
             Target("http", "127.0.0.1", port), Deadlines(connect_s), tls=None, max_connections=limit
         )
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await work(upstream, client)
         finally:
             await client.aclose()

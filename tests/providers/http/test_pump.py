@@ -43,7 +43,7 @@ def pumped(script: Script, work: Callable[..., Awaitable[None]], deadlines: Dead
         )
         reply = await client.send(STREAM, b"")
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await work(reply)
         finally:
             reply.close()

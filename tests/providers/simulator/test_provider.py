@@ -24,7 +24,7 @@ def call(body: Any = None, **fields: Any) -> Call:
 def run(provider: Provider, scenario: Callable[[Provider], Awaitable[Any]]) -> Any:
     async def go() -> Any:
         try:
-            return await asyncio.wait_for(scenario(provider), 10)
+            return await asyncio.wait_for(scenario(provider), 60)
         finally:
             await provider.aclose()
 

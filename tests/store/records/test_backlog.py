@@ -54,7 +54,7 @@ class Looking:
             time.sleep(0.05)
 
     def ended(self) -> bool:
-        self._thread.join(10)
+        self._thread.join(60)
         return not self._thread.is_alive()
 
 

@@ -365,7 +365,7 @@ def test_another_process_can_read_while_records_are_written(
         store.put(make_outcome(seed))
         if seed % 100 == 0:
             time.sleep(0.005)
-    assert reader.wait(20) == 0
+    assert reader.wait(60) == 0
     assert problems == []
 
 
