@@ -13,6 +13,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SIGNER = "releases@example.com"
+# Whatever git is told of whoever runs this: no signatures that ask for a password, no hooks.
+SETTINGS = (
+    "user.name=Nobody",
+    "user.email=nobody@example.com",
+    "commit.gpgSign=false",
+    "tag.gpgSign=false",
+    "core.hooksPath=/dev/null",
+)
+GIT = ("git", *(part for setting in SETTINGS for part in ("-c", setting)))
 
 
 def call(*command: object, cwd: Path, given: bytes | None = None) -> subprocess.CompletedProcess[str]:
@@ -48,10 +57,9 @@ def released(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     changelog = clone / "CHANGELOG.md"
     grown = "\n## 0.0.1 - 2020-01-01\n" + "- A line of a year long gone.\n" * 20_000
     changelog.write_text(changelog.read_text().replace("## Unreleased", "## 9.8.7 - 2026-12-01") + grown)
-    author = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.com")
     for command in (
-        ("git", *author, "commit", "-qam", "Release 9.8.7"),
-        ("git", *author, "tag", "-a", "v9.8.7", "-m", "Trimtab 9.8.7"),
+        (*GIT, "commit", "-qam", "Release 9.8.7"),
+        (*GIT, "tag", "-a", "v9.8.7", "-m", "Trimtab 9.8.7"),
     ):
         done = call(*command, cwd=clone)
         assert done.returncode == 0, done.stderr
@@ -144,8 +152,7 @@ def test_a_signed_release_verifies_and_a_changed_one_does_not(released: Path, tm
     ],
 )
 def test_what_is_not_a_release_is_refused_with_what_to_do(clone: Path, tag: str | None, said: str) -> None:
-    author = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.com")
-    assert call("git", *author, "commit", "-q", "--allow-empty", "-m", "One more", cwd=clone).returncode == 0
+    assert call(*GIT, "commit", "-q", "--allow-empty", "-m", "One more", cwd=clone).returncode == 0
     if tag is not None:
         assert call("git", "tag", tag, cwd=clone).returncode == 0
     done = call("scripts/release", cwd=clone)
