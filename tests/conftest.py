@@ -2,13 +2,14 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from postgres_server import PostgresServer, available, running
 
-from trimtab.store import StoreSettings, open_database
+from trimtab.store import Database, StoreSettings, open_database
 
 # In continuous integration the same examples every time; elsewhere new ones, so that the search goes on.
 # No deadline: the machines that run this are shared, and a slow example is not a wrong one.
@@ -48,6 +49,29 @@ def postgres_store(postgres_server: PostgresServer) -> str:
 
 def _made(url: str) -> None:
     open_database(StoreSettings(url=url), clock_ms=lambda: 0).close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A store that nobody has used, of each engine in turn; where it is."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/t.db"
+    return str(request.getfixturevalue("postgres_store"))
+
+
+@pytest.fixture
+def open_one(either_store: str) -> Iterator[Callable[[], Database]]:
+    """Opens the database of that store, again and again: one for each process that a test plays."""
+    opened: list[Database] = []
+
+    def open_it() -> Database:
+        settings = StoreSettings(url=either_store)
+        opened.append(open_database(settings, clock_ms=lambda: time.time_ns() // 1_000_000))
+        return opened[-1]
+
+    yield open_it
+    for database in opened:
+        database.close()
 
 
 @pytest.fixture

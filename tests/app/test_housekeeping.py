@@ -13,11 +13,9 @@ from trimtab.records import Outcome, RequestId
 from trimtab.store import Database, StoreSettings, open_database, open_store
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSettings:
-    if request.param == "sqlite":
-        return StoreSettings(url=f"sqlite:///{tmp_path / 'a.db'}", keep_days=1)
-    return StoreSettings(url=request.getfixturevalue("postgres_store"), keep_days=1)
+@pytest.fixture
+def settings(either_store: str) -> StoreSettings:
+    return StoreSettings(url=either_store, keep_days=1)
 
 
 @pytest.fixture

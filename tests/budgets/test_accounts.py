@@ -4,7 +4,6 @@ import asyncio
 import datetime
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import pytest
 from waiting import until
@@ -336,8 +335,6 @@ def test_of_a_budget_that_everyone_has_those_who_used_most_are_shown_first(open_
 
 
 @pytest.fixture
-def store_settings(open_one: Open, request: pytest.FixtureRequest, tmp_path: Path) -> StoreSettings:
+def store_settings(either_store: str) -> StoreSettings:
     """The store that the databases of a test are in."""
-    if request.node.callspec.params["open_one"] == "sqlite":
-        return StoreSettings(url=f"sqlite:///{tmp_path}/limits.db")
-    return StoreSettings(url=request.getfixturevalue("postgres_store"))
+    return StoreSettings(url=either_store)

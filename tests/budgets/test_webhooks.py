@@ -6,9 +6,9 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from webhook_receiver import Receiver, receiving
 
 import trimtab.budgets.webhooks as webhooks
 from trimtab.budgets.settings import Webhook
@@ -22,42 +22,10 @@ NOTICE = Notice(
 )  # fmt: skip
 
 
-class Receiver(ThreadingHTTPServer):
-    """Keeps what it is sent, and answers as it is told."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.got: list[tuple[str, dict[str, str], bytes]] = []
-        self.answers: list[int] = []
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.got.append(
-            (self.path, {name.lower(): value for name, value in self.headers.items()}, body)
-        )
-        self.send_response(self.server.answers.pop(0) if self.server.answers else 204)
-        self.send_header("location", "http://127.0.0.1:1/elsewhere")
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with receiving() as server:
+        yield server
 
 
 def hook(url: str, secret: str | None = "quiet") -> Webhook:

@@ -142,14 +142,9 @@ class House:
         assert store.close(10) == 0
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    url = (
-        f"sqlite:///{tmp_path}/t.db"
-        if request.param == "sqlite"
-        else request.getfixturevalue("postgres_store")
-    )
-    made = House(url)
+@pytest.fixture
+def house(either_store: str) -> Any:
+    made = House(either_store)
     yield made
     made.database.close()
 

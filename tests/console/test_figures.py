@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -42,14 +41,9 @@ class Place:
             written.wait(0.005)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    url = (
-        f"sqlite:///{tmp_path}/t.db"
-        if request.param == "sqlite"
-        else str(request.getfixturevalue("postgres_store"))
-    )
-    settings = StoreSettings(url=url, batch_ms=5)
+@pytest.fixture
+def place(either_store: str) -> Iterator[Place]:
+    settings = StoreSettings(url=either_store, batch_ms=5)
     database = open_database(settings, clock_ms=lambda: NOW)
     store = open_store(settings, clock_ms=lambda: NOW, on_problem=None)
     yield Place(database, store)

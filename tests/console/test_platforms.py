@@ -106,14 +106,9 @@ class House:
         return next(one for one in self.ask(query).entries if one.name == name)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
-    url = (
-        f"sqlite:///{tmp_path}/t.db"
-        if request.param == "sqlite"
-        else str(request.getfixturevalue("postgres_store"))
-    )
-    settings = StoreSettings(url=url, batch_ms=5)
+@pytest.fixture
+def house(either_store: str) -> Iterator[House]:
+    settings = StoreSettings(url=either_store, batch_ms=5)
     database = open_database(settings, clock_ms=lambda: NOW)
     store = open_store(settings, clock_ms=lambda: NOW, on_problem=None)
     yield House(database, store)

@@ -1,36 +1,16 @@
 """Claims of idempotency keys, on both engines."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from trimtab.app.housekeeping import Turn
 from trimtab.app.once import forgetting
-from trimtab.store import Database, StoreSettings, open_database
+from trimtab.store import Database
 from trimtab.store.database import Transaction, Value
 from trimtab.store.idempotency import KEEP_MS, claim, finish, release
 from trimtab.store.limits import join
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Database]]:
-    url = (
-        f"sqlite:///{tmp_path}/a.db"
-        if request.param == "sqlite"
-        else request.getfixturevalue("postgres_store")
-    )
-    opened: list[Database] = []
-
-    def open_it() -> Database:
-        opened.append(open_database(StoreSettings(url=url), clock_ms=lambda: time.time_ns() // 1_000_000))
-        return opened[-1]
-
-    yield open_it
-    for database in opened:
-        database.close()
 
 
 def test_of_many_who_claim_at_once_one_begins_and_the_others_hear_of_it(

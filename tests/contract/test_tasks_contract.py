@@ -5,7 +5,7 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,27 +57,9 @@ def clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSettings:
-    url = (
-        f"sqlite:///{tmp_path}/a.db"
-        if request.param == "sqlite"
-        else request.getfixturevalue("postgres_store")
-    )
-    return StoreSettings(url=url, batch_ms=5, journal=str(tmp_path / "journal"))
-
-
 @pytest.fixture
-def open_one(settings: StoreSettings) -> Iterator[Callable[[], Database]]:
-    opened: list[Database] = []
-
-    def open_it() -> Database:
-        opened.append(open_database(settings, clock_ms=clock_ms))
-        return opened[-1]
-
-    yield open_it
-    for database in opened:
-        database.close()
+def settings(either_store: str, tmp_path: Path) -> StoreSettings:
+    return StoreSettings(url=either_store, batch_ms=5, journal=str(tmp_path / "journal"))
 
 
 def make(database: Database, identity: str = "task_1", total: int = 100_000, **more: Any) -> None:

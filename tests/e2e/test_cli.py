@@ -2,8 +2,6 @@
 
 import json
 import os
-import re
-import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from simulate_program import simulating
 
 TRIMTAB = [sys.executable, "-m", "trimtab"]
 
@@ -31,19 +30,8 @@ def run(arguments: list[str], folder: Path, **environment: str) -> subprocess.Co
 @pytest.fixture
 def simulator(tmp_path: Path) -> Iterator[str]:
     """`trimtab simulate` on a free port; gives its address."""
-    process = subprocess.Popen(
-        [*TRIMTAB, "simulate", "--port", "0", "--latency-scale", "0"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
-    assert found
-    yield found.group()
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 0
+    with simulating(tmp_path) as address:
+        yield address
 
 
 def configured(folder: Path, address: str) -> None:

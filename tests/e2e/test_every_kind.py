@@ -4,10 +4,6 @@ Two processes and the official SDKs; a key for each entry, so that a request has
 """
 
 import json
-import re
-import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 from google_service import Account
 from sdk_programs import E2E, python_of, run_program
+from simulate_program import simulating
 
 from trimtab.admin import Actor, NewKey
 from trimtab.app import opened_key_door
@@ -120,23 +117,10 @@ def url(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("simulate")
     (folder / "key.pem").write_bytes(account.public)
     (folder / "script.yaml").write_text(SCRIPT)
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "trimtab", "simulate", "--port", "0", "--latency-scale", "0"),
-            *("--google-key", "key.pem", "--token-life", "600", "--script", "script.yaml"),
-            *("--model", "Qwen/Qwen3-32B=claude-haiku-4-5"),
-        ],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
-    assert found
-    yield found.group()
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 0
+    files = ("--google-key", "key.pem", "--script", "script.yaml")
+    model = ("--model", "Qwen/Qwen3-32B=claude-haiku-4-5")
+    with simulating(folder, *files, *model, "--token-life", "600") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from simulate_program import simulating
 
 AWS = 'region = "eu-west-1"\naccess_key_id = "env:THE_ID"\nsecret_access_key = "env:THE_KEY"\n'
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -60,21 +60,8 @@ base_url = "http://127.0.0.1:1"
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`trimtab simulate`, which answers as each platform on one port."""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "trimtab", "simulate", "--port", "0", "--latency-scale", "0"),
-            *("--aws-key", f"AKIDEXAMPLE:{SECRET}"),
-        ],
-        cwd=tmp_path_factory.mktemp("simulate"),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
-    assert found
-    yield found.group()
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    with simulating(tmp_path_factory.mktemp("simulate"), "--aws-key", f"AKIDEXAMPLE:{SECRET}") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,11 @@
 """Every platform, asked by the official SDK through a whole server that is pointed at `trimtab simulate`."""
 
-import re
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
 from sdk_programs import E2E, python_of, run_program
+from simulate_program import simulating
 
 AWS = 'region = "eu-west-1"\naccess_key_id = "env:THE_ID"\nsecret_access_key = "env:THE_KEY"\n'
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -61,23 +58,15 @@ def place(request: pytest.FixtureRequest) -> Place:
 @pytest.fixture(scope="module")
 def address(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The base URL that `trimtab simulate --platform` says."""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "trimtab", "simulate", "--port", "0", "--latency-scale", "0"),
-            *("--platform", place.platform, "--aws-key", f"AKIDEXAMPLE:{SECRET}"),
-        ],
-        cwd=tmp_path_factory.mktemp("simulate"),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    found = re.search(r"http://127\.0\.0\.1:\d+[/a-z]*", process.stdout.readline())
-    assert found
-    yield found.group()
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 0
+    with simulating(
+        tmp_path_factory.mktemp("simulate"),
+        "--platform",
+        place.platform,
+        "--aws-key",
+        f"AKIDEXAMPLE:{SECRET}",
+        lines=2,
+    ) as address:
+        yield address
 
 
 def test_the_sdk_is_answered_and_the_record_says_where_and_at_what_price(

@@ -1,16 +1,16 @@
 """Budgets at a gateway: in force at once and after each change, warned of before they are spent, refused after."""
 
 import asyncio
-import http.server
 import json
 import logging
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_keys import Keyed, with_keys
+from waiting import until_so
+from webhook_receiver import Receiver, receiving
 
 from trimtab.admin import Actor, BudgetAdmin, FileBudgets
 from trimtab.budgets.settings import BudgetSettings
@@ -144,38 +144,10 @@ async def recorded(k: Keyed, request_id: str) -> Any:
         await asyncio.sleep(0.02)
 
 
-class Receiver(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.got: list[dict[str, Any]] = []
-        self.failing = 1
-        super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        said = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        fails, self.server.failing = self.server.failing > 0, self.server.failing - 1
-        if not fails:
-            self.server.got.append({**said, "signature": self.headers["x-trimtab-signature"]})
-        self.send_response(503 if fails else 204)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with receiving() as server:
+        yield server
 
 
 def test_a_webhook_is_told_once_for_each_level_over_restarts_and_tried_again_when_it_fails(
@@ -185,35 +157,33 @@ def test_a_webhook_is_told_once_for_each_level_over_restarts_and_tried_again_whe
     monkeypatch.setattr("trimtab.budgets.webhooks.FIRST_WAIT_MS", 100)
     config = (
         "[budgets.acme]\norganisation = 'acme'\nrequests_per_month = 4\nsoft = true\nwarn_percent = 50\n"
-        f"webhook = 'http://127.0.0.1:{receiver.server_address[1]}/x'\nwebhook_secret = 'env:SIGN'\n"
+        f"webhook = '{receiver.url}/x'\nwebhook_secret = 'env:SIGN'\n"
     )
     secrets: list[str] = []
+    receiver.answers = [503]
 
     async def told(count: int) -> None:
-        async with asyncio.timeout(60):
-            while True:
-                if len(receiver.got) >= count:
-                    return
-                await asyncio.sleep(0.05)
+        await until_so(lambda: len(receiver.got) >= count)
 
     async def first(k: Keyed) -> None:
         secrets.append(k.make(organisation="acme")[1])
         await ask(k, secrets[0])
         await ask(k, secrets[0])
-        await told(1)
+        await told(2)  # the first time it failed
         await until_warned(k, secrets[0])
 
     async def second(k: Keyed) -> None:
         await until_warned(k, secrets[0])
         await ask(k, secrets[0])
-        await told(2)
+        await told(3)
         await until_warned(k, secrets[0])
 
     with_keys(tmp_path, first, config)
-    assert [
-        (one["budget"], one["level_percent"], one["spent"], one["simulated"]) for one in receiver.got
-    ] == [("acme", 50, 2, True)]
-    assert receiver.got[0]["signature"].startswith("t=")
+    said = [json.loads(body) for _, _, body in receiver.got]
+    assert [(one["budget"], one["level_percent"], one["spent"], one["simulated"]) for one in said] == 2 * [
+        ("acme", 50, 2, True)
+    ]
+    assert all(headers["x-trimtab-signature"].startswith("t=") for _, headers, _ in receiver.got)
     with_keys(tmp_path, second, config)
     database = open_database(StoreSettings(url=f"sqlite:///{tmp_path}/t.db"), clock_ms=lambda: 0)
     given = BudgetAdmin(
@@ -223,6 +193,7 @@ def test_a_webhook_is_told_once_for_each_level_over_restarts_and_tried_again_whe
         (100, "sent", 1, True), (50, "sent", 2, True),
     ]  # fmt: skip
     database.close()
-    assert [(one["level_percent"], one["type"]) for one in receiver.got] == [
-        (50, "budget.warning"), (100, "budget.reached"),
+    said = [json.loads(body) for _, _, body in receiver.got]
+    assert [(one["level_percent"], one["type"]) for one in said] == [
+        (50, "budget.warning"), (50, "budget.warning"), (100, "budget.reached"),
     ]  # fmt: skip

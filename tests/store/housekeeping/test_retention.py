@@ -5,7 +5,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,11 +19,9 @@ from trimtab.store.housekeeping.retention import BATCH_MOST, CHORE, DAY_MS, HOUR
 MINE = "process-1"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSettings:
-    if request.param == "sqlite":
-        return StoreSettings(url=f"sqlite:///{tmp_path / 'a.db'}", batch_ms=5)
-    return StoreSettings(url=request.getfixturevalue("postgres_store"), batch_ms=5)
+@pytest.fixture
+def settings(either_store: str) -> StoreSettings:
+    return StoreSettings(url=either_store, batch_ms=5)
 
 
 @pytest.fixture

@@ -42,14 +42,9 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    url = (
-        f"sqlite:///{tmp_path}/a.db"
-        if request.param == "sqlite"
-        else request.getfixturevalue("postgres_store")
-    )
-    return lambda **more: StoreSettings(url=url, batch_ms=5, **more)
+@pytest.fixture
+def settings(either_store: str) -> Settings:
+    return lambda **more: StoreSettings(url=either_store, batch_ms=5, **more)
 
 
 @pytest.fixture
