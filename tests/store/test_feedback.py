@@ -10,7 +10,7 @@ from trimtab.errors import Conflict
 from trimtab.records import Outcome
 from trimtab.store import Database, Store, StoreSettings, open_database, open_store
 from trimtab.store.content import Selection, delete
-from trimtab.store.feedback import EARLIER_MAX, SOURCES_MAX, Covers, FeedbackStore, Told
+from trimtab.store.feedback import EARLIER_MAX, SOURCES_MAX, Covers, FeedbackStore, Told, words_of_tasks
 from trimtab.store.housekeeping import LEASE_MS, Retention, claim, delete_old
 from trimtab.store.housekeeping.retention import CHORE, DAY_MS
 
@@ -112,5 +112,19 @@ def test_the_outcome_of_a_session_or_task_lies_with_its_last_request(
     assert "no answered request of it is recorded" in problems[5]
     assert [f.covers for f in feedback.of(asked[3].id)] == ["session", "task"]
     assert [f.covers for f in feedback.of(asked[1].id)] == ["request"]
+    feedback.tell(Told(request=asked[1].id, source="user", covers="task", score=0.5))
+    words = database.read(lambda view: words_of_tasks(view, ["t", "nobody's", ""]))
+    assert [(w.request, w.source, w.score) for w in words["t"]] == [
+        (asked[3].id, "tests-task", 1.0),
+        (asked[1].id, "user", 0.5),
+    ]
+    assert list(words) == ["t"]
+    assert database.read(lambda view: words_of_tasks(view, [])) == {}
+    whole = feedback.of_whole(asked[1].id, "t")
+    assert [(w.request, w.source) for w in whole] == [
+        (asked[1].id, "tests-request"),
+        (asked[1].id, "user"),
+        (asked[3].id, "tests-task"),
+    ]
     assert feedback.tell_found(rows[:4], simulated=True) == (1, {0: ANY, 1: ANY, 2: ANY})
     assert len(feedback.of(both[1].id)) == 1

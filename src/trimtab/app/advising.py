@@ -5,6 +5,7 @@ changed text is read as a configuration before it is shown; a place changes only
 advised the same way, and then to the highest effort of theirs.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,9 +20,11 @@ from trimtab.catalogue.effort import fitted
 from trimtab.config import Document
 from trimtab.config.editing import literal, unified, with_value
 from trimtab.efforts.advice import EffortAdvice, Place, advise
-from trimtab.efforts.phases import PhaseAdvice, TaskUse, advise_phases
+from trimtab.efforts.phases import PhaseAdvice, advise_phases
+from trimtab.efforts.shares import TaskUse
 from trimtab.errors import ConfigError
 from trimtab.store import Database
+from trimtab.store.feedback import Feedback, words_of_tasks
 from trimtab.store.figures.efforts import AskedOnce, EffortsWanted, requests_for_efforts
 from trimtab.store.tasks import list_tasks
 
@@ -105,7 +108,8 @@ def advise_task_phases(config: Path | None, *, days: float, simulated: bool) -> 
         tasks = _ended_tasks(database, from_ms, to_ms, simulated)
     finally:
         database.close()
-    found = advise_phases(tasks)
+    configured = {name: one.phases for name, one in settings.scenarios.items() if one.phases}
+    found = advise_phases(tasks, configured)
     edits: list[Edit] = []
     by_hand = []
     for one in found:
@@ -133,24 +137,29 @@ def advise_task_phases(config: Path | None, *, days: float, simulated: bool) -> 
 
 
 def _ended_tasks(database: Database, from_ms: int, to_ms: int, simulated: bool) -> list[TaskUse]:
-    """Tasks that have come to their end, or that nobody has used for a day, the oldest first; the newest `TASKS_MAX` of
-    them. What a cancelled one would have needed is not known."""
+    """Tasks that have come to their end, or that nobody has used for a day, the oldest first, with what was told of
+    them; the newest `TASKS_MAX` of them. What a cancelled one would have needed is not known."""
     found: list[TaskUse] = []
     before = ""
     while len(found) < TASKS_MAX:
         page = database.read(lambda view, last=before: list_tasks(view, before=last, most=500))  # type: ignore[misc]
+        ended: list[tuple[str, Task]] = []
         for seen in page:
             kept, task = seen.task, present(seen)
             still = task.state == "cancelled" or (task.state == "open" and kept.changed_ms > to_ms - DAY_MS)
             if kept.created_ms >= from_ms and task.simulated == simulated and task.spent and not still:
-                found.append(_used(kept.scenario, task))
+                ended.append((kept.scenario, task))
+        told = database.read(lambda view, named=ended: words_of_tasks(view, [task.id for _, task in named]))  # type: ignore[misc]
+        found += [_used(scenario, task, told.get(task.id, ())) for scenario, task in ended]
         if len(page) < 500 or page[-1].task.created_ms < from_ms:
             break
         before = page[-1].task.id
     return found[::-1]
 
 
-def _used(scenario: str, task: Task) -> TaskUse:
+def _used(scenario: str, task: Task, told: Sequence[Feedback]) -> TaskUse:
+    """`told`: the oldest first; of each source its last word counts."""
+    scores = {word.source: word.score for word in told}
     return TaskUse(
         task_class=scenario,
         total=task.total,
@@ -158,6 +167,7 @@ def _used(scenario: str, task: Task) -> TaskUse:
         planned={phase.name: phase.planned for phase in task.phases},
         spent={phase.name: phase.spent for phase in task.phases},
         nanousd=task.spent_nanousd,
+        score=sum(scores.values()) / len(scores) if scores else None,
     )
 
 

@@ -13,15 +13,20 @@ import typer
 from rich.text import Text
 
 from trimtab.app.advising import DAY_MS, Advised
-from trimtab.cli.effort_shown import number_words, success_words, usd_words
+from trimtab.cli.effort_shown import number_words, percent_words, success_words, usd_words
 from trimtab.cli.tables import console
 from trimtab.cli.term import say
 from trimtab.console.words import moment
-from trimtab.efforts import Cell
+from trimtab.efforts import Cell, Figure, Success
 from trimtab.efforts.advice import EffortAdvice, StepTaken
+from trimtab.efforts.phases import PhaseAdvice
+from trimtab.efforts.table import CONVERSATIONS_MIN
 from trimtab.errors import ConfigError, shortened
 
 DAYS = "30d"
+
+SHARES_SHOWN = 6
+"""A program that gives each task its own shares would fill pages."""
 
 Since = Annotated[
     str, typer.Option("--since", help="Only requests since then: 30d, 12h, or a day as 2027-01-31.")
@@ -57,6 +62,8 @@ def print_phases_advised(advised: Advised, diff: Path | None) -> None:
         kind = "change the shares" if one.kind == "change" else one.kind
         out.print(Text(f"{one.task_class or 'no scenario'}: {kind}", style="bold"))
         say(f"  {one.why}")
+        for line in _told_lines(one):
+            say(f"  {line}")
         for phase in one.phases:
             say(
                 f"  {phase.name}: {phase.present_percent:.0f} % now, needs {phase.proposed_percent} %; "
@@ -75,6 +82,40 @@ def print_phases_advised(advised: Advised, diff: Path | None) -> None:
                 f"{usd_words(one.cost_nanousd)}"
             )
     print_change(advised.diff, advised.by_hand, diff)
+
+
+def _told_lines(one: PhaseAdvice) -> list[str]:
+    """How often tasks succeeded, in all and by their shares; "no data" where too few were told of."""
+    told = one.succeeded
+    if told is None:
+        return []
+    lines = [
+        f"tasks that were told of: {told.told} of {one.tasks}; success {_success(told.success, told.told)}"
+    ]
+    if told.told:
+        lines.append(
+            f"where every phase had enough: success {_success(told.enough, told.enough_told)}; "
+            f"where one had not: {_success(told.short, told.short_told)}"
+        )
+    if len(told.tried) > 1:
+        for tried in told.tried[:SHARES_SHOWN]:
+            line = f"with shares {'/'.join(map(str, tried.shares))}{', the present ones' if tried.present else ''}: "
+            line += f"{tried.tasks} tasks, success {_success(tried.success, tried.told)}"
+            if tried.difference is not None:
+                low, high = 100 * tried.difference.low, 100 * tried.difference.high
+                line += f"; against the present ones {low:+.1f} to {high:+.1f} points"
+            lines.append(line)
+        if len(told.tried) > SHARES_SHOWN:
+            lines.append(f"and {len(told.tried) - SHARES_SHOWN} other shares, each of fewer tasks")
+    if one.left_out:
+        lines.append(f"without the {one.left_out} tasks that failed, for what they spent is no need:")
+    return lines
+
+
+def _success(success: Success | None, told: int) -> str:
+    if success is None:
+        return f"no data ({told} told, {CONVERSATIONS_MIN} are needed)"
+    return percent_words(Figure(success.value, success.low, success.high))
 
 
 def print_change(change: str, by_hand: tuple[str, ...], diff: Path | None) -> None:

@@ -165,13 +165,13 @@ def feedback_of(view: Transaction, request_id: str) -> tuple[Feedback, ...]:
 
 
 def words_of_tasks(view: Transaction, tasks: Sequence[str]) -> dict[str, tuple[Feedback, ...]]:
-    """What was told of tasks as wholes, by task, the oldest first: words that cover the task or a session of it, with
-    whichever of its requests they lie. Each request of the tasks costs some microseconds."""
+    """What was told of tasks as wholes, by task, the oldest first, with whichever of its requests it lies. A word on a
+    session is none on a task: there may be several in it. Each request of the tasks costs some microseconds."""
     columns = ", ".join(f"f.{name}" for name in _COLUMNS.split(", "))
     told: dict[str, list[Feedback]] = {}
     for task, *word in view.rows(
         f"SELECT r.task, {columns} FROM requests r CROSS JOIN feedback f "  # noqa: S608 (our own names)
-        f"WHERE f.request_id = r.id AND r.task <> '' AND r.task IN {view.words.texts} AND f.covers <> 'request' "
+        f"WHERE f.request_id = r.id AND r.task <> '' AND r.task IN {view.words.texts} AND f.covers = 'task' "
         "ORDER BY f.at_ms, f.request_id, f.source",
         (msgspec.json.encode(tasks).decode(),),
     ):
