@@ -18,6 +18,7 @@ from trimtab.errors import RequestError
 from trimtab.messages import Usage
 from trimtab.records import Attempt, Outcome, Plan, RequestId
 from trimtab.store import Database, Store, StoreSettings, open_database, open_store
+from trimtab.store.answers import AnswerStore, Tally
 from trimtab.store.keys import Key
 from trimtab.store.keys.tables import insert_key
 
@@ -257,3 +258,30 @@ def test_answers_are_not_kept_without_bound() -> None:
     for n in range(2000):
         assert remembered.get(n, lambda n=n: n) == n  # type: ignore[misc]
     assert len(remembered._answers) <= 300
+
+
+def test_answers_given_again_are_counted_by_whole_hours_of_one_side_and_of_what_the_visitor_may_see(
+    place: Place,
+) -> None:
+    hour = NOW - NOW % HOUR_MS
+    rows = [
+        Tally(hour, False, "acme", "k1", "m", 3, 1, 5_000),
+        Tally(hour, False, "other", "k2", "m", 10, 0, 7_000),
+        Tally(hour, True, "acme", "k1", "m", 100, 0, 9_000),
+        Tally(hour - 2 * DAY_MS, False, "acme", "k1", "m", 1_000, 0, 1_000_000),
+    ]
+    day = Window(NOW - DAY_MS, NOW + 1, "day")
+    assert place.figures.given_again(day) is None
+    AnswerStore(place.database).count(rows, [])
+    place.now_s += 60
+    found = place.figures.given_again(day)
+    assert found is not None
+    assert (found.hits, found.misses, found.saved_nanousd) == (13, 1, 12_000)
+    assert found.from_ms <= day.from_ms
+    own = place.figures.given_again(day, scope=Scope(organisation="acme"))
+    assert own is not None
+    assert (own.hits, own.misses) == (3, 1)
+    simulated = place.figures.given_again(msgspec.structs.replace(day, simulated=True))
+    assert simulated is not None
+    assert simulated.hits == 100
+    assert place.figures.given_again(Window(hour - HOUR_MS, hour)) is None

@@ -2,11 +2,21 @@
 
 import msgspec
 
-from trimtab.console.answers import Freshness, Group, Live, LiveMinute, Overview, Series, Sums, TokenSeries
+from trimtab.console.answers import (
+    Freshness,
+    GivenAgain,
+    Group,
+    Live,
+    LiveMinute,
+    Overview,
+    Series,
+    Sums,
+    TokenSeries,
+)
 from trimtab.console.figures import Figures
 from trimtab.console.files import TYPES, Files
 from trimtab.console.overview import TOP, OverviewData, OverviewPage
-from trimtab.console.questions import DAY_MS, Filter, Window
+from trimtab.console.questions import DAY_MS, HOUR_MS, Filter, Window
 from trimtab.console.rendering import Templates
 from trimtab.console.situation import ContentPolicy, InForce, PlatformShown, Situation
 from trimtab.console.visit import Visit
@@ -54,6 +64,9 @@ class Full(Figures):
             Freshness(NOW, 0),
             Filter(),
         )
+
+    def given_again(self, window: Window, **_: object) -> GivenAgain:
+        return GivenAgain(NOW - NOW % HOUR_MS, 321, 654, 98_765_432_109)
 
     def live(self, **_: object) -> Live:
         minute = LiveMinute(5_000, tuple(range(12)), Sums(), series(1))
@@ -104,6 +117,7 @@ def test_the_fullest_page_from_an_empty_cache_is_below_300_kb() -> None:
     brought = sum(len(files.packed(files.url(name))) for name in TYPES)
     heads = 1_500 * (1 + len(TYPES))
     assert body.count(b"<path") > 6 * TOP
+    assert b"321 of 975 requests that would take one" in body
     assert len(body) + brought + heads < 300_000, f"{len(body)} + {brought}"
 
 

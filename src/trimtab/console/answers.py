@@ -103,6 +103,17 @@ class Overview(msgspec.Struct, frozen=True):
     """What to ask for instead, where nothing fits but would on the other side of real and simulated."""
 
 
+class GivenAgain(msgspec.Struct, frozen=True):
+    """How often an earlier answer was asked for, and given, in a window; see docs/cache.md."""
+
+    from_ms: int
+    """Counted by whole hours, UTC: since this one's beginning, up to the end of the window's last one."""
+    hits: int
+    misses: int
+    saved_nanousd: int
+    """What the answers that were given again cost the first time."""
+
+
 class RequestRow(msgspec.Struct, frozen=True):
     """One request in a list."""
 

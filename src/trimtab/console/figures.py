@@ -15,6 +15,7 @@ import msgspec
 from trimtab.console.answers import (
     Bar,
     Freshness,
+    GivenAgain,
     Group,
     Live,
     LiveMinute,
@@ -45,6 +46,7 @@ from trimtab.errors import RequestError, shortened
 from trimtab.records import Attempt, Outcome, Purpose, billed_tokens
 from trimtab.routing import VIRTUAL_PREFIX
 from trimtab.store import Database, Row, Store, TokenCounts
+from trimtab.store.answers import AnswerStore
 from trimtab.store.figures import (
     ALL,
     Coverage,
@@ -112,6 +114,7 @@ class Figures:
         self._clock_ms = clock_ms
         self._lives: Remembered[Live] = Remembered(monotonic, LIVE_KEPT_S)
         self._overviews: Remembered[Overview] = Remembered(monotonic, OVERVIEW_KEPT_S)
+        self._again: Remembered[GivenAgain | None] = Remembered(monotonic, LONG_OVERVIEW_KEPT_S)
         self._platforms: Remembered[tuple[PlatformFigures, ...]] = Remembered(monotonic, PLATFORMS_KEPT_S)
         self._monotonic = monotonic
         self._names: dict[str, tuple[float, str, str]] = {}
@@ -137,6 +140,27 @@ class Figures:
         return self._overviews.get(
             (asked, by, top, scope), lambda: self._overview(asked, by, top, scope), kept_s
         )
+
+    def given_again(self, window: Window, *, scope: Scope = EVERYTHING) -> GivenAgain | None:
+        """How often earlier answers were asked for, up to some seconds old; `None`: never.
+
+        Blocks. Raises `StoreError`.
+        """
+        asked = self._in_buckets(window, self._clock_ms())
+        return self._again.get((asked, scope), lambda: self._given_again(asked, scope), LONG_OVERVIEW_KEPT_S)
+
+    def _given_again(self, window: Window, scope: Scope) -> GivenAgain | None:
+        found = AnswerStore(self._database).asked(
+            window.from_ms,
+            until_ms=window.to_ms,
+            simulated=window.simulated,
+            key=scope.key,
+            organisation=scope.organisation,
+        )
+        if not found.hits and not found.misses:
+            return None
+        first_ms = window.from_ms - window.from_ms % HOUR_MS
+        return GivenAgain(first_ms, found.hits, found.misses, found.saved_nanousd)
 
     def _in_buckets(self, window: Window, now_ms: int) -> Window:
         """Whole buckets."""

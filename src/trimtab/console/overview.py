@@ -11,7 +11,7 @@ import msgspec
 import trimtab.console.drawing as drawing
 import trimtab.console.words as words
 from trimtab.catalogue.money import NANO, about_dollars
-from trimtab.console.answers import Group, Live, Overview
+from trimtab.console.answers import GivenAgain, Group, Live, Overview
 from trimtab.console.application import Shown
 from trimtab.console.figures import Figures
 from trimtab.console.questions import DAY_MS, Dimension, Question, Scope
@@ -35,6 +35,8 @@ class OverviewData(msgspec.Struct, frozen=True, kw_only=True):
     figures: Overview
     live: Live
     in_force: InForce
+    given_again: GivenAgain | None = None
+    """Of the cache of answers; `None`: nobody asked for an earlier one."""
 
 
 class Chart(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,10 +78,11 @@ class OverviewPage:
         if visit.shows(state):
             return None
         found = self._figures.overview(window, by, top=TOP, scope=scope)
+        again = self._figures.given_again(window, scope=scope)
         return Shown(
             template="overview.html",
             title="Overview",
-            data=OverviewData(figures=found, live=live, in_force=in_force),
+            data=OverviewData(figures=found, live=live, in_force=in_force, given_again=again),
             values={
                 "charts": _charts(found) if found.whole.sums.requests else [],
                 "dimensions": DIMENSIONS,

@@ -27,6 +27,10 @@ old it is is not known, and it is not given."""
 KEPT_PART = 0.9
 """Room is made down to this part of it, so that not every answer that comes has to make room."""
 
+HOUR_MS = 3_600_000
+FOR_EVER_MS = 253_402_300_800_000
+"""The year 10,000."""
+
 ROWS = 40
 """Rows of one transaction that removes; a typical one has some KB, which SQLite overwrites."""
 
@@ -301,14 +305,27 @@ class AnswerStore:
         assert row is not None
         return KeptSummary(int(row[0]), int(row[1]), None if row[2] is None else int(row[2]))
 
-    def asked(self, since_ms: int, *, simulated: bool, key: str | None = None) -> Asked:
-        """How often answers were asked for since the beginning of this moment's hour."""
-        where, values = ("", ()) if key is None else (" AND key_id = ?", (key,))
+    def asked(
+        self,
+        since_ms: int,
+        *,
+        simulated: bool,
+        key: str | None = None,
+        organisation: str | None = None,
+        until_ms: int = FOR_EVER_MS,
+    ) -> Asked:
+        """How often answers were asked for, from the beginning of the first moment's hour to the end of the last one's;
+        of all, or of one key or organisation."""
+        where, values = "", list[Value]()
+        for column, value in (("key_id", key), ("organisation", organisation)):
+            if value is not None:
+                where += f" AND {column} = ?"
+                values.append(value)
         row = self._database.read(
             lambda view: view.row(
                 "SELECT coalesce(sum(hits), 0), coalesce(sum(misses), 0), coalesce(sum(saved_nanousd), 0) "  # noqa: S608
-                f"FROM cache_by_hour WHERE hour_ms >= ? AND simulated = ?{where}",
-                (since_ms - since_ms % 3_600_000, int(simulated), *values),
+                f"FROM cache_by_hour WHERE hour_ms >= ? AND hour_ms < ? AND simulated = ?{where}",
+                (since_ms - since_ms % HOUR_MS, until_ms, int(simulated), *values),
             )
         )
         assert row is not None
