@@ -143,7 +143,13 @@ def test_by_what_is_expected_ten_run_and_who_comes_after_they_used_more_waits_fo
             more = many(s, red, 20)
             await called(platform, 20)
             platform.go_on.set()
-            assert [status for status, _, _ in await asyncio.gather(*more)] == [200] * 20
+            answers = await asyncio.gather(*more)
+            assert [status for status, _, _ in answers] == [200] * 20
+            told = await s.record(answers[0][1]["x-trimtab-request"])
+            assert told["plan"]["expected_cost_nanousd"] == CODING.cost_nanousd
+            _, _, page = await s.get(f"/console/requests/{told['id']}")
+            assert b"the mean of such requests before; this one came to" in page
+            assert "expected_cost_nanousd" not in (await s.record(records[0].id))["plan"]
             (said,) = door.explain(CLI, records[0].id).expected
             assert (said.output_tokens, said.calls, said.beyond) == (4100, 1234, 11_200)
 

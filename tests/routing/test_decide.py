@@ -5,7 +5,7 @@ import datetime
 import msgspec
 import pytest
 
-from trimtab.catalogue import Catalogue, TierSettings, resolve_tiers
+from trimtab.catalogue import Catalogue, NanoUSD, TierSettings, resolve_tiers
 from trimtab.catalogue.tiers import TierBinding
 from trimtab.errors import NotFound, PermissionDenied, RequestError
 from trimtab.routing import Ask, Decision, Place, TierRouter
@@ -205,3 +205,30 @@ def test_data_that_must_stay_in_a_region_stays_there_with_one_place_too() -> Non
 def test_an_unknown_model_is_unknown_whatever_the_key_may_use() -> None:
     with pytest.raises(NotFound):
         router(("claude", "anthropic")).decide(Ask(model="claude-opus-99", models=("claude-opus-4-7",)))
+
+
+class Known:
+    """What requests cost before, as far as it is known."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self.asked: list[tuple[str, str | None, str, bool]] = []
+
+    def cost(self, model: str, effort: str | None, task_class: str, simulated: bool) -> NanoUSD | None:
+        self.asked.append((model, effort, task_class, simulated))
+        return NanoUSD(12_000_000) if self.changes and effort == "high" else None
+
+
+def test_a_plan_says_what_such_requests_cost_before_once_that_is_known() -> None:
+    known = Known()
+    at = msgspec.structs.replace(place("claude", "anthropic"), simulated=True)
+    r = TierRouter(CATALOGUE, resolve_tiers(TierSettings(), CATALOGUE, str), (at,), costs=known)
+    ask = Ask(model="trimtab/escalation", scenario="coding")
+    assert r.decide(ask).plan.expected_cost_nanousd is None
+    assert r.decide(ask) is r.decide(ask)
+    assert known.asked == [("claude-opus-4-7", "high", "coding", True)]
+    known.changes += 1
+    assert r.decide(ask).plan.expected_cost_nanousd == 12_000_000
+    assert r.decide(Ask(model="trimtab/default")).plan.expected_cost_nanousd is None
+    counting = Ask(model="trimtab/escalation", scenario="coding", accepts_effort=False)
+    assert r.decide(counting).plan.expected_cost_nanousd is None

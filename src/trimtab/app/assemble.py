@@ -275,7 +275,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         providers = open_providers(settings)
     entries = one_of_each(providers)
     places = places_of(settings, providers)
-    router = open_router(settings, places)
+    router = open_router(settings, places, parts.ground.usual.expectations)
     doorkeeper = open_doorkeeper(settings, parts.ground.database, parts.callers.keys)
     budgets = parts.callers.budget_admin(settings)
     surroundings = Surroundings(

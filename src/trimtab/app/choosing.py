@@ -13,10 +13,11 @@ from trimtab.app.spending import commitments
 from trimtab.catalogue import Catalogue
 from trimtab.normaliser import EffortPolicy, Normaliser, Rule
 from trimtab.routing import Chooser, Homes, Place, Spent, Standings, TierRouter
+from trimtab.routing.decide import Costs
 
 
-def open_router(settings: Settings, places: tuple[Place, ...]) -> TierRouter:
-    """The router of one configuration."""
+def open_router(settings: Settings, places: tuple[Place, ...], costs: Costs | None = None) -> TierRouter:
+    """The router of one configuration. `costs`: what is known of earlier requests."""
     return TierRouter(
         settings.catalogue,
         settings.tiers,
@@ -26,6 +27,7 @@ def open_router(settings: Settings, places: tuple[Place, ...]) -> TierRouter:
         effort=settings.effort,
         scenarios=settings.scenarios,
         routes=settings.routes,
+        costs=costs,
     )
 
 

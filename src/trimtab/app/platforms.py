@@ -106,6 +106,7 @@ def _place(key: str, provider: Provider, terms: PlatformSettings, ids: Mapping[s
         online_from=terms.online_from,
         regional=provider.regional,
         discount=provider.discount,
+        simulated=provider.simulated,
         takes_effort=not isinstance(terms, OpenAISettings) or terms.reasoning_effort,
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from trimtab.catalogue import Effort
+from trimtab.catalogue import Effort, NanoUSD
 from trimtab.store.figures.usual import EVERY_CLASS, UsualCall
 
 KINDS = {False: "usual-calls", True: "usual-calls-simulated"}
@@ -85,6 +85,11 @@ class Expectations:
         calls = self._calls[simulated]
         found = calls.get((model, effort or "", task_class))
         return found if found is not None else calls.get((model, effort or "", EVERY_CLASS))
+
+    def cost(self, model: str, effort: str | None, task_class: str, simulated: bool) -> NanoUSD | None:
+        """What such calls cost on average. `None`: too few were measured."""
+        usual = self.usual(model, effort, task_class, simulated)
+        return None if usual is None else NanoUSD(usual.cost_nanousd)
 
 
 def expected(usual: UsualCall | None, effort: Effort | None, prior: Mapping[Effort, int]) -> Expected:

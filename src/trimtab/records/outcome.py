@@ -42,6 +42,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     propensity: float = 1.0
     """The probability with which this arm was chosen; 1 where the choice was not random."""
     expected_cost_nanousd: NanoUSD | None = None
+    """What requests of this arm and class cost on average before; `None` where too few are known."""
     route: str = ""
     """The route that took the request, where one did."""
     changes: tuple[str, ...] = ()

@@ -11,10 +11,11 @@ puts those that it names into its own order; it never brings in one that the key
 import datetime
 import difflib
 from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 import msgspec
 
-from trimtab.catalogue import EFFORTS, Arm, Catalogue, Effort, Model, Tiers
+from trimtab.catalogue import EFFORTS, Arm, Catalogue, Effort, Model, NanoUSD, Tiers
 from trimtab.catalogue.effort import EffortSettings, Scenario
 from trimtab.catalogue.tiers import TIER_NAMES, TierPolicy
 from trimtab.errors import NotFound, PermissionDenied, RequestError, shortened
@@ -95,6 +96,17 @@ class Decision(msgspec.Struct, frozen=True):
     """Whether the body must be read to carry it out, in whatever mode."""
 
 
+class Costs(Protocol):
+    """What requests cost before."""
+
+    changes: int
+    """Another number whenever the figures are others."""
+
+    def cost(self, model: str, effort: str | None, task_class: str, simulated: bool) -> NanoUSD | None:
+        """The mean of such requests, real or simulated; `None` where nothing is known. Never waits."""
+        ...
+
+
 class TierRouter:
     """Decides by tier or pinned model. A new configuration makes a new router, so the same question has the same
     answer, and the last answers are kept."""
@@ -110,9 +122,10 @@ class TierRouter:
         effort: EffortSettings = DEFAULT_EFFORT,
         scenarios: Mapping[str, Scenario] | None = None,
         routes: tuple[Route, ...] = (),
+        costs: Costs | None = None,
     ) -> None:
         """`data_regions`: the only ones that data may go to. `today` is the day in UTC; without it every place counts
-        as online. `scenarios`: those of the catalogue, unless others are given."""
+        as online. `scenarios`: those of the catalogue, unless others are given. Without `costs` a plan expects none."""
         self._known: dict[Ask, Decision] = {}
         self._catalogue = catalogue
         self._tiers = tiers
@@ -122,6 +135,8 @@ class TierRouter:
         self._effort = effort
         self._scenarios = catalogue.scenarios if scenarios is None else scenarios
         self._routes = Routes(routes, catalogue)
+        self._costs = costs
+        self._costs_as_of = 0
         self.has_routes = bool(routes)
         """Whether `taken` needs to be asked."""
         self._next_day = next_day(places, today())
@@ -142,6 +157,9 @@ class TierRouter:
         if self._next_day is not None and self._today() >= self._next_day:
             self._known.clear()
             self._next_day = next_day(self._places, self._today())
+        if self._costs is not None and self._costs.changes != self._costs_as_of:
+            self._known.clear()
+            self._costs_as_of = self._costs.changes
         known = self._known.get(ask)
         if known is None:
             known = self._decide(ask)
@@ -192,6 +210,9 @@ class TierRouter:
             platform=candidates[0].place.name,
             tier=tier,
             reasons=(*reasons, *chosen.reasons),
+            expected_cost_nanousd=self._costs.cost(model.id, effort, scenario, candidates[0].place.simulated)
+            if self._costs is not None and ask.accepts_effort
+            else None,
             route=ask.route.name if ask.route is not None else "",
             changes=chosen.changes,
         )

@@ -37,6 +37,8 @@ class Place(msgspec.Struct, frozen=True):
     discount: Decimal = NO_DISCOUNT
     """What is taken off the list price, as a part of it: 0.15 is 15 %."""
 
+    simulated: bool = False
+    """Whether the entry says that no real model answers there."""
     takes_effort: bool = True
     """Whether it takes `reasoning_effort`, where it speaks the chat API."""
 
