@@ -2,6 +2,7 @@
 
 import html
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from key_store import CLI, DAY_MS, admin_of
 from serving_harness import Site, head, parsed, run, site
 
-from trimtab.admin import Actor, BudgetAdmin, FileBudgets, NewKey
-from trimtab.admin.budget_history import History
+from trimtab.admin import Actor, BudgetAdmin, BurnDown, FileBudgets, NewKey, Standing
+from trimtab.admin.budget_history import History, Point
+from trimtab.budgets.forecast import Pace, forecast
 from trimtab.budgets.settings import BudgetSettings
 from trimtab.catalogue import Arm
 from trimtab.console.burning import burning
@@ -215,6 +217,41 @@ def test_a_chart_stays_in_its_box_and_says_everything_in_words(house: House) -> 
             ]
             assert all(0 <= one <= 1000 for one in numbers)
         assert 0 <= chart.limit_y <= chart.warn_y <= 100
+        assert (chart.torn, chart.beyond) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("limit", "spread", "beyond"),
+    [
+        (14_000, 0.0, ""),
+        (6_500, 0.0, "↑ to 30k"),
+        (5, 0.0, "↑ to 30k"),
+        (11_900, 2000.0, "↑ up to "),
+    ],
+)
+def test_a_forecast_beyond_the_picture_leaves_it_straight_and_says_where_it_leads(
+    tmp_path: Path, limit: int, spread: float, beyond: str
+) -> None:
+    settings = BudgetSettings(organisation="acme", team="red", tokens_per_month=limit)
+    made = House(f"sqlite:///{tmp_path}/t.db")
+    with closing(made.database):
+        door = BudgetAdmin(made.database, FileBudgets("t.toml", {"red": settings}))
+        (budget,) = door.pictures(Actor("x"), simulated=False).budgets
+    (line,) = budget.lines
+    begins, ends = NOW - 15 * DAY_MS, NOW + 15 * DAY_MS
+    expected = forecast(Pace(20, DAY_MS, 1000.0, spread), 15_000, limit, NOW, ends)
+    stand = Standing(15_000, 0, max(0, limit - 15_000), forecast=expected)
+    points = (Point(begins, 0), Point(NOW, 15_000))
+    curve = BurnDown(account="a", field="tokens_per_month", from_ms=begins, to_ms=ends, points=points)
+    chart = burning(budget, line, line.accounts[0], stand, curve, NOW)
+    assert chart.beyond.startswith(beyond)
+    assert bool(chart.beyond) == bool(chart.torn) == bool(beyond)
+    way = [tuple(map(float, one.split())) for one in chart.ahead.removeprefix("M").split("L")]
+    (x0, y0), (x1, y1) = way[0], way[-1]
+    assert all(y == pytest.approx(y0 + (y1 - y0) * (x - x0) / (x1 - x0), abs=0.2) for x, y in way)
+    assert (y1 < 0) == beyond.startswith("↑ to")
+    if y1 < 0:
+        assert chart.torn_x == pytest.approx((x0 + (x1 - x0) * y0 / (y0 - y1)) / 10, abs=0.2)
 
 
 @pytest.mark.parametrize(

@@ -437,6 +437,19 @@ def test_on_a_phone_a_table_that_goes_on_sideways_says_so(here: Site, window: Ca
         (expect(hint).to_be_visible if visible else expect(hint).to_be_hidden)()
 
 
+def test_on_a_phone_each_limit_of_the_budgets_is_a_card_of_which_all_can_be_seen(
+    here: Site, window: Callable[..., Window]
+) -> None:
+    w = window(viewport={"width": 400, "height": 800})
+    w.page.goto(here.url + "/console/budgets")
+    cells = w.page.locator(".limits tbody tr").first.locator("td:not([data-none])")
+    edges = cells.evaluate_all("(found) => found.map((one) => one.getBoundingClientRect().right)")
+    assert len(edges) >= 6
+    assert max(edges) <= 400
+    said = cells.nth(1).evaluate("(one) => getComputedStyle(one, '::before').content")
+    assert said == '"limit"'
+
+
 def test_without_scripts_pages_have_their_figures_links_and_filters(
     here: Site, window: Callable[..., Window]
 ) -> None:
