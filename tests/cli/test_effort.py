@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 surface="messages",
                 endpoint="messages",
                 requested_model="trimtab/auto",
-                session=f"session-{n}",
+                session=f"h:session-{n}",  # as the gateway records what was sent in the header
                 result="ok",
                 status=200,
                 stream=False,

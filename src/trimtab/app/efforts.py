@@ -11,13 +11,20 @@ from trimtab.app.opening import open_named
 from trimtab.config import load_document
 from trimtab.efforts import EffortTable, build_table
 from trimtab.efforts.table import decoded
+from trimtab.engine.session import MAX_HEADER_CHARS, sessions_sent
 from trimtab.errors import NotFound, StoreError, shortened
 from trimtab.store import Database, StoreSettings
 from trimtab.store.artefacts import Artefact, ArtefactStore
 from trimtab.store.feedback import FeedbackStore, Told
 from trimtab.store.figures.efforts import EffortsWanted, requests_for_efforts
+from trimtab.store.figures.listing import Within
+from trimtab.store.figures.meant import key_ids, sessions_recorded
 
 DAY_MS = 86_400_000
+KEYS_MOST = 500
+"""Whose sessions are looked for by the name that was sent: each costs some 20 us for each session of a file. With more
+keys, sessions of the others are found by the names that records have only."""
+
 AT_ONCE = 200
 """Outcomes noted in one transaction: some milliseconds."""
 
@@ -48,11 +55,40 @@ class EffortsDoor:
         """Note those of which the request is found. Each is noted or not; who is cut off runs it again."""
         changed = 0
         unknown: list[str] = []
+        keys = ["", *key_ids(self._database, Within(), KEYS_MOST)]
         for start in range(0, len(told), AT_ONCE):
-            noted, problems = self._feedback.tell_found(told[start : start + AT_ONCE], simulated)
+            meant, problems = self._meant(told[start : start + AT_ONCE], keys)
+            unknown += problems
+            noted, lost = self._feedback.tell_found(meant, simulated)
             changed += noted
-            unknown += problems.values()
+            unknown += lost.values()
         return Imported(len(told), changed, tuple(unknown))
+
+    def _meant(self, told: Sequence[Told], keys: Sequence[str]) -> tuple[list[Told], list[str]]:
+        """Sessions by the names that records have, where a file has them as clients sent them; and which of them are
+        several."""
+        texts = {
+            one.request for one in told if one.covers == "session" and len(one.request) <= MAX_HEADER_CHARS
+        }
+        sent = {name: text for text in texts for key in keys for name in sessions_sent(text, key)}
+        found: dict[str, list[str]] = {}
+        for name in sessions_recorded(self._database, list({*texts, *sent})):
+            found.setdefault(sent.get(name, name), []).append(name)
+        meant: list[Told] = []
+        problems: list[str] = []
+        for one in told:
+            names = found.get(one.request, []) if one.covers == "session" else []
+            if len(names) > 1 and one.request not in names:
+                listed = ", ".join(shortened(name, 80) for name in sorted(names)[:3])
+                problems.append(
+                    f"session {shortened(one.request, 80)!r}: {len(names)} sessions were sent by this name, each key's "
+                    f"its own; name it as records have it: {listed}{', ...' if len(names) > 3 else ''}"
+                )
+            elif names and one.request not in names:
+                meant.append(msgspec.structs.replace(one, request=names[0]))
+            else:
+                meant.append(one)
+        return meant, problems
 
     def table(
         self, *, days: float, simulated: bool, task_class: str | None = None, model: str | None = None
