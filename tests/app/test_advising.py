@@ -10,15 +10,16 @@ import msgspec
 from trimtab.admin.task_words import NewTask
 from trimtab.admin.tasks import TaskAdmin, Visitor
 from trimtab.app import load_settings
-from trimtab.app.advising import _effort_edits, advise_efforts, advise_task_phases
+from trimtab.app.advising import _effort_edits, advise_efforts, advise_task_phases, places_of
 from trimtab.budgets.tasks import new_task
 from trimtab.budgets.tasks.keeping import keep_new
 from trimtab.catalogue import Arm
-from trimtab.efforts.advice import EffortAdvice, Kind
+from trimtab.efforts.advice import EffortAdvice, Kind, Place
 from trimtab.messages import Usage
 from trimtab.records import Attempt, Outcome, Plan, new_request_id
 from trimtab.store import StoreSettings, Transaction, open_database, open_store
 from trimtab.store.feedback import FeedbackStore, Told
+from trimtab.store.figures.efforts import AskedOnce
 from trimtab.store.tasks import KeptTask
 
 CONFIG = """version = 1
@@ -194,6 +195,45 @@ def test_a_place_whose_models_differ_stays_as_it_is_and_that_is_said() -> None:
         [(("scenarios", "coding"), "effort", "medium", ""), (("routes", "r"), "effort", "max", "")],
         [],
     )
+
+
+def test_a_class_that_the_header_or_the_task_named_is_advised_on_its_own_and_not_by_the_route(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "trimtab.toml"
+    config.write_text(
+        CONFIG.format(folder=tmp_path)
+        + '[routes.plain]\neffort = "low"\n[tiers]\nfast = {arm = "claude-haiku-4-5", scenario = "quick"}\n'
+    )
+    place_of = places_of(load_settings(config))
+
+    def place(route: str, task_class: str) -> Place:
+        asked = AskedOnce(
+            id="r",
+            at_ms=0,
+            route=route,
+            task_class=task_class,
+            model="m",
+            effort="high",
+            task="",
+            phase="",
+            session="s",
+            ok=True,
+            cost_nanousd=1,
+            input_tokens=1,
+            output_tokens=1,
+            thinking_tokens=0,
+            total_ms=1.0,
+            told=(),
+        )
+        return place_of(asked)
+
+    assert place("review", "research") == ("review", "research"), "its own scenario"
+    assert place("review", "coding") == ("", "coding")
+    assert place("plain", "") == ("plain", "")
+    assert place("plain", "quick") == ("plain", "quick"), "a tier's, whom the route stands before"
+    assert place("plain", "coding") == ("", "coding")
+    assert place("gone", "coding") == ("", "coding")
 
 
 def test_without_records_there_is_no_data_and_nothing_to_change(tmp_path: Path) -> None:

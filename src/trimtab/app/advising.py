@@ -5,14 +5,14 @@ changed text is read as a configuration before it is shown; a place changes only
 advised the same way, and then to the highest effort of theirs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from trimtab.app.clock import unix_ms
 from trimtab.app.opening import open_named
-from trimtab.app.settings import DEFAULT_FILE, Held, load_settings
+from trimtab.app.settings import DEFAULT_FILE, Held, Settings, load_settings
 from trimtab.budgets.tasks import Task
 from trimtab.budgets.tasks.keeping import present
 from trimtab.catalogue import EFFORTS, Effort
@@ -58,9 +58,7 @@ def advise_efforts(config: Path | None, *, days: float, simulated: bool, margin:
     to_ms = unix_ms()
     wanted = EffortsWanted(from_ms=to_ms - round(days * DAY_MS), to_ms=to_ms, simulated=simulated)
     routes = {name: route.effort for route in settings.routes if (name := route.name) and route.effort}
-
-    def place_of(asked: AskedOnce) -> Place:
-        return (asked.route if asked.route in routes else "", asked.task_class)
+    place_of = places_of(settings)
 
     def present_of(place: Place, model: str) -> Effort | None:
         route, task_class = place
@@ -85,8 +83,8 @@ def advise_efforts(config: Path | None, *, days: float, simulated: bool, margin:
     ]
     for one in nameless:
         by_hand.append(
-            f"requests of no class would do with {one.proposed} on {one.model}: name a scenario for them (a route's or "
-            "tier's `scenario`, or the header x-trimtab-scenario), so that there is a place to write it"
+            f"requests of no class would do with {one.proposed} on {one.model}: name a scenario for them (a route's, "
+            "tier's or task's `scenario`, or the header x-trimtab-scenario), so that there is a place to write it"
         )
     return Advised(
         simulated=simulated,
@@ -96,6 +94,23 @@ def advise_efforts(config: Path | None, *, days: float, simulated: bool, margin:
         diff=diff,
         by_hand=tuple(by_hand),
     )
+
+
+def places_of(settings: Settings) -> Callable[[AskedOnce], Place]:
+    """What in the configuration decides the effort of a request: the route that names one, unless the request's header
+    or task named the class, which stands before it; else the class."""
+    of_tiers = {policy.scenario for policy in settings.tiers.policies.values() if policy.scenario}
+    own = {
+        route.name: {route.scenario} if route.scenario else {"", *of_tiers}
+        for route in settings.routes
+        if route.effort
+    }
+
+    def place_of(asked: AskedOnce) -> Place:
+        decides = asked.task_class in own.get(asked.route, ())
+        return (asked.route if decides else "", asked.task_class)
+
+    return place_of
 
 
 def advise_task_phases(config: Path | None, *, days: float, simulated: bool) -> Advised:
