@@ -1,6 +1,7 @@
 """`trimtab effort` on a store: outcomes come in, tables come out, real and simulated apart."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -59,6 +60,7 @@ def trimtab(folder: Path, *words: str, fails: bool = False) -> str:
         capture_output=True,
         text=True,
         cwd=folder,
+        env={**os.environ, "COLUMNS": "250"},
         timeout=120,
         check=False,
     )
@@ -69,7 +71,7 @@ def trimtab(folder: Path, *words: str, fails: bool = False) -> str:
 
 def test_outcomes_come_in_and_tables_come_out(folder: Path) -> None:
     before = trimtab(folder)
-    assert "no data (0 of 20 conversations)" in before
+    assert "no data (0 of 20 conversations)" in " ".join(before.split())
     assert "SIMULATED" not in before
     lines = [json.dumps({"session": f"session-{n}", "success": n % 8 > 1}) for n in range(160)]
     (folder / "told.jsonl").write_text("\n".join([*lines, '{"session": "nobody", "success": true}']))

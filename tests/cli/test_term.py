@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.cli.tables import console, headed, print_fitting
+from trimtab.cli.tables import Rows, console
 from trimtab.cli.term import print_json, say, warn
 from trimtab.errors import printable, visible
 from trimtab.telemetry.logs import _one_line
@@ -30,9 +30,9 @@ def test_visible_text_is_printable_and_says_which_character_it_was(text: str) ->
 def test_commands_tables_and_log_lines_spell_it_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     say(HOSTILE)
     warn(HOSTILE)
-    table = headed("one")
-    table.add_row(HOSTILE)
-    print_fitting(table, [])
+    table = Rows("one")
+    table.add(HOSTILE)
+    console().print(table)
     out, problem = capsys.readouterr()
     lines = [line.strip() for line in out.splitlines()]
     assert [lines[0], lines[-1] or lines[-2]] == [ESCAPED, ESCAPED]
@@ -44,9 +44,9 @@ def test_a_narrow_terminal_shows_it_in_lines_of_their_own(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
-    table = headed("one", "two")
-    table.add_row(HOSTILE, HOSTILE)
-    print_fitting(table, [(HOSTILE, HOSTILE)])
+    table = Rows("one", "two")
+    table.add(HOSTILE, HOSTILE)
+    console().print(table)
     console().print(HOSTILE)
     said = capsys.readouterr().out
     assert all(line.isprintable() for line in said.splitlines())

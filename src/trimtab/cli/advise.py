@@ -15,7 +15,7 @@ from rich.text import Text
 from trimtab.app.advising import DAY_MS, Advised
 from trimtab.cli.effort_shown import number_words, percent_words, success_words, usd_words
 from trimtab.cli.tables import console
-from trimtab.cli.term import say
+from trimtab.cli.term import say, say_lines
 from trimtab.console.words import moment
 from trimtab.efforts import Cell, Figure, Success
 from trimtab.efforts.advice import EffortAdvice, StepTaken
@@ -132,7 +132,7 @@ def print_change(change: str, by_hand: tuple[str, ...], diff: Path | None) -> No
     else:
         say("To apply it in the configuration's folder: the same with --diff FILE, then patch -p0 < FILE")
         say()
-        say(change.rstrip("\n"))
+        say_lines(change.rstrip("\n"))
 
 
 def _headline(one: EffortAdvice) -> str:

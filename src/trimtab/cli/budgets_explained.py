@@ -4,14 +4,11 @@ Invariant: every figure has its unit, and says whether it is real or simulated.
 """
 
 import datetime
-from collections.abc import Iterator
-
-from rich.text import Text
 
 from trimtab.admin import Asked, Explained
 from trimtab.admin.budget_expecting import ExpectedOf
 from trimtab.cli.budgets_shown import amount, held_words
-from trimtab.cli.tables import headed, print_fitting
+from trimtab.cli.tables import Rows, console
 from trimtab.cli.term import say
 from trimtab.store.budgets.history import meter_of_account
 
@@ -83,20 +80,13 @@ def _rests(one: ExpectedOf) -> str:
 
 
 def _print_asked(found: Explained) -> None:
-    table = headed(
-        "budget",
-        "account",
-        "limit",
-        "real: spent",
-        "held",
-        "left",
-        "simulated: spent",
-        "left",
-        "renews (UTC)",
-    )
+    table = Rows(
+        ("budget", "account"), ("limit", "renews (UTC)"), ("real: spent", "left", "held"), ("simulated: spent", "left"),
+        wraps={"account": 40, "limit": 14},
+    )  # fmt: skip
     for one in found.asked:
-        table.add_row(*(Text(cell) for cell in _cells(one)))
-    print_fitting(table, _lines(found))
+        table.add(*_cells(one))
+    console().print(table)
 
 
 def _cells(one: Asked) -> tuple[str, ...]:
@@ -106,25 +96,13 @@ def _cells(one: Asked) -> tuple[str, ...]:
         one.budget,
         one.account,
         f"{amount(one.meter, one.limit)}{per}{held_words(one.reserve, soft=not one.hard)}",
+        _when(one.renews_ms),
         amount(one.meter, one.real.spent) if counts else "",
-        amount(one.meter, one.real.held) if one.real.held else "",
         amount(one.meter, one.real.left) if counts else "",
+        amount(one.meter, one.real.held) if one.real.held else "",
         amount(one.meter, one.simulated.spent) if counts and one.simulated.spent else "",
         amount(one.meter, one.simulated.left) if counts and one.simulated.spent else "",
-        _when(one.renews_ms),
     )
-
-
-def _lines(found: Explained) -> Iterator[tuple[str, str]]:
-    for one in found.asked:
-        budget, account, limit, spent, held, left, simulated, rest, renews = _cells(one)
-        parts = (
-            f"{spent} spent, {left} left" if spent else "",
-            f"{held} held" if held else "",
-            f"simulated: {simulated} spent, {rest} left" if simulated else "",
-            f"renews {renews}" if renews else "",
-        )
-        yield f"{budget}  {account}  {limit}", "; ".join(part for part in parts if part)
 
 
 def _when(at_ms: int | None) -> str:

@@ -7,13 +7,11 @@ import datetime
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from rich.table import Table
-from rich.text import Text
 
 from trimtab.admin import AccountView, BudgetView, LineView, Standing
 from trimtab.budgets.forecast import DAY_MS, Forecast
 from trimtab.catalogue.money import about_dollars, dollars
-from trimtab.cli.tables import console, headed, print_fitting
+from trimtab.cli.tables import Rows, card, console
 from trimtab.records import Meter, Reserve
 
 EXPECTS = "what is expected of calls in flight; the limit can be passed by what they use beyond that, and by no more"
@@ -29,14 +27,19 @@ _UNITS: dict[Meter, tuple[str, str]] = {
 
 
 def print_budgets(found: Sequence[BudgetView]) -> None:
-    """A line for each limit, or two where that is too wide."""
-    print_fitting(_table(found), _lines(found))
+    """A row for each account of each limit."""
+    table = Rows(
+        ("budget", "of"), ("limit", "renews (UTC)"), ("spent", "%"), ("left", "held"), "forecast", "simulated",
+        wraps={"of": 16, "limit": 14, "forecast": 18, "simulated": 14},
+    )  # fmt: skip
+    for one, line, account in _rows(found):
+        table.add(*_cells(one, line, account))
+    console().print(table)
 
 
 def print_forecasts(found: Sequence[BudgetView]) -> None:
     """Each account of each limit, with its pace and where it leads, real and simulated apart."""
-    table = headed("budget", "of", "limit", "spent", "forecast")
-    lines = []
+    table = Rows(("budget", "of"), ("limit", "spent"), "forecast", wraps={"of": 16, "forecast": 30})
     for one, line, account in _rows(found):
         limit = f"{amount(line.meter, line.limit)}{_per(line)}"
         if account is None or line.meter == "concurrency" or line.period == "minute":
@@ -46,10 +49,8 @@ def print_forecasts(found: Sequence[BudgetView]) -> None:
             sides.append((", simulated", account.simulated))
         for side, stand in sides:
             of = account.scope if one.who == "*" else whose(one)
-            cells = (one.name, f"{of}{side}", limit, amount(line.meter, stand.spent), _led(line, stand))
-            table.add_row(*(Text(cell) for cell in cells))
-            lines.append((f"{cells[0]}  {cells[1]}  {cells[2]}", f"{cells[3]} spent; {cells[4]}"))
-    print_fitting(table, lines)
+            table.add(one.name, f"{of}{side}", limit, amount(line.meter, stand.spent), _led(line, stand))
+    console().print(table)
 
 
 def _led(line: LineView, stand: Standing) -> str:
@@ -63,9 +64,6 @@ def _led(line: LineView, stand: Standing) -> str:
 def print_budget(one: BudgetView) -> None:
     """Everything about one."""
     out = console()
-    card = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    card.add_column(style="bold", no_wrap=True)
-    card.add_column(overflow="fold")
     rows = {
         "name": one.name,
         "of": whose(one),
@@ -81,22 +79,23 @@ def print_budget(one: BudgetView) -> None:
         "made": _when(one.made_ms),
         "changed": _when(one.changed_ms) if one.changed_ms != one.made_ms else "",
     }
-    for name, value in rows.items():
-        if value:
-            card.add_row(name, Text(value))
-    out.print(card)
+    out.print(card(rows.items()))
+    out.print()
     print_budgets([one])
     if one.warnings:
-        given = headed("warned (UTC)", "limit", "at", "account", "webhook")
+        given = Rows(
+            ("warned (UTC)", "at"), ("limit", "account"), "webhook", wraps={"account": 20, "webhook": 20}
+        )
         for warning in one.warnings:
             sent = "" if warning.state == "told" else f"{warning.state}, tries: {warning.tries}"
-            given.add_row(
+            given.add(
                 _when(warning.at_ms),
-                Text(warning.budget.rpartition(".")[2]),
                 f"{f'{warning.level} %' if warning.level else 'refuses'}{', simulated' if warning.simulated else ''}",
-                Text(warning.account),
-                Text(f"{sent}: {warning.problem}" if warning.problem else sent),
+                warning.budget.rpartition(".")[2],
+                warning.account,
+                f"{sent}: {warning.problem}" if warning.problem else sent,
             )
+        out.print()
         out.print(given)
 
 
@@ -176,74 +175,34 @@ def _rows(found: Sequence[BudgetView]) -> Iterator[tuple[BudgetView, LineView, A
                 yield one, line, account
 
 
-def _table(found: Sequence[BudgetView]) -> Table:
-    simulated = any(account is not None and _is_simulated(account) for _, _, account in _rows(found))
-    table = headed(
-        "budget", "of", "limit", "spent", "%", "held", "left", "renews (UTC)", "forecast",
-        *(("simulated",) if simulated else ()),
-    )  # fmt: skip
-    for one, line, account in _rows(found):
-        table.add_row(*(Text(cell) for cell in _cells(one, line, account, simulated)))
-    return table
-
-
-def _cells(one: BudgetView, line: LineView, account: AccountView | None, simulated: bool) -> list[str]:
+def _cells(one: BudgetView, line: LineView, account: AccountView | None) -> list[str]:
     limit = f"{amount(line.meter, line.limit)}{_per(line)}{held_words(one.reserve, soft=one.soft)}"
     if account is None:
-        return [
-            one.name,
-            whose(one),
-            limit,
-            "",
-            "",
-            "",
-            "",
-            _when(line.renews_ms),
-            "",
-            *([""] if simulated else []),
-        ]
+        return [one.name, whose(one), limit, _when(line.renews_ms), *[""] * 6]
     stand = account.real
     return [
         one.name,
         account.scope if one.who == "*" else whose(one),
         limit,
-        amount(line.meter, stand.spent),
-        _percent(stand, line.limit),
-        amount(line.meter, stand.held) if stand.held else "",
-        amount(line.meter, stand.left),
         _when(line.renews_ms),
+        _read(line.meter, stand.spent),
+        f"{_percent(stand, line.limit)} %",
+        _read(line.meter, stand.left),
+        _read(line.meter, stand.held) if stand.held else "",
         forecast_words(line, stand),
-        *([_simulated_words(line, account)] if simulated else []),
+        _simulated_words(line, account),
     ]
 
 
-def _lines(found: Sequence[BudgetView]) -> Iterator[tuple[str, str]]:
-    for one, line, account in _rows(found):
-        cells = _cells(one, line, account, False)
-        second = (
-            f"{cells[3]} spent ({cells[4]} %), {cells[6]} left"
-            if account is not None
-            else "nothing counted yet"
-        )
-        if cells[5]:
-            second += f", {cells[5]} held"
-        if cells[7]:
-            second += f"; renews {cells[7]}"
-        if cells[8]:
-            second += f"; {cells[8]}"
-        if account is not None and _is_simulated(account):
-            second += f"; simulated: {_simulated_words(line, account)}"
-        yield f"{cells[0]}  {cells[1]}  {cells[2]}", second
-
-
-def _is_simulated(account: AccountView) -> bool:
-    return not isinstance(account.simulated, msgspec.UnsetType)
+def _read(meter: Meter, value: int) -> str:
+    """At a glance: dollars rounded, counts without the unit that stands in the limit."""
+    return about_dollars(value) if meter == "usd" else f"{value:,}"
 
 
 def _simulated_words(line: LineView, account: AccountView) -> str:
     if isinstance(account.simulated, msgspec.UnsetType):
         return ""
-    return f"{amount(line.meter, account.simulated.spent)} spent, {amount(line.meter, account.simulated.left)} left"
+    return f"{_read(line.meter, account.simulated.spent)} spent, {_read(line.meter, account.simulated.left)} left"
 
 
 def _percent(stand: Standing, limit: int) -> str:

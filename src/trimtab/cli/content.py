@@ -18,7 +18,7 @@ from trimtab.app.content import opened_content_door
 from trimtab.cli.account import account
 from trimtab.cli.keys_shown import shown as shown_moment
 from trimtab.cli.options import Config, Json, command_group
-from trimtab.cli.term import counted, say
+from trimtab.cli.term import counted, say, say_lines
 from trimtab.content import days_kept, shown
 from trimtab.errors import ConfigError, NotFound, shortened
 
@@ -147,4 +147,4 @@ def _moment(text: str) -> int:
 
 
 def _print_json(content: Any) -> None:
-    say(json.dumps(msgspec.to_builtins(content), indent=2).replace("\x7f", "\\u007f"))
+    say_lines(json.dumps(msgspec.to_builtins(content), indent=2).replace("\x7f", "\\u007f"))

@@ -3,15 +3,13 @@
 Invariant: no figure stands without its interval; where there is no figure it says "no data", and how much there is.
 """
 
-from collections.abc import Iterator
 from itertools import combinations
 
 import msgspec
-from rich.table import Table
 from rich.text import Text
 
 from trimtab.catalogue.money import about_dollars
-from trimtab.cli.tables import console, headed, print_fitting
+from trimtab.cli.tables import Rows, console
 from trimtab.cli.term import counted, say
 from trimtab.console.words import NBSP, duration, moment, number
 from trimtab.efforts import Cell, ClassTable, Comparison, EffortTable, Figure, compare, equivalents
@@ -41,7 +39,7 @@ def print_table(table: EffortTable, margin: float) -> None:
     for one in table.classes:
         out.print()
         out.print(Text.assemble((one.task_class or "(no class named)", "bold"), f", by {one.unit}"))
-        print_fitting(_cells(one), _lines(one))
+        out.print(_cells(one))
         if one.left_out:
             say(f"{counted(one.left_out, 'conversation')} left out that used several arms")
         _print_frontier(one)
@@ -94,7 +92,10 @@ def time_words(figure: Figure | None) -> str:
     """A time with its interval."""
     if figure is None:
         return NO_DATA
-    return f"{duration(figure.value)} ({duration(figure.low)}–{duration(figure.high)})".replace(NBSP, " ")
+    value, low, high = (duration(one).split(NBSP) for one in (figure.value, figure.low, figure.high))
+    if len(value) == 2 and value[1] == low[1] == high[1]:
+        return f"{' '.join(value)} ({low[0]}–{high[0]})"
+    return f"{' '.join(value)} ({' '.join(low)}–{' '.join(high)})"
 
 
 def success_words(cell: Cell) -> str:
@@ -104,23 +105,17 @@ def success_words(cell: Cell) -> str:
     return percent_words(Figure(cell.success.value, cell.success.low, cell.success.high))
 
 
-def _cells(table: ClassTable) -> Table:
-    made = headed(
-        "arm",
-        f"{table.unit}s",
-        "told",
-        "success",
-        f"cost of a {table.unit}",
-        "input tokens",
-        "output tokens",
-        "of that thinking",
-        "time p50",
-        "time p95",
-    )
-    for column in made.columns[1:]:
-        column.justify = "right"
+def _cells(table: ClassTable) -> Rows:
+    made = Rows(
+        ("arm", f"{table.unit}s", "told"),
+        ("success", f"cost of a {table.unit}"),
+        ("input tokens", "output tokens", "of that thinking"),
+        ("time p50", "time p95"),
+        wraps={"success": 16, f"cost of a {table.unit}": 20, "input tokens": 16, "output tokens": 16,
+               "of that thinking": 16, "time p50": 12, "time p95": 12},
+    )  # fmt: skip
     for cell in table.cells:
-        made.add_row(
+        made.add(
             cell.arm,
             f"{cell.asked:,} of {cell.conversations:,}" if table.unit == "request" else f"{cell.asked:,}",
             f"{cell.told:,}",
@@ -141,29 +136,17 @@ def _figures(cell: Cell) -> tuple[str, ...]:
     )
 
 
-def _lines(table: ClassTable) -> Iterator[tuple[str, str]]:
-    for cell in table.cells:
-        success, cost, read, written, thought, p50, p95 = _figures(cell)
-        yield (
-            cell.arm,
-            f"{counted(cell.asked, table.unit)}, {cell.told:,} told of; success {success}; cost {cost}\n"
-            f"tokens in {read}, out {written}, thinking {thought}; p50 {p50}, p95 {p95}",
-        )
-
-
 def _print_frontier(table: ClassTable) -> None:
     cells = shown_cells(table)
     if not cells:
         return
     best = frontier(table)
-    made = headed("frontier", f"cost of a {table.unit}", f"{'0 %':<19}success{'100 %':>15}", "")
-    made.columns[1].justify = "right"
-    lines = []
+    made = Rows(("frontier", f"cost of a {table.unit}"), (f"{'0 %':<19}success{'100 %':>15}", "95 %"))
     for cell in cells:
-        arm = f"{'*' if cell in best else ' '} {cell.arm}"
-        made.add_row(arm, usd_words(cell.cost_nanousd), _bar(cell), success_words(cell))
-        lines.append((arm, f"{_bar(cell)}\n{success_words(cell)}, {usd_words(cell.cost_nanousd)}"))
-    print_fitting(made, lines)
+        made.add(
+            f"{'*' if cell in best else ' '} {cell.arm}", usd_words(cell.cost_nanousd), _bar(cell), success_words(cell)
+        )  # fmt: skip
+    console().print(made)
     say("* no other arm succeeds as often for less, by the middle figures")
 
 
@@ -184,14 +167,14 @@ def _print_equivalents(table: ClassTable, margin: float) -> None:
     by_model = [(model, cells) for model, cells in arms_of(table) if any(cell.success for cell in cells)]
     for (model, cells), (other, others) in combinations(by_model, 2):
         say(f"Which effort of {other} equals which of {model}, within {100 * margin:g} points of success:")
-        made = headed(model, *(f"{other}@{cell.effort}" if cell.effort else other for cell in others))
-        lines, missing = [], 0
+        against = [f"{other}@{cell.effort}" if cell.effort else other for cell in others]
+        made = Rows(model, *against, wraps=dict.fromkeys(against, 13))
+        missing = 0
         for cell in cells:
-            found = [compare(cell, against, margin) for against in others]
+            found = [compare(cell, one, margin) for one in others]
             missing = max([missing, *(one.needed or 0 for one in found)])
-            made.add_row(f"@{cell.effort}" if cell.effort else "default", *map(_compared, found))
-            lines.append((cell.arm, "\n".join(f"{one.second} {_compared(one)}" for one in found)))
-        print_fitting(made, lines)
+            made.add(f"@{cell.effort}" if cell.effort else "default", *map(_compared, found))
+        console().print(made)
         say("points of success, with the interval of two one-sided tests at 95 %; inconclusive is not equal")
         if missing:
             say(f"arms that are equal would probably be found so with {missing:,} outcomes of each")

@@ -4,22 +4,19 @@ What it is not: the rules, which the store keeps. Works beside running workers a
 """
 
 import datetime
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from rich.text import Text
 
 from trimtab.app import config_path, load_settings
 from trimtab.app.working import KINDS, opened_board
 from trimtab.cli.options import Config, Json, command_group
-from trimtab.cli.tables import print_fitting
-from trimtab.cli.term import print_json, say, warn
+from trimtab.cli.tables import Rows, console
+from trimtab.cli.term import print_json, say, say_lines, warn
 from trimtab.errors import NotFound, RequestError, printable, shortened
 from trimtab.jobs import Job, JobBoard, JobState, NewJob, Step
 
@@ -63,7 +60,7 @@ def list_jobs(
         _print_jobs(jobs)
     elif counts:
         say("no job is like that")
-    say(_counts_text(counts))
+    say_lines(_counts_text(counts))
 
 
 @command.command()
@@ -347,45 +344,17 @@ def _step_json(step: Step) -> dict[str, object]:
 
 
 def _print_jobs(jobs: Sequence[Job]) -> None:
-    rows = [
-        (
-            job.id,
-            printable(job.kind),
-            printable(job.owner),
-            printable(job.queue),
-            _state_text(job),
-            _time(job.created_ms),
-            _note(job),
-        )
-        for job in jobs
-    ]
-    table = _table(("job", "kind", "owner", "queue", "state", "created", "note"), rows)
-    print_fitting(table, (_job_lines(*row) for row in rows))
-
-
-def _job_lines(
-    job: str, kind: str, owner: str, queue: str, state: str, created: str, note: str
-) -> tuple[str, str]:
-    parts = (f"owner {owner}" if owner else "", f"queue {queue}", f"created {created}", note)
-    return f"{job}  {kind}  {state}", "; ".join(part for part in parts if part)
+    table = Rows(("job", "kind"), ("owner", "queue"), ("state", "created"), "note", wraps={"note": 24})
+    for job in jobs:
+        table.add(job.id, job.kind, job.owner, job.queue, _state_text(job), _time(job.created_ms), _note(job))
+    console().print(table)
 
 
 def _print_steps(steps: Sequence[Step]) -> None:
-    rows = [
-        (printable(step.name), _STEP_WORDS[step.state], _time(step.at_ms), _text(step.result) or "")
-        for step in steps
-    ]
-    table = _table(("step", "state", "at", "result"), rows)
-    print_fitting(table, ((f"{name}  {state}  {at}", result) for name, state, at, result in rows))
-
-
-def _table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
+    table = Rows("step", ("state", "at"), "result", wraps={"result": 24})
+    for step in steps:
+        table.add(step.name, _STEP_WORDS[step.state], _time(step.at_ms), _text(step.result) or "")
+    console().print(table)
 
 
 def _counts_text(counts: Mapping[tuple[str, JobState], int]) -> str:

@@ -1,7 +1,6 @@
 """How `trimtab keys` shows keys, their money and the audit trail.
 
-Invariant: an id is never cut or wrapped, however narrow the terminal: where a table does not fit, each thing gets
-lines of its own instead.
+What it is not: the layout (`tables`), or what may be shown (`admin`).
 """
 
 import datetime
@@ -9,12 +8,11 @@ from collections.abc import Sequence
 
 import msgspec
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from trimtab.admin import AuditEntry, KeyView, Money
 from trimtab.catalogue.money import dollars
-from trimtab.cli.tables import console, headed, print_fitting
+from trimtab.cli.tables import Rows, card, console
 from trimtab.cli.term import counted
 from trimtab.records import Limits
 
@@ -32,8 +30,17 @@ class _Gone(msgspec.Struct, frozen=True):
 
 
 def print_keys(keys: Sequence[KeyView]) -> None:
-    """One line each, or two where that is too wide."""
-    print_fitting(_keys_table(keys), (_key_lines(key) for key in keys))
+    """A row each."""
+    table = Rows(
+        ("id", "name"), ("of", "secret"), ("state", "made", "expires"), "may use", ("limits", "spent"),
+        wraps={"of": 16, "may use": 20, "limits": 18, "spent": 18},
+    )  # fmt: skip
+    for key in keys:
+        table.add(
+            key.id, key.name, whose(key), _secret(key), _state(key), shown(key.created_ms), shown(key.expires_ms),
+            _may_use(key), limits_words(key.limits), spent_words(key),
+        )  # fmt: skip
+    console().print(table)
 
 
 def print_key(key: KeyView) -> None:
@@ -42,27 +49,14 @@ def print_key(key: KeyView) -> None:
 
 
 def print_audit(entries: Sequence[AuditEntry]) -> None:
-    """One line each, or two where that is too wide."""
-    print_fitting(_audit_table(entries), (_audit_lines(entry) for entry in entries))
-
-
-def _key_lines(key: KeyView) -> tuple[str, str]:
-    parts = (
-        f"of {whose(key)}",
-        _may_use(key),
-        limits_words(key.limits),
-        spent_words(key),
-        f"made {shown(key.created_ms)}",
-        f"expires {shown(key.expires_ms)}" if key.expires_ms is not None else "",
-        _secret(key),
-    )
-    return f"{key.id}  {key.name}  {_state(key)}", "; ".join(part for part in parts if part)
-
-
-def _audit_lines(entry: AuditEntry) -> tuple[str, str]:
-    first = f"{entry.n}  {shown(entry.at_ms)}  {entry.action}  {entry.subject}"
-    parts = (f"by {entry.actor}", f"of {entry.organisation}" if entry.organisation else "", _counts(entry))
-    return first, ", ".join(part for part in parts if part)
+    """A row each."""
+    table = Rows(("row", "at (UTC)"), ("who", "of"), ("did", "to"), "deleted", wraps={"who": 16, "to": 24})
+    for entry in entries:
+        table.add(
+            str(entry.n), shown(entry.at_ms), entry.actor, entry.organisation, entry.action, entry.subject,
+            _counts(entry),
+        )  # fmt: skip
+    console().print(table)
 
 
 def _counts(entry: AuditEntry) -> str:
@@ -78,28 +72,7 @@ def _counts(entry: AuditEntry) -> str:
     return counted(gone.requests, "request") + answers
 
 
-def _keys_table(keys: Sequence[KeyView]) -> Table:
-    table = headed("id", "name", "of", "secret", "state", "made", "expires", "may use", "limits", "spent")
-    for key in keys:
-        table.add_row(
-            key.id,
-            Text(key.name),
-            Text(whose(key)),
-            Text(_secret(key)),
-            _state(key),
-            shown(key.created_ms),
-            shown(key.expires_ms),
-            Text(_may_use(key)),
-            limits_words(key.limits),
-            spent_words(key),
-        )
-    return table
-
-
 def _key_card(key: KeyView) -> RenderableType:
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
     rows = {
         "id": key.id,
         "name": key.name,
@@ -116,30 +89,10 @@ def _key_card(key: KeyView) -> RenderableType:
         "admin": "may change keys of its organisation over HTTP" if key.admin else "",
         "labels": ", ".join(f"{name}={value}" for name, value in key.labels.items()),
     }
-    for name, value in rows.items():
-        if value:
-            table.add_row(name, Text(value))
-    secrets = headed("secret", "made", "ends")
+    secrets = Rows("secret", "made", "ends")
     for secret in key.secrets:
-        secrets.add_row(Text(f"{secret.prefix}..."), shown(secret.created_ms), shown(secret.ends_ms))
-    return Group(table, secrets)
-
-
-def _audit_table(entries: Sequence[AuditEntry]) -> Table:
-    counts = [_counts(entry) for entry in entries]
-    more = ("deleted",) if any(counts) else ()
-    table = headed("row", "at (UTC)", "who", "did", "to", "of", *more)
-    for entry, count in zip(entries, counts, strict=True):
-        table.add_row(
-            str(entry.n),
-            shown(entry.at_ms),
-            Text(entry.actor),
-            entry.action,
-            Text(entry.subject),
-            Text(entry.organisation),
-            *((count,) if more else ()),
-        )
-    return table
+        secrets.add(f"{secret.prefix}...", shown(secret.created_ms), shown(secret.ends_ms))
+    return Group(card(rows.items()), Text(), secrets)
 
 
 def whose(key: KeyView) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from trimtab.app.token_learning import LearntTokens
 from trimtab.catalogue.estimating.estimate import ABOUT_ITEMS, ITEMS
-from trimtab.cli.tables import headed
+from trimtab.cli.tables import Rows
 
 _MEANT = {"v3": "Claude 3 to 4.6", "v4.7": "4.7 and later"}
 
@@ -26,11 +26,9 @@ def render_learnt(found: LearntTokens) -> RenderableType:
         Text(", ".join(f"{model} {count:,}" for model, count in sorted(found.usages.items())), style="dim"),
     ]
     for generation, learnt in found.learnt.generations.items():
-        table = headed("content", "tokens are", "give or take")
+        table = Rows("content", "tokens are", "give or take")
         for item in ITEMS:
             if item in learnt.factors:
-                table.add_row(
-                    ABOUT_ITEMS[item], f"{learnt.factors[item] - 1:+.1%}", f"{learnt.errors[item]:.1%}"
-                )
+                table.add(ABOUT_ITEMS[item], f"{learnt.factors[item] - 1:+.1%}", f"{learnt.errors[item]:.1%}")
         parts += [Text(""), Text(f"{_MEANT[generation]}, against the tables", style="bold"), table]
     return Group(*parts)

@@ -123,8 +123,9 @@ def run(
         for line in report_lines(found, reasons):
             say(line)
         if write is not None:
+            say()
             say(
-                f"\nwritten to {write}: {sum(one.adapted is not None for one in found.judged):,} requests, index.json"
+                f"written to {write}: {sum(one.adapted is not None for one in found.judged):,} requests, index.json"
             )
     if found.unreadable or not found.judged:
         for bad in found.unreadable[:20]:

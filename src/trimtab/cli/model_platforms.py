@@ -7,10 +7,8 @@ What it is not: how entries do at this moment, which serving processes know; the
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.measure import Measurement
+from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from trimtab.app.platform_figures import StoredFigures
@@ -18,7 +16,7 @@ from trimtab.app.served import Entry, TierServed
 from trimtab.catalogue import Catalogue
 from trimtab.catalogue.money import about_dollars, dollars
 from trimtab.catalogue.platforms import PlatformProfile
-from trimtab.cli.tables import WIDE
+from trimtab.cli.tables import Rows
 from trimtab.console.platform_answers import CommitmentNow, EntryNow
 from trimtab.console.words import NBSP, minute_of_day, moment, number, share
 from trimtab.errors import visible
@@ -38,7 +36,7 @@ def render_platforms(
         for model in catalogue.models
         if model.id in bound or any(model.id in entry.models for entry in entries)
     ]
-    parts: list[RenderableType] = [_Ids(served, entries, bound)]
+    parts: list[RenderableType] = [_ids(served, entries, bound)]
     for entry in entries:
         parts += [Text(""), Text(f"{_name(entry)}: {_kind(entry)}", style="bold")]
         parts += [_line(line) for line in _told(entry)]
@@ -58,41 +56,15 @@ def render_platforms(
     return Group(*parts)
 
 
-class _Ids:
-    """What each entry calls each model: a table, or, where it is too narrow for one, lines for each model."""
-
-    def __init__(
-        self, models: Sequence[str], entries: Sequence[Entry], bound: Mapping[str, Sequence[str]]
-    ) -> None:
-        self._models = models
-        self._entries = entries
-        self._bound = bound
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = self._table()
-        if Measurement.get(console, options.update(max_width=WIDE), table).maximum <= options.max_width:
-            yield table
-            return
-        for model in self._models:
-            tiers = ", ".join(self._bound.get(model, ()))
-            yield Text.assemble((model, "bold"), (f"  {tiers}" if tiers else "", "green"))
-            by_id: dict[str, list[str]] = {}
-            for entry in self._entries:
-                by_id.setdefault(entry.models.get(model, "-"), []).append(_name(entry))
-            for sent_as, names in by_id.items():
-                said = "not served" if sent_as == "-" else sent_as
-                yield _line(f"{', '.join(names)}: {said}")
-
-    def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        table.add_column("model", no_wrap=True)
-        table.add_column("tiers", style="green")
-        for entry in self._entries:
-            table.add_column(_name(entry))
-        for model in self._models:
-            ids = [entry.models.get(model, "-") for entry in self._entries]
-            table.add_row(model, ", ".join(self._bound.get(model, ())), *ids)
-        return table
+def _ids(models: Sequence[str], entries: Sequence[Entry], bound: Mapping[str, Sequence[str]]) -> Rows:
+    """What each entry calls each model."""
+    names = [_name(entry) for entry in entries]
+    rows = Rows(("model", "tiers"), *names)
+    for model in models:
+        rows.add(
+            model, ", ".join(bound.get(model, ())), *(entry.models.get(model, "-") for entry in entries)
+        )  # fmt: skip
+    return rows
 
 
 def _name(entry: Entry) -> str:
@@ -129,20 +101,12 @@ def _did(entry: EntryNow, figures: StoredFigures) -> list[RenderableType]:
         return [*parts, _line("not called in this time")]
     if entry.simulated:
         parts.append(_line("SIMULATED: no real model answered any of this", "yellow"))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("  model", overflow="fold")
-    for name in (
-        f"since {minute_of_day(figures.lately_from_ms)}",
-        "success",
-        "calls",
-        "429",
-        "a task",
-        "tok/s",
-    ):
-        table.add_column(name, justify="right", no_wrap=True)
+    lately = f"since {minute_of_day(figures.lately_from_ms)}"
+    figured = (lately, "success", "calls", "429", "a task", "tok/s")
+    table = Rows("model", *figured, right=figured)
     for there in called:
-        table.add_row(
-            f"  {there.model or '(none)'}",
+        table.add(
+            there.model or "(none)",
             _plain(share(there.lately.part, there.lately.whole)),
             _plain(share(there.answered.part, there.answered.whole)),
             number(there.calls.attempts),
@@ -150,7 +114,7 @@ def _did(entry: EntryNow, figures: StoredFigures) -> list[RenderableType]:
             "–" if there.price_nanousd is None else about_dollars(there.price_nanousd),
             "–" if there.tokens_per_s is None else f"{there.tokens_per_s:,.0f}",
         )
-    parts.append(table)
+    parts.append(Padding(table, (0, 0, 0, 2), expand=False))
     errors = [(there.model, there.last_error) for there in called if there.last_error is not None]
     for model, error in sorted(errors, key=lambda one: -one[1].at_ms)[:1]:
         status = f"{error.status} " if error.status is not None else ""

@@ -1,10 +1,10 @@
 """`trimtab models --rules MODEL`: what a model refuses or silently takes for something else, and what is done then."""
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from trimtab.catalogue import Catalogue, Model
+from trimtab.cli.tables import Rows
 from trimtab.errors import NotFound, printable
 from trimtab.normaliser import NormaliserSettings, Rule, rules_of
 
@@ -28,13 +28,12 @@ DOES = {
 
 def render_rules(model: Model, modes: NormaliserSettings) -> RenderableType:
     """For people; `modes` are those in force."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("rule", no_wrap=True)
-    table.add_column("what it is about")
-    table.add_column("what adapt does")
+    table = Rows(
+        "rule", "what it is about", "what adapt does", wraps={"what it is about": 20, "what adapt does": 20}
+    )
     for rule in rules_of(model):
         silent = " (silent)" if rule.kind == "silent" else ""
-        table.add_row(rule.id, rule.about + silent, rule.does)
+        table.add(rule.id, rule.about + silent, rule.does)
     return Group(
         Text(f"What {model.id} refuses, or silently takes for something else", style="bold"),
         table,

@@ -4,13 +4,12 @@ Invariant: the figures are those of the catalogue on the given day, negotiated p
 """
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -39,13 +38,10 @@ from trimtab.cli.learnt_tokens import render_learnt
 from trimtab.cli.model_platforms import platforms_json, render_platforms
 from trimtab.cli.model_rules import found_model, render_rules, rules_json
 from trimtab.cli.scenarios import render_scenarios, scenarios_json
-from trimtab.cli.tables import console
+from trimtab.cli.tables import Rows, console
 from trimtab.cli.term import print_json
 from trimtab.console.questions import WindowName
 from trimtab.errors import ConfigError
-
-WIDE_COLUMNS = 136
-"""From this width on every fact has a column of its own; below, effort and thinking share one."""
 
 FIGURES_OF: WindowName = "week"
 """Platforms are compared by what they did in the last seven days: a working week, and no older prices."""
@@ -104,8 +100,7 @@ def run(
     """Show every model of the catalogue: prices, abilities, life cycle, and the tier it is bound to."""
     settings = load_settings(config_path(config))
     day = today()
-    # Piped output has no width of its own: give every fact its column.
-    out = console(WIDE_COLUMNS)
+    out = console()
     if rules is not None:
         model = found_model(settings.catalogue, rules)
         if as_json:
@@ -161,9 +156,9 @@ def run(
 def render_models(catalogue: Catalogue, tiers: Tiers, today: datetime.date) -> RenderableType:
     """The catalogue for people: a table, what the marks mean, and life-cycle notes."""
     bound = _bound(catalogue, tiers)
-    prices = f"Prices: US dollars per million tokens on {today} (input, output, cache read)."
+    prices = f"Prices: US dollars per million tokens on {today}. Context: tokens in/out."
     parts: list[RenderableType] = [
-        _ModelTable(catalogue, bound, today),
+        _model_rows(catalogue, bound, today),
         Text(prices, style="dim"),
         Text("* default effort   ≥ not before   (l) dearer for long prompts", style="dim"),
         Text(f"Catalogue {catalogue.version}, as of {catalogue.as_of}.", style="dim"),
@@ -220,99 +215,50 @@ def render_differences(differences: Sequence[Difference], platform: str) -> Rend
     """What `trimtab models --check` found on a platform."""
     if not differences:
         return Text(f"The catalogue agrees with {platform}.")
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    table.add_column("model", no_wrap=True)
-    table.add_column("difference")
+    table = Rows("model", "difference", wraps={"difference": 30})
     for difference in differences:
-        table.add_row(difference.model, difference.text)
+        table.add(difference.model, difference.text)
     count = len(differences)
     title = f"{count} difference{'' if count == 1 else 's'} between the catalogue and {platform}:"
     return Group(Text(title), table)
 
 
-class _ModelTable:
-    """Chooses its columns by the width that it is given."""
-
-    def __init__(self, catalogue: Catalogue, bound: dict[str, list[str]], today: datetime.date) -> None:
-        self._catalogue = catalogue
-        self._bound = bound
-        self._today = today
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self._wide() if options.max_width >= WIDE_COLUMNS else self._narrow()
-
-    def _ordered(self) -> list[Model]:
-        """Bound to a tier first, then the newest first, retired ones last."""
-        return sorted(
-            self._catalogue.models,
-            key=lambda model: (
-                model.retired_on(self._today),
-                model.id not in self._bound,
-                -(model.lifecycle.released or datetime.date.min).toordinal(),
-                model.id,
-            ),
+def _model_rows(catalogue: Catalogue, bound: Mapping[str, Sequence[str]], today: datetime.date) -> Rows:
+    """Bound to a tier first, then the newest first, retired ones last."""
+    rows = Rows(
+        ("model", "tiers"), ("context", "retires"), ("in/out", "cache read"), ("effort", "thinking"),
+    )  # fmt: skip
+    for model in sorted(
+        catalogue.models,
+        key=lambda model: (
+            model.retired_on(today),
+            model.id not in bound,
+            -(model.lifecycle.released or datetime.date.min).toordinal(),
+            model.id,
+        ),
+    ):
+        row = catalogue.price_row(model, today)
+        rows.add(
+            model.id,
+            ", ".join(bound.get(model.id, ())),
+            _sizes(model),
+            _retires(model, today),
+            f"{price(row.input)}/{price(row.output)}{_long_mark(row)}",
+            price(row.cache_read),
+            _effort_range(model),
+            _thinking(model),
+            style="dim" if model.retired_on(today) else "",
         )
+    return rows
 
-    def _wide(self) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        table.add_column("model", no_wrap=True)
-        table.add_column("tiers", style="green", overflow="fold")
-        table.add_column("context/out", justify="right", no_wrap=True)
-        table.add_column("in", justify="right", no_wrap=True)
-        table.add_column("out", justify="right", no_wrap=True)
-        table.add_column("read", justify="right", no_wrap=True)
-        table.add_column("effort", no_wrap=True)
-        table.add_column("thinking", no_wrap=True)
-        table.add_column("retires", no_wrap=True)
-        for model in self._ordered():
-            row = self._catalogue.price_row(model, self._today)
-            table.add_row(
-                model.id,
-                ", ".join(self._bound.get(model.id, ())),
-                _sizes(model),
-                price(row.input) + _long_mark(row),
-                price(row.output),
-                price(row.cache_read),
-                " ".join(_starred(level, model) for level in model.effort_levels) or "-",
-                _thinking(model),
-                self._retires(model),
-                style=self._style(model),
-            )
-        return table
 
-    def _narrow(self) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-        table.add_column("model\n tiers", no_wrap=True)
-        table.add_column("context\n/out", no_wrap=True)
-        table.add_column("in/out\nread", no_wrap=True)
-        table.add_column("effort\nthinking", no_wrap=True)
-        table.add_column("retires", no_wrap=True)
-        for model in self._ordered():
-            row = self._catalogue.price_row(model, self._today)
-            bound = self._bound.get(model.id)
-            name = Text(model.id)
-            if bound:
-                name.append(f"\n {', '.join(bound)}", style="green")
-            table.add_row(
-                name,
-                _sizes(model),
-                f"{price(row.input)}/{price(row.output)}\n{price(row.cache_read)}{_long_mark(row)}",
-                f"{_effort_range(model)}\n{_thinking(model)}",
-                self._retires(model),
-                style=self._style(model),
-            )
-        return table
-
-    def _retires(self, model: Model) -> str:
-        life = model.lifecycle
-        if model.retired_on(self._today):
-            return "retired"
-        if life.retires is not None:
-            return life.retires.isoformat()
-        return f"≥{life.retires_not_before}" if life.retires_not_before else "-"
-
-    def _style(self, model: Model) -> str | None:
-        return "dim" if model.retired_on(self._today) else None
+def _retires(model: Model, today: datetime.date) -> str:
+    life = model.lifecycle
+    if model.retired_on(today):
+        return "retired"
+    if life.retires is not None:
+        return life.retires.isoformat()
+    return f"≥{life.retires_not_before}" if life.retires_not_before else "-"
 
 
 def _notes_table(notes: list[LifecycleNote], bound: dict[str, list[str]]) -> RenderableType:
@@ -351,10 +297,6 @@ def _short(tokens: int) -> str:
     if tokens % 1_000_000 == 0 and tokens:
         return f"{tokens // 1_000_000}M"
     return f"{round(tokens / 1000)}k" if tokens >= 1000 else str(tokens)
-
-
-def _starred(level: Effort, model: Model) -> str:
-    return f"{level}*" if level == model.default_effort else level
 
 
 def _effort_range(model: Model) -> str:

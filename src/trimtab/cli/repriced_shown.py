@@ -3,13 +3,9 @@
 Invariant: what was not reproduced is said first, and each figure says whether it is real or simulated.
 """
 
-from collections.abc import Iterator
-
-from rich.text import Text
-
 from trimtab.budgets.repricing import Difference, Repriced, Sums
 from trimtab.catalogue.money import dollars
-from trimtab.cli.tables import headed, print_fitting
+from trimtab.cli.tables import Rows, console
 from trimtab.cli.term import counted, say, warn
 
 
@@ -58,29 +54,23 @@ def _sums_words(sums: Sums) -> str:
 
 
 def _print_differences(found: Repriced) -> None:
-    table = headed("against", "model", "entry", "calls", "recorded", "priced again", "why", "requests")
+    table = Rows(
+        ("model", "entry", "against"), ("recorded", "priced again", "calls"), "why", "requests",
+        wraps={"why": 24, "requests": 34},
+    )  # fmt: skip
     for one in found.differences:
-        table.add_row(*(Text(cell) for cell in _cells(one)))
-    print_fitting(table, _lines(found))
+        table.add(*_cells(one))
+    console().print(table)
 
 
 def _cells(one: Difference) -> tuple[str, ...]:
     return (
-        f"{one.against}{', simulated' if one.simulated else ''}",
         one.model,
         one.entry,
-        f"{one.calls:,}",
+        f"{one.against}{', simulated' if one.simulated else ''}",
         dollars(one.recorded_nanousd),
         dollars(one.priced_nanousd),
+        f"{one.calls:,}",
         one.why or "NOT EXPLAINED",
         " ".join(one.examples[:2]),
     )
-
-
-def _lines(found: Repriced) -> Iterator[tuple[str, str]]:
-    for one in found.differences:
-        against, model, entry, calls, recorded, priced, why, examples = _cells(one)
-        yield (
-            f"{model} at {entry}, against {against}",
-            f"{calls} calls, {recorded} recorded, {priced} priced again; {why}; {examples}",
-        )

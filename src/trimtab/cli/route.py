@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Group
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from trimtab.app import config_path, load_settings
 from trimtab.app.dry_run import decided
 from trimtab.cli.options import Config, Json
-from trimtab.cli.tables import console
+from trimtab.cli.tables import card, console
 from trimtab.cli.term import print_json
 from trimtab.records import Caller
 from trimtab.routing import Decision
@@ -83,15 +83,12 @@ def decision_json(decision: Decision) -> dict[str, object]:
 def render_decision(decision: Decision) -> Group:
     """For people."""
     shown = decision_json(decision)
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
     effort = decision.plan.arm.effort or (
         f"the model's own, {decision.model.default_effort}" if decision.model.default_effort else "none"
     )
     if decision.said_effort is not None:
         effort += ", said in words or as a thinking budget"
-    for name, value in (
+    rows = (
         ("route", shown["route"] or "none takes it"),
         ("tier", shown["tier"] or "none"),
         ("model", shown["model"]),
@@ -99,7 +96,6 @@ def render_decision(decision: Decision) -> Group:
         ("thinking", shown["thinking"] or "as the request says, else the model's own"),
         ("scenario", shown["scenario"] or "none"),
         ("platforms", ", ".join(one.place.name for one in decision.candidates)),
-    ):
-        table.add_row(name, str(value))
-    why = [Text(f"  {reason}") for reason in decision.plan.reasons]
-    return Group(table, Text("why", style="bold"), *why)
+    )
+    why = [Padding(Text(reason), (0, 0, 0, 2), expand=False) for reason in decision.plan.reasons]
+    return Group(card((name, str(value)) for name, value in rows), Text("why", style="bold"), *why)

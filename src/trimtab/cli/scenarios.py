@@ -2,20 +2,20 @@
 
 from collections.abc import Mapping
 
-from rich.table import Table
-
 from trimtab.catalogue.effort import Scenario
+from trimtab.cli.tables import Rows
 
 
-def render_scenarios(scenarios: Mapping[str, Scenario]) -> Table:
+def render_scenarios(scenarios: Mapping[str, Scenario]) -> Rows:
     """For people."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("scenario", "effort", "thinking"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("phases of tasks, %")
-    table.add_column("for")
+    table = Rows(
+        ("scenario", "effort", "thinking"),
+        "phases of tasks, %",
+        "for",
+        wraps={"phases of tasks, %": 18, "for": 28},
+    )
     for name, one in scenarios.items():
-        table.add_row(name, one.effort, one.thinking.replace("_", " "), _phases(one), one.note)
+        table.add(name, one.effort, one.thinking.replace("_", " "), _phases(one), one.note)
     return table
 
 

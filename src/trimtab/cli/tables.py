@@ -1,26 +1,42 @@
-"""Tables in a terminal of any width, or in a pipe, which has none.
+"""The one way in which commands lay out what they show: rows under columns, and cards.
 
-Invariants: what is printed is text, never markup, and holds no character that a terminal obeys; where a table does not
-fit, each row gets lines of its own, of which the first is never cut or wrapped.
+Rows take the first layout that fits the width: every column beside the others; those that belong together below each
+other; the same two with sentences wrapped; each row as lines of its own. Names, ids and figures are not wrapped. A pipe
+has 120 columns, or as many as `COLUMNS` says.
+
+What it is not: what programs read (`--json`). Invariants: what is printed is text, never markup, and holds no character
+that a terminal obeys; no line is wider than there is room, but for one that begins a row of its own, which is never cut
+or wrapped.
 """
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, ConsoleOptions, RenderableType
-from rich.measure import Measurement
+from rich.cells import cell_len, chop_cells
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.segment import Segment
-from rich.style import StyleType
 from rich.table import Table
 from rich.text import Text
 
-from trimtab.errors import visible
+from trimtab.errors import printable, visible
 
-WIDE = 1000
-"""Piped output has no width of its own; a table is as wide as what it holds."""
+PIPED = 120
+"""Columns of a pipe: what a pager, a ticket and half of a screen still show."""
+
+MOST_CHARS = 500
+"""Of one cell; `--json` has all. The longest that is meant to be read are results of jobs."""
+
+_BOUNDLESS = 100_000
+
+_GAP = 2
+"""Between two columns."""
+
+_Group = tuple[tuple[str, int], ...]
+"""Columns that stand below each other, each with its place in a row."""
 
 
 class _Visible(Console):
@@ -30,47 +46,165 @@ class _Visible(Console):
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else visible(text, keep="\n"), style, control)
 
-
-def console(wide: int = WIDE) -> Console:
-    """Where tables go; without a terminal so many columns wide."""
-    if sys.stdout.isatty() or "COLUMNS" in os.environ:
-        return _Visible(highlight=False, markup=False)
-    return _Visible(width=wide, highlight=False, markup=False)
+    def print(self, *objects: Any, **how: Any) -> None:
+        """As always, but that lines which were laid out to be whole are not cut."""
+        super().print(*objects, **{"crop": False, **how})
 
 
-class _Rows(Table):
-    """Measures its cells as they are shown."""
+def console() -> Console:
+    """Where tables go."""
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED
+    return _Visible(width=wide, highlight=False, markup=False, emoji=False)
 
-    def add_row(
-        self, *cells: RenderableType | None, style: StyleType | None = None, end_section: bool = False
+
+class Rows:
+    """Rows of texts under named columns, which choose their layout when they are printed.
+
+    A tuple among the columns is of those that may stand below each other. `wraps` says by name which columns hold
+    sentences, and how narrow these may become; `right` which hold figures. Columns without any content are left out.
+    """
+
+    def __init__(
+        self,
+        *columns: str | tuple[str, ...],
+        wraps: Mapping[str, int] | None = None,
+        right: Sequence[str] = (),
     ) -> None:
-        seen = [
-            Text(visible(one.plain), one.style)
-            if isinstance(one, Text) and not one.plain.isprintable()
-            else visible(one)
-            if isinstance(one, str)
-            else one
-            for one in cells
+        self._groups = [(one,) if isinstance(one, str) else one for one in columns]
+        self._wraps = wraps or {}
+        self._right = right
+        self._rows: list[tuple[tuple[str, ...], str]] = []
+
+    def add(self, *cells: str, style: str = "") -> None:
+        """A row; as many cells as there are columns, in their order."""
+        names = [name for group in self._groups for name in group]
+        assert len(cells) == len(names), (names, cells)
+        self._rows.append((tuple(printable(cell, MOST_CHARS) for cell in cells), style))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        groups = self._filled()
+        flat = [(one,) for group in groups for one in group]
+        for wraps in ({}, self._wraps):
+            for layout in (flat, groups):
+                widths = self._widths(layout, wraps, options.max_width)
+                if widths is not None:
+                    yield self._table(layout, widths)
+                    return
+        yield from self._lines([one for group in groups for one in group])
+
+    def _filled(self) -> list[_Group]:
+        """Groups of the columns that hold anything."""
+        groups, place = [], 0
+        for group in self._groups:
+            placed = [(name, place + n) for n, name in enumerate(group)]
+            place += len(group)
+            held = tuple(one for one in placed if any(row[one[1]] for row, _ in self._rows))
+            if held:
+                groups.append(held)
+        return groups
+
+    def _widths(self, layout: Sequence[_Group], wraps: Mapping[str, int], room: int) -> list[int] | None:
+        """How wide each column is: as its longest cell, less where sentences wrap; `None` if that is too wide."""
+        widths, least = [], []
+        for n, group in enumerate(layout):
+            wide, narrow = 0, 0
+            for m, (name, place) in enumerate(group):
+                indent = _indent(n, m)
+                widest = indent + max((cell_len(row[place]) for row, _ in self._rows), default=0)
+                wide = max(wide, widest, indent + cell_len(name))
+                narrow = max(narrow, min(widest, indent + wraps.get(name, widest)), indent + cell_len(name))
+            widths.append(wide)
+            least.append(narrow)
+        room -= _GAP * (len(layout) - 1)
+        if sum(least) > room:
+            return None
+        while sum(widths) > room:
+            slack = [wide - narrow for wide, narrow in zip(widths, least, strict=True)]
+            widths[slack.index(max(slack))] -= 1
+        return widths
+
+    def _table(self, layout: Sequence[_Group], widths: Sequence[int]) -> Table:
+        table = Table(
+            box=SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, _GAP - 1, 0, 0),
+            header_style="bold",
+        )
+        names = _stacked(layout, [name for group in layout for name, _ in group], widths)
+        for name, group, width in zip(names, layout, widths, strict=True):
+            table.add_column(name, width=width, justify="right" if group[0][0] in self._right else "left")
+        for row, style in self._rows:
+            cells = [row[place] for group in layout for _, place in group]
+            table.add_row(*_stacked(layout, cells, widths), style=style)
+        return table
+
+    def _lines(self, columns: Sequence[tuple[str, int]]) -> RenderResult:
+        for row, style in self._rows:
+            shown = [(name, row[place]) for name, place in columns if row[place]]
+            yield _Whole(Text(shown[0][1] if shown else "", style=f"bold {style}".strip()))
+            yield Padding(card(shown[1:]), (0, 0, 0, 2), expand=False)
+
+
+class _Whole:
+    """A line that is never cut or wrapped, however narrow the terminal."""
+
+    def __init__(self, text: Text) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(
+            self._text, options.update(width=_BOUNDLESS, no_wrap=True, overflow="ignore")
+        )
+
+
+def _indent(column: int, part: int) -> int:
+    """What stands below the first column's texts is indented, so that rows are told apart."""
+    return 2 if column == 0 and part > 0 else 0
+
+
+def _stacked(layout: Sequence[_Group], texts: Iterable[str], widths: Sequence[int]) -> list[Text]:
+    """The cells of a row: in each column its texts below each other, wrapped, those of one line side by side."""
+    given = iter(texts)
+    columns = [
+        [
+            [" " * _indent(n, part) + line for line in _wrapped(next(given), width - _indent(n, part))]
+            for part in range(len(group))
         ]
-        super().add_row(*seen, style=style, end_section=end_section)
+        for n, (group, width) in enumerate(zip(layout, widths, strict=True))
+    ]
+    several = [column for column in columns if len(column) > 1]
+    for part in range(max(map(len, several), default=0)):
+        high = max(len(column[part]) for column in several if len(column) > part)
+        for column in several:
+            if len(column) > part + 1:
+                column[part] += [""] * (high - len(column[part]))
+    return [Text("\n".join(line for part in column for line in part).rstrip("\n")) for column in columns]
 
 
-def headed(*columns: str) -> Table:
-    """An empty table with these columns, none of which is wrapped."""
-    table = _Rows(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, no_wrap=True)
+def _wrapped(text: str, width: int) -> list[str]:
+    """Between words where that is possible."""
+    if cell_len(text) <= width:
+        return [text]
+    lines, line = [], ""
+    for word in text.split(" "):
+        tried = f"{line} {word}" if line else word
+        if cell_len(tried) <= width:
+            line = tried
+            continue
+        if line:
+            lines.append(line)
+        *whole, line = chop_cells(word, width) or [""]
+        lines += whole
+    return [*lines, line]
+
+
+def card(rows: Iterable[tuple[str, str]]) -> Table:
+    """What there is to say of one thing: names, and behind each its text. What is empty is left out."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in rows:
+        if text:
+            table.add_row(Text(visible(name)), Text(visible(text)))
     return table
-
-
-def print_fitting(table: Table, lines: Iterable[tuple[str, str]]) -> None:
-    """The table, or, where it is too wide, two lines for each row."""
-    out = console()
-    options = out.options.update(max_width=WIDE)
-    if Measurement.get(out, options, table).maximum <= out.width:
-        out.print(table)
-        return
-    for first, second in lines:
-        out.print(Text(first, style="bold"), soft_wrap=True)
-        if second:
-            out.print(Padding(Text(second), (0, 0, 0, 4), expand=False))

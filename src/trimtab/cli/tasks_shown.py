@@ -5,13 +5,12 @@ Invariant: every figure has its unit, and an id is never cut or wrapped.
 
 from collections.abc import Sequence
 
-from rich.table import Table
 from rich.text import Text
 
 from trimtab.admin.task_words import EventView, PhaseView, TaskView, nanousd_of
 from trimtab.catalogue.money import about_dollars, dollars
 from trimtab.cli.keys_shown import shown
-from trimtab.cli.tables import console, headed, print_fitting
+from trimtab.cli.tables import Rows, card, console
 
 BAR = 32
 """Characters of the longest bar."""
@@ -21,19 +20,19 @@ MOVES = 20
 
 
 def print_tasks(found: Sequence[TaskView]) -> None:
-    """A line each, or two where that is too wide."""
-    table = headed("id", "name", "state", "phase", "spent", "held", "of", "usd", "calls", "changed")
+    """A row each."""
+    table = Rows(
+        ("id", "name"), ("state", "phase", "changed (UTC)"), ("tokens", "of", "held"), ("usd", "calls"),
+        wraps={"name": 20, "usd": 8}, right=("tokens", "of", "held"),
+    )  # fmt: skip
     for one in found:
-        table.add_row(*_cells(one))
-    print_fitting(table, ((f"{one.id}  {one.state}", _line(one)) for one in found))
+        table.add(*_cells(one))
+    console().print(table)
 
 
 def print_task(one: TaskView) -> None:
     """Everything about one."""
     out = console()
-    card = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    card.add_column(style="bold", no_wrap=True)
-    card.add_column(overflow="fold")
     rows = {
         "id": one.id,
         "name": one.name,
@@ -50,35 +49,25 @@ def print_task(one: TaskView) -> None:
         "made": f"{shown(one.created_ms)} UTC",
         "changed": f"{shown(one.changed_ms)} UTC",
     }
-    for name, value in rows.items():
-        if value:
-            card.add_row(name, Text(value))
-    out.print(card)
+    out.print(card(rows.items()))
     out.print()
     longest = max(max(phase.budget, phase.spent) for phase in one.phases)
-    table = headed("", "phase", "", "tokens", "of", "planned", "floor", "calls", "done")
+    table = Rows(
+        ("phase", "done"), "budget", ("tokens", "of"), ("planned", "floor"), "calls",
+        right=("tokens", "of", "planned", "floor", "calls"),
+    )  # fmt: skip
     for phase in one.phases:
-        table.add_row(
-            ">" if phase.name == one.phase else "",
-            phase.name,
+        table.add(
+            f"{phase.name} <" if phase.name == one.phase else phase.name,
+            "" if phase.progress is None else f"{phase.progress:.0%}",
             bar(phase, longest),
             f"{phase.spent + phase.held:,}",
             f"{phase.budget:,}",
             f"{phase.planned:,}",
             f"{phase.floor:,}" + (" guaranteed" if phase.guaranteed else ""),
             f"{phase.calls:,}",
-            "" if phase.progress is None else f"{phase.progress:.0%}",
         )
-    print_fitting(
-        table,
-        (
-            (
-                f"{phase.name}  {bar(phase, longest)}",
-                f"{phase.spent + phase.held:,} of {phase.budget:,} tokens, planned with {phase.planned:,}",
-            )
-            for phase in one.phases
-        ),
-    )
+    out.print(table)
     if one.moves:
         out.print(
             Text(f"moves{f' (the last {MOVES} of {len(one.moves)})' if len(one.moves) > MOVES else ''}:")
@@ -122,19 +111,13 @@ def _cells(one: TaskView) -> list[str]:
         one.name,
         one.state,
         one.phase,
+        shown(one.changed_ms),
         f"{one.spent:,}",
-        f"{one.held:,}",
         f"{one.total:,}",
+        f"{one.held:,}" if one.held else "",
         about_dollars(nanousd_of(one.spent_usd)) + (f" of {_usd(one.usd)}" if one.usd is not None else ""),
         f"{one.calls:,}",
-        shown(one.changed_ms),
     ]
-
-
-def _line(one: TaskView) -> str:
-    at = f", in {one.phase}" if one.phase else ""
-    name = f"{one.name}: " if one.name else ""
-    return f"{name}{one.spent:,} spent and {one.held:,} held of {one.total:,} tokens{at}; {_money(one)}"
 
 
 def _money(one: TaskView) -> str:

@@ -9,7 +9,12 @@ from trimtab.errors import visible
 
 
 def say(text: str = "") -> None:
-    """A line for the person in front."""
+    """A line for the person in front; a line break in it is shown, not obeyed: names of others stand in such lines."""
+    print(visible(text), flush=True)
+
+
+def say_lines(text: str) -> None:
+    """Several lines, whose breaks are ours."""
     print(visible(text, keep="\n"), flush=True)
 
 
@@ -20,7 +25,7 @@ def print_json(content: object) -> None:
         text = "".join(
             char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
         )
-    say(text)
+    say_lines(text)
 
 
 def warn(text: str) -> None:

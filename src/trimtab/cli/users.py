@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from trimtab.admin import Actor, UserView
 from trimtab.admin.users import check_role
@@ -21,7 +19,7 @@ from trimtab.app.doorkeeping import UserDoor, opened_user_door
 from trimtab.cli.account import account
 from trimtab.cli.keys_shown import shown
 from trimtab.cli.options import Config, Json, command_group
-from trimtab.cli.tables import headed, print_fitting
+from trimtab.cli.tables import Rows, console
 from trimtab.cli.term import counted, print_json, say, warn
 from trimtab.errors import ConfigError, printable
 from trimtab.identity.passwords import MAX_CHARS, check_password
@@ -72,7 +70,7 @@ def list_users(as_json: Json = False, config: Config = None) -> None:
     elif not found:
         say(f"No users in {door.store_url}. Make one: trimtab users add NAME --role admin")
     else:
-        print_fitting(_table(found), (_lines(user) for user in found))
+        _print_users(found)
 
 
 @command.command()
@@ -199,20 +197,15 @@ def _logged_in(user: UserView) -> str:
     return counted(user.sessions, "session") if isinstance(user.sessions, int) and user.sessions else ""
 
 
-def _table(users: list[UserView]) -> Table:
-    table = headed("name", "role", "state", "logged in", "made (UTC)", "password set")
+def _print_users(users: list[UserView]) -> None:
+    table = Rows("name", ("role", "state"), "logged in", ("made (UTC)", "password set"))
     for user in users:
-        table.add_row(
-            Text(user.name),
-            Text(user.role),
+        table.add(
+            user.name,
+            user.role,
             user.state,
             _logged_in(user),
             shown(user.created_ms),
             shown(user.password_ms),
         )
-    return table
-
-
-def _lines(user: UserView) -> tuple[str, str]:
-    parts = (f"{user.role}, {user.state}", _logged_in(user), f"made {shown(user.created_ms)}")
-    return user.name, "; ".join(part for part in parts if part)
+    console().print(table)
