@@ -97,9 +97,3 @@ def test_the_example_of_choosing_loads_and_means_what_the_page_says(
     )
     assert (settings.choosing.sticky, settings.choosing.sticky_s) == (default.sticky, default.sticky_s)
     assert settings.tiers.places["escalation"].platforms == ("bedrock-eu", "vertex-eu")
-
-
-def test_links_between_pages_lead_somewhere() -> None:
-    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
