@@ -300,12 +300,12 @@ class Writer:
         return new
 
     def _failed(self, problem: Exception) -> None:
-        self.writable = False
         reason = self._engine.explain(problem)
         self._engine.failed(problem)
         if self.problem is None:
             self._tell(f"{reason}; until then records wait in memory and are tried again")
         self.problem = str(reason)
+        self.writable = False  # last: who sees it may ask why
 
     def _succeeded(self, batch: Batch) -> None:
         self.writable = True
