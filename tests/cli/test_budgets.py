@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_shell import CLAUDE, CliShell
 from typer.testing import CliRunner
 
 from trimtab.app import diagnose
@@ -18,37 +19,14 @@ from trimtab.records import Attempt, Draw, Outcome, Plan, RequestId, Scope, acco
 from trimtab.store import StoreSettings, open_store
 
 
-class Shell:
-    """A folder in which the command is run."""
+class Shell(CliShell):
+    command = command
 
     def __init__(self) -> None:
-        self.told = ""
         self.configure("")
 
     def configure(self, budgets: str) -> None:
-        Path("trimtab.toml").write_text(
-            'version = 1\n[store]\nurl = "sqlite:///t.db"\n'
-            f'[platforms.claude]\nkind = "anthropic"\napi_key = "env:NOT_SET_IN_THIS_SHELL"\n{budgets}'
-        )
-
-    def run(self, *words: str, status: int = 0, keys: bool = False) -> str:
-        """What it prints on standard output."""
-        result = CliRunner().invoke(keys_command if keys else command, words)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == status, result.output
-        self.told = result.stderr
-        return result.stdout
-
-    def json(self, *words: str) -> Any:
-        return json.loads(self.run(*words, "--json"))
-
-    def refused(self, *words: str) -> str:
-        """The one line that a mistake gets."""
-        with pytest.raises(TrimtabError) as raised:
-            self.run(*words)
-        assert "\n" not in str(raised.value)
-        return str(raised.value)
+        Path("trimtab.toml").write_text(f'version = 1\n[store]\nurl = "sqlite:///t.db"\n{CLAUDE}{budgets}')
 
 
 @pytest.fixture
@@ -56,7 +34,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "250")
     shell = Shell()
-    shell.run("add", "ci", "--team", "team-a", "--user", "ann", keys=True)
+    shell.run("add", "ci", "--team", "team-a", "--user", "ann", command=keys_command)
     return shell
 
 
@@ -164,7 +142,7 @@ def spend(request: str, *draws: Draw, days_ago: int = 0, **fields: Any) -> None:
 
 
 def test_explain_says_what_a_key_draws_on_which_refuses_first_and_what_a_request_drew(shell: Shell) -> None:
-    key = json.loads(shell.run("list", "--json", keys=True))[0]["id"]
+    key = json.loads(shell.run("list", "--json", command=keys_command))[0]["id"]
     shell.configure(
         "[budgets.team-a]\nusd_per_month = 500\n[budgets.ann]\nuser = 'ann'\ntokens_total = 400\n"
         "[budgets.each]\nkey = '*'\nusd_per_day = 50\n[budgets.night]\ntag = 'night'\nusd_total = 5\nsoft = true\n"

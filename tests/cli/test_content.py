@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cli_shell import CliShell
 from kept_content import ANSWER, PROMPT, content, keep, kept_ids
 from typer.testing import CliRunner
 
@@ -13,14 +14,14 @@ from trimtab.admin import Actor, KeyAdmin, KeyRules, NewKey
 from trimtab.catalogue import Catalogue
 from trimtab.cli.content import command
 from trimtab.cli.keys import command as keys_command
-from trimtab.errors import ConfigError, NotFound, TrimtabError
+from trimtab.errors import ConfigError, NotFound
 from trimtab.store import Database, StoreSettings, open_database
 
 AT_MS = 1_700_000_000_000  # 2023-11-14
 
 
-class Shell:
-    """A folder in which the command is run."""
+class Shell(CliShell):
+    command = command
 
     def __init__(self, url: str, config: str = "") -> None:
         self.url = url
@@ -28,19 +29,6 @@ class Shell:
 
     def configure(self, config: str) -> None:
         Path("trimtab.toml").write_text(f'version = 1\n[store]\nurl = "{self.url}"\n{config}')
-
-    def run(self, *words: str) -> str:
-        result = CliRunner().invoke(command, words)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
-    def refused(self, *words: str) -> str:
-        with pytest.raises(TrimtabError) as raised:
-            self.run(*words)
-        assert "\n" not in str(raised.value)
-        return str(raised.value)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

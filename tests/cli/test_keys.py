@@ -1,56 +1,32 @@
 """`trimtab keys` as people use it: what it prints, what it stores, what it says of mistakes."""
 
-import json
 import os
 import pwd
 import shlex
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from cli_shell import CLAUDE, CliShell
 
 from trimtab.cli.keys import _moment, _nanousd, command
-from trimtab.errors import ConfigError, TrimtabError
+from trimtab.errors import ConfigError
 from trimtab.identity.secret import check_form
 from trimtab.store import StoreSettings, open_database
 
 HAIKU = "claude-haiku-4-5-20251001"
 
 
-class Shell:
-    """A folder in which the command is run."""
+class Shell(CliShell):
+    command = command
 
     def __init__(self, store: str, url: str = "") -> None:
         self.store = url or store
-        Path("trimtab.toml").write_text(
-            f'version = 1\n[store]\nurl = "{store}"\n'
-            '[platforms.claude]\nkind = "anthropic"\napi_key = "env:NOT_SET_IN_THIS_SHELL"\n'
-        )
+        Path("trimtab.toml").write_text(f'version = 1\n[store]\nurl = "{store}"\n{CLAUDE}')
 
     def make_store(self) -> None:
         """An empty one."""
         open_database(StoreSettings(url=self.store), clock_ms=lambda: 0).close()
-
-    def run(self, *words: str, status: int = 0) -> str:
-        """What it prints on standard output."""
-        result = CliRunner().invoke(command, words)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == status, result.output
-        self.told = result.stderr
-        return result.stdout
-
-    def json(self, *words: str) -> Any:
-        return json.loads(self.run(*words, "--json"))
-
-    def refused(self, *words: str) -> str:
-        """The one line that a mistake gets."""
-        with pytest.raises(TrimtabError) as raised:
-            self.run(*words)
-        assert "\n" not in str(raised.value)
-        return str(raised.value)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

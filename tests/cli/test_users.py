@@ -8,33 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from cli_shell import CLAUDE, CliShell
 from typer.testing import CliRunner
 
 from trimtab.cli.keys import command as keys_command
 from trimtab.cli.users import command
-from trimtab.errors import TrimtabError
 
 PASSWORD = "correct horse battery"
 
 
-class Shell:
-    """A folder in which the command is run."""
+class Shell(CliShell):
+    command = command
 
     def __init__(self, store: str) -> None:
-        Path("trimtab.toml").write_text(
-            f'version = 1\n[store]\nurl = "{store}"\n'
-            '[platforms.claude]\nkind = "anthropic"\napi_key = "env:NOT_SET_IN_THIS_SHELL"\n'
-        )
+        Path("trimtab.toml").write_text(f'version = 1\n[store]\nurl = "{store}"\n{CLAUDE}')
 
-    def run(self, *words: str, typed: str = "") -> str:
-        """What it prints on standard output."""
-        result = CliRunner().invoke(command, words, input=typed)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == 0, result.output
-        self.told = result.stderr
-        assert "horse" not in result.output
-        return result.stdout
+    def run(self, *words: str, status: int = 0, typed: str = "", command: typer.Typer | None = None) -> str:
+        said = super().run(*words, status=status, typed=typed, command=command)
+        assert "horse" not in said + self.told
+        return said
 
     def add(self, name: str = "ann", role: str = "viewer") -> str:
         return self.run("add", name, "--role", role, "--password-stdin", typed=PASSWORD + "\n")
@@ -42,13 +35,6 @@ class Shell:
     def users(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.run("list", "--json"))
         return found
-
-    def refused(self, *words: str, typed: str = "") -> str:
-        """The one line that a mistake gets."""
-        with pytest.raises(TrimtabError) as raised:
-            self.run(*words, typed=typed)
-        assert "\n" not in str(raised.value)
-        return str(raised.value)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

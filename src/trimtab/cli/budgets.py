@@ -3,6 +3,7 @@
 What it is not: rules; those are in `admin`, which HTTP goes through too. Works beside a running server and without one.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,19 +11,19 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from trimtab.admin import Actor, BudgetChanged
+from trimtab.admin import BudgetChanged, BudgetView
 from trimtab.app import config_path
 from trimtab.app.advising import advise_task_phases
 from trimtab.app.budget_door import BudgetDoor, opened_budget_door
 from trimtab.app.repricing import reprice_month
-from trimtab.cli.account import account
+from trimtab.cli.account import actor
 from trimtab.cli.advise import DAYS, Since, days_of, print_phases_advised
 from trimtab.cli.budget_words import NONE, reserve_of, settings_of
 from trimtab.cli.budgets_explained import print_explained
 from trimtab.cli.budgets_shown import lines_words, print_budget, print_budgets, print_forecasts
 from trimtab.cli.options import Config, Json
 from trimtab.cli.repriced_shown import print_repriced
-from trimtab.cli.term import print_json, say, warn
+from trimtab.cli.term import print_json, say, tell, warn
 from trimtab.errors import ConfigError
 
 command = typer.Typer(
@@ -48,30 +49,22 @@ def budgets(context: typer.Context, as_json: Json = False, config: Config = None
 def list_budgets(as_json: Json = False, config: Config = None) -> None:
     """List budgets with what is spent, held and left."""
     with _door(config) as door:
-        found = door.admin.budgets(_actor())
-    if as_json:
-        print_json(found)
-    elif not found:
-        say(
-            f"No budgets, in the configuration or in {door.store_url}. Make one: "
-            "trimtab budgets set NAME --team TEAM usd_per_month=500"
-        )
-    else:
-        print_budgets(found)
-        for one in found:
-            if one.note:
-                warn(f"budget {one.name}: {one.note}")
+        found = door.admin.budgets(actor())
+    tell(
+        found,
+        _print_list,
+        as_json=as_json,
+        none=f"No budgets, in the configuration or in {door.store_url}. Make one: "
+        "trimtab budgets set NAME --team TEAM usd_per_month=500",
+    )
 
 
 @command.command()
 def show(name: Name, as_json: Json = False, config: Config = None) -> None:
     """Show everything about a budget."""
     with _door(config) as door:
-        found = door.admin.show(_actor(), name)
-    if as_json:
-        print_json(found)
-    else:
-        print_budget(found)
+        found = door.admin.show(actor(), name)
+    tell(found, print_budget, as_json=as_json)
 
 
 @command.command("set")
@@ -150,7 +143,7 @@ def set_budget(
             "name what to set, as: trimtab budgets set NAME --team TEAM usd_per_month=500",
         )
     with _door(config, create=True) as door:
-        changed = door.admin.change(_actor(), name, changes)
+        changed = door.admin.change(actor(), name, changes)
     _say_changed(changed, as_json=as_json)
 
 
@@ -158,11 +151,8 @@ def set_budget(
 def remove(name: Name, as_json: Json = False, config: Config = None) -> None:
     """End a budget; what was counted stays counted, should it come back."""
     with _door(config) as door:
-        removed = door.admin.remove(_actor(), name)
-    if as_json:
-        print_json(removed)
-    else:
-        say(f"budget {name} is removed and limits nothing any more")
+        removed = door.admin.remove(actor(), name)
+    tell(removed, lambda _: say(f"budget {name} is removed and limits nothing any more"), as_json=as_json)
 
 
 @command.command()
@@ -182,11 +172,8 @@ def explain(
     """Say which budgets requests of a key draw on and which would refuse first, or what a recorded request drew."""
     named = () if tags is None else tuple(tag for part in tags.split(",") if (tag := part.strip()))
     with _door(config) as door:
-        found = door.admin.explain(_actor(), name, named)
-    if as_json:
-        print_json(found)
-    else:
-        print_explained(found)
+        found = door.admin.explain(actor(), name, named)
+    tell(found, print_explained, as_json=as_json)
 
 
 @command.command()
@@ -199,13 +186,8 @@ def forecast(
 ) -> None:
     """Say where budgets lead at the pace of the last whole days, with 95 % intervals."""
     with _door(config) as door:
-        found = door.admin.budgets(_actor()) if name is None else [door.admin.show(_actor(), name)]
-    if as_json:
-        print_json(found)
-    elif not found:
-        say("No budgets.")
-    else:
-        print_forecasts(found)
+        found = door.admin.budgets(actor()) if name is None else [door.admin.show(actor(), name)]
+    tell(found, print_forecasts, as_json=as_json, none="No budgets.")
 
 
 @command.command()
@@ -244,6 +226,13 @@ def reprice(
         raise typer.Exit(1)
 
 
+def _print_list(found: Sequence[BudgetView]) -> None:
+    print_budgets(found)
+    for one in found:
+        if one.note:
+            warn(f"budget {one.name}: {one.note}")
+
+
 def _say_changed(changed: BudgetChanged, *, as_json: bool) -> None:
     found = changed.budget
     assert found is not None
@@ -256,7 +245,3 @@ def _say_changed(changed: BudgetChanged, *, as_json: bool) -> None:
 
 def _door(config: Path | None, *, create: bool = False) -> AbstractContextManager[BudgetDoor]:
     return opened_budget_door(config_path(config), create=create)
-
-
-def _actor() -> Actor:
-    return Actor(f"cli:{account()}")

@@ -17,10 +17,10 @@ import typer
 from trimtab.admin import Actor, KeyAdmin, KeyView, NewKey, SecretMade
 from trimtab.admin.rules import LATEST_MS, MOST
 from trimtab.app import KeyDoor, config_path, opened_key_door
-from trimtab.cli.account import account
+from trimtab.cli.account import actor
 from trimtab.cli.keys_shown import limits_words, print_audit, print_key, print_keys, shown, whose
 from trimtab.cli.options import Config, Json, command_group
-from trimtab.cli.term import print_json, say, warn
+from trimtab.cli.term import print_json, say, tell, warn
 from trimtab.errors import ConfigError, shortened
 from trimtab.records import Limits
 
@@ -103,7 +103,7 @@ def add(
         labels=_labels(label or []),
     )
     with _door(config, create=True) as door:
-        made = door.admin.add(_actor(), wanted)
+        made = door.admin.add(actor(), wanted)
     _print_secret(made, door, quiet=quiet, as_json=as_json)
     if wanted.tiers is not None and wanted.models is None:
         warn("without --models this key may also name any model directly; --tiers only limits tiers")
@@ -120,36 +120,34 @@ def list_keys(
 ) -> None:
     """List keys, the newest last."""
     with _door(config) as door:
-        found = [key for key in _all(door.admin, _actor(organisation)) if everything or key.state == "active"]
+        found = [key for key in _all(door.admin, actor(organisation)) if everything or key.state == "active"]
     found.sort(key=lambda key: (key.created_ms, key.id))
-    if as_json:
-        print_json(found)
-    elif not found:
-        say(f"No keys in {door.store_url}. Make one: trimtab keys add NAME")
-    else:
-        print_keys(found)
+    tell(
+        found,
+        print_keys,
+        as_json=as_json,
+        none=f"No keys in {door.store_url}. Make one: trimtab keys add NAME",
+    )
 
 
 @command.command()
 def show(name: Name, as_json: Json = False, config: Config = None) -> None:
     """Show everything about a key but its secrets."""
     with _door(config) as door:
-        found = door.admin.show(_actor(), name)
-    if as_json:
-        print_json(found)
-    else:
-        print_key(found)
+        found = door.admin.show(actor(), name)
+    tell(found, print_key, as_json=as_json)
 
 
 @command.command()
 def revoke(name: Name, as_json: Json = False, config: Config = None) -> None:
     """End a key for ever: requests with it are refused within 2 seconds; answers in flight finish."""
     with _door(config) as door:
-        found = door.admin.revoke(_actor(), name)
-    if as_json:
-        print_json(found)
-    else:
-        say(f"{found.id} ({found.name}) was revoked at {shown(found.revoked_ms)}")
+        found = door.admin.revoke(actor(), name)
+    tell(
+        found,
+        lambda _: say(f"{found.id} ({found.name}) was revoked at {shown(found.revoked_ms)}"),
+        as_json=as_json,
+    )
 
 
 @command.command()
@@ -165,7 +163,7 @@ def rotate(
     """Give a key a new secret, and let the old one end after a time of grace."""
     grace_ms = 0 if grace == "0" else _duration_ms(grace, "--grace")
     with _door(config) as door:
-        made = door.admin.rotate(_actor(), name, grace_ms)
+        made = door.admin.rotate(actor(), name, grace_ms)
     _print_secret(made, door, quiet=quiet, as_json=as_json)
 
 
@@ -193,7 +191,7 @@ def limits(
         )
     with _door(config) as door:
         changed = door.admin.change_limits(
-            _actor(), name, {**dict.fromkeys(MOST), "may_overshoot": False} if none else wanted
+            actor(), name, {**dict.fromkeys(MOST), "may_overshoot": False} if none else wanted
         )
     key = changed.key
     if as_json:
@@ -220,8 +218,8 @@ def audit(
         if verify:
             found = door.admin.verify()
         else:
-            subject = None if key is None else door.admin.show(_actor(), key).id
-            entries = door.admin.audit(_actor(), key=subject, most=most)
+            subject = None if key is None else door.admin.show(actor(), key).id
+            entries = door.admin.audit(actor(), key=subject, most=most)
     if verify:
         if as_json:
             print_json(found)
@@ -241,10 +239,6 @@ def audit(
 
 def _door(config: Path | None, *, create: bool = False) -> AbstractContextManager[KeyDoor]:
     return opened_key_door(config_path(config), create=create)
-
-
-def _actor(organisation: str | None = None) -> Actor:
-    return Actor(f"cli:{account()}", organisation)
 
 
 def _all(door: KeyAdmin, actor: Actor) -> list[KeyView]:

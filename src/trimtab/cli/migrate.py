@@ -89,26 +89,20 @@ def run(
     Nothing is called or spent. Exit status 0: nothing breaks or changes beyond --allow; 1: something does; 2: it could
     not be run, or not all could be judged.
     """
+    wish = Wish(
+        before=before,
+        after=after,
+        files=tuple(files or ()),
+        recorded=recorded,
+        days=days,
+        most=most,
+        platform=platform,
+        version=version,
+        betas=tuple(beta or ()),
+    )
     try:
         allowed = _allowed(allow or [])
-        if bool(files) == recorded:
-            raise ConfigError(
-                "trimtab migrate", "name files with requests, or say --recorded; one of the two"
-            )
-        found = migration_report(
-            load_settings(config_path(config)),
-            Wish(
-                before=before,
-                after=after,
-                files=tuple(files or ()),
-                recorded=recorded,
-                days=days,
-                most=most,
-                platform=platform,
-                version=version,
-                betas=tuple(beta or ()),
-            ),
-        )
+        found = _judged(wish, config)
         if write is not None:
             _write(write, found)
         if picture is not None:
@@ -120,19 +114,27 @@ def run(
     if as_json:
         print_json(report_json(found, reasons))
     else:
-        for line in report_lines(found, reasons):
-            say(line)
-        if write is not None:
-            say()
-            say(
-                f"written to {write}: {sum(one.adapted is not None for one in found.judged):,} requests, index.json"
-            )
-    if found.unreadable or not found.judged:
-        for bad in found.unreadable[:20]:
-            warn(f"{bad.name}: {bad.problem}")
-        raise typer.Exit(NOT_TOLD)
-    if reasons:
-        raise typer.Exit(DIFFERS)
+        _tell(found, reasons, write)
+    for bad in found.unreadable[:20]:
+        warn(f"{bad.name}: {bad.problem}")
+    if status := NOT_TOLD if found.unreadable or not found.judged else DIFFERS if reasons else 0:
+        raise typer.Exit(status)
+
+
+def _judged(wish: Wish, config: Path | None) -> Report:
+    if bool(wish.files) == wish.recorded:
+        raise ConfigError("trimtab migrate", "name files with requests, or say --recorded; one of the two")
+    return migration_report(load_settings(config_path(config)), wish)
+
+
+def _tell(found: Report, reasons: tuple[str, ...], write: Path | None) -> None:
+    for line in report_lines(found, reasons):
+        say(line)
+    if write is not None:
+        say()
+        say(
+            f"written to {write}: {sum(one.adapted is not None for one in found.judged):,} requests, index.json"
+        )
 
 
 def _allowed(asked: list[str]) -> dict[str, float | None]:

@@ -4,7 +4,7 @@ Invariant: the figures are those of the catalogue on the given day, negotiated p
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from trimtab.app import config_path, live_models, load_settings, today
+from trimtab.app import Settings, config_path, live_models, load_settings, today
 from trimtab.app.platform_figures import stored_figures
 from trimtab.app.served import entries, tiers_served
 from trimtab.app.token_learning import learn_tokens
@@ -99,56 +99,54 @@ def run(
 ) -> None:
     """Show every model of the catalogue: prices, abilities, life cycle, and the tier it is bound to."""
     settings = load_settings(config_path(config))
-    day = today()
-    out = console()
     if rules is not None:
-        model = found_model(settings.catalogue, rules)
-        if as_json:
-            print_json(rules_json(model, settings.normaliser))
-        else:
-            out.print(render_rules(model, settings.normaliser))
-        return
-    if scenarios:
-        if as_json:
-            print_json(scenarios_json(settings.scenarios))
-        else:
-            out.print(render_scenarios(settings.scenarios))
-        return
-    if learn:
+        model, modes = found_model(settings.catalogue, rules), settings.normaliser
+        _show(as_json, lambda: rules_json(model, modes), lambda: render_rules(model, modes))
+    elif scenarios:
+        kinds = settings.scenarios
+        _show(as_json, lambda: scenarios_json(kinds), lambda: render_scenarios(kinds))
+    elif learn:
         learnt = learn_tokens(settings, days=days, most=MOST_USAGES, usages=tuple(usages or ()))
-        if as_json:
-            print_json(learnt)
-        else:
-            out.print(render_learnt(learnt))
-        return
-    if usages:
+        _show(as_json, lambda: learnt, lambda: render_learnt(learnt))
+    elif usages:
         raise ConfigError("--usages", "goes with --learn-tokens")
-    if platforms:
-        found = entries(settings)
-        tiers = tiers_served(settings, found, day)
-        figures = stored_figures(settings, FIGURES_OF)
-        if as_json:
-            print_json(platforms_json(found, tiers, figures))
-        else:
-            out.print(render_platforms(settings.catalogue, found, tiers, figures))
-        return
-    if not check:
-        if as_json:
-            print_json(models_json(settings.catalogue, settings.tiers, day))
-        else:
-            out.print(render_models(settings.catalogue, settings.tiers, day))
-            out.print(render_tokenizers(find_tokenizers()))
-        return
-    live = live_models(settings, platform)
-    differences = compare_live(settings.catalogue, live.models, day)
-    if as_json:
-        print_json(differences)
+    elif platforms:
+        _show_platforms(settings, as_json=as_json)
+    elif check:
+        _check(settings, platform, as_json=as_json)
     else:
-        out.print(
-            render_differences(
-                differences, f"{live.platform} (SIMULATED)" if live.simulated else live.platform
-            )
+        what = settings.catalogue, settings.tiers, today()
+        _show(
+            as_json,
+            lambda: models_json(*what),
+            lambda: Group(render_models(*what), render_tokenizers(find_tokenizers())),
         )
+
+
+def _show(as_json: bool, programs: Callable[[], object], people: Callable[[], RenderableType]) -> None:
+    if as_json:
+        print_json(programs())
+    else:
+        console().print(people())
+
+
+def _show_platforms(settings: Settings, *, as_json: bool) -> None:
+    found = entries(settings)
+    tiers = tiers_served(settings, found, today())
+    figures = stored_figures(settings, FIGURES_OF)
+    _show(
+        as_json,
+        lambda: platforms_json(found, tiers, figures),
+        lambda: render_platforms(settings.catalogue, found, tiers, figures),
+    )
+
+
+def _check(settings: Settings, platform: str | None, *, as_json: bool) -> None:
+    """Exit status 1 where the platform and the catalogue differ."""
+    live = live_models(settings, platform)
+    differences = compare_live(settings.catalogue, live.models, today())
+    name = f"{live.platform} (SIMULATED)" if live.simulated else live.platform
+    _show(as_json, lambda: differences, lambda: render_differences(differences, name))
     if differences:
         raise typer.Exit(1)
 

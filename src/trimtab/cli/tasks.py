@@ -10,15 +10,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from trimtab.admin import Actor, TaskAdmin, Visitor
+from trimtab.admin import TaskAdmin, Visitor
 from trimtab.admin.task_words import Extension, NewTask
 from trimtab.app import config_path
 from trimtab.app.task_door import opened_task_door
 from trimtab.budgets.tasks import NewPhase
-from trimtab.cli.account import account
+from trimtab.cli.account import actor
 from trimtab.cli.options import Config, Json, command_group
 from trimtab.cli.tasks_shown import event_line, print_task, print_tasks
-from trimtab.cli.term import print_json, say
+from trimtab.cli.term import print_json, say, tell
 from trimtab.errors import RequestError, printable
 
 LOOK_S = 0.25
@@ -46,12 +46,12 @@ def list_tasks(
     """The newest tasks."""
     with _door(config) as admin:
         found = admin.tasks(_visitor(), state=state, most=limit)
-    if as_json:
-        print_json(found)
-    elif found:
-        print_tasks(found)
-    else:
-        say("no task is like that; POST /trimtab/v1/tasks or 'trimtab tasks create TOKENS' makes one")
+    tell(
+        found,
+        print_tasks,
+        as_json=as_json,
+        none="no task is like that; POST /trimtab/v1/tasks or 'trimtab tasks create TOKENS' makes one",
+    )
 
 
 @command.command()
@@ -59,7 +59,7 @@ def show(task: Id, as_json: Json = False, config: Config = None) -> None:
     """One task: a bar for each phase, and the moves between them."""
     with _door(config) as admin:
         found = admin.show(_visitor(), task)
-    print_json(found) if as_json else print_task(found)
+    tell(found, print_task, as_json=as_json)
 
 
 @command.command()
@@ -167,7 +167,7 @@ def _phase(text: str) -> NewPhase:
 
 def _visitor() -> Visitor:
     """Whoever has access to the machine sees all tasks."""
-    return Visitor(actor=Actor(f"cli:{account()}"))
+    return Visitor(actor=actor())
 
 
 def _door(config: Path | None) -> AbstractContextManager[TaskAdmin]:

@@ -2,10 +2,14 @@
 
 import json
 import sys
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
 from trimtab.errors import visible
+
+Found = TypeVar("Found")
 
 
 def say(text: str = "") -> None:
@@ -26,6 +30,16 @@ def print_json(content: object) -> None:
             char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
         )
     say_lines(text)
+
+
+def tell(found: Found, people: Callable[[Found], object], *, as_json: bool, none: str = "") -> None:
+    """What was found: JSON for programs, or what is printed for people; for them `none` where a list is empty."""
+    if as_json:
+        print_json(found)
+    elif none and not found:
+        say(none)
+    else:
+        people(found)
 
 
 def warn(text: str) -> None:

@@ -12,15 +12,15 @@ from typing import Annotated
 
 import typer
 
-from trimtab.admin import Actor, UserView
+from trimtab.admin import UserView
 from trimtab.admin.users import check_role
 from trimtab.app import config_path
 from trimtab.app.doorkeeping import UserDoor, opened_user_door
-from trimtab.cli.account import account
+from trimtab.cli.account import actor
 from trimtab.cli.keys_shown import shown
 from trimtab.cli.options import Config, Json, command_group
 from trimtab.cli.tables import Rows, console
-from trimtab.cli.term import counted, print_json, say, warn
+from trimtab.cli.term import counted, print_json, say, tell, warn
 from trimtab.errors import ConfigError, printable
 from trimtab.identity.passwords import MAX_CHARS, check_password
 
@@ -52,7 +52,7 @@ def add(
     """Make a user. From the first one on, nobody uses the console without logging in."""
     check_role(role)  # before anybody types a password
     with _door(config, create=True) as door:
-        made = door.admin.add(_actor(), name, role, _password(name, password_stdin))
+        made = door.admin.add(actor(), name, role, _password(name, password_stdin))
     if as_json:
         print_json(made)
         return
@@ -65,12 +65,12 @@ def list_users(as_json: Json = False, config: Config = None) -> None:
     """List users by name."""
     with _door(config) as door:
         found = door.admin.users()
-    if as_json:
-        print_json(found)
-    elif not found:
-        say(f"No users in {door.store_url}. Make one: trimtab users add NAME --role admin")
-    else:
-        _print_users(found)
+    tell(
+        found,
+        _print_users,
+        as_json=as_json,
+        none=f"No users in {door.store_url}. Make one: trimtab users add NAME --role admin",
+    )
 
 
 @command.command()
@@ -99,7 +99,7 @@ def passwd(
 ) -> None:
     """Give a user another password; it is logged out everywhere."""
     with _door(config) as door:
-        changed = door.admin.set_password(_actor(), name, _password(name, password_stdin))
+        changed = door.admin.set_password(actor(), name, _password(name, password_stdin))
     _told(changed, as_json, f"{changed.name} has another password now, and is logged out everywhere")
 
 
@@ -112,7 +112,7 @@ def role(
 ) -> None:
     """Give a user another role; within 2 seconds it holds where it is logged in too."""
     with _door(config) as door:
-        changed = door.admin.set_role(_actor(), name, wanted)
+        changed = door.admin.set_role(actor(), name, wanted)
     _told(changed, as_json, f"{changed.name} is {_a(changed.role)} now")
 
 
@@ -120,7 +120,7 @@ def role(
 def disable(name: Name, as_json: Json = False, config: Config = None) -> None:
     """Log a user out everywhere within 2 seconds, and let it in no more."""
     with _door(config) as door:
-        changed = door.admin.disable(_actor(), name)
+        changed = door.admin.disable(actor(), name)
     _told(changed, as_json, f"{changed.name} is disabled and logged out; `trimtab users enable` undoes it")
 
 
@@ -128,7 +128,7 @@ def disable(name: Name, as_json: Json = False, config: Config = None) -> None:
 def enable(name: Name, as_json: Json = False, config: Config = None) -> None:
     """Let a disabled user in again."""
     with _door(config) as door:
-        changed = door.admin.enable(_actor(), name)
+        changed = door.admin.enable(actor(), name)
     _told(changed, as_json, f"{changed.name} may log in again, as {changed.role}")
 
 
@@ -136,7 +136,7 @@ def enable(name: Name, as_json: Json = False, config: Config = None) -> None:
 def remove(name: Name, as_json: Json = False, config: Config = None) -> None:
     """Remove a user; the audit trail still tells of it. `disable` can be undone, this cannot."""
     with _door(config) as door:
-        gone = door.admin.remove(_actor(), name)
+        gone = door.admin.remove(actor(), name)
         left = door.admin.users()
     _told(gone, as_json, f"{gone.name} is removed and logged out")
     if not left:
@@ -150,7 +150,7 @@ def remove(name: Name, as_json: Json = False, config: Config = None) -> None:
 def log_out(name: Name, as_json: Json = False, config: Config = None) -> None:
     """End all sessions of a user within 2 seconds; it may log in again."""
     with _door(config) as door:
-        ended = door.admin.log_out(_actor(), name)
+        ended = door.admin.log_out(actor(), name)
     if as_json:
         print_json({"name": name, "ended": ended})
     else:
@@ -159,10 +159,6 @@ def log_out(name: Name, as_json: Json = False, config: Config = None) -> None:
 
 def _door(config: Path | None, *, create: bool = False) -> AbstractContextManager[UserDoor]:
     return opened_user_door(config_path(config), create=create)
-
-
-def _actor() -> Actor:
-    return Actor(f"cli:{account()}")
 
 
 def _password(name: str, from_stdin: bool) -> str:
@@ -187,10 +183,7 @@ def _a(role: str) -> str:
 
 
 def _told(user: UserView, as_json: bool, text: str) -> None:
-    if as_json:
-        print_json(user)
-    else:
-        say(text)
+    tell(user, lambda _: say(text), as_json=as_json)
 
 
 def _logged_in(user: UserView) -> str:
