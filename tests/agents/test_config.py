@@ -103,6 +103,13 @@ def test_a_breakdown_replaces_the_phases() -> None:
         ({"task_budgets": {"tools": 1_000, "tool_execution": 1_000}}, "stands twice"),
         ({"task_budgets": {"tools": 0.5}}, "AgentConfig.task_budgets.tools: 0.5: must be whole tokens"),
         ({"task_budgets": {}}, "AgentConfig.task_budgets: 0 of them"),
+        ({"budget_strategy": None}, "AgentConfig.budget_strategy: None: must be prioritize_completion or"),
+        ({"max_usd": "5"}, "AgentConfig.max_usd: '5': must be a number of dollars"),
+        ({"max_usd": True}, "AgentConfig.max_usd: True: must be a number of dollars"),
+        ({"task_budgets": [1]}, "AgentConfig.task_budgets: [1]: must be phases by their names"),
+        ({"budget_breakdown": {5: 0.1}}, "AgentConfig.budget_breakdown: {5: 0.1}: must be phases by their names"),
+        ({"tags": 5}, "AgentConfig.tags: 5: must be a tuple of texts"),
+        ({"name": 5}, "AgentConfig.name: 5: must be text"),
         ({"budget_strategy": "fast"}, "AgentConfig.budget_strategy: 'fast': must be prioritize_completion or"),
         ({"budget_breakdown": {"a": "much"}}, "AgentConfig.budget_breakdown.a: 'much': must be tokens"),
         ({"budget_breakdown": {"a": 1.5}}, "AgentConfig.budget_breakdown.a: 1.5"),
@@ -110,7 +117,7 @@ def test_a_breakdown_replaces_the_phases() -> None:
         ({"budget_breakdown": {"a": 0.5}, "budget_strategy": "prioritize_quality"}, "guarantees the phase that checks"),
         ({"guaranteed": ("b",), "budget_breakdown": {"a": 0.5}}, "AgentConfig.guaranteed: 'b': is none of the phases"),
         ({"max_tokens_per_call": 200_000}, "AgentConfig.max_tokens_per_call: 200000: must be 1 to the task's total"),
-        ({"max_usd": 0}, "AgentConfig.max_usd: 0: must be above 0"),
+        ({"max_usd": 0}, "AgentConfig.max_usd: 0: must be a number of dollars above 0"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_refused_when_it_is_written_and_names_the_field(more: dict[str, Any], says: str) -> None:

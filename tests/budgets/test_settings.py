@@ -57,7 +57,7 @@ def test_each_limit_is_one_of_its_own_and_money_is_exact(tmp_path: Path) -> None
         ("[budgets.a]\ntokens_per_day = -5", "trimtab.toml: budgets.a.tokens_per_day: -5: must be a whole number from 1"),
         ("[budgets.a]\ntokens_per_day = 1.5", "trimtab.toml: budgets.a.tokens_per_day: 1.5: must be a whole number, not a fraction"),
         ("[budgets.a]\ntokens_per_day = 'many'", "trimtab.toml: budgets.a.tokens_per_day: 'many': must be a whole number, not text"),
-        ("[budgets.a]\nconcurrency = 1000001", "trimtab.toml: budgets.a.concurrency: 1000001: must be a whole number from 1 to 1000000"),
+        ("[budgets.a]\nconcurrency = 1000001", "trimtab.toml: budgets.a.concurrency: 1000001: must be a whole number from 1 to 1,000,000"),
         ("[budgets.a]\nusd_per_mounth = 5", "budgets.a.usd_per_mounth: nothing in this version reads this setting; remove it; did you mean 'usd_per_month'?"),
         ("[budgets.a]\nteam = 'red'\nkey = 'ci'\nusd_total = 5", "trimtab.toml: budgets.a.key: a budget is for one of organisation, team, key, user, tag, and this has team and key"),
         ("[budgets.a]\ndepartment = 'red'\nusd_total = 5", "trimtab.toml: budgets.a.department: nothing in this version reads this setting"),

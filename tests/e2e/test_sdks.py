@@ -77,6 +77,23 @@ def test_sync_calls_are_answered_priced_and_recorded(run: Run, simulator: Any) -
     assert set(seen["repeated"]) == {"end_turn"}
 
 
+def test_mistakes_about_budgets_are_the_sdks_own_exceptions(run: Run) -> None:
+    seen = run("budgets")
+    assert seen["answered"] in ("end_turn", "max_tokens")
+    for name, status, says in (
+        ("negative", 400, "total: -5: must be 1 to"),
+        ("phases_above_total", 400, "together 6,000 tokens, above the total of 5,000"),
+        ("unknown_strategy", 400, "strategy: 'fast': must be prioritize_completion or prioritize_quality"),
+        ("total_changed", 409, "its total is 20,000 tokens and this request says 90,000"),
+        ("anothers_task", 404, "no such task of this key"),
+        ("closed", 409, "was closed; make another one"),
+    ):
+        found = seen[name]
+        wanted = {400: "BadRequestError", 404: "NotFoundError", 409: "ConflictError"}[status]
+        assert (found["class"], found["status"]) == (wanted, status), found
+        assert says in str(found)
+
+
 def test_async_calls_are_answered_also_many_at_once(run: Run) -> None:
     seen = run("async_messages")
     assert_message(seen["one"])

@@ -246,7 +246,7 @@ def test_what_makes_no_sense_is_refused_with_the_value_and_what_to_do(tmp_path: 
                 assert says in found["error"]["message"]
             name = (await desk.post("", {"total": 10_000}, expect=201))["id"]
             for path, body, status, says in (
-                ("/extend", {"total": -5}, 400, "add more than nothing"),
+                ("/extend", {"total": -5}, 400, "a task is only ever given more"),
                 ("/extend", {"total": 5, "phase": "nope"}, 400, "no such phase; it has analysis, tools"),
                 ("/extend", {"usd": 1}, 400, "no limit of money"),
                 ("/progress", {"phase": "tools", "progress": 1.5}, 400, "from 0 to 1"),

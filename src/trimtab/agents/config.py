@@ -12,6 +12,7 @@ import msgspec
 
 from trimtab.budgets.tasks import NewPhase, new_task
 from trimtab.budgets.tasks.making import MAX_TOKENS, own_name
+from trimtab.budgets.tasks.model import STRATEGIES
 from trimtab.catalogue import EFFORTS, Effort
 from trimtab.errors import ConfigError, RequestError, printable, quoted
 
@@ -75,11 +76,30 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
         if (usd := self.max_usd) is not None and (
             not isinstance(usd, int | float) or isinstance(usd, bool) or not 0 < usd <= 1_000_000
         ):
-            raise _wrong("max_usd", self.max_usd, "must be above 0 and at most 1,000,000")
+            raise _wrong("max_usd", self.max_usd, "must be a number of dollars above 0 and at most 1,000,000")
+        if self.budget_strategy not in STRATEGIES:
+            raise _wrong("budget_strategy", self.budget_strategy, f"must be {' or '.join(STRATEGIES)}")
+        self._check_texts()
         try:
             new_task("check", self.max_tokens, at_ms=0, phases=self._phases(), strategy=self.budget_strategy)
         except RequestError as problem:
             raise self._in_our_words(str(problem)) from None
+
+    def _check_texts(self) -> None:
+        """Python lets anything stand there."""
+        for field in ("task_budgets", "budget_breakdown"):
+            asked: object = getattr(self, field)
+            if asked is not None and not (
+                isinstance(asked, Mapping) and all(isinstance(name, str) for name in asked)
+            ):
+                raise _wrong(field, asked, "must be phases by their names, as {'tools': 40_000}")
+        for field in ("name", "scenario"):
+            if not isinstance(getattr(self, field), str):
+                raise _wrong(field, getattr(self, field), "must be text")
+        for field in ("tags", "guaranteed"):
+            texts: object = getattr(self, field)
+            if not isinstance(texts, tuple | list) or not all(isinstance(one, str) for one in texts):
+                raise _wrong(field, texts, "must be a tuple of texts")
 
     def task(self) -> dict[str, Any]:
         """The body of `POST /trimtab/v1/tasks`, which answers with the task's id."""

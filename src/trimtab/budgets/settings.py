@@ -258,7 +258,7 @@ def _check_limits(budget: BudgetSettings, where: Callable[[str], str]) -> None:
         most = MAX_CONCURRENCY if meter == "concurrency" else MAX_COUNT
         if not 0 < value <= most:
             raise ConfigError(
-                where(field), f"{quoted(value)}: must be a whole number from 1 to {most}{_NONE}"
+                where(field), f"{quoted(value)}: must be a whole number from 1 to {most:,}{_NONE}"
             )
     if not found:
         raise ConfigError(

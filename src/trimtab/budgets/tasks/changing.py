@@ -70,7 +70,8 @@ def extend(
     check_goes_on(task)
     if tokens < 0 or nanousd < 0 or not (tokens or nanousd):
         raise RequestError(
-            f"extend: total {quoted(tokens)}, {dollars(nanousd)}: add more than nothing; less is cancelling"
+            f"extend: total {quoted(tokens)}, {dollars(nanousd)}: a task is only ever given more; name total or usd "
+            "above 0, or cancel the task"
         )
     if task.total + tokens > MAX_TOKENS or (task.nanousd or 0) + nanousd > MAX_NANOUSD:
         raise RequestError(
