@@ -3,9 +3,11 @@ it and by no more."""
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trimtab.budgets import Book, Dealer, Hold, Ledger, Use
 from trimtab.catalogue import NanoUSD
@@ -22,11 +24,11 @@ MOST, USUAL = 64_000, 5_000
 class Alone:
     """One process, and a database that grants what is left of one limit."""
 
-    def __init__(self, *budgets: Budget) -> None:
+    def __init__(self, *budgets: Budget, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.left = {False: budgets[0].limit, True: budgets[0].limit}
         self.kept = {False: 0, True: 0}
-        self.dealer = Dealer(self._exchange, time.monotonic, deadline_s=20)
-        self.ledger = Ledger(self.dealer, time.monotonic)
+        self.dealer = Dealer(self._exchange, monotonic, deadline_s=20)
+        self.ledger = Ledger(self.dealer, monotonic)
         self.ledger.keep_to(Book(budgets))
 
     async def _exchange(self, trades: Sequence[Trade]) -> list[Slice]:
@@ -149,3 +151,46 @@ def test_of_two_budgets_on_one_account_the_one_that_must_not_be_passed_is_not() 
         assert (found.hard, found.limit, found.reserve) == (True, 100, "worst"), budgets
     (found,) = Book((a_minute("expected", 100), a_minute("worst", 50, hard=False))).of(ANN, ())
     assert (found.hard, found.limit, found.reserve) == (True, 100, "expected")
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), st.integers(0, 70_000)),
+        st.tuples(st.just("end"), st.integers(0, MOST)),
+        st.tuples(st.just("lost"), st.just(MOST)),
+    ),
+    min_size=1,
+    max_size=60,
+)
+
+
+@given(steps=STEPS)
+@settings(max_examples=60)
+def test_a_limit_is_passed_by_no_more_than_calls_in_flight_use_beyond_what_was_expected(
+    steps: list[tuple[str, int]],
+) -> None:
+    limit = 100_000
+    now = 1000.0
+
+    async def work() -> None:
+        nonlocal now
+        counted, flying, beyond = 0, [], {}
+        async with Alone(a_minute("expected", limit), monotonic=lambda: now) as place:
+            for what, tokens in steps:
+                now += 1.0
+                if what == "ask":
+                    try:
+                        hold = await place.hold(expected=tokens)
+                    except (RateLimited, BudgetSpent):
+                        continue
+                    flying.append((hold, min(max(tokens, 1), MOST)))
+                    assert counted + sum(held for _, held in flying) <= limit
+                    beyond = dict.fromkeys([id(one) for one, _ in flying], 0)
+                elif flying:
+                    hold, held = flying.pop(tokens % len(flying))
+                    place.ledger.settle(hold, NanoUSD(0), (0, tokens) if what == "end" else None)
+                    counted += tokens
+                    beyond[id(hold)] = max(0, tokens - held)
+                    assert counted <= limit + sum(beyond.values())
+
+    asyncio.run(work())

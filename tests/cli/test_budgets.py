@@ -76,7 +76,8 @@ def test_a_budget_that_holds_what_is_expected_says_by_how_much_it_can_be_passed(
     shell.run("set", "some", "--key", "ci", "concurrency=20")
     said = shell.run("explain", "ci")
     assert "team-a.output_tokens_per_minute: held by what is expected" in said
-    assert "It can be passed by what the calls in flight (20 at the most) use beyond that" in said
+    assert "It can be passed by what calls in flight use beyond that" in said
+    assert "; 20 are in flight at the most; then it refuses" in said
     assert (
         "any other at effort high: 8,000 output tokens, 50 input tokens per 100 bytes (prior, not measured)"
         in said

@@ -32,27 +32,26 @@ def usual_upkeep(database: Database) -> Chore:
     """The chore that works the figures out, of real and of simulated calls."""
 
     def work(turn: Turn) -> bool:
-        for simulated in (False, True):
-            work_out(database, simulated=simulated)
-            if turn.rest(0.05):
-                return False
+        work_out(database)
         return True
 
     return Chore("usual calls", work)
 
 
-def work_out(database: Database, *, simulated: bool) -> bool:
-    """Look at the newest calls, and publish what has changed; whether anything has. Blocks. Raises `StoreError`."""
+def work_out(database: Database) -> list[bool]:
+    """Look at the newest calls, and publish what has changed; the sides where anything has, `True` for simulated.
+    Blocks. Raises `StoreError`."""
     artefacts = ArtefactStore(database)
-    known = published(artefacts, simulated=simulated)
-    earlier = () if known is None else known[1].calls
-    newest, now_ms = database.read(lambda view: (usual_calls(view, simulated=simulated), view.now_ms()))
-    found = with_earlier(newest, earlier, now_ms)
-    if not _differ(earlier, found):
-        return False
-    content = msgspec.json.encode(Published(FORMAT, tuple(found)))
-    artefacts.publish(KINDS[simulated], content)
-    return True
+    newest, now_ms = database.read(lambda view: (usual_calls(view), view.now_ms()))
+    changed = []
+    for simulated, calls in newest.items():
+        known = published(artefacts, simulated=simulated)
+        earlier = () if known is None else known[1].calls
+        found = with_earlier(calls, earlier, now_ms)
+        if _differ(earlier, found):
+            artefacts.publish(KINDS[simulated], msgspec.json.encode(Published(FORMAT, tuple(found))))
+            changed.append(simulated)
+    return changed
 
 
 def published(artefacts: ArtefactStore, *, simulated: bool, but: str = "") -> tuple[str, Published] | None:

@@ -49,12 +49,17 @@ def print_explained(found: Explained) -> None:
 
 def _say_expected(found: Explained) -> None:
     names = ", ".join(one.budget for one in found.asked if one.reserve == "expected")
-    calls = "the calls in flight"
+    calls = ""
     if found.most_in_flight is not None:
-        calls += f" ({found.most_in_flight:,} at the most)"
+        calls = f"; {found.most_in_flight:,} are in flight at the most"
+    seen = max((one.beyond or 0 for one in found.expected if not one.simulated), default=0)
+    if found.most_in_flight is not None and seen:
+        most = f"{found.most_in_flight * seen:,} output tokens"
+        calls += f", and had they all written as much as the longest that was measured, that were {most}"
     say(
-        f"{names}: held by what is expected. It can be passed by what {calls} use beyond that, each by its max_tokens "
-        "less what is held at the most; then it refuses until it renews. Held for a call, if its max_tokens are more:"
+        f"{names}: held by what is expected. It can be passed by what calls in flight use beyond that, each by its "
+        f"max_tokens less what was held for it at the most{calls}; then it refuses until it renews. Held for a call, "
+        "unless its max_tokens are less:"
     )
     for one in found.expected:
         say(

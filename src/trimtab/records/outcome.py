@@ -55,7 +55,7 @@ class Draw(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     account: str
     """`budgets.account_of`: whose, of what, and in which period."""
     amount: int
-    """In the account's own unit (nano-dollars, tokens, requests): in an intent the worst case that is held, in a record
+    """In the account's own unit (nano-dollars, tokens, requests): in an intent the worst case, in a record
     what it came to."""
     leased: bool = True
     """Whether it came out of a slice (a hard limit), or is only counted (a soft one)."""

@@ -6,7 +6,7 @@ Invariants: whole answers of one attempt only; real and simulated calls are neve
 where `CONVERSATIONS_MIN` conversations stand behind it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -22,7 +22,7 @@ QUANTILE_PERCENT = 90
 CONVERSATIONS_MIN = 20
 """As of figures of effort tables: of fewer, the ninth of ten is chance."""
 
-CALLS_MOST = 20_000
+RECORDS_MOST = 20_000
 """The newest so many are looked at: 0.3 s of CPU for SQLite, and one view of it that is held for so long."""
 
 OLD_MS = 28 * 86_400_000
@@ -51,27 +51,28 @@ class UsualCall(msgspec.Struct, frozen=True, kw_only=True):
     """When it was worked out."""
 
 
-def usual_calls(view: Transaction, *, simulated: bool) -> list[UsualCall]:
-    """Of the newest calls, by model, effort and class, and of all classes together."""
-    found = []
-    for by_class in (True, False):
-        found += _usual(view, simulated, by_class)
+def usual_calls(view: Transaction) -> dict[bool, list[UsualCall]]:
+    """Of the newest records, real and simulated calls, by model, effort and class, and of all classes together."""
+    found: dict[bool, list[UsualCall]] = {False: [], True: []}
+    for task_class in ("task_class", f"'{EVERY_CLASS}'"):
+        for simulated, usual in _usual(view, task_class):
+            found[simulated].append(usual)
     return found
 
 
-def _usual(view: Transaction, simulated: bool, by_class: bool) -> list[UsualCall]:
+def _usual(view: Transaction, task_class: str) -> Iterator[tuple[bool, UsualCall]]:
     now_ms = view.now_ms()
     purposes = ", ".join(f"'{purpose}'" for purpose in BILLED)
-    task_class = "task_class" if by_class else f"'{EVERY_CLASS}'"
-    group = "model, effort, class"
+    group = "simulated, model, effort, class"
+    # Bounded by records, whatever they are of: a store without any simulated call is not searched through for one.
     # Ids begin with the moment of their request (`records.ids`).
     rows = view.rows(
-        f"WITH calls AS (SELECT model, coalesce(effort, '') AS effort, {task_class} AS class, output_tokens, "  # noqa: S608 (our own names)
+        f"WITH newest AS (SELECT * FROM requests WHERE id >= ? ORDER BY id DESC LIMIT {RECORDS_MOST}), "  # noqa: S608 (our own names)
+        f"calls AS (SELECT simulated, model, coalesce(effort, '') AS effort, {task_class} AS class, output_tokens, "
         "1000 * (input_tokens + cache_write_5m_tokens + cache_write_1h_tokens + cache_read_tokens) / request_bytes "
         "AS permille, cost_nanousd, CASE WHEN task <> '' THEN task ELSE session END AS conversation "
-        f"FROM requests WHERE id >= ? AND simulated = ? AND purpose IN ({purposes}) AND endpoint <> 'count_tokens' "
-        "AND attempt_count = 1 AND result = 'ok' AND output_tokens > 0 AND request_bytes > 0 AND model IS NOT NULL "
-        f"ORDER BY id DESC LIMIT {CALLS_MOST}), "
+        f"FROM newest WHERE purpose IN ({purposes}) AND endpoint <> 'count_tokens' "
+        "AND attempt_count = 1 AND result = 'ok' AND output_tokens > 0 AND request_bytes > 0 AND model IS NOT NULL), "
         f"ranked AS (SELECT *, row_number() OVER (PARTITION BY {group} ORDER BY output_tokens) AS by_output, "
         f"row_number() OVER (PARTITION BY {group} ORDER BY permille) AS by_input, "
         f"count(*) OVER (PARTITION BY {group}) AS among FROM calls) "
@@ -81,23 +82,24 @@ def _usual(view: Transaction, simulated: bool, by_class: bool) -> list[UsualCall
         f"max(CASE WHEN 100 * (by_input - 1) < {QUANTILE_PERCENT} * among THEN permille END), "
         "CAST(sum(cost_nanousd) AS BIGINT) / count(*) "
         f"FROM ranked GROUP BY {group} HAVING count(DISTINCT conversation) >= {CONVERSATIONS_MIN}",
-        (f"{max(now_ms - OLD_MS, 0):012x}", int(simulated)),
+        (f"{max(now_ms - OLD_MS, 0):012x}",),
     )
-    return [
-        UsualCall(
-            model=model,
-            effort=effort,
-            task_class=name,
-            calls=calls,
-            conversations=conversations,
-            output_tokens=output,
-            most_output_tokens=most,
-            input_permille=permille,
-            cost_nanousd=cost,
-            at_ms=now_ms,
+    for simulated, model, effort, name, calls, conversations, output, most, permille, cost in rows:
+        yield (
+            bool(simulated),
+            UsualCall(
+                model=model,
+                effort=effort,
+                task_class=name,
+                calls=calls,
+                conversations=conversations,
+                output_tokens=output,
+                most_output_tokens=most,
+                input_permille=permille,
+                cost_nanousd=cost,
+                at_ms=now_ms,
+            ),
         )
-        for model, effort, name, calls, conversations, output, most, permille, cost in rows
-    ]
 
 
 def with_earlier(newest: Sequence[UsualCall], earlier: Sequence[UsualCall], now_ms: int) -> list[UsualCall]:
