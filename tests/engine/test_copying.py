@@ -12,6 +12,7 @@ from fake_replies import DELTA, JSON, SSE, START, message
 from kept_answers import digests
 
 from trimtab.engine import Answering
+from trimtab.engine.copying import LAG_S
 from trimtab.errors import RateLimited, UpstreamBroken
 from trimtab.records import Caller, Limits, RequestId
 
@@ -367,8 +368,12 @@ def test_a_client_that_does_not_take_its_stream_is_not_waited_for(house: Callabl
         async with crowd(h) as c:
             c.gate.set()
             slow = await h.pipeline.answer(h.inbound({"stream": True, **COLD}, id=RequestId("slow")))
-            assert not await slow.pump(lambda _: False)
-            body, told = await c.ask({"stream": True, **COLD})
+            asked = c.ask({"stream": True, **COLD})
+            await c.wait_for(1)
+            for _ in STREAM[:-1]:  # a drop every now and then is no better than none
+                assert not await slow.pump(lambda _: False)
+                await asyncio.sleep(LAG_S / 3)
+            body, told = await asked
             assert told == "miss"
             assert len(h.provider.calls) == 2
             assert b"message_stop" in body

@@ -56,7 +56,6 @@ def test_an_answer_is_found_as_it_was_kept_and_the_first_one_stands(
         (True, {}, ""),
         (False, {"place": "claude@2"}, ""),
         (False, {"simulated": True}, ""),
-        (False, {"key": "key_2"}, ""),
         (False, {}, "expires_ms = made_ms"),
         (False, {}, "made_ms = made_ms + 60000"),
     ],
@@ -163,8 +162,16 @@ def test_what_a_revoked_key_asked_for_is_given_to_nobody(database: Database, sto
     database.write(lambda tx: update_key(tx, msgspec.structs.replace(key, revoked_ms=NOW_MS), 2))
     assert store.find("d1") is None
     assert store.find("d2") is not None
+    keep(database, answer("d2", key="key_3", request_id="r3"), answer(key="key_2", request_id="r4"))
+    found, other = store.find("d1"), store.find("d2")
+    assert found is not None
+    assert other is not None
+    assert (found.answer.request_id, other.answer.request_id) == ("r4", "r-d2"), (
+        "only what none may have gives way"
+    )
+    keep(database, answer("d5"))
     assert store.remove_of_revoked() == 1
-    assert digests(database) == ["d2"]
+    assert digests(database) == ["d1", "d2"]
 
 
 def test_sums_add_up_and_real_and_simulated_are_apart(database: Database, store: AnswerStore) -> None:

@@ -250,7 +250,7 @@ class Shelves:
         """Keep an answer, soon. Never waits, never raises."""
         self._writing.setdefault(put.answer.digest, [])
         if not self._send(put):
-            del self._writing[put.answer.digest]
+            self._writing.pop(put.answer.digest, None)
             self._refused += 1
             self._taken -= put.room
 

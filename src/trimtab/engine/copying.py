@@ -18,7 +18,8 @@ from trimtab.errors import TrimtabError
 from trimtab.providers import Sink
 
 LAG_S = 1.0
-"""A client that does not take its stream for so long is no longer waited for by others."""
+"""A client that has not taken its stream for so long in all is no longer waited for by others: what it has not taken
+has not been read."""
 
 T = TypeVar("T")
 _log = logging.getLogger("trimtab.engine")
@@ -80,6 +81,8 @@ class CopiedReply:
         """It has come to its end, whichever that was."""
         self._closed = False
         self._late: asyncio.TimerHandle | None = None
+        self._patience_s = LAG_S
+        self._lags_since = 0.0
         self.job = reply.job
         self.platform = reply.platform
         self.status = reply.status
@@ -117,7 +120,9 @@ class CopiedReply:
         if self._gone is not None:
             raise self._gone
         if not self._over:
-            self._late = asyncio.get_running_loop().call_later(LAG_S, self._shelf.let_go)
+            loop = asyncio.get_running_loop()
+            self._lags_since = loop.time()
+            self._late = loop.call_later(self._patience_s, self._shelf.let_go)
         return self._over
 
     def _take(self, chunk: bytes) -> bool:
@@ -164,6 +169,7 @@ class CopiedReply:
         if self._late is not None:
             self._late.cancel()
             self._late = None
+            self._patience_s -= asyncio.get_running_loop().time() - self._lags_since
 
     def cost(self) -> NanoUSD:
         """See `MeteredReply.cost`."""

@@ -120,8 +120,9 @@ _ADD = (
     f"VALUES ({', '.join('?' * 16)}, 0) ON CONFLICT (digest) DO UPDATE SET {_REPLACES}, hits = 0"
 )
 _ADD_NEW = (
-    f"{_ADD} WHERE cached_answers.expires_ms <= excluded.made_ms OR cached_answers.place <> excluded.place "
-    "OR cached_answers.simulated <> excluded.simulated OR cached_answers.key_id <> excluded.key_id "
+    f"{_ADD} WHERE cached_answers.expires_ms <= excluded.made_ms OR cached_answers.place <> excluded.place "  # noqa: S608
+    "OR cached_answers.simulated <> excluded.simulated OR EXISTS (SELECT 1 FROM keys k WHERE "
+    "k.id = cached_answers.key_id AND k.revoked_ms IS NOT NULL) "
     f"OR cached_answers.made_ms > excluded.made_ms + {FUTURE_MS}"
 )
 """What can be given still stands: of several that ask the same at once, each of whom missed, the first one's answer is
