@@ -3,8 +3,8 @@
 Later parts screen, verify and escalate here. A refused request is recorded too, with no plan and no cost.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -167,11 +167,11 @@ class Pipeline:
             raise
         return CopiedReply(reply, repeat.told, shelf, job)
 
-    async def _made(self, job: Job, route: Route | None, hold: Hold) -> MeteredReply:
+    def _made(self, job: Job, route: Route | None, hold: Hold) -> Coroutine[Any, Any, MeteredReply]:
         """The reply of the platform, head arrived. Raises `UpstreamError`, `RequestError`; it is recorded then."""
         if route is None or self._surviving is None:
-            return await self._metered.call(job, hold)
-        return await self._surviving.answer(route, job, hold)
+            return self._metered.call(job, hold)
+        return self._surviving.answer(route, job, hold)
 
     async def _repeat(
         self, repeating: Repeating, inbound: Inbound, job: Job, route: Route | None
