@@ -98,14 +98,15 @@ async def one_answer(reader: asyncio.StreamReader) -> bytes:
     if b"content-length:" in lower:
         length = int(lower.split(b"content-length:")[1].split(b"\r\n")[0])
         return got + await reader.readexactly(length)
+    parts = [got]  # joined once: an answer may be of 48 MB
     while True:
         line = await reader.readline()
         if not line:
-            return got + b"<cut>"
+            return b"".join([*parts, b"<cut>"])
         size = int(line, 16)
-        got += (await reader.readexactly(size + 2))[:-2]
+        parts.append((await reader.readexactly(size + 2))[:-2])
         if size == 0:
-            return got
+            return b"".join(parts)
 
 
 def parsed(answer: bytes) -> tuple[int, dict[str, str], bytes]:

@@ -7,6 +7,7 @@ from effort_bench import EffortBench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from normaliser_drive import CATALOGUE, NEW, OLD, adapted, headers_of, normalised, refusal, simulated
+from searches import examples
 
 from trimtab.catalogue import EFFORTS
 from trimtab.catalogue.effort import THINKING_POLICIES, EffortSettings
@@ -151,10 +152,12 @@ def requests(draw: st.DrawFn) -> tuple[bytes, list[tuple[bytes, bytes]]]:
 UNMENDABLE = ("inference-geo-bound", "tool-results-missing", "computer-version", "system-turn")
 """Rules that change nothing, or not every request; the platform's answer stands."""
 
-examples = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thoroughly = settings(
+    max_examples=examples(150, of=400), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
-@examples
+@thoroughly
 @given(requests())
 def test_what_strict_lets_pass_is_answered_and_what_it_refuses_is_refused(
     asked: tuple[bytes, list[tuple[bytes, bytes]]],
@@ -165,7 +168,7 @@ def test_what_strict_lets_pass_is_answered_and_what_it_refuses_is_refused(
     assert (refused is None) == (status == 200), (refused, message)
 
 
-@examples
+@thoroughly
 @given(requests())
 def test_what_adapt_sends_is_answered_or_the_record_says_why_not(
     asked: tuple[bytes, list[tuple[bytes, bytes]]],
@@ -177,7 +180,7 @@ def test_what_adapt_sends_is_answered_or_the_record_says_why_not(
         assert refusal(body, headers) is None
 
 
-@examples
+@thoroughly
 @given(requests())
 def test_adapting_twice_changes_nothing_more(asked: tuple[bytes, list[tuple[bytes, bytes]]]) -> None:
     body, headers, _ = adapted(*asked)
@@ -185,7 +188,7 @@ def test_adapting_twice_changes_nothing_more(asked: tuple[bytes, list[tuple[byte
     assert (again, headers_again, result.adaptations) == (body, headers, ())
 
 
-@examples
+@thoroughly
 @given(requests())
 def test_a_changed_body_is_valid_json_with_each_field_once_and_its_order_kept(
     asked: tuple[bytes, list[tuple[bytes, bytes]]],
@@ -208,7 +211,7 @@ def test_a_changed_body_is_valid_json_with_each_field_once_and_its_order_kept(
             assert MessagesBody(body).fields[name] == MessagesBody(asked[0]).fields[name]
 
 
-@examples
+@thoroughly
 @given(requests())
 def test_observing_changes_nothing_and_misses_nothing_that_it_looks_for(
     asked: tuple[bytes, list[tuple[bytes, bytes]]],
@@ -217,7 +220,7 @@ def test_observing_changes_nothing_and_misses_nothing_that_it_looks_for(
     assert (result.body, result.headers, result.adaptations) == (None, None, ())
 
 
-@examples
+@thoroughly
 @given(
     requests(),
     st.sampled_from(["adapt", "observe", "off"]),
