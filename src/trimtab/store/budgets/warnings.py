@@ -24,6 +24,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     simulated: bool
     level: int
+    """Per cent of the limit; 0: it refuses what may come to more than is left."""
     at_ms: int
     state: str
     """`told` where there is no webhook, `waiting` to be sent (again), `sent`, or `failed` for good."""
