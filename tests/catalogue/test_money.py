@@ -1,12 +1,16 @@
 """The one form in which people read dollars."""
 
+import ast
 import re
 from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import trimtab
 from trimtab.catalogue.money import NANO, about_dollars, dollars, price
 
 FORM = re.compile(r"-?\$(0|[1-9][0-9]{0,2}(,[0-9]{3})*)(\.[0-9]{2}|\.[0-9]{2,8}[1-9])?")
@@ -84,3 +88,30 @@ def test_a_price_of_the_catalogue_is_exact() -> None:
         "$0.000001",
         "$100",
     ]
+
+
+def test_no_other_place_writes_an_amount_of_dollars_in_a_form_of_its_own() -> None:
+    house = Path(trimtab.__file__).parent
+    found = []
+    for path in sorted(house.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if not any(sign in text for sign in ("${", "} USD", "} dollars")):
+            continue  # no need to parse it
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.JoinedStr) and any(
+                (
+                    isinstance(one, ast.Constant)
+                    and isinstance(other, ast.FormattedValue)
+                    and str(one.value).endswith("$")
+                )
+                or (
+                    isinstance(one, ast.FormattedValue)
+                    and isinstance(other, ast.Constant)
+                    and str(other.value).startswith((" USD", " dollars"))
+                )
+                for one, other in pairwise(node.values)
+            ):
+                found.append(f"{path.relative_to(house)}:{node.lineno}")
+    found += [str(path) for path in house.rglob("*.html") if "${{" in path.read_text(encoding="utf-8")]
+    assert [place for place in found if not place.startswith("catalogue/money.py")] == []
+    assert found, "the search finds what it is made for"
