@@ -81,6 +81,20 @@ def test_the_first_who_names_an_effort_wins_and_the_reason_says_who() -> None:
     ]
 
 
+def test_in_mode_strict_only_the_effort_that_wins_is_refused_and_the_scenario_of_a_task_wins_over_its_tiers() -> (
+    None
+):
+    bench = EffortBench(
+        mode="strict",
+        tier=TierBinding("claude-sonnet-4-6", scenario="w3"),
+        scenarios={"w3": Scenario("xhigh"), "w0": Scenario("low")},
+    )
+    assert level(bench.job("trimtab/default", {"x-trimtab-task": "w0"})) == "low"
+    for own in ({"x-trimtab-task": "w3"}, {"x-trimtab-task": ""}, {}):
+        with pytest.raises(RequestError, match="takes low, medium, high, max"):
+            bench.job("trimtab/default", own)
+
+
 def test_the_least_cap_holds_over_the_client_and_the_models_own_default_and_says_whose_it_is() -> None:
     bench = EffortBench(
         tier=TierBinding(O47, most_effort="high"),
