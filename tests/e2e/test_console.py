@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from trimtab.catalogue.money import dollars
+
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)"
@@ -320,7 +322,7 @@ def test_pages_show_what_their_json_says(here: Site, window: Callable[..., Windo
     w.page.goto(here.url + here.pages()["request"])
     for reason in story["record"]["plan"].get("reasons", []):
         expect(w.page.locator("main")).to_contain_text(reason)
-    expect(w.page.locator("main")).to_contain_text(f"{story['record']['cost_nanousd'] / 1e9:.9f}")
+    expect(w.page.locator("main")).to_contain_text(dollars(story["record"]["cost_nanousd"]))
 
 
 def test_simulated_figures_say_so_and_are_never_among_real_ones(
