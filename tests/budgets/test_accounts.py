@@ -1,6 +1,7 @@
 """However many budgets a request falls under, it is held on all of them or on none, and counted once on each."""
 
 import asyncio
+import contextlib
 import datetime
 import time
 from collections.abc import Callable, Iterable
@@ -217,6 +218,50 @@ def test_a_spent_day_says_when_it_renews_and_is_not_asked_again(
             place.end(await place.hold())
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("ahead_ms", [0, DAY_MS], ids=["an hour back", "a day ahead and back"])
+def test_a_clock_that_is_set_back_neither_stops_a_team_nor_gives_it_a_period_twice(
+    open_one: Open, store_settings: StoreSettings, ahead_ms: int
+) -> None:
+    """The periods of then go on with what was counted in them, though the process had forgotten its slices of them."""
+    database = open_one()
+    minute = account_of(RED, "output_tokens", "minute", NOON)
+    budgets = [a_budget("output_tokens", 100, "minute"), a_budget("usd", 10_000, "month")]
+
+    async def work() -> None:
+        async with Place(database, "w1", budgets, store_settings) as place:
+            now = 1000.0
+            place.ledger = Ledger(place.dealer, lambda: now)
+            place.ledger.keep_to(Book(budgets))
+
+            async def spend(out: int) -> None:
+                place.end(await place.hold(usd=out, out=out), usd=out, out=out)
+
+            await spend(70)
+            under_way = await place.hold(usd=20, out=20)
+            await asyncio.to_thread(until, lambda: counted(database, minute)[0][0] == 70)
+            place.end(under_way, usd=20, out=20)
+            for after in (MINUTE_MS, 60 * MINUTE_MS, 61 * MINUTE_MS + ahead_ms):
+                place.at_ms = NOON + after
+                await spend(60)
+            place.at_ms = NOON
+            waits = []
+            for _ in range(5):
+                try:
+                    await spend(30)
+                except RateLimited as refused:
+                    waits.append(refused.retry_after_s)
+                now += 2
+            assert max(waits) <= 60
+            for amount in (10, 11):  # ten are left of it
+                with contextlib.suppress(RateLimited):
+                    await spend(amount)
+            place.at_ms += MINUTE_MS
+            await spend(30)
+
+    asyncio.run(work())
+    assert counted(database, minute)[0][0] == 100
 
 
 def test_concurrency_of_a_team_holds_over_its_keys_and_processes(open_one: Open) -> None:

@@ -268,6 +268,17 @@ class Accounts(RuleBasedStateMachine):
     def periods_change(self, ms: int) -> None:
         self.at_ms += ms
 
+    @rule(ms=st.sampled_from((61_000, 3_600_000, 86_400_000)), seconds=st.sampled_from((0.5, 6.0)))
+    def the_clock_is_set_back(self, ms: int, seconds: float) -> None:
+        """Periods come again of which processes have forgotten their slices, minutes after all was recorded."""
+        for which, process in enumerate(self.processes):
+            self.write_records(which)
+            process.dealer._seen_at = self.now + seconds
+        self.at_ms -= ms
+        for process in self.processes:
+            process.ledger.hard_budgets(CALLERS[1], self.at_ms, ())
+        self.now += seconds
+
     @rule(which=st.integers(0, 2), whole=st.booleans())
     def kill(self, which: int, whole: bool) -> None:
         """`kill -9`; its journal is recovered by another process, or was lost with its disk."""

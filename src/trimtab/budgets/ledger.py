@@ -33,7 +33,11 @@ from trimtab.records import NOBODY, Budget, Caller, Draw
 
 LATE_MS = 120_000
 """A request that is admitted longer than this after it arrived is counted in the periods of that moment: slices of
-periods that are over are forgotten then. A wall clock that is set back brings no period back for the same reason."""
+periods that are over are forgotten then."""
+
+SET_BACK_S = 5.0
+"""When requests have come from before that for so long, the wall clock was set back: periods of then go on, with what
+was counted in them. Without it a clock that was a day ahead for a moment held a team in one minute for a day."""
 
 PURSES_MAX = 10_000
 """Kinds of callers that are remembered, some KB each at the most. Tags are up to callers, so all are forgotten then."""
@@ -125,6 +129,8 @@ class Ledger:
         """Whether any of them holds what is expected: only then is `expect` of use."""
         self._counting = _Counting(None)
         self._latest_ms = 0
+        self._behind_since: float | None = None
+        """Since when requests arrive in periods before those of `_latest_ms`, by a clock that never jumps."""
 
     def held(self, *, simulated: bool = False) -> NanoUSD:
         """Reserved for calls in flight."""
@@ -208,13 +214,23 @@ class Ledger:
         self, caller: Caller, book: Book | None, tags: tuple[str, ...] | None, at_ms: int
     ) -> Purse:
         dealer = self._dealer
-        self._latest_ms = max(self._latest_ms, at_ms)
-        at_ms = max(at_ms, self._latest_ms - LATE_MS)
+        at_ms = self._admitted_ms(at_ms)
         if dealer is None:
             raise ValueError(f"key {caller.key!r} has limits or budgets and this ledger has no dealer")
         dealer.slices.forget_ended(self._latest_ms - LATE_MS)
         budgets = () if book is None or tags is None else book.of(caller, tags)
         return purse_of(caller, budgets, dealer.slices, at_ms)
+
+    def _admitted_ms(self, at_ms: int) -> int:
+        """The moment whose periods a request counts in that arrived at this one."""
+        if at_ms >= self._latest_ms - LATE_MS:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = self._monotonic()
+        elif self._monotonic() - self._behind_since > SET_BACK_S:
+            self._latest_ms, self._behind_since = at_ms, None
+        self._latest_ms = max(self._latest_ms, at_ms)
+        return max(at_ms, self._latest_ms - LATE_MS)
 
     def move(self, hold: Hold, *, simulated: bool) -> None:
         """Move a hold to the other side if it is on the wrong one: only the answer shows whether a model was real."""

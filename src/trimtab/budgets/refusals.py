@@ -97,7 +97,7 @@ def _of_budget(
     if left is not None and left < amount:
         has = f"{whose} may use {limit} and has {_amount(budget, left)} left; this request {will} come to "
         if budget.period == "minute" and one.ends_ms is not None:
-            wait_s = max(1, -(-(one.ends_ms - at_ms) // 1000))
+            wait_s = min(max(1, -(-(one.ends_ms - at_ms) // 1000)), 60)  # also where the clock was set back
             return RateLimited(f"{has}{_amount(budget, amount)}: slow down; it renews in {wait_s} s", wait_s)
         renews = "" if one.ends_ms is None else f", wait until it renews at {_moment(one.ends_ms)}"
         return BudgetSpent(f"{has}{_amount(budget, amount)}: {less}{renews}, or have the budget raised")

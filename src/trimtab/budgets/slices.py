@@ -74,7 +74,13 @@ class AccountSlice:
     """The slices of one account: a key's own limits, or a budget in one period."""
 
     def __init__(
-        self, account: str, caps: Caps, budget: Budget | None = None, ends_ms: int | None = None
+        self,
+        account: str,
+        caps: Caps,
+        budget: Budget | None = None,
+        ends_ms: int | None = None,
+        *,
+        known: bool = True,
     ) -> None:
         self.account = account
         self.keep_to(caps, budget)
@@ -100,6 +106,8 @@ class AccountSlice:
         """Whether the last slice of requests was used up before its time was over."""
         self.balance = {False: 0, True: 0}
         self._granted = {False: 0, True: 0}
+        self._known = {False: known, True: known}
+        """Whether `_granted` is so; not where this process had slices of it before and forgot them."""
         self._last_grant = {False: 0, True: 0}
         self._paces = {False: Pace(), True: Pace()}
         """Of its amount."""
@@ -294,7 +302,10 @@ class AccountSlice:
             rate_back_slot=self.slot,
             rate_wanted=requests,
             simulated=simulated,
-            amount_kept=self._granted[simulated] if needed or self.unsure else None,
+            amount_kept=self._granted[simulated]
+            if needed or (self.unsure and self._known[simulated])
+            else None,
+            amount_unknown=needed > 0 and not self._known[simulated],
             amount_needed=needed,
             amount_wanted=wanted,
             amount_ahead=ahead_amount,
@@ -328,7 +339,9 @@ class AccountSlice:
                         rate_back=back,
                         rate_back_slot=self.slot,
                         simulated=simulated,
-                        amount_kept=self._granted[simulated] if amount or self.unsure else None,
+                        amount_kept=self._granted[simulated]
+                        if amount or (self.unsure and self._known[simulated])
+                        else None,
                     )
                 )
                 gives_permits, back = False, 0
@@ -343,6 +356,9 @@ class AccountSlice:
         if trade.permits_kept is not None and trade.permits_wanted:
             self.permits = max(0, trade.permits_kept + got.permits)
             self._over = max(0, trade.permits_kept - self.permits)
+        if got.amount_kept is not None:
+            self._granted[trade.simulated] = got.amount_kept
+            self._known[trade.simulated] = True
         self.balance[trade.simulated] += got.amount
         self._granted[trade.simulated] += got.amount
         if trade.amount_needed:
@@ -379,6 +395,8 @@ class Slices:
         self._ending: list[tuple[int, str]] = []
         """A heap of those whose period ends, by when."""
         self._in_use: dict[str, AccountSlice] = {}
+        self._forgotten_ms = 0
+        """Of periods that were over by then some may be forgotten."""
 
     def of(
         self, account: str, caps: Caps, budget: Budget | None = None, ends_ms: int | None = None
@@ -386,7 +404,8 @@ class Slices:
         """The slices of an account, with its limits as they are now."""
         found = self._accounts.get(account)
         if found is None:
-            found = self._accounts[account] = AccountSlice(account, caps, budget, ends_ms)
+            known = ends_ms is None or ends_ms >= self._forgotten_ms
+            found = self._accounts[account] = AccountSlice(account, caps, budget, ends_ms, known=known)
             if ends_ms is not None:
                 heapq.heappush(self._ending, (ends_ms, account))
         else:
@@ -405,7 +424,9 @@ class Slices:
         return list(self._in_use.values())
 
     def forget_ended(self, before_ms: int) -> None:
-        """Let go of accounts whose period was over by then. Nobody may be counted on them any more."""
+        """Let go of accounts whose period was over by then. Nobody is counted on them any more, unless the clock is set
+        back."""
+        self._forgotten_ms = max(self._forgotten_ms, before_ms)
         ending = self._ending
         kept = []
         while ending and ending[0][0] < before_ms:

@@ -61,6 +61,8 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     """Which side the amounts below are on."""
     amount_kept: int | None = None
     """All that was ever granted on this side, less all that was given back. `None` leaves it as it is."""
+    amount_unknown: bool = False
+    """The process does not know any more what it kept: the database says it. Only where some is needed."""
     amount_needed: int = 0
     """The least that is of use: less is not granted at all."""
     amount_wanted: int = 0
@@ -88,6 +90,8 @@ class Slice(msgspec.Struct, frozen=True):
     """Where an amount was needed: what is not spent yet, what is held for calls in flight included."""
     rate_retry_s: int = 1
     """Where no request was granted: seconds until there will be one again, at the least."""
+    amount_kept: int | None = None
+    """Where that was unknown: without `amount`, what the process is taken to have kept."""
 
 
 def join(transaction: Transaction, worker: str, host: str, pid: int) -> None:
@@ -154,8 +158,8 @@ def trade(transaction: Transaction, worker: str, trades: Sequence[Trade]) -> lis
     granted = []
     for n in range(len(trades)):
         requests, slot, retry_s = rates.get(n, (0, 0, 1))
-        amount, unspent = amounts.get(n, (0, None))
-        granted.append(Slice(permits.get(n, 0), requests, slot, amount, unspent, retry_s))
+        amount, kept, unspent = amounts.get(n, (0, None, None))
+        granted.append(Slice(permits.get(n, 0), requests, slot, amount, unspent, retry_s, kept))
     return granted
 
 
@@ -250,66 +254,64 @@ def _add_to_slot(transaction: Transaction, counted: Sequence[tuple[str, int, int
 
 def _amounts(
     transaction: Transaction, worker: str, trades: Sequence[Trade]
-) -> dict[int, tuple[int, int | None]]:
-    """(granted, unspent) by the place of the trade; only where some were needed."""
+) -> dict[int, tuple[int, int | None, int | None]]:
+    """(granted, kept where that was unknown, unspent) by the place of the trade; only where some were needed."""
     limited = {
         n: one for n, one in enumerate(trades) if one.caps.total is not None and one.amount_kept is not None
     }
+    if not limited:
+        return {}
     needed = [one.account for one in limited.values() if one.amount_needed]
-    spent, out = _out(transaction, worker, needed) if needed else ({}, {})
-    granted: dict[int, tuple[int, int | None]] = {}
+    out = _out(transaction, worker, needed) if needed else {}
+    granted: dict[int, tuple[int, int | None, int | None]] = {}
+    totals = []
     for n, one in limited.items():
-        if not one.amount_needed:
-            continue
-        place = one.account, one.simulated
-        unspent = (one.caps.total or 0) - spent.get(place, 0)
-        left = unspent - out.get(place, 0) - (one.amount_kept or 0)
-        amount = 0
-        if left >= one.amount_needed:
-            wanted = min(max(one.amount_needed, one.amount_wanted), left)
-            amount = max(wanted, min(one.amount_ahead, left // AHEAD_PART))
-        granted[n] = amount, unspent
-    if limited:
-        totals = [
-            (one.account, one.simulated, worker, total, total)
-            for n, one in limited.items()
-            for total in ((one.amount_kept or 0) + granted.get(n, (0, None))[0],)
-        ]
-        transaction.change_many(
-            "INSERT INTO key_leases (key_id, simulated, worker, outstanding_nanousd, granted_nanousd) "
-            "VALUES (?, ?, ?, ?, ?) ON CONFLICT (key_id, simulated, worker) DO UPDATE SET outstanding_nanousd = "
-            "key_leases.outstanding_nanousd + excluded.granted_nanousd - key_leases.granted_nanousd, "
-            "granted_nanousd = excluded.granted_nanousd",
-            totals,
-        )
+        kept, amount = one.amount_kept or 0, 0
+        if one.amount_needed:
+            spent, others, own, own_granted = out.get((one.account, one.simulated), (0, 0, 0, 0))
+            if one.amount_unknown:  # what is out stays out, and what was overspent is taken as covered
+                kept = own_granted - min(0, own)
+            unspent = (one.caps.total or 0) - spent
+            left = unspent - others - (own + kept - own_granted)
+            if left >= one.amount_needed:
+                wanted = min(max(one.amount_needed, one.amount_wanted), left)
+                amount = max(wanted, min(one.amount_ahead, left // AHEAD_PART))
+            granted[n] = amount, kept if one.amount_unknown else None, unspent
+        totals.append((one.account, one.simulated, worker, kept + amount, kept + amount))
+    transaction.change_many(
+        "INSERT INTO key_leases (key_id, simulated, worker, outstanding_nanousd, granted_nanousd) "
+        "VALUES (?, ?, ?, ?, ?) ON CONFLICT (key_id, simulated, worker) DO UPDATE SET outstanding_nanousd = "
+        "key_leases.outstanding_nanousd + excluded.granted_nanousd - key_leases.granted_nanousd, "
+        "granted_nanousd = excluded.granted_nanousd",
+        totals,
+    )
     return granted
-
-
-_Place = tuple[str, bool]
-"""Account and side."""
 
 
 def _out(
     transaction: Transaction, worker: str, accounts: Iterable[str]
-) -> tuple[dict[_Place, int], dict[_Place, int]]:
-    """What is spent of accounts, and what is out: with others, and with this process beyond what it keeps.
-
-    One statement, so that a record that is added meanwhile is in both or in neither.
-    """
+) -> dict[tuple[str, bool], tuple[int, int, int, int]]:
+    """By account and side: what is spent, what is out with others, what is out with this process, and what that was
+    granted. One statement, so that a record that is added meanwhile is in all of it or in none."""
     # What this process overspent is in what was spent, and asked for again to be covered: it counts once. Of others it
     # gives nobody anything.
     found = transaction.rows(
-        "SELECT key_id, simulated, spent_nanousd, 0 FROM key_spend "  # noqa: S608 (our own words)
-        f"WHERE key_id IN {transaction.words.texts} UNION ALL "
-        "SELECT key_id, simulated, 0, sum(CASE WHEN worker = ? THEN outstanding_nanousd - granted_nanousd "
-        "WHEN outstanding_nanousd > 0 THEN outstanding_nanousd ELSE 0 END) FROM key_leases "
+        "SELECT key_id, simulated, spent_nanousd, 0, 0, 0 FROM key_spend "  # noqa: S608 (our own words)
+        f"WHERE key_id IN {transaction.words.texts} UNION ALL SELECT key_id, simulated, 0, "
+        "sum(CASE WHEN worker <> ? AND outstanding_nanousd > 0 THEN outstanding_nanousd ELSE 0 END), "
+        "sum(CASE WHEN worker = ? THEN outstanding_nanousd ELSE 0 END), "
+        "sum(CASE WHEN worker = ? THEN granted_nanousd ELSE 0 END) FROM key_leases "
         f"WHERE key_id IN {transaction.words.texts} GROUP BY key_id, simulated",
-        (named := _json(accounts), worker, named),
+        (named := _json(accounts), worker, worker, worker, named),
     )
-    spent: dict[_Place, int] = {}
-    out: dict[_Place, int] = {}
-    for account, simulated, amount, lent in found:
+    out: dict[tuple[str, bool], tuple[int, int, int, int]] = {}
+    for account, simulated, *amounts in found:
         place = str(account), bool(simulated)
-        spent[place] = spent.get(place, 0) + int(amount)
-        out[place] = out.get(place, 0) + int(lent)
-    return spent, out
+        spent, others, own, granted = out.get(place, (0, 0, 0, 0))
+        out[place] = (
+            spent + int(amounts[0]),
+            others + int(amounts[1]),
+            own + int(amounts[2]),
+            granted + int(amounts[3]),
+        )
+    return out
