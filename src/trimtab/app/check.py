@@ -33,7 +33,7 @@ from trimtab.errors import ConfigError, TrimtabError
 from trimtab.gateway import bind
 from trimtab.store import open_database, store_exists
 from trimtab.store.housekeeping import Condition, condition_of
-from trimtab.store.opening import is_postgres, sqlite_path
+from trimtab.store.opening import is_postgres, journal_root, sqlite_path
 
 SAID = {
     "guidance": "said in words",
@@ -41,6 +41,9 @@ SAID = {
     "off": "left out",
 }
 """What becomes of an effort that is named for a model without levels, by `effort.without`."""
+
+LEAST_ROOM_MIB = 64
+"""Of a disk. Batches of records and the log of SQLite take some MiB each; without room limited keys get 503."""
 
 PARTS = ("uvicorn", "uvloop", "httptools", "msgspec", "apsw")
 
@@ -69,6 +72,7 @@ def diagnose(path: Path | None, *, network: bool) -> list[Finding]:
         findings.append(missing)
     else:
         findings += _store(settings)
+        findings += _room(settings)
         findings += _learnt(settings)
         findings += _keys(settings)
         findings += _budgets(settings)
@@ -175,6 +179,32 @@ def _store(settings: Settings) -> list[Finding]:
             )
         )
     return findings
+
+
+def _room(settings: Settings) -> list[Finding]:
+    """Where the disk of the store or of the journal is full or nearly so, which opening them does not show."""
+    places = {}
+    try:
+        if not is_postgres(settings.store):
+            places["the store"] = sqlite_path(settings.store.url).parent
+        journal = journal_root(settings.store)
+    except TrimtabError:
+        return []  # the store's trouble is told already
+    places["the journal"] = next((place for place in (journal, *journal.parents) if place.exists()), journal)
+    findings = {}
+    for whose, place in places.items():
+        try:
+            disk = os.statvfs(place)
+        except OSError:
+            continue
+        room = disk.f_bavail * disk.f_frsize / 2**20
+        if room < LEAST_ROOM_MIB:
+            text = (
+                f"{room:,.0f} MiB are left where {whose} is ({place}); free some space: "
+                "where nothing can be written, keys with limits and tasks get 503"
+            )
+            findings[disk.f_fsid, disk.f_blocks] = Finding("problem", "disk", text)
+    return list(findings.values())
 
 
 def _learnt(settings: Settings) -> list[Finding]:
