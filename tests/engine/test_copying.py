@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from answer_house import ANSWER, COLD, STREAM, House, Played, houses
-from fake_replies import DELTA, JSON, SSE, START, message
+from fake_replies import DELTA, JSON, SSE, START, event, message
 from kept_answers import digests
 
 from trimtab.engine import Answering
@@ -378,5 +378,44 @@ def test_a_client_that_does_not_take_its_stream_is_not_waited_for(house: Callabl
             assert len(h.provider.calls) == 2
             assert b"message_stop" in body
             slow.close()
+
+    run(work())
+
+
+def test_a_call_that_goes_on_without_its_client_and_is_cut_leaves_nobody_waiting(
+    house: Callable[..., House],
+) -> None:
+    h = house(START, DELTA, UpstreamBroken("the platform cut it"), headers=SSE)
+
+    async def work() -> None:
+        async with crowd(h) as c:
+            asked = [c.ask({"stream": True, **COLD})]
+            await c.called.wait()
+            await c.replies[0].at_gate.wait()
+            asked += [c.ask({"stream": True, **COLD}) for _ in range(3)]
+            await c.wait_for(3)
+            asked[0].cancel()
+            await asyncio.wait(asked[:1])
+            h.provider.script = list(STREAM)  # type: ignore[attr-defined]
+            c.gate.set()
+            heard = await asyncio.gather(*asked[1:])
+            assert len({body for body, _ in heard if b"message_stop" in body}) in (1, 2)
+            assert 2 <= len(h.provider.calls) <= 3
+
+    run(work())
+    assert {record.id: record.result for record in h.records}["r1"] == "truncated"
+
+
+def test_nobody_waits_for_an_answer_that_grows_too_large_to_be_kept(house: Callable[..., House]) -> None:
+    big = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "x" * 300_000})
+    h = house(START + big, *STREAM[2:], headers=SSE, max_mb=1)
+
+    async def work() -> None:
+        async with crowd(h) as c:
+            asked = [c.ask({"stream": True, **COLD}) for _ in range(3)]
+            await until(lambda: len(h.provider.calls) == 3)  # while the first one has not ended
+            assert not any(one.done() for one in asked)
+            c.gate.set()
+            assert {told for _, told in await asyncio.gather(*asked)} == {"miss"}
 
     run(work())
