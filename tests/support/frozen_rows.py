@@ -404,6 +404,24 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
         "artefacts",
         {"kind": "effort", "version": "0123456789abcdef", "made_ms": T, "content": b'{"classes":[]}'},
     ),
+    (
+        21,
+        "budget_warnings",
+        {
+            "budget": "red-month.usd_per_month",
+            "account": "team=acme/red/usd/2026-09",
+            "simulated": 0,
+            "level": 101,
+            "limit_amount": 500_250_000_000,
+            "spent_amount": 499_250_000_000,
+            "at_ms": T,
+            "state": "sent",
+            "tries": 1,
+            "due_ms": T,
+            "problem": "",
+            "asked_amount": 2_000_000_000,
+        },
+    ),
 )
 """The step from which a database can hold the row, its table, and its columns."""
 
