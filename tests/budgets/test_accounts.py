@@ -264,6 +264,48 @@ def test_a_clock_that_is_set_back_neither_stops_a_team_nor_gives_it_a_period_twi
     assert counted(database, minute)[0][0] == 100
 
 
+def test_any_number_of_tags_takes_little_memory_and_none_may_spend_twice(
+    open_one: Open, store_settings: StoreSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trimtab.budgets.slices.ACCOUNTS_MAX", 10)
+    monkeypatch.setattr("trimtab.budgets.ledger.PURSES_MAX", 10)
+    database = open_one()
+    budgets = [a_budget("usd", 100, period, Scope("tag", "*")) for period in ("day", "total")]
+    first = [account_of(Scope("tag", "t0"), "usd", period, NOON) for period in ("day", "total")]  # type: ignore[arg-type]
+
+    async def work() -> int:
+        async with Place(database, "w1", budgets, store_settings) as place:
+
+            async def spend(tag: str, usd: int) -> None:
+                place.end(await place.hold(usd=usd, tags=(tag,)), usd=usd)
+
+            under_way = [await place.hold(usd=30, tags=("t0",))]
+            await spend("t0", 40)
+            most = 0
+            for round_ in range(3):
+                for n in range(60):
+                    await spend(f"r{round_}-{n}", 1)
+                    most = max(most, len(place.dealer.slices._accounts))
+                await asyncio.sleep(0.6)  # what lies idle goes back
+            place.end(under_way.pop(), usd=20)
+            for n in range(60):
+                await spend(f"again-{n}", 1)
+            await asyncio.to_thread(
+                until, lambda: [spent for spent, _ in counted(database, *first)] == [60, 60]
+            )
+            await asyncio.sleep(0.6)
+            for n in range(60):
+                await spend(f"more-{n}", 1)
+            assert first[0] not in place.dealer.slices._accounts
+            with pytest.raises(BudgetSpent, match=r"0\.00000004 left"):
+                await spend("t0", 41)
+            await spend("t0", 40)
+            return most
+
+    assert asyncio.run(work()) <= 200
+    assert [spent for spent, _ in counted(database, *first)] == [100, 100]
+
+
 def test_concurrency_of_a_team_holds_over_its_keys_and_processes(open_one: Open) -> None:
     budgets = [a_budget("concurrency", 2)]
 

@@ -7,6 +7,7 @@ account there is one slice in a process, for as long as anybody may be counted o
 """
 
 import heapq
+import weakref
 
 import msgspec
 
@@ -39,6 +40,10 @@ that a key with a few requests a second seldom waits for an exchange (with 0.1 s
 
 LOOK_EVERY_S = 0.1
 """How often it is looked for."""
+
+ACCOUNTS_MAX = 10_000
+"""Accounts that are remembered while nothing of them is here, 4 KB each. Where each tag has a budget callers make as
+many as they like: a million took 4 GB."""
 
 
 class Shortage(msgspec.Struct, frozen=True):
@@ -391,26 +396,47 @@ class Slices:
 
     def __init__(self) -> None:
         self._accounts: dict[str, AccountSlice] = {}
-        """All that may be used here again; some hundred bytes each."""
+        """All that may be used here again."""
+        self._let_go: weakref.WeakValueDictionary[str, AccountSlice] = weakref.WeakValueDictionary()
+        """Those that were too many, while a purse or a request under way has them still: there is one of an account."""
+        self._most = ACCOUNTS_MAX
         self._ending: list[tuple[int, str]] = []
         """A heap of those whose period ends, by when."""
         self._in_use: dict[str, AccountSlice] = {}
         self._forgotten_ms = 0
         """Of periods that were over by then some may be forgotten."""
+        self._lets_go = False
+        """Whether any others may be."""
 
     def of(
         self, account: str, caps: Caps, budget: Budget | None = None, ends_ms: int | None = None
     ) -> AccountSlice:
         """The slices of an account, with its limits as they are now."""
         found = self._accounts.get(account)
+        if found is None and (found := self._let_go.get(account)) is not None:
+            self._accounts[account] = found
+            if ends_ms is not None:
+                heapq.heappush(self._ending, (ends_ms, account))
         if found is None:
-            known = ends_ms is None or ends_ms >= self._forgotten_ms
+            if len(self._accounts) >= self._most:
+                self._let_idle_go()
+            known = not self._lets_go and (ends_ms is None or ends_ms >= self._forgotten_ms)
             found = self._accounts[account] = AccountSlice(account, caps, budget, ends_ms, known=known)
             if ends_ms is not None:
                 heapq.heappush(self._ending, (ends_ms, account))
         else:
             found.keep_to(caps, budget)
         return found
+
+    def _let_idle_go(self) -> None:
+        """What was granted on them the database knows; what was spent beyond it is not there yet, so those stay."""
+        self._lets_go = True
+        for account, one in list(self._accounts.items()):
+            if one.idle and not one.balance[False] and not one.balance[True]:
+                self._let_go[account] = self._accounts.pop(account)
+        self._most = max(ACCOUNTS_MAX, 2 * len(self._accounts))
+        self._ending = [one for one in self._ending if one[1] in self._accounts]
+        heapq.heapify(self._ending)
 
     def use(self, one: AccountSlice) -> None:
         """Something of it is held from now on."""
@@ -431,6 +457,8 @@ class Slices:
         kept = []
         while ending and ending[0][0] < before_ms:
             ended = heapq.heappop(ending)
+            if ended[1] not in self._accounts:
+                continue
             if self._accounts[ended[1]].idle:
                 del self._accounts[ended[1]]
             else:  # a long call is under way
