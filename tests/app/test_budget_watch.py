@@ -116,7 +116,7 @@ def test_what_the_file_says_is_in_force_when_loading_ends_and_changes_of_the_sto
         await until_so(lambda: two.limits() == [("other.tokens_total", 8), ("own.tokens_total", 60)])
         one.admin.remove(CLI, "own")
         await until_so(lambda: two.limits() == [("other.tokens_total", 8)])
-        assert one.limits() == [("file.tokens_total", 7)]
+        await until_so(lambda: one.limits() == [("file.tokens_total", 7)])
 
     running(one, two, work=work)
     assert one.problems == two.problems == []

@@ -158,7 +158,7 @@ def test_a_negotiated_price_that_changed_is_shown_as_such_and_the_month_is_repro
         ("today", "claude", 3_000_000_000, 2_400_000_000), ("today", "house", 2_625_000_000, 2_100_000_000),
     ]  # fmt: skip
     assert found.differences[0].why == (
-        "the negotiated prices of own.yaml changed, input $2 to $1.5, output $10 to $9 a million"
+        "the negotiated prices of own.yaml changed, input $2 to $1.50, output $10 to $9 a million"
     )
     result = CliRunner().invoke(command, ["reprice", "2026-10"])
     assert result.exit_code == 0
