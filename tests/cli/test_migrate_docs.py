@@ -45,6 +45,10 @@ def test_the_transcript_is_what_the_command_prints(tmp_path: Path, monkeypatch: 
     assert blocks("text")[0] == transcript(), "python tests/cli/test_migrate_docs.py writes it"
 
 
+def test_the_report_fits_a_terminal_of_80_columns() -> None:
+    assert [line for line in blocks("text")[0].splitlines() if len(line) > 80] == []
+
+
 def test_the_picture_is_what_the_command_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert without_days(PICTURE.read_text(encoding="utf-8")) == without_days(picture())

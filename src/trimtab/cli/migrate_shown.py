@@ -15,7 +15,9 @@ from trimtab.migration.judging import Finding
 from trimtab.migration.report import Count
 from trimtab.stats import Interval
 
-WIDTH = 100
+WIDTH = 80
+"""Columns: the narrowest terminal in use. Not those of the terminal at hand, so that a report reads the same in a log;
+names of files and long ids stay whole."""
 
 PLACES = 12
 """Of one finding that are shown; --json has all."""
@@ -91,9 +93,11 @@ def _costs(report: Report) -> Iterator[str]:
     if report.requests:
         known = f"{report.input_before:,} -> {report.input_after:,}, "
         middle = report.input_after / report.input_before - 1 if report.input_before else 0.0
-        yield f"  {'input tokens':<16} {known}{middle:+.0%} ({_percents(ratio)}), by {', '.join(report.sources)}"
+        yield from _figure(
+            "input tokens", f"{known}{middle:+.0%} ({_percents(ratio)}), by {', '.join(report.sources)}"
+        )
     else:
-        yield f"  {'input tokens':<16} {_percents(ratio)}, as contents differ"
+        yield from _figure("input tokens", f"{_percents(ratio)}, as contents differ")
     for name, cost, about in (
         ("input of one", report.input_cost, "at list price, uncached"),
         ("a request", report.request_cost, "as it was billed, caches and output included"),
@@ -109,7 +113,11 @@ def _costs(report: Report) -> Iterator[str]:
         ),
     ):
         if cost is not None:
-            yield f"  {name:<16} {_cost(cost)}; {about}"
+            yield from _figure(name, f"{_cost(cost)}; {about}")
+
+
+def _figure(name: str, says: str) -> list[str]:
+    return _wrapped(f"  {name:<16} {says}", 0, 19)
 
 
 def _cost(cost: Cost) -> str:
@@ -135,7 +143,9 @@ def _found(report: Report, kind: str, title: str, reasons: tuple[str, ...]) -> I
     yield from ("", title)
     for count in counts:
         allowed = "" if count.id in reasons else ", allowed"
-        yield f"  {count.id}: {counted(count.requests, 'request')}{_mending(count)}{allowed}"
+        yield from _wrapped(
+            f"{count.id}: {counted(count.requests, 'request')}{_mending(count)}{allowed}", 2, 4
+        )
         yield from _wrapped(count.says, 6, 8)
         if count.does and count.kind == "refused":
             yield from _wrapped(f"adapt: {count.does}", 6, 8)
@@ -195,7 +205,12 @@ def _shares(report: Report) -> Iterator[str]:
 
 def _wrapped(text: str, before: int = 0, then: int = 2) -> list[str]:
     return textwrap.wrap(
-        text, WIDTH, initial_indent=" " * before, subsequent_indent=" " * then, break_on_hyphens=False
+        text,
+        WIDTH,
+        initial_indent=" " * before,
+        subsequent_indent=" " * then,
+        break_on_hyphens=False,
+        break_long_words=False,
     )
 
 
