@@ -159,6 +159,7 @@ def test_explain_says_what_a_key_draws_on_which_refuses_first_and_what_a_request
         Draw(month, 3 * 10**9, True),
         Draw(tokens, 110, True),
         Draw("tag=old/usd/total", 5, False),
+        Draw(f"key={key}/usd/2026-01-31", 7, True),
         key=key,
     )
     said = shell.json("explain", "ci")
@@ -172,12 +173,12 @@ def test_explain_says_what_a_key_draws_on_which_refuses_first_and_what_a_request
     ]
     text = shell.run("explain", "ci")
     assert f"key {key} (ci) of default / team-a / ann: a request is counted now on:" in text
-    assert "ann.tokens_total would refuse first: none is reached at the pace" in text
+    assert "ann.tokens_total would refuse first: of this one the largest part is spent." in text
     of_request = shell.json("explain", request)
     assert (of_request["request"], of_request["status"]) == (request, 200)
     assert [(one["account"], one["amount"], one["hard"], one["budgets"]) for one in of_request["drew"]] == [
         (month, 3 * 10**9, True, ["team-a.usd_per_month"]), (tokens, 110, True, ["ann.tokens_total"]),
-        ("tag=old/usd/total", 5, False, []),
+        ("tag=old/usd/total", 5, False, []), (f"key={key}/usd/2026-01-31", 7, True, ["each.usd_per_day"]),
     ]  # fmt: skip
     text = shell.run("explain", request)
     assert f"drew $3 on {month} (hard), counted by team-a.usd_per_month" in text

@@ -29,7 +29,7 @@ class Drawn(msgspec.Struct, frozen=True, kw_only=True):
     hard: bool
     """Whether it came out of a hard limit."""
     budgets: tuple[str, ...]
-    """Those of today's budgets that count on this account; none where they are gone, or its period is over."""
+    """Those of today's budgets that count on this account, or did in its period; none where they are gone."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +104,7 @@ def of_request(
     found = _explained(tx, caller, "" if key is None else str(key[0]), record.tags, budgets)
     counting: dict[str, list[str]] = {}
     for one in found.asked:
-        counting.setdefault(one.account, []).append(one.budget)
+        counting.setdefault(_in_any_period(one.account), []).append(one.budget)
     return msgspec.structs.replace(
         found,
         request=record.id,
@@ -117,11 +117,17 @@ def of_request(
                 account=draw.account,
                 amount=draw.amount,
                 hard=draw.leased,
-                budgets=tuple(counting.get(draw.account, ())),
+                budgets=tuple(counting.get(_in_any_period(draw.account), ())),
             )
             for draw in record.draws
         ),
     )
+
+
+def _in_any_period(account: str) -> str:
+    """An account with the kind of its period in the place of the period, as a budget counts on one after the other."""
+    name, _, period = account.rpartition("/")
+    return f"{name}/{len(period)}" if period[:1].isdigit() else account
 
 
 def _expects(found: Explained) -> bool:
@@ -222,7 +228,6 @@ def _first(asked: Sequence[Asked]) -> tuple[str, str]:
     name, first = max(stands, key=lambda pair: pair[1].spent / (pair[1].spent + pair[1].left))
     if not first.spent:
         return "", "nothing of any limit is spent yet"
-    return (
-        name,
-        f"none is reached at the pace of the last days, and of this one the largest part is spent{side}",
-    )
+    known = any(stand.forecast is not None for _, stand in stands)
+    pace = "none is reached at the pace of the last days, and " if known else ""
+    return name, f"{pace}of this one the largest part is spent{side}"

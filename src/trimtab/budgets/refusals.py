@@ -23,7 +23,8 @@ def away(one: AccountSlice) -> Unavailable:
     """The store did not give a slice in time."""
     whose = f"key {one.account!r}'s limits" if one.budget is None else f"budget {one.budget.name!r}"
     return Unavailable(
-        f"the slice of {whose} is used up, and the store did not give another in time; try again", RETRY_S
+        f"the slice of {whose} is used up, and the store did not give another in time (store.wait_ms); try again",
+        RETRY_S,
     )
 
 
@@ -85,26 +86,38 @@ def _of_budget(
         return RateLimited(
             f"{whose} has its limit of {budget.limit} requests in flight; wait for one to end", RETRY_S
         )
-    will, less = ("may", "lower max_tokens")
-    if budget.reserve == "expected":
-        will, less = ("is expected to", "lower the effort or max_tokens")
+    will = "is expected to" if budget.reserve == "expected" else "may"
+    less = _less(budget)
     limit, left = f"{_amount(budget, budget.limit)} in {_PERIODS[budget.period]}", one.unspent[simulated]
     if amount > budget.limit:
         return BudgetSpent(
-            f"{whose} may use {limit}, and this request alone {will} come to {_amount(budget, amount)}: {less} "
-            "or send less, or have the budget raised"
+            f"{whose} may use {limit}, and this request alone {will} come to {_amount(budget, amount)}: "
+            f"{less}or have the budget raised"
         )
     if left is not None and left < amount:
-        has = f"{whose} may use {limit} and has {_amount(budget, left)} left; this request {will} come to "
+        comes = (
+            "" if budget.meter == "requests" else f"; this request {will} come to {_amount(budget, amount)}"
+        )
+        has = f"{whose} may use {limit} and has {_amount(budget, left)} left{comes}"
         if budget.period == "minute" and one.ends_ms is not None:
             wait_s = min(max(1, -(-(one.ends_ms - at_ms) // 1000)), 60)  # also where the clock was set back
-            return RateLimited(f"{has}{_amount(budget, amount)}: slow down; it renews in {wait_s} s", wait_s)
-        renews = "" if one.ends_ms is None else f", wait until it renews at {_moment(one.ends_ms)}"
-        return BudgetSpent(f"{has}{_amount(budget, amount)}: {less}{renews}, or have the budget raised")
+            return RateLimited(f"{has}: slow down; it renews in {wait_s} s", wait_s)
+        renews = "" if one.ends_ms is None else f"wait until it renews at {_moment(one.ends_ms)}, "
+        return BudgetSpent(f"{has}: {less}{renews}or have the budget raised")
     return RateLimited(
         f"{whose} may use {limit}, and what is left is held for requests in flight; wait for one to end",
         RETRY_S,
     )
+
+
+def _less(budget: Budget) -> str:
+    """What makes a request smaller there."""
+    if budget.meter == "requests":
+        return ""
+    if budget.meter == "input_tokens":
+        return "send less, "
+    output = "lower the effort or max_tokens, " if budget.reserve == "expected" else "lower max_tokens, "
+    return output if budget.meter == "output_tokens" else f"{output}send less, "
 
 
 def _shown(scope: Scope) -> str:
@@ -115,7 +128,8 @@ def _shown(scope: Scope) -> str:
 def _amount(budget: Budget, amount: int) -> str:
     if budget.meter == "usd":
         return dollars(max(amount, 0))
-    return f"{max(amount, 0):,} {_UNITS.get(budget.meter, 'requests')}"
+    unit = _UNITS.get(budget.meter, "requests")
+    return f"{max(amount, 0):,} {unit[:-1] if amount == 1 else unit}"
 
 
 def _moment(unix_ms: int) -> str:
