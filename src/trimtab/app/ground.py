@@ -1,9 +1,12 @@
 """What a serving process stands on: its store, database, journal and slices of limits, opened and closed in order."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
 from trimtab.admin import ContentAdmin
 from trimtab.app.budget_watch import BudgetWatch
@@ -46,6 +49,7 @@ from trimtab.store.answers import AnswerStore
 from trimtab.store.content import ContentStore
 from trimtab.store.feedback import FeedbackStore
 from trimtab.store.limits import forget_worker
+from trimtab.store.records.record_store import RecordStore
 
 MIB = 1024 * 1024
 
@@ -54,6 +58,36 @@ CLOSE_S = 10.0
 
 CLOSE_TASKS_S = 2.0
 """How long the store may take to hear what the last calls of tasks came to. Their records say it too."""
+
+
+class _Opened(NamedTuple):
+    """The store, with a connection of its own for content: what is big fills the write-ahead log, and who commits when
+    that is full folds it in. An exchange of slices, which has 50 ms, must not wait for it."""
+
+    database: Database
+    content_database: Database
+    identity: str
+    journal: Journal
+    store: RecordStore
+
+
+def _opened(
+    settings: StoreSettings, worker_id: str, root: Path, on_problem: Callable[[str], None]
+) -> _Opened:
+    """All of it, or nothing stays open. Raises `ConfigError`, `StoreError`."""
+    with contextlib.ExitStack() as so_far:
+        database = open_database(settings, clock_ms=unix_ms)
+        so_far.callback(database.close)
+        content_database = open_database(settings, clock_ms=unix_ms)
+        so_far.callback(content_database.close)
+        identity = store_identity(database)
+        journal = Journal(root, worker_id, store=identity, spill_bytes=settings.spill_mb * MIB)
+        so_far.callback(journal.close)
+        store = open_store(
+            settings, clock_ms=unix_ms, on_problem=on_problem, worker=worker_id, journal=journal
+        )
+        so_far.pop_all()
+    return _Opened(database, content_database, identity, journal, store)
 
 
 class Ground:
@@ -65,38 +99,20 @@ class Ground:
         self._keep_days = settings.keep_days
         self._on_problem = on_problem
         root = journal_root(settings)
-        self.database: Database = open_database(settings, clock_ms=unix_ms)
-        try:
-            # A connection of its own for content: what is big fills the write-ahead log, and who commits when that is
-            # full folds it in. An exchange of slices, which has 50 ms, must not wait for it.
-            self._content_database: Database = open_database(settings, clock_ms=unix_ms)
-        except BaseException:
-            self.database.close()
-            raise
-        try:
-            identity = store_identity(self.database)
-            self.journal = Journal(root, worker_id, store=identity, spill_bytes=settings.spill_mb * MIB)
-            try:
-                store = open_store(
-                    settings, clock_ms=unix_ms, on_problem=on_problem, worker=worker_id, journal=self.journal
-                )
-            except BaseException:
-                self.journal.close()
-                raise
-        except BaseException:
-            self._content_database.close()
-            self.database.close()
-            raise
-        self.store: Store = store
+        opened = _opened(settings, worker_id, root, on_problem)
+        self.database = opened.database
+        self._content_database = opened.content_database
+        self.journal = opened.journal
+        self.store: Store = opened.store
         self.claims = StoreClaims(self.database, worker_id, root, wait_s=settings.wait_ms / 1000)
         self._upkeep = Upkeep(
             self.journal,
             root,
             self.database,
-            store.replay,
+            opened.store.replay,
             worker=worker_id,
             tell=on_problem,
-            store=identity,
+            store=opened.identity,
         )
         self.content = ContentStore(self._content_database)
         self.content_admin = ContentAdmin(self._content_database)
