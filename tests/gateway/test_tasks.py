@@ -238,6 +238,7 @@ def test_what_makes_no_sense_is_refused_with_the_value_and_what_to_do(tmp_path: 
                     {"total": 10_000, "phases": [{"name": "a", "share": 5}]},
                     "permitted are name, tokens, percent",
                 ),
+                ({"total": 10_000, "phases": {"a": 5}}, "phases are a list, in order, as"),
                 ({"total": 10_000, "tokens": 5}, "permitted are total, usd, phases"),
                 ({"total": 10_000, "key": "key_1"}, "only a key that was made with --admin"),
                 ({}, "missing required field `total`"),

@@ -147,8 +147,10 @@ async def body_of(http: Exchange, kind: type[S], *, required: bool) -> S:
 
 
 def _permitted(problem: Exception, kind: type[msgspec.Struct]) -> str:
-    """Which fields there are, after the name of one that there is not."""
+    """Which fields there are, after the name of one that there is not; and how phases are written."""
     text = str(problem)
+    if text.endswith("`$.phases`"):
+        return '; phases are a list, in order, as [{"name": "plan", "percent": 20}, {"name": "do", "percent": 80}]'
     if "unknown field" not in text:
         return ""
     inner = Limits if text.endswith("`$.limits`") else NewPhase if "`$.phases[" in text else kind

@@ -34,6 +34,7 @@ def error_of(task: str, refused: Refused) -> TrimtabError:
         )
     else:
         said = f"{refused.left:,} tokens are left and phase {phase} needs {refused.needs:,} for this call"
+    begin = ", begin the next phase," if refused.next_phase else ""
     following = (
         f"; the next phase, {refused.next_phase}, needs {refused.next_needs:,} at the least and was planned with "
         f"{refused.next_planned:,}"
@@ -41,7 +42,7 @@ def error_of(task: str, refused: Refused) -> TrimtabError:
         else ""
     )
     return TaskBudgetSpent(
-        f"task {task} is out of budget ({reason}): {said}{following}. Extend it, begin the next phase, or send less",
+        f"task {task} is out of budget ({reason}): {said}{following}. Extend it{begin} or send less",
         reason,
         details,
     )
