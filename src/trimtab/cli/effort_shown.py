@@ -173,9 +173,12 @@ def _print_equivalents(table: ClassTable, margin: float) -> None:
         for cell in cells:
             found = [compare(cell, one, margin) for one in others]
             missing = max([missing, *(one.needed or 0 for one in found)])
-            made.add(f"@{cell.effort}" if cell.effort else "default", *map(_compared, found))
+            made.add(f"{model}@{cell.effort}" if cell.effort else model, *map(_compared, found))
         console().print(made)
-        say("points of success, with the interval of two one-sided tests at 95 %; inconclusive is not equal")
+        say(
+            f"+ and -: points by which {other} succeeds more or less often, with the interval of two one-sided"
+        )
+        say("tests at 95 %; inconclusive is not equal")
         if missing:
             say(f"arms that are equal would probably be found so with {missing:,} outcomes of each")
 
