@@ -94,7 +94,7 @@ def _costs(report: Report) -> Iterator[str]:
         known = f"{report.input_before:,} -> {report.input_after:,}, "
         middle = report.input_after / report.input_before - 1 if report.input_before else 0.0
         yield from _figure(
-            "input tokens", f"{known}{middle:+.0%} ({_percents(ratio)}), by {', '.join(report.sources)}"
+            "input tokens", f"{known}{_percent(middle)} ({_percents(ratio)}), by {', '.join(report.sources)}"
         )
     else:
         yield from _figure("input tokens", f"{_percents(ratio)}, as contents differ")
@@ -121,9 +121,8 @@ def _figure(name: str, says: str) -> list[str]:
 
 
 def _cost(cost: Cost) -> str:
-    change = (
-        f", {cost.after_usd / cost.before_usd - 1:+.0%}" if 0 < cost.after_usd < 5 * cost.before_usd else ""
-    )
+    known = 0 < cost.after_usd < 5 * cost.before_usd
+    change = f", {_percent(cost.after_usd / cost.before_usd - 1)}" if known else ""
     between = f"{_usd(cost.after.low)} to {_usd(cost.after.high)}"
     return f"{_usd(cost.before_usd)} -> {_usd(cost.after_usd)} ({between}){change}"
 
@@ -133,7 +132,12 @@ def _usd(amount: float) -> str:
 
 
 def _percents(ratio: Interval) -> str:
-    return f"{ratio.low - 1:+.0%} to {ratio.high - 1:+.0%}"
+    return f"{_percent(ratio.low - 1)} to {_percent(ratio.high - 1)}"
+
+
+def _percent(change: float) -> str:
+    """`+44%`; no sign where it rounds to nothing."""
+    return "0%" if abs(change) < 0.005 else f"{change:+.0%}"
 
 
 def _found(report: Report, kind: str, title: str, reasons: tuple[str, ...]) -> Iterator[str]:
@@ -189,7 +193,7 @@ def _shares(report: Report) -> Iterator[str]:
             share.about,
             f"{share.before:,}",
             f"{share.after:,}",
-            f"{share.after / share.before - 1:+.0%}" if share.before else "new",
+            _percent(share.after / share.before - 1) if share.before else "new",
             f"({_percents(share.ratio)})" if share.before else "",
         )
         for share in report.shares[:MOST_SHARES]

@@ -102,7 +102,9 @@ def _advice(
     advice = PhaseAdvice(task_class=name, kind="no data", why="", tasks=len(tasks), ran_out=ran_out)
     if len(tasks) < 2 * CONVERSATIONS_MIN:
         return msgspec.structs.replace(
-            advice, why=f"{len(tasks)} tasks that have ended, and {2 * CONVERSATIONS_MIN} are needed"
+            advice,
+            why=f"{len(tasks)} {'task that has' if len(tasks) == 1 else 'tasks that have'} ended, and "
+            f"{2 * CONVERSATIONS_MIN} are needed",
         )
     if len(names) < 2:
         return msgspec.structs.replace(advice, why="its tasks have one phase")
