@@ -22,6 +22,13 @@ SHAPES = ("circle", "square", "diamond", "triangle")
 """By model too, for those who do not tell the colours apart."""
 
 
+WIDE_PX = 0.58
+"""The width of a letter by the size of its font, in bold, with some room."""
+
+NAME_PX = 16
+"""The height of a name beside its point."""
+
+
 def shown_cells(table: ClassTable) -> list[Cell]:
     """Those of which both cost and success are known, the cheapest first."""
     both = [cell for cell in table.cells if cell.cost_nanousd is not None and cell.success is not None]
@@ -46,7 +53,7 @@ def draw_frontier(table: ClassTable, *, simulated: bool, period: str) -> str:
         'font-family="system-ui, sans-serif" font-size="13" fill="#1f2933" role="img">',
         f"<title>{escape(_title(table))}</title>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-        _text(LEFT, 30, _title(table), size=18, weight="600"),
+        _text(LEFT, 30, _title(table), size=_title_size(_title(table)), weight="600"),
         _text(LEFT, 52, f"{period}; bars: intervals of 95 %; dashed: the frontier", colour="#52606d"),
     ]
     if simulated:
@@ -73,6 +80,8 @@ class _Plot:
         self._low, self._high = low / room, high * room
         self._floor = max(math.floor((min(one.low for one in rates) - 0.02) * 10) / 10, 0.0)
         self._top = min(math.ceil((max(one.high for one in rates) + 0.01) * 20) / 20, 1.0)
+        self._named: list[tuple[float, float, float]] = []
+        """Left, right and foot of each name that is written."""
 
     def drawn(self) -> list[str]:
         models = [model for model, _ in arms_of(self._table)]
@@ -146,8 +155,8 @@ class _Plot:
         told = (
             f"{cell.arm}: {100 * _success(cell):.1f} % of {cell.success.told}, {about_dollars(_cost(cell))}"
         )
-        # Names of one model stand above its points, of the next one below, so that neighbours do not cover each other.
-        at = y - 10 if number % 2 == 0 else y + 20
+        name = cell.effort or "default"
+        name_x, name_y = self._free(x, y, len(name) * 13 * WIDE_PX, above=number % 2 == 0)
         return [
             f"<g><title>{escape(told)}</title>",
             _rule(x, low, x, high, colour, 2),
@@ -155,13 +164,35 @@ class _Plot:
             _rule(x - 4, low, x + 4, low, colour, 2),
             _rule(x - 4, high, x + 4, high, colour, 2),
             _mark(shape, x, y, colour),
-            _text(x + 9, at, cell.effort or "default", colour=colour, weight="600", halo=True),
+            _text(name_x, name_y, name, colour=colour, weight="600", halo=True),
             "</g>",
         ]
+
+    def _free(self, x: float, y: float, width: float, *, above: bool) -> tuple[float, float]:
+        """Where the name of a point covers no other: names of one model above its points, of the next one below; else
+        on the other side, at its left, and at last further and further off."""
+        first, second = (y - 10, y + 20) if above else (y + 20, y - 10)
+        away = [foot + NAME_PX * n * (1 if foot > y else -1) for n in range(1, 4) for foot in (first, second)]
+        for foot in (first, second, *away):
+            for left in (x + 9, x - 9 - width):
+                right = left + width
+                if right > WIDTH or left < 0:
+                    continue
+                if all(
+                    right < one or left > other or abs(foot - at) >= NAME_PX for one, other, at in self._named
+                ):
+                    self._named.append((left, right, foot))
+                    return left, foot
+        return x + 9, first
 
 
 def _title(table: ClassTable) -> str:
     return f"{table.task_class or '(no class)'}: success against cost of a {table.unit}, by model and effort"
+
+
+def _title_size(title: str) -> int:
+    """Smaller where the name of the class is long, so that the stamp does not cover it."""
+    return max(11, min(18, int((WIDTH - LEFT - RIGHT - 136) / (WIDE_PX * max(len(title), 1)))))
 
 
 def _stamp() -> str:
@@ -173,19 +204,26 @@ def _stamp() -> str:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten, or only some of them where that is too many."""
-    found: list[float] = []
-    for steps in ((1, 2, 5), (1, 3), (1,)):
-        first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-        found = [
-            step * 10.0**power
-            for power in range(first, last + 1)
-            for step in steps
-            if low <= step * 10.0**power <= high
-        ]
-        if len(found) <= 8:
-            break
-    return found
+    """1, 2 and 5 times powers of ten, or only some of them where that is too many, or more where it is under three."""
+    usual = _steps(low, high, (1, 2, 5))
+    if len(usual) > 8:
+        for fewer in ((1, 3), (1,)):
+            usual = _steps(low, high, fewer)
+            if len(usual) <= 8:
+                break
+    elif len(usual) < 3:  # less than a factor of five: equal steps are far enough from each other there
+        power = 10.0 ** math.floor(math.log10(high - low))
+        for step in (power / 5, power / 2, power, 2 * power):
+            found = [n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
+            if len(found) <= 6:
+                return found if len(found) > len(usual) else usual
+    return usual
+
+
+def _steps(low: float, high: float, steps: Sequence[float]) -> list[float]:
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    powers = [10.0**power for power in range(first, last + 1)]
+    return [step * power for power in powers for step in steps if low <= step * power <= high]
 
 
 def _cost(cell: Cell) -> float:
