@@ -74,7 +74,7 @@ def test_a_budget_that_holds_what_is_expected_says_by_how_much_it_can_be_passed(
     )
     assert shell.json("show", "team-a")["reserve"] == "expected"
     shell.run("set", "some", "--key", "ci", "concurrency=20")
-    said = shell.run("explain", "ci")
+    said = " ".join(shell.run("explain", "ci").split())
     assert "team-a.output_tokens_per_minute: held by what is expected" in said
     assert "It can be passed by what calls in flight use beyond that" in said
     assert "; 20 are in flight at the most; then it refuses" in said
@@ -142,7 +142,9 @@ def spend(request: str, *draws: Draw, days_ago: int = 0, **fields: Any) -> None:
     assert store.close(10) == 0
 
 
-def test_explain_says_what_a_key_draws_on_which_refuses_first_and_what_a_request_drew(shell: Shell) -> None:
+def test_explain_says_what_a_key_draws_on_which_refuses_first_and_what_a_request_drew(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = json.loads(shell.run("list", "--json", command=keys_command))[0]["id"]
     shell.configure(
         "[budgets.team-a]\nusd_per_month = 500\n[budgets.ann]\nuser = 'ann'\ntokens_total = 400\n"
@@ -180,9 +182,12 @@ def test_explain_says_what_a_key_draws_on_which_refuses_first_and_what_a_request
         (month, 3 * 10**9, True, ["team-a.usd_per_month"]), (tokens, 110, True, ["ann.tokens_total"]),
         ("tag=old/usd/total", 5, False, []), (f"key={key}/usd/2026-01-31", 7, True, ["each.usd_per_day"]),
     ]  # fmt: skip
-    text = shell.run("explain", request)
+    text = " ".join(shell.run("explain", request).split())
     assert f"drew $3 on {month} (hard), counted by team-a.usd_per_month" in text
     assert "drew $0.000000005 on tag=old/usd/total (soft), counted by no budget of today" in text
+    monkeypatch.setenv("COLUMNS", "80")
+    for asked in ("ci", request):
+        assert [line for line in shell.run("explain", asked).splitlines() if len(line) > 80] == []
     assert "neither a key nor a recorded request" in shell.refused("explain", "nobody")
 
 

@@ -8,7 +8,7 @@ import datetime
 from trimtab.admin import Asked, Explained
 from trimtab.admin.budget_expecting import ExpectedOf
 from trimtab.cli.budgets_shown import amount, held_words
-from trimtab.cli.tables import Rows, console
+from trimtab.cli.tables import Rows, console, say_sentences
 from trimtab.cli.term import say
 from trimtab.store.budgets.history import meter_of_account
 
@@ -19,11 +19,11 @@ def print_explained(found: Explained) -> None:
     key = f"key {found.key} ({found.name})" if found.key else "no key"
     tags = f", tags {', '.join(found.tags)}" if found.tags else ""
     if found.request:
-        say(
+        say_sentences(
             f"request {found.request}, {_when(found.at_ms)}, answered {found.status}: {key} of {who or 'nobody'}{tags}"
         )
         if found.error:
-            say(f"  {found.error}")
+            say_sentences(found.error, 2)
         if not found.drew:
             say("It drew on no budget.")
         for one in found.drew:
@@ -31,10 +31,10 @@ def print_explained(found: Explained) -> None:
                 f", counted by {', '.join(one.budgets)}" if one.budgets else ", counted by no budget of today"
             )
             drew = amount(meter_of_account(one.account), one.amount)
-            say(f"  drew {drew} on {one.account}{' (hard)' if one.hard else ' (soft)'}{counting}")
+            say_sentences(f"drew {drew} on {one.account}{' (hard)' if one.hard else ' (soft)'}{counting}", 2)
         say("A request like it is counted now on:")
     else:
-        say(f"{key} of {who}{tags}: a request is counted now on:")
+        say_sentences(f"{key} of {who}{tags}: a request is counted now on:")
     if not found.asked:
         say("  no budget")
         return
@@ -42,7 +42,7 @@ def print_explained(found: Explained) -> None:
     if found.expected:
         _say_expected(found)
     if found.first:
-        say(f"{found.first} would refuse first: {found.why}.")
+        say_sentences(f"{found.first} would refuse first: {found.why}.")
     else:
         say(f"None refuses: {found.why}.")
 
@@ -56,15 +56,16 @@ def _say_expected(found: Explained) -> None:
     if found.most_in_flight is not None and seen:
         most = f"{found.most_in_flight * seen:,} output tokens"
         calls += f", and had they all written as much as the longest that was measured, that were {most}"
-    say(
+    say_sentences(
         f"{names}: held by what is expected. It can be passed by what calls in flight use beyond that, each by its "
         f"max_tokens less what was held for it at the most{calls}; then it refuses until it renews. Held for a call, "
         "unless its max_tokens are less:"
     )
     for one in found.expected:
-        say(
-            f"  {_kind(one)}: {one.output_tokens:,} output tokens, {one.input_permille / 10:g} input tokens per "
-            f"100 bytes ({_rests(one)})"
+        say_sentences(
+            f"{_kind(one)}: {one.output_tokens:,} output tokens, {one.input_permille / 10:g} input tokens per "
+            f"100 bytes ({_rests(one)})",
+            2,
         )
 
 

@@ -11,6 +11,7 @@ or wrapped.
 
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,19 @@ def console() -> Console:
     """Where tables go."""
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED
     return _Visible(width=wide, highlight=False, markup=False, emoji=False)
+
+
+def say_sentences(text: str, indent: int = 0) -> None:
+    """What is said in sentences, wrapped at words to the room that tables have; long names stay whole."""
+    for line in textwrap.wrap(
+        visible(text),
+        console().width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    ):
+        print(line, flush=True)
 
 
 class Rows:
