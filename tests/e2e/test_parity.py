@@ -281,7 +281,7 @@ def test_a_key_opens_the_gateway_and_bounds_what_is_compared(
     assert "no key is shown" in parity(tmp_path, server.url, *pair).stderr
     done = parity(tmp_path, server.url, *pair, "--key", "env:MINE", MINE=made["both"])
     assert done.returncode == 0, done.stderr
-    assert "all of it cost 0.0" in done.stdout
+    assert "all of it cost $0.0" in done.stdout
     done = parity(tmp_path, server.url, *pair, "--key", "env:MINE", MINE=made["one"])
     assert done.returncode == 2
     assert "'foundry': this key may not use this platform; it may use claude" in done.stderr
