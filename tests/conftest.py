@@ -42,9 +42,11 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def postgres_store(postgres_server: PostgresServer) -> str:
+def postgres_store(postgres_server: PostgresServer) -> Iterator[str]:
     """A store that nobody has used: its tables are there."""
-    return postgres_server.new_store(_made)
+    url = postgres_server.new_store(_made)
+    yield url
+    postgres_server.drop(url)
 
 
 def _made(url: str) -> None:
@@ -75,6 +77,8 @@ def open_one(either_store: str) -> Iterator[Callable[[], Database]]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> str:
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """An empty database, not even a store. `postgres_store` is made in a quarter of the time."""
-    return postgres_server.new_database()
+    url = postgres_server.new_database()
+    yield url
+    postgres_server.drop(url)
