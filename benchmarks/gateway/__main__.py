@@ -29,7 +29,7 @@ from chart import Panel, draw
 from measuring import on_core, pss_mib
 from report import Results, judged, table
 from rivals import litellm, portkey
-from targets import Target, Upstream, at_revision, budgeted, direct, nginx, trimtab, two_more
+from targets import Target, Upstream, at_revision, budgeted, direct, nginx, one_budget, trimtab, two_more
 from trimtab.records import Limits
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -42,7 +42,7 @@ DEFAULT = ("direct", "nginx", "trimtab", "trimtab-open", "litellm", "portkey")
 BEFORE = "trimtab-before"
 FREE = "trimtab-free"
 """A key without a limit: beside it, limits and budgets show what they cost."""
-MORE = ("trimtab-postgres", "trimtab-three", FREE, "trimtab-budgets", BEFORE)
+MORE = ("trimtab-postgres", "trimtab-three", FREE, "trimtab-budget", "trimtab-budgets", BEFORE)
 SMOKE = ("direct", "nginx", "trimtab")
 SMOKE_CASES = ("short", "streams-8")
 ROUNDS = 3
@@ -81,6 +81,8 @@ def make(name: str, folder: Path, upstreams: dict[str, Upstream], stack: ExitSta
         return trimtab(name, folder, upstreams, lambda: "", keys=True, more=two_more)
     if name == FREE:
         return trimtab(name, folder, upstreams, lambda: "", keys=True, limits=Limits())
+    if name == "trimtab-budget":
+        return trimtab(name, folder, upstreams, lambda: "", keys=True, limits=Limits(), more=one_budget)
     if name == "trimtab-budgets":
         return trimtab(name, folder, upstreams, lambda: "", keys=True, more=budgeted)
     if name == BEFORE:

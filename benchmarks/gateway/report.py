@@ -35,6 +35,9 @@ BARS = (
     Bar("short", "CPU ≤ 1.05 × an earlier version's", 1.05, of="trimtab-before"),
     Bar("long", "CPU ≤ 1.05 × an earlier version's", 1.05, of="trimtab-before"),
     Bar("streams-8", "CPU ≤ 1.05 × an earlier version's", 1.05, of="trimtab-before"),
+    Bar("short", "a budget ≤ 1.15 × a key without", 1.15, of="trimtab-free", target="trimtab-budget"),
+    Bar("long", "a budget ≤ 1.15 × a key without", 1.15, of="trimtab-free", target="trimtab-budget"),
+    Bar("short", "three limits ≤ 1.15 × a key without", 1.15, of="trimtab-free", target="trimtab"),
     Bar(
         "short",
         "limits and budgets ≤ 1.15 × a key without",

@@ -338,6 +338,11 @@ def _unrecorded(name: str, settings: StoreSettings, config: Path, key_id: str, s
     return [f"{name}: {what}: {is_} instead of {due}" for what, (is_, due) in pairs.items() if is_ != due]
 
 
+def one_budget(_: Upstream) -> str:
+    """A budget of the key's team, which is never reached."""
+    return '[budgets.team]\nteam = "bench"\nusd_per_month = 1_000_000\n'
+
+
 def budgeted(_: Upstream) -> str:
     """Budgets of everybody whom the key belongs to, none of which is ever reached."""
     return """
