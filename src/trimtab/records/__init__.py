@@ -36,11 +36,14 @@ from trimtab.records.outcome import (
     Surface,
 )
 from trimtab.records.task_spent import TaskSpent, spent_of
+from trimtab.records.verdict import MAX_EVIDENCE, MAX_EVIDENCE_CHARS, Fact, Says, Verdict, overall
 
 __all__ = [
     "CALL_ENDINGS",
     "EACH",
     "MAX_ERROR_CHARS",
+    "MAX_EVIDENCE",
+    "MAX_EVIDENCE_CHARS",
     "METERS",
     "NOBODY",
     "PERIODS",
@@ -53,6 +56,7 @@ __all__ = [
     "CostSource",
     "Draw",
     "Endpoint",
+    "Fact",
     "Intent",
     "Limits",
     "Meter",
@@ -62,14 +66,17 @@ __all__ = [
     "Purpose",
     "RequestId",
     "Reserve",
+    "Says",
     "Scope",
     "ScopeKind",
     "Surface",
     "TaskSpent",
+    "Verdict",
     "account_of",
     "billed_tokens",
     "call_ending",
     "new_request_id",
+    "overall",
     "period_name",
     "period_of",
     "spent_of",

@@ -7,6 +7,7 @@ import msgspec
 from trimtab.catalogue import Arm, NanoUSD
 from trimtab.messages import Usage
 from trimtab.records.ids import RequestId
+from trimtab.records.verdict import Verdict
 
 Purpose = Literal["live", "shadow", "eval", "audit", "judge", "task"]
 """Only `live` and `task` enter users' budgets and statistics unless configuration says otherwise."""
@@ -86,6 +87,12 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     total_ms: float = 0.0
     account: str = ""
     """Which key of the platform entry's pool was used, by its place (from 1); empty where there is no pool."""
+    arm: Arm | None = None
+    """That was called, where the request had several; else it is the plan's."""
+    step: int = 0
+    """On which step of a cascade it was made, from 0. Several attempts of one step are calls to several places."""
+    verdicts: tuple[Verdict, ...] = ()
+    """What the verifiers said of its answer, in the order in which they ran."""
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -108,7 +115,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     attempts: tuple[Attempt, ...] = ()
     error: str | None = None
     cost_nanousd: int = 0
-    """All attempts together."""
+    """All attempts together, without the calls of verifiers."""
     adaptations: tuple[str, ...] = ()
     """What was changed besides the model, as the header of that name says."""
     observations: tuple[str, ...] = ()
@@ -135,5 +142,12 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """The kind of work: the scenario that the caller, its task, its route or its tier named; empty where none did."""
     draws: tuple[Draw, ...] = ()
     """What it came to on each account of the budgets that it was counted on."""
+    answered: int | None = None
+    """The place among `attempts`, from 0, of the one that the client was given; `None`: the last one."""
+    checks_nanousd: int = 0
+    """What the calls of verifiers cost, which have records of their own; not part of `cost_nanousd`."""
+    escalations: tuple[str, ...] = ()
+    """Why each further step of a cascade was made, and last, where another one was not made though the answer was not
+    accepted, why not."""
     cached: RequestId | None = None
     """The earlier request whose kept answer this one was given; then nothing was called, and it cost nothing."""

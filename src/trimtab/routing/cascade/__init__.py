@@ -1,0 +1,19 @@
+"""The cascade: on which rung of a ladder a request begins, and whether it goes on to the next. Pure decisions.
+
+What it is not: the calls or the checks (`engine`), or what was measured (`store`). Invariants: each decision says why;
+in mode `cost` no cascade is begun that cannot pay; limits of a request win over going on.
+"""
+
+from trimtab.routing.cascade.ladder import (
+    Beginning,
+    Estimate,
+    Facts,
+    Failure,
+    Known,
+    Ladder,
+    Made,
+    Mode,
+    Next,
+)
+
+__all__ = ["Beginning", "Estimate", "Facts", "Failure", "Known", "Ladder", "Made", "Mode", "Next"]

@@ -1,0 +1,126 @@
+"""What a ladder is, what a decision on it may go by, and what it says."""
+
+from typing import Literal, Protocol
+
+import msgspec
+
+from trimtab.catalogue import Arm
+from trimtab.records import Says
+
+Mode = Literal["quality", "cost"]
+"""`quality`: the cascade is run and says what it costs more than the top rung alone. `cost`: it is run only where it is
+expected to cost less than the rung that would be called without it."""
+
+MOST_STEPS = 3
+"""Attempts of one request on different rungs, at most."""
+
+
+class Ladder(msgspec.Struct, frozen=True, kw_only=True):
+    """One route's, checked: arms in order of what they are expected to cost, the cheapest first."""
+
+    rungs: tuple[Arm, ...]
+    mode: Mode = "quality"
+    steps: int = MOST_STEPS
+    unsure: Literal["escalate", "release"] = "escalate"
+    """What is done with an answer of which the verifiers are unsure, while there is a further step."""
+    within_s: float | None = None
+    """No step is begun later than so long after the request came, and a later one is cut then."""
+    most_nanousd: int | None = None
+    """All attempts and checks of one request, at most."""
+    latency_s: float | None = None
+    """The request is to be answered within so long: rungs that usually take longer are left out."""
+    error_cost_nanousd: int | None = None
+    """What a wrong answer costs whoever asked; see `escalates_on_risk`."""
+    control_share: float = 0.0
+    """The part of conversations that the control tier answers, as a baseline to measure by."""
+    control: Arm | None = None
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a decision may go by: of the request, of its conversation, and of what its caller says."""
+
+    max_tokens: int | None = None
+    input_tokens: int = 0
+    """Estimated."""
+    images: int = 0
+    tools: int = 0
+    chain: int = 0
+    """Calls of tools since the last turn of a person."""
+    tool_errors: int = 0
+    """In this chain."""
+    code_tokens: int = 0
+    """Of the input, what looks like code; estimated."""
+    repeated: int = 0
+    """How often the very same was asked before in this conversation."""
+    disliked: bool = False
+    """Negative feedback was given on an earlier answer of this conversation."""
+    error_cost_nanousd: int | None = None
+    """What the caller says; wins over the ladder's."""
+    latency_s: float | None = None
+    """What the caller says; wins over the ladder's."""
+    on_rung: Arm | None = None
+    """The arm that gave the conversation's last answer."""
+    cached_tokens: int = 0
+    """What of the prompt its platform has in its cache, under `on_rung`'s model."""
+    task_class: str = ""
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call of an arm is expected to come to."""
+
+    cost_nanousd: int
+    ms: float | None = None
+    """Until the end of its answer; `None`: not known."""
+    checks_nanousd: int = 0
+    """What the checks of its answer cost."""
+    switch_nanousd: int = 0
+    """What is paid more because the prompt's cache is of another model: prefix x (write here - read there)."""
+    measured: bool = False
+    """Whether it rests on calls of this arm and class; else on prices and what is shipped."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """How often the verifiers did not accept an arm's answers, in this class."""
+
+    failed: int = 0
+    judged: int = 0
+
+
+class Known(Protocol):
+    """What is known for one request. Pure, and cheap: dictionaries."""
+
+    def estimate(self, arm: Arm) -> Estimate: ...
+    def failure(self, arm: Arm) -> Failure: ...
+
+
+class Beginning(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a request begins."""
+
+    rungs: tuple[Arm, ...]
+    """Those that may be called, the first one first; never more than `steps`."""
+    reasons: tuple[str, ...] = ()
+    propensity: float = 1.0
+    baseline: bool = False
+    """Whether it is one of the control tier's share; then there is one rung, and nothing is escalated."""
+    expected_nanousd: int | None = None
+    """Of the whole cascade as it is begun, checks included."""
+    direct_nanousd: int | None = None
+    """Of the rung that would be called without a cascade."""
+
+
+class Made(msgspec.Struct, frozen=True):
+    """A step that was made."""
+
+    arm: Arm
+    says: Says | None
+    """What the verifiers came to; `None`: there was no answer to judge."""
+    cost_nanousd: int
+    """With its checks."""
+
+
+class Next(msgspec.Struct, frozen=True):
+    """Whether it goes on."""
+
+    arm: Arm | None
+    """`None`: what there is, is the answer."""
+    reason: str

@@ -1,0 +1,107 @@
+"""Finds verifiers by name: those of the configuration, and the kinds that packages bring.
+
+What it is not: what they do. Invariants: the built-in kinds come in as everybody's do, by an entry point; a kind is
+imported when it is first named; a name that is not known is refused before any request meets it.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from trimtab.config import fail
+from trimtab.errors import ConfigError, RequestError, printable, shortened
+from trimtab.verification.panel import Check
+from trimtab.verification.seam import Factory, Verifier
+from trimtab.verification.settings import VerificationSettings
+
+GROUP = "trimtab.verifiers"
+
+OWN = ("kind", "timeout_s")
+"""Keys of a `[verifiers.NAME]` that are not the verifier's."""
+
+
+class Verifiers:
+    """All that one version of the configuration can name. Build it once; safe to ask from any thread."""
+
+    def __init__(
+        self,
+        settings: VerificationSettings,
+        named: Mapping[str, Mapping[str, Any]],
+        where: Callable[[str], str],
+        found: Iterable[EntryPoint] | None = None,
+    ) -> None:
+        """`named` are the `[verifiers.NAME]` tables; each is built now. Raises `ConfigError`."""
+        kinds = entry_points(group=GROUP) if found is None else found
+        self._kinds = {one.name: one for one in kinds}
+        self._timeout_s = settings.timeout_s
+        self._per_request = settings.per_request
+        self._checks: dict[str, Check] = {}
+        self._where = where
+        for name, options in named.items():
+            self._checks[name] = self._built(name, options)
+        for name in settings.per_request or ():
+            self.check(name, where("verification.per_request"))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Those that are installed."""
+        return tuple(sorted(self._kinds))
+
+    def check(self, name: str, place: str) -> Check:
+        """The check of this name: one that is configured, else the kind of this name with its own defaults.
+
+        Raises `ConfigError` naming `place`.
+        """
+        if name not in self._checks:
+            if name not in self._kinds:
+                fail(place, name, self._unknown(name))
+            self._checks[name] = self._built(name, {"kind": name})
+        return self._checks[name]
+
+    def wanted(self, header: str) -> tuple[Check, ...]:
+        """The checks that an `x-trimtab-verify` header names. Raises `RequestError`."""
+        names = tuple(dict.fromkeys(name for part in header.split(",") if (name := part.strip())))
+        if not names:
+            raise RequestError("x-trimtab-verify: names no verifier; name one, or several with commas")
+        permitted = self._per_request
+        for name in names:
+            if permitted is not None and name not in permitted:
+                raise RequestError(
+                    f"x-trimtab-verify: {shortened(name, 80)!r} may not be asked for here; "
+                    f"there are {', '.join(permitted) or 'none'}"
+                )
+            if name not in self._checks and name not in self._kinds:
+                raise RequestError(f"x-trimtab-verify: {shortened(name, 80)!r}: {self._unknown(name)}")
+        try:
+            return tuple(self.check(name, "x-trimtab-verify") for name in names)
+        except ConfigError as problem:
+            raise RequestError(f"x-trimtab-verify: {problem}") from None
+
+    def _built(self, name: str, options: Mapping[str, Any]) -> Check:
+        def where(key: str) -> str:
+            return self._where(f"verifiers.{name}.{key}" if key else f"verifiers.{name}")
+
+        kind = options.get("kind", name)
+        if not isinstance(kind, str) or kind not in self._kinds:
+            fail(where("kind"), kind, self._unknown(str(kind)))
+        timeout_s = options.get("timeout_s", self._timeout_s)
+        if not isinstance(timeout_s, int | float) or not 0.001 <= timeout_s <= 3600:
+            fail(where("timeout_s"), timeout_s, "must be from 0.001 to 3600 seconds")
+        factory = self._loaded(kind, where("kind"))
+        rest = {key: value for key, value in options.items() if key not in OWN}
+        verifier: Verifier = factory(rest, where)
+        return Check(name, verifier, float(timeout_s))
+
+    def _loaded(self, kind: str, place: str) -> Factory:
+        try:
+            factory: Factory = self._kinds[kind].load()
+        except Exception as problem:  # a package of somebody else's: whatever its import does
+            fail(place, kind, f"cannot be loaded: {printable(f'{type(problem).__name__}: {problem}', 200)}")
+        return factory
+
+    def _unknown(self, name: str) -> str:
+        there = sorted({*self._checks, *self._kinds})
+        close = difflib.get_close_matches(name[:80], there, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"no such verifier; {hint}there are {', '.join(there) or 'none'}"
