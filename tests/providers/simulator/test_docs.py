@@ -57,5 +57,21 @@ def test_the_example_does_what_it_says(make: Any) -> None:
     assert client.ask("The capital of Peru?").text in ("Lima", "Quito", "Cusco")
 
 
+def test_the_rates_of_the_page_are_those_that_it_says(make: Any) -> None:
+    client = make(next(part.partition("```")[0] for part in PAGE.split("```yaml\n") if "chance:" in part))
+
+    def said(model: str) -> list[str]:
+        return [client.ask(f"Invoice {n}", model=model).text for n in range(400)]
+
+    haiku, sonnet = said("claude-haiku-4-5"), said("claude-sonnet-4-6")
+    assert abs(haiku.count('{"total": ') / 400 - 0.1) < 0.06
+    assert abs(haiku.count("118.40") / 400 - 0.9 * 0.95 * 0.7) < 0.1
+    assert abs(sonnet.count("118.40") / 400 - 0.95 * 0.85) < 0.08
+    refused = [n for n, text in enumerate(sonnet) if not text]
+    assert 5 < len(refused) < 40
+    assert {haiku[n] for n in refused} <= {"", '{"total": '}
+    assert client.ask("Invoice 1", model="claude-opus-4-7").usage.output_tokens == 400
+
+
 def test_the_request_of_the_page_is_answered(client: Any) -> None:
     assert client.ask("What is 17 * 23?", max_tokens=100).text == "17 * 23 = 391"

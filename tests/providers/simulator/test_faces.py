@@ -375,3 +375,69 @@ def test_whatever_comes_in_an_answer_goes_out(
         assert 200 <= response.status < 600
         list(response.steps)
         assert (b"x-trimtab-simulated", b"true") in response.headers
+
+
+# Known rates
+
+RATES = """
+version: 1
+rules:
+- match: {contains: invoice, effort: low, share: 0.3}
+  reply: {text: "{broken", usage: {input_tokens: 90, output_tokens: 9}}
+cases:
+- {contains: invoice, answer: R, wrong: [W], chance: {"claude-opus-4-7@low": 0.4, "*": 0.8}}
+"""
+
+
+def test_the_same_questions_are_answered_right_whatever_platform_asks() -> None:
+    to = front(RATES)
+    chat = "/v1/chat/completions"
+
+    def text_of(path: str, body: Any, question: str) -> str:
+        made = json.loads(json.dumps(body).replace("Hello", question))
+        headers = VERSION if path == "/v1/messages" else None
+        status, _, answer = said(to, path, made, headers)
+        assert status == 200, answer
+        found = json.loads(answer)
+        if path == chat:
+            return str(found["choices"][0]["message"]["content"])
+        return str((found.get("output", {}).get("message") or found)["content"][0]["text"])
+
+    for low in (False, True):
+        config = {"output_config": {"effort": "low"}} if low else {}
+        ways = (
+            ("/v1/messages", {**PLAIN, **config}),
+            (f"/model/{OPUS}/invoke", {**IN_BEDROCK, **config}),
+            (
+                f"/model/{OPUS}/converse",
+                {**IN_CONVERSE, **({"additionalModelRequestFields": config} if low else {})},
+            ),
+            (f"{VERTEX}/claude-opus-4-7:rawPredict", {**IN_VERTEX, **config}),
+            (chat, {**PLAIN, **({"reasoning_effort": "low"} if low else {})}),
+        )
+        answers = [[text_of(path, body, f"Invoice {n}") for path, body in ways] for n in range(40)]
+        assert all(len(set(one)) == 1 for one in answers), answers
+        found = [one[0] for one in answers]
+        assert 5 <= found.count("{broken") <= 20 if low else "{broken" not in found
+        assert (8 if low else 25) <= found.count("R") < (20 if low else 40)
+
+
+def test_a_chat_request_gets_json_that_fits_its_schema_and_an_effort_that_its_model_has() -> None:
+    to = front(RATES)
+    schema = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
+    named = {
+        "type": "json_schema",
+        "json_schema": {"name": "a", "schema": {**schema, "additionalProperties": False}},
+    }
+    asked = {**PLAIN, "messages": [{"role": "user", "content": "Invoice 1"}], "response_format": named}
+
+    def content(**more: Any) -> Any:
+        status, _, body = said(to, "/v1/chat/completions", {**asked, **more})
+        assert status == 200, body
+        return json.loads(json.loads(body)["choices"][0]["message"]["content"])
+
+    assert content() in ({"answer": "R"}, {"answer": "W"})
+    assert content(model="claude-haiku-4-5", reasoning_effort="low") in ({"answer": "R"}, {"answer": "W"})
+    for wrong in ({"type": "json_schema"}, {"type": "json_schema", "json_schema": {"name": "a"}}):
+        status, _, body = said(to, "/v1/chat/completions", {**asked, "response_format": wrong})
+        assert (status, "response_format" in json.loads(body)["error"]["message"]) == (400, True)

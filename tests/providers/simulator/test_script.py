@@ -185,6 +185,75 @@ def test_cases_are_answered_by_skill_and_difficulty(make: Any) -> None:
     assert said == {"Lima", "Quito"}
 
 
+def invoice(case: str, rules: str = "[]") -> str:
+    known = "contains: invoice, answer: right, wrong: [w1, w2, w3, w4]"
+    return f"version: 1\nrules: {rules}\ncases: [{{{known}, {case}}}]"
+
+
+HAIKU, SONNET, OPUS = "claude-haiku-4-5", "claude-sonnet-4-6", "claude-opus-4-7"
+
+
+def answers(client: Any, model: str, count: int = 1000, **fields: Any) -> list[str]:
+    return [client.ask(f"Invoice {n}", model=model, **fields).text for n in range(count)]
+
+
+def test_models_are_right_as_often_as_the_script_says(make: Any) -> None:
+    chances = (
+        f'chance: {{"{SONNET}@low": 0.2, "claude-sonnet-*": 0.6, claude-haiku-4-5-20251001: 0.4, "*": 1.0}}'
+    )
+    client = make(invoice(chances))
+    low = {"output_config": {"effort": "low"}}
+    found = {
+        0.2: answers(client, SONNET, **low),
+        0.6: answers(client, SONNET),
+        0.4: answers(client, HAIKU),
+        1.0: answers(client, OPUS, 50),
+    }
+    for chance, said in found.items():
+        rate = said.count("right") / len(said)
+        assert abs(rate - chance) <= 4 * (chance * (1 - chance) / len(said)) ** 0.5, chance
+    both_wrong = [
+        (one, two) for one, two in zip(found[0.6], found[0.4], strict=True) if "right" not in (one, two)
+    ]
+    # Independent: wrong at the same question as often as chance has it, with the same wrong answer one time in four.
+    assert abs(len(both_wrong) / 1000 - 0.4 * 0.6) < 0.06
+    assert abs(sum(one == two for one, two in both_wrong) / len(both_wrong) - 0.25) < 0.12
+    assert answers(client, SONNET) == found[0.6], "the same questions get the same answers"
+    assert answers(make(invoice(chances), seed=1), SONNET) != found[0.6]
+    assert set(answers(make(invoice("chance: 0.0, difficulty: -50")), OPUS, 20)) == {"w1", "w2", "w3", "w4"}
+
+
+def test_models_that_fail_together_fail_at_the_same_questions_with_the_same_words(make: Any) -> None:
+    for said in (f'chance: {{{HAIKU}: 0.5, "*": 0.8}}', "difficulty: 3.0"):
+        client = make(invoice(f"{said}, together: true"))
+        weak, strong = answers(client, HAIKU, 300), answers(client, SONNET, 300)
+        assert weak.count("right") < strong.count("right") < 300
+        for one, two in zip(weak, strong, strict=True):
+            assert two == "right" or one == two
+
+
+def test_a_share_of_the_requests_meets_a_rule_and_always_the_same(make: Any) -> None:
+    broken = "{match: {share: 0.3}, reply: {text: broken}}"
+    cut = "{match: {contains: invoice, share: 0.5, together: true}, reply: {text: cut}}"
+    client = make(invoice("chance: 1.0", f"[{broken}, {cut}]"))
+    one, two = answers(client, HAIKU), answers(client, SONNET)
+    for said in (one, two):
+        assert abs(said.count("broken") / 1000 - 0.3) < 0.06
+        assert abs(said.count("cut") / 1000 - 0.35) < 0.06, "of those that no rule before has taken"
+    same = sum(a == b == "broken" for a, b in zip(one, two, strict=True))
+    assert abs(same / 1000 - 0.09) < 0.04, "each model by itself"
+    assert all({a, b} <= {"cut", "broken"} for a, b in zip(one, two, strict=True) if "cut" in (a, b)), (
+        "all or none"
+    )
+    assert answers(client, HAIKU, 100) == one[:100]
+    counted = make(rule("{text: drawn}", "{share: 0.5, first: 3}"))
+    assert answers(counted, HAIKU, 100).count("drawn") == 3
+    assert [
+        answers(make(rule("{text: drawn}", f"{{share: {share}}}")), HAIKU, 20).count("drawn")
+        for share in (0, 1)
+    ] == [0, 20]
+
+
 BAD = [
     ("version: 2", "script.yaml: version", "2"),
     ("rules: []", "script.yaml: version", "missing"),
@@ -212,6 +281,26 @@ BAD = [
     (rule("{refusal: {category: rude}}"), "script.yaml: rules[0].reply.refusal.category", "rude"),
     ("version: 1\nversion: 1", "script.yaml: line 2", "twice"),
     ("version: 1\ncases: [{contains: a, answer: b, wrong: [], difficulty: 1}]", "cases[0].wrong", "[]"),
+    (
+        "version: 1\ncases: [{contains: a, answer: b, wrong: [c]}]",
+        "script.yaml: cases[0]",
+        "needs `difficulty` or",
+    ),
+    (invoice("chance: {claude-opus-4-7: 0.5}"), "cases[0].chance", "nothing of some models"),
+    (
+        invoice("chance: {claude-opus-4-7@huge: 0.5, '*': 1}"),
+        "cases[0].chance",
+        "MODEL@EFFORT with one of low",
+    ),
+    (invoice("chance: {'@low': 0.5, '*': 1}"), "cases[0].chance", "must be MODEL or"),
+    (invoice("chance: 1.1"), "cases[0].chance", "1.1"),
+    (rule("{text: a}", "{share: -0.1}"), "rules[0].match.share", "-0.1"),
+    (rule("{text: a}", "{together: true}"), "rules[0].match.together", "how `share` is drawn"),
+    (
+        rule("{error: {status: 500}}", "{endpoint: models, share: 0.5}"),
+        "rules[0].match.share",
+        "asks nothing",
+    ),
 ]
 
 

@@ -143,9 +143,9 @@ class Composer:
         question = prompt.question
         case = find_case(self._cases, question.lower()) if self._cases else None
         if case is not None:
-            right, bits = self._draw(prompt, case.difficulty)
+            right, bits = self._draw_case(prompt, case)
             answer = case.answer if right else case.wrong[bits % len(case.wrong)]
-            return _Known(answer, answer, case.difficulty)
+            return _Known(answer, answer, case.difficulty or 0.0)
         task = find_arithmetic(question)
         if task is None:
             return None
@@ -160,6 +160,23 @@ class Composer:
         parts = (prompt.model.id, prompt.effort or "", "T" if prompt.thinks else "", prompt.question)
         right = self._behaviour.is_correct(
             prompt.model, prompt.effort, prompt.thinks, difficulty, unit(draw(self._seed, *parts))
+        )
+        return right, draw(self._seed, "slip", *parts)
+
+    def _draw_case(self, prompt: Prompt, case: Case) -> tuple[bool, int]:
+        """The same, where the script says how likely a right answer is, or draws once for all arms."""
+        chance = case.chance_of((str(prompt.raw["model"]), prompt.model.id), prompt.effort)
+        if chance is None and not case.together:
+            return self._draw(prompt, case.difficulty or 0.0)
+        arm = () if case.together else (prompt.model.id, prompt.effort or "", "T" if prompt.thinks else "")
+        parts = (*arm, prompt.question)
+        drawn = unit(draw(self._seed, *parts))
+        right = (
+            drawn < chance
+            if chance is not None
+            else self._behaviour.is_correct(
+                prompt.model, prompt.effort, prompt.thinks, case.difficulty or 0.0, drawn
+            )
         )
         return right, draw(self._seed, "slip", *parts)
 

@@ -88,7 +88,7 @@ class Simulator:
         self._ids = Ids(settings.seed)
         self._signer = Signer(settings.seed)
         self._composer = Composer(self._behaviour, settings.seed, self._signer, self._ids, script.cases)
-        self._rules = Rules(script.rules)
+        self._rules = Rules(script.rules, settings.seed)
         self._tokens = TokenCount(self._behaviour.tokens)
         self._cache = PromptCache(settings.prompt_cache_entries, clock)
         self._limits = RateLimits(settings, self._behaviour.rate_limits.shown, clock)

@@ -6,6 +6,7 @@ import msgspec
 
 from trimtab.catalogue import Effort
 from trimtab.providers.seam import Headers
+from trimtab.providers.simulator.behaviour import draw, unit
 from trimtab.providers.simulator.script import Case, Endpoint, Match, Reply, Rule
 
 
@@ -25,8 +26,10 @@ class Facts(msgspec.Struct, frozen=True):
 class Rules:
     """The rules of one script. First match wins."""
 
-    def __init__(self, rules: tuple[Rule, ...]) -> None:
+    def __init__(self, rules: tuple[Rule, ...], seed: int) -> None:
+        """`seed`: of the draws for `share`."""
         self._rules = rules
+        self._seed = seed
         self._met = [0] * len(rules)
 
     def __bool__(self) -> bool:
@@ -35,12 +38,18 @@ class Rules:
     def find(self, facts: Facts) -> Reply | None:
         """The reply of the first rule that holds. Counts the request for each rule up to that one."""
         for index, rule in enumerate(self._rules):
-            if not _holds(rule.match, facts):
+            if not _holds(rule.match, facts) or not self._is_drawn(index, rule.match, facts):
                 continue
             self._met[index] += 1
             if _is_turn(rule.match, self._met[index]):
                 return rule.reply
         return None
+
+    def _is_drawn(self, index: int, match: Match, facts: Facts) -> bool:
+        if match.share is None:
+            return True
+        arm = () if match.together else (*facts.models[-1:], facts.effort or "")
+        return unit(draw(self._seed, "share", str(index), facts.text, *arm)) < match.share
 
 
 def find_case(cases: tuple[Case, ...], text: str) -> Case | None:

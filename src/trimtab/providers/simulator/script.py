@@ -5,12 +5,13 @@ Invariant: a script is read whole and strictly, or a `ConfigError` names file, k
 """
 
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from trimtab.catalogue import Effort
+from trimtab.catalogue import EFFORTS, Effort
 from trimtab.catalogue.reading import read_yaml, to_struct
 from trimtab.config import fail, read_file
 from trimtab.errors import AnthropicErrorType
@@ -18,6 +19,7 @@ from trimtab.errors import AnthropicErrorType
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 _Ordinal = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
+_Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Texts = str | tuple[str, ...]
 
 ERROR_TYPES: dict[int, AnthropicErrorType] = {
@@ -61,6 +63,11 @@ class Match(_Row, frozen=True, kw_only=True):
     """Only these of the requests that hold otherwise, counted from 1."""
     first: _Ordinal | None = None
     """Only the first so many of them."""
+    share: _Probability | None = None
+    """Only this part of the requests that come as far as this rule, drawn by seed, rule, model, effort and last user
+    turn: the same request is always in it, or never."""
+    together: bool = False
+    """Drawn without model and effort: where one model meets it, all do."""
 
 
 class ToolCall(_Row, frozen=True, kw_only=True):
@@ -172,13 +179,29 @@ class Rule(_Row, frozen=True, kw_only=True):
 
 
 class Case(_Row, frozen=True, kw_only=True):
-    """A task with a known answer, answered right or wrong as model, effort and difficulty have it."""
+    """A task with a known answer, answered right or wrong as model, effort and difficulty have it, or as it is said."""
 
     contains: _Texts
     answer: str
     wrong: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    difficulty: float
+    difficulty: float | None = None
     """In logits: at the model's skill, half of the answers are right."""
+    chance: _Probability | dict[str, _Probability] | None = None
+    """The probability of a right answer, of all arms or by arm: a model's id or pattern, with `@effort` or without. The
+    first that matches is used; it wins over `difficulty`."""
+    together: bool = False
+    """One draw for all arms: what a weaker one gets right, a stronger one does too, and those that are wrong say the
+    same."""
+
+    def chance_of(self, models: tuple[str, ...], effort: Effort | None) -> float | None:
+        """The probability that is said for this arm; `None`: its skill and the difficulty say it."""
+        if not isinstance(self.chance, dict):
+            return self.chance
+        for arm, chance in self.chance.items():
+            pattern, at, level = arm.partition("@")
+            if (not at or level == effort) and any(fnmatchcase(model, pattern) for model in models):
+                return chance
+        return None
 
 
 class Script(_Row, frozen=True, kw_only=True):
@@ -202,6 +225,8 @@ def read_script(content: bytes, name: str) -> Script:
     script = to_struct(_floats(raw), Script, name)
     for index, rule in enumerate(script.rules):
         _check_rule(rule, f"{name}: rules[{index}]")
+    for index, case in enumerate(script.cases):
+        _check_case(case, f"{name}: cases[{index}]")
     return script
 
 
@@ -220,7 +245,19 @@ _STREAM_FAULTS = ("stream_error",)
 
 def _check_rule(rule: Rule, where: str) -> None:
     """What the types cannot say: keys that exclude or need each other."""
-    reply = rule.reply
+    reply, match = rule.reply, rule.match
+    if match.together and match.share is None:
+        fail(
+            f"{where}.match.together",
+            True,
+            "says how `share` is drawn, and there is none; add it, or leave this out",
+        )
+    if match.share is not None and match.endpoint == "models":
+        fail(
+            f"{where}.match.share",
+            match.share,
+            "is drawn by what is asked, and `models` asks nothing; use `nth`",
+        )
     given = [
         name for name in Reply.__struct_fields__ if getattr(reply, name) not in (None, {}, False, 0.0, ())
     ]
@@ -230,10 +267,10 @@ def _check_rule(rule: Rule, where: str) -> None:
         fail(f"{where}.reply", whole, "an answer is an error or raw, not both; keep one")
     if whole and clashing:
         fail(f"{where}.reply.{clashing[0]}", whole[0], f"cannot stand beside `{whole[0]}`; remove one")
-    if rule.match.endpoint != "messages" and clashing:
+    if match.endpoint != "messages" and clashing:
         fail(
             f"{where}.reply.{clashing[0]}",
-            rule.match.endpoint,
+            match.endpoint,
             "only answers of endpoint `messages` have this key",
         )
     if reply.refusal is not None and (reply.tool_use or reply.pause_turn):
@@ -249,4 +286,23 @@ def _check_rule(rule: Rule, where: str) -> None:
             f"{where}.reply.stall.events",
             stall.events,
             "belongs to `where: after_events`, and is needed there",
+        )
+
+
+def _check_case(case: Case, where: str) -> None:
+    """Whatever model is asked must have a probability of being right."""
+    arms = case.chance if isinstance(case.chance, dict) else {}
+    for arm in arms:
+        model, at, level = arm.partition("@")
+        if not model or (at and level not in EFFORTS):
+            fail(f"{where}.chance", arm, f"must be MODEL or MODEL@EFFORT with one of {', '.join(EFFORTS)}")
+    if case.difficulty is None and (
+        case.chance is None or (isinstance(case.chance, dict) and "*" not in arms)
+    ):
+        fail(
+            where if case.chance is None else f"{where}.chance",
+            list(arms) or None,
+            'says nothing of some models; add "*" or `difficulty`'
+            if arms
+            else "needs `difficulty` or `chance`",
         )

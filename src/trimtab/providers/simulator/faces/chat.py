@@ -1,8 +1,8 @@
 """A server of the OpenAI API: `POST /v1/chat/completions`, as JSON and as a stream.
 
-What it is not: any one server, or a translation that anybody should use: of a request it reads text, tools and limits,
-enough for the core to make an answer of. Invariant: usage is the core's, in OpenAI's words, and `n` answers cost `n`
-times the output.
+What it is not: any one server, or a translation that anybody should use: of a request it reads text, tools, limits,
+effort and the schema of the answer, enough for the core to make an answer of. Invariant: usage is the core's, in
+OpenAI's words, and `n` answers cost `n` times the output.
 
 Source: OpenAI API reference, chat completions and streaming (2026-11); official SDK 3.54.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from trimtab.catalogue import Catalogue
-from trimtab.catalogue.model import Platform
+from trimtab.catalogue.model import Model, Platform
 from trimtab.catalogue.platforms import PlatformProfile
 from trimtab.errors import RequestError
 from trimtab.providers.simulator.faces.face import (
@@ -78,6 +78,8 @@ class ChatFace:
             made["stream"] = True
         if tools := raw.get("tools"):
             made["tools"] = [_tool(tool) for tool in tools]
+        if config := _config(raw, model):
+            made["output_config"] = config
         headers = [
             *without(asked.headers, b"anthropic-version", b"anthropic-beta"),
             (b"anthropic-version", b"2023-06-01"),
@@ -181,6 +183,20 @@ def _tool(tool: Any) -> dict[str, Any]:
         return {"name": said["name"], "description": said.get("description") or "", "input_schema": schema}
     except (KeyError, TypeError, AttributeError):
         raise RequestError("Invalid 'tools': expected functions with a name") from None
+
+
+def _config(raw: dict[str, Any], model: Model) -> dict[str, Any]:
+    """Effort, where the model has this level, and the schema of the answer; others are servers' own affair."""
+    made: dict[str, Any] = {}
+    if (effort := raw.get("reasoning_effort")) in model.effort.levels:
+        made["effort"] = effort
+    wanted = raw.get("response_format")
+    if isinstance(wanted, dict) and wanted.get("type") == "json_schema":
+        named = wanted.get("json_schema")
+        if not isinstance(named, dict) or not isinstance(named.get("schema"), dict):
+            raise RequestError("Invalid 'response_format': expected json_schema with a schema")
+        made["format"] = {"type": "json_schema", "schema": named["schema"]}
+    return made
 
 
 def _usage(usage: dict[str, Any], answers: int) -> dict[str, Any]:
