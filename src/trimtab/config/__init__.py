@@ -4,8 +4,8 @@ What it is not: the settings themselves. Each package owns its settings type; `a
 Invariant: everything in the file is read by somebody, or the file is refused.
 """
 
-from trimtab.config.document import Document, fail, load_document
+from trimtab.config.document import Document, decoded, fail, load_document
 from trimtab.config.files import read_file
 from trimtab.config.secrets import Secret, secrets_in
 
-__all__ = ["Document", "Secret", "fail", "load_document", "read_file", "secrets_in"]
+__all__ = ["Document", "Secret", "decoded", "fail", "load_document", "read_file", "secrets_in"]

@@ -4,7 +4,7 @@ import contextlib
 import difflib
 import hashlib
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_type_hints
 
@@ -112,34 +112,43 @@ class Document:
                 )
 
     def _decode(self, raw: object, kind: type[T], path: str) -> T:
-        try:
-            return msgspec.convert(raw, kind, dec_hook=_decode_special)
-        except msgspec.ValidationError as problem:
-            raise self._explain(str(problem), raw, kind, path) from None
+        return decoded(raw, kind, lambda key: self.where(f"{path}.{key}" if key else path))
 
-    def _explain(self, message: str, raw: object, kind: type, path: str) -> ConfigError:
-        text, _, at = message.partition(" - at `$")
-        keys = [key for key in at.rstrip("`").split(".") if key]
-        place = ".".join([path, *keys])
-        if text.startswith("Object contains unknown field"):
-            name = text.split("`")[1]
-            known = sorted(get_type_hints(kind)) if not keys else []
-            hint = _did_you_mean(name, known) or (f"; known here: {', '.join(known)}" if known else "")
-            return ConfigError(
-                self.where(f"{place}.{name}"), f"nothing in this version reads this setting; remove it{hint}"
-            )
-        if text.startswith("Object missing required field"):
-            return ConfigError(self.where(f"{place}.{text.split('`')[1]}"), "missing; it is required here")
-        value = raw
-        for key in at.rstrip("`").replace("[", ".").replace("]", "").split("."):
-            if isinstance(value, dict) and key:
-                value = value.get(key)
-            elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
-                value = value[int(key)]
-        if kind_is_secret(text):
-            return ConfigError(self.where(place), masked(text))
-        value_shown = shown(value, self.where(place))
-        return ConfigError(self.where(place), f"{value_shown}: {masked(plainly(text, kind, keys))}")
+
+def decoded(raw: object, kind: type[T], where: Callable[[str], str]) -> T:
+    """A table of the configuration as `kind`; `where` names a key of it, and the table itself for an empty one.
+
+    Raises `ConfigError` in an operator's words.
+    """
+    try:
+        return msgspec.convert(raw, kind, dec_hook=_decode_special)
+    except msgspec.ValidationError as problem:
+        raise _explained(str(problem), raw, kind, where) from None
+
+
+def _explained(message: str, raw: object, kind: type, where: Callable[[str], str]) -> ConfigError:
+    text, _, at = message.partition(" - at `$")
+    keys = [key for key in at.rstrip("`").split(".") if key]
+    place = ".".join(keys)
+    if text.startswith("Object contains unknown field"):
+        name = text.split("`")[1]
+        known = sorted(get_type_hints(kind)) if not keys else []
+        hint = _did_you_mean(name, known) or (f"; known here: {', '.join(known)}" if known else "")
+        return ConfigError(
+            where(".".join([*keys, name])), f"nothing in this version reads this setting; remove it{hint}"
+        )
+    if text.startswith("Object missing required field"):
+        return ConfigError(where(".".join([*keys, text.split("`")[1]])), "missing; it is required here")
+    value = raw
+    for key in at.rstrip("`").replace("[", ".").replace("]", "").split("."):
+        if isinstance(value, dict) and key:
+            value = value.get(key)
+        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+    if kind_is_secret(text):
+        return ConfigError(where(place), masked(text))
+    value_shown = shown(value, where(place))
+    return ConfigError(where(place), f"{value_shown}: {masked(plainly(text, kind, keys))}")
 
 
 def kind_is_secret(text: str) -> bool:
