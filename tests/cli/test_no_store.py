@@ -20,6 +20,7 @@ READING = (
     "keys revoke ci",
     "content status",
     "content show 00",
+    "explain 00",
     "content delete --before now",
     "jobs list",
     "jobs show 00",

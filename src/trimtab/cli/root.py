@@ -23,6 +23,7 @@ COMMANDS = {
     "cache": "Show and clear the answers that are kept to be given again.",
     "models": "Show models, prices, abilities and which tier is bound to which.",
     "route": "Say which route, model and effort a request would get, and why; calls nobody.",
+    "explain": "The whole story of one request: decision, attempts, verdicts and money.",
     "migrate": "Tell what breaks, changes and costs when another model answers.",
     "parity": "Ask two platforms the same, and say what differs.",
     "doctor": "Check everything that serving needs, and say what to do.",

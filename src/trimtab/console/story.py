@@ -4,11 +4,11 @@ what became of it as people told.
 What it is not: a way to ask again, or to change what is recorded.
 """
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from trimtab.admin.request_steps import Steps, steps_of
 from trimtab.console.answers import Bar, Story
 from trimtab.console.application import Shown
 from trimtab.console.figures import Figures
@@ -19,7 +19,7 @@ from trimtab.console.visit import Visit
 from trimtab.console.visitors import Role, Visitor
 from trimtab.content import shown
 from trimtab.errors import NotFound, shortened
-from trimtab.records import Attempt, Outcome, call_ending
+from trimtab.records import Outcome
 from trimtab.store.content import Content, Deletion
 from trimtab.store.feedback import Feedback
 
@@ -77,8 +77,8 @@ class StoryData(msgspec.Struct, frozen=True, kw_only=True):
     """What the page shows."""
 
     story: Story
-    whys: tuple[str, ...]
-    """Why each attempt was made."""
+    tried: Steps
+    """Attempts step by step, why each was made, and what verifiers said."""
     content: KeptContent
     told: tuple[Feedback, ...]
     """What became of it; notes are for those who may read content."""
@@ -119,7 +119,6 @@ class StoryPage:
             )
         record = story.record
         content = self._content(record, visitor)
-        planned = "" if record.plan is None else record.plan.platform
         told = self._feedback.of_whole(record.id, record.task)
         notes_kept = not content.may_read and any(word.note for word in told)
         if notes_kept:
@@ -130,7 +129,7 @@ class StoryPage:
             title=f"Request {record.id}",
             data=StoryData(
                 story=story,
-                whys=whys(record.attempts, planned),
+                tried=steps_of(record),
                 content=content,
                 told=told,
                 notes_kept=notes_kept,
@@ -167,46 +166,6 @@ class StoryPage:
             may_read=may_read,
             both=shown(found) if found is not None and may_read else None,
         )
-
-
-def whys(attempts: Sequence[Attempt], planned: str) -> tuple[str, ...]:
-    """Why each attempt was made, told from what came of the one before it; `planned` is the plan's platform.
-
-    Of two that were under way at once, the one that was cut stands before the one that answered.
-    """
-    said = []
-    for number, attempt in enumerate(attempts):
-        if number == 0:
-            said.append("as planned" if attempt.platform == planned else "beside a slow one")
-            continue
-        before = attempts[number - 1]
-        if before.result == "cancelled":
-            said.append(f"under way with attempt {number}, and quicker")
-        else:
-            said.append(f"{_where(before, attempt)}: {_came_to(before, number)}")
-    return tuple(said)
-
-
-def _where(before: Attempt, after: Attempt) -> str:
-    if before.platform != after.platform:
-        return "another platform"
-    return "the same again" if before.account == after.account else "another key"
-
-
-def _came_to(before: Attempt, number: int) -> str:
-    it = f"attempt {number}"
-    ending = call_ending(before.result, before.status, before.error)
-    if ending == "limited":
-        return f"{it} met a rate limit"
-    if before.status in (401, 403):
-        return f"{it} was not let in ({before.status})"
-    if before.error is not None and before.error.startswith("UpstreamTimeout"):
-        return f"{it} was too slow"
-    if before.status is None:
-        return f"{it} got no answer" if ending == "failed" else f"what was asked has no place in {it}'s API"
-    if before.result == "truncated":
-        return f"{it} broke off"
-    return f"{it} failed ({before.status})"
 
 
 def _stretches(bars: tuple[Bar, ...], total_ms: float) -> list[Stretch]:

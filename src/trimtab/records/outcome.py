@@ -48,6 +48,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     """The route that took the request, where one did."""
     changes: tuple[str, ...] = ()
     """What the body or headers will say other than the client did, besides `model`; see the adaptations header."""
+    direct_cost_nanousd: NanoUSD | None = None
+    """Of a cascade: what one call of the rung was expected to cost that would be called without it."""
 
 
 class Draw(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -1,0 +1,152 @@
+"""What was tried for one recorded request, step by step: who answered, what was said of it, and what followed.
+
+What it is not: a decision, or the record itself. Pure. Invariant: it says nothing that the record does not.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from trimtab.records import Attempt, Outcome, Says, Verdict, call_ending, overall
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """All calls of one rung, and what the verifiers said of the answer."""
+
+    number: int
+    """From 1."""
+    arm: str
+    """That was called, as `model@effort`."""
+    attempts: tuple[int, ...]
+    """Places among the record's attempts, from 0. Several are calls to several platforms."""
+    says: Says | None
+    """What all its verdicts come to; `None`: nobody judged."""
+    verdicts: tuple[Verdict, ...]
+    cost_nanousd: int
+    """Of its attempts."""
+    checks_nanousd: int
+    """Of the calls of its verifiers."""
+    ms: float
+    """Of its attempts; calls that were under way at once each count."""
+    checks_ms: float
+    given: bool
+    """Whether its answer is the one that the client was given."""
+    because: str
+    """Why it was begun; empty for the first one."""
+    stopped: str
+    """Of the last one, where its answer was not accepted: why there was no further one."""
+
+
+class Steps(msgspec.Struct, frozen=True, kw_only=True):
+    """What was tried."""
+
+    steps: tuple[Step, ...]
+    whys: tuple[str, ...]
+    """Why each attempt was made."""
+    given: int | None
+    """The place of the attempt whose answer the client was given; `None`: there was no attempt."""
+    judged: bool
+    """Whether a verifier looked at any answer."""
+    whole_nanousd: int
+    """The request and its checks together."""
+
+
+def steps_of(record: Outcome) -> Steps:
+    """The steps of a record, in their order."""
+    attempts = record.attempts
+    given = (len(attempts) - 1 if record.answered is None else record.answered) if attempts else None
+    planned = "" if record.plan is None else str(record.plan.arm)
+    numbers = sorted({attempt.step for attempt in attempts})
+    found = []
+    for number in numbers:
+        places = tuple(place for place, attempt in enumerate(attempts) if attempt.step == number)
+        own = [attempts[place] for place in places]
+        verdicts = tuple(verdict for attempt in own for verdict in attempt.verdicts)
+        called = next((attempt.arm for attempt in reversed(own) if attempt.arm is not None), None)
+        last = number == numbers[-1]
+        found.append(
+            Step(
+                number=number + 1,
+                arm=planned if called is None else str(called),
+                attempts=places,
+                says=overall(verdicts) if verdicts else None,
+                verdicts=verdicts,
+                cost_nanousd=sum(attempt.cost_nanousd for attempt in own),
+                checks_nanousd=sum(verdict.cost_nanousd for verdict in verdicts),
+                ms=sum(attempt.total_ms for attempt in own),
+                checks_ms=sum(verdict.ms for verdict in verdicts),
+                given=given in places,
+                because=_escalated(record, number),
+                stopped=_escalation(record, number + 1) if last else "",
+            )
+        )
+    return Steps(
+        steps=tuple(found),
+        whys=_whys(record),
+        given=given,
+        judged=any(attempt.verdicts for attempt in attempts),
+        whole_nanousd=record.cost_nanousd + record.checks_nanousd,
+    )
+
+
+def _escalation(record: Outcome, step: int) -> str:
+    """Why the step of this place, from 0, was made or not made, as recorded."""
+    return record.escalations[step - 1] if 0 < step <= len(record.escalations) else ""
+
+
+def _escalated(record: Outcome, step: int) -> str:
+    """Why a step was begun; where no reason is recorded, it is told from the verdicts before it."""
+    if step == 0:
+        return ""
+    said = _escalation(record, step)
+    if said:
+        return said
+    verdicts = [
+        verdict for attempt in record.attempts if attempt.step == step - 1 for verdict in attempt.verdicts
+    ]
+    against = [verdict for verdict in verdicts if verdict.says != "accept"]
+    return "; ".join(f"{one.verifier}: {one.reason or one.says}" for one in against) or "the step before it"
+
+
+def _whys(record: Outcome) -> tuple[str, ...]:
+    """Why each attempt was made, told from what came of the one before it.
+
+    Of two that were under way at once, the one that was cut stands before the one that answered.
+    """
+    planned = "" if record.plan is None else record.plan.platform
+    said: list[str] = []
+    attempts: Sequence[Attempt] = record.attempts
+    for number, attempt in enumerate(attempts):
+        if number == 0:
+            said.append("as planned" if attempt.platform == planned else "beside a slow one")
+            continue
+        before = attempts[number - 1]
+        if attempt.step != before.step:
+            said.append(f"escalated: {_escalated(record, attempt.step)}")
+        elif before.result == "cancelled":
+            said.append(f"under way with attempt {number}, and quicker")
+        else:
+            said.append(f"{_where(before, attempt)}: {_came_to(before, number)}")
+    return tuple(said)
+
+
+def _where(before: Attempt, after: Attempt) -> str:
+    if before.platform != after.platform:
+        return "another platform"
+    return "the same again" if before.account == after.account else "another key"
+
+
+def _came_to(before: Attempt, number: int) -> str:
+    it = f"attempt {number}"
+    ending = call_ending(before.result, before.status, before.error)
+    if ending == "limited":
+        return f"{it} met a rate limit"
+    if before.status in (401, 403):
+        return f"{it} was not let in ({before.status})"
+    if before.error is not None and before.error.startswith("UpstreamTimeout"):
+        return f"{it} was too slow"
+    if before.status is None:
+        return f"{it} got no answer" if ending == "failed" else f"what was asked has no place in {it}'s API"
+    if before.result == "truncated":
+        return f"{it} broke off"
+    return f"{it} failed ({before.status})"
