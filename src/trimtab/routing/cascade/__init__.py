@@ -4,16 +4,36 @@ What it is not: the calls or the checks (`engine`), or what was measured (`store
 in mode `cost` no cascade is begun that cannot pay; limits of a request win over going on.
 """
 
+from trimtab.routing.cascade.beginning import begin
+from trimtab.routing.cascade.going_on import next_step
 from trimtab.routing.cascade.ladder import (
     Beginning,
     Estimate,
     Facts,
     Failure,
+    Fit,
     Known,
     Ladder,
     Made,
     Mode,
     Next,
 )
+from trimtab.routing.cascade.rules import Condition, Rule, Rules
 
-__all__ = ["Beginning", "Estimate", "Facts", "Failure", "Known", "Ladder", "Made", "Mode", "Next"]
+__all__ = [
+    "Beginning",
+    "Condition",
+    "Estimate",
+    "Facts",
+    "Failure",
+    "Fit",
+    "Known",
+    "Ladder",
+    "Made",
+    "Mode",
+    "Next",
+    "Rule",
+    "Rules",
+    "begin",
+    "next_step",
+]

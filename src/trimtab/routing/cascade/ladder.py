@@ -4,7 +4,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from trimtab.catalogue import Arm
+from trimtab.catalogue import Arm, Effort
 from trimtab.records import Says
 
 Mode = Literal["quality", "cost"]
@@ -15,10 +15,22 @@ MOST_STEPS = 3
 """Attempts of one request on different rungs, at most."""
 
 
+class Fit(msgspec.Struct, frozen=True):
+    """What an arm's model can take, as the catalogue has it."""
+
+    max_output: int
+    context: int
+    sees: bool = True
+
+
 class Ladder(msgspec.Struct, frozen=True, kw_only=True):
     """One route's, checked: arms in order of what they are expected to cost, the cheapest first."""
 
     rungs: tuple[Arm, ...]
+    tiers: tuple[str | None, ...] = ()
+    """Of each rung, the tier that it is, whose places and caps hold for it. Empty: none is one."""
+    fits: tuple[Fit, ...] = ()
+    """Of each rung. Empty: nothing is known, and nothing left out."""
     mode: Mode = "quality"
     steps: int = MOST_STEPS
     unsure: Literal["escalate", "release"] = "escalate"
@@ -30,7 +42,8 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
     latency_s: float | None = None
     """The request is to be answered within so long: rungs that usually take longer are left out."""
     error_cost_nanousd: int | None = None
-    """What a wrong answer costs whoever asked; see `escalates_on_risk`."""
+    """What a wrong answer costs whoever asked: a request begins higher where the share of answers that fail times this
+    exceeds what the higher rung costs more."""
     control_share: float = 0.0
     """The part of conversations that the control tier answers, as a baseline to measure by."""
     control: Arm | None = None
@@ -54,6 +67,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """How often the very same was asked before in this conversation."""
     disliked: bool = False
     """Negative feedback was given on an earlier answer of this conversation."""
+    disliked_on: Arm | None = None
+    """The arm that gave that answer; the highest of them."""
+    chain_on: Arm | None = None
+    """The arm that answered when this chain of tools began."""
     error_cost_nanousd: int | None = None
     """What the caller says; wins over the ladder's."""
     latency_s: float | None = None
@@ -62,6 +79,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The arm that gave the conversation's last answer."""
     cached_tokens: int = 0
     """What of the prompt its platform has in its cache, under `on_rung`'s model."""
+    escalated: bool = False
+    """Whether the conversation came to `on_rung` because a lower one's answer was not accepted."""
+    effort: Effort | None = None
+    """The client's own, which wins over each rung's, so that rungs of one model are one."""
+    judged: bool = True
+    """Whether an answer is judged before it goes out; else there is one step."""
     task_class: str = ""
 
 
@@ -75,6 +98,9 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """What the checks of its answer cost."""
     switch_nanousd: int = 0
     """What is paid more because the prompt's cache is of another model: prefix x (write here - read there)."""
+    harder: float = 1.0
+    """What a call costs where a lower rung failed, against what it costs on average: hard requests cost more. 1.26 to
+    1.38 on agent tasks (docs/cascade.md); 1 where nobody measured it."""
     measured: bool = False
     """Whether it rests on calls of this arm and class; else on prices and what is shipped."""
 
@@ -84,13 +110,27 @@ class Failure(msgspec.Struct, frozen=True):
 
     failed: int = 0
     judged: int = 0
+    unsure: int = 0
+    """Of `failed`, those of which they were unsure only."""
+    wider: "Failure | None" = None
+    """The same of all classes of the route, towards which the class is shrunk."""
 
 
 class Known(Protocol):
     """What is known for one request. Pure, and cheap: dictionaries."""
 
-    def estimate(self, arm: Arm) -> Estimate: ...
-    def failure(self, arm: Arm) -> Failure: ...
+    def estimate(self, arm: Arm) -> Estimate:
+        """What a call of it is expected to come to."""
+        ...
+
+    def failure(self, arm: Arm) -> Failure:
+        """How often its answers were not accepted."""
+        ...
+
+    def prefers_model(self, arm: Arm) -> bool:
+        """Whether the class's table of efforts shows that, where this arm fails, another model is the better next step
+        than more effort of the same."""
+        ...
 
 
 class Beginning(msgspec.Struct, frozen=True, kw_only=True):

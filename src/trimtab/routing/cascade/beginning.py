@@ -1,0 +1,294 @@
+"""Where a request begins on its ladder.
+
+What it is not: whether it goes on (`going_on`), or the rules themselves (`rules`). Pure. Invariants: never more rungs
+than steps, never none; mode `cost` never begins where it is expected to cost more than the rung that would be called
+without a cascade; whatever is done has its reason.
+
+In this order: the control tier's share; rungs that cannot serve the request or take too long; rules; where the
+conversation was; what pays.
+"""
+
+from collections.abc import Sequence
+
+from trimtab.catalogue import Arm
+from trimtab.catalogue.money import about_dollars
+from trimtab.routing.cascade.expecting import (
+    Rung,
+    assumed,
+    break_even,
+    expected,
+    failing_said,
+    fails,
+    percent,
+    total_of,
+)
+from trimtab.routing.cascade.ladder import Beginning, Facts, Known, Ladder
+from trimtab.routing.cascade.rules import Rule, Rules, Value, because, holds
+
+AFTER_ESCALATING = 3.0
+"""What was known of a lower rung counts as two answers once this conversation came up from it, and its failure there as
+a third. Ours, not measured: a conversation on which a cheap arm failed is likely to be one on which it fails again."""
+
+
+def begin(ladder: Ladder, facts: Facts, known: Known, drawn: float, rules: Rules) -> Beginning:
+    """On which rungs a request may be answered, the first one first. `drawn` is a number in [0, 1) that is the same for
+    all requests of a conversation. Never raises, waits or spends.
+
+    Cost: 20 us with four rungs (measured).
+    """
+    share = ladder.control_share if ladder.control is not None else 0.0
+    if ladder.control is not None and drawn < share:
+        return Beginning(
+            rungs=(ladder.control,),
+            reasons=(
+                f"{ladder.control}: one of the {percent(share)} of conversations that are the baseline",
+            ),
+            propensity=share,
+            baseline=True,
+        )
+    reasons: list[str] = []
+    rungs = _available(ladder, facts, known, reasons)
+    rungs = _in_time(ladder, facts, rungs, rules, reasons)
+    start = _ruled(ladder, facts, rungs, rules, reasons)
+    start = _sticky(ladder, facts, rungs, start, reasons)
+    window = _window(ladder, facts, known, rungs, start, reasons)
+    return _paying(ladder, facts, window, reasons, 1.0 - share)
+
+
+def _available(ladder: Ladder, facts: Facts, known: Known, reasons: list[str]) -> list[Rung]:
+    """The rungs that can serve the request and differ from one another; where none can, all that differ."""
+    differing: list[int] = []
+    for at, arm in enumerate(ladder.rungs):
+        if facts.effort is None or all(ladder.rungs[other].model != arm.model for other in differing):
+            differing.append(at)
+    if len(differing) < len(ladder.rungs):
+        reasons.append(f"the client asks for effort {facts.effort}, so a model is one rung")
+    fitting: list[int] = []
+    for at in differing:
+        lacks = _lacks(ladder, facts, at)
+        if lacks is None:
+            fitting.append(at)
+        else:
+            reasons.append(f"{ladder.rungs[at]} is left out: {lacks}")
+    if not fitting:
+        fitting = differing
+        reasons.append("no rung takes the request as it is, so none is left out")
+    return [_rung(ladder, known, at) for at in fitting]
+
+
+def _lacks(ladder: Ladder, facts: Facts, at: int) -> str | None:
+    if at >= len(ladder.fits):
+        return None
+    fit = ladder.fits[at]
+    if facts.max_tokens is not None and facts.max_tokens > fit.max_output:
+        return f"its answers end at {fit.max_output:,} tokens, and max_tokens is {facts.max_tokens:,}"
+    if facts.input_tokens > fit.context:
+        return f"about {facts.input_tokens:,} tokens are more than its context of {fit.context:,}"
+    return "it takes no images" if facts.images and not fit.sees else None
+
+
+def _rung(ladder: Ladder, known: Known, at: int) -> Rung:
+    arm = ladder.rungs[at]
+    estimate, failure = known.estimate(arm), known.failure(arm)
+    share = fails(failure, assumed(at, len(ladder.rungs)), releases_unsure=ladder.unsure == "release")
+    return Rung(at, arm, total_of(estimate), share, failure, estimate.ms, estimate.harder)
+
+
+def _in_time(ladder: Ladder, facts: Facts, rungs: list[Rung], rules: Rules, reasons: list[str]) -> list[Rung]:
+    """Without the rungs that a rule leaves out; where it leaves out all, the one that is usually the quickest."""
+    leaving = [rule for rule in rules.by_rung if rule.then == "leave_out"]
+    if not leaving:
+        return rungs
+    kept: list[Rung] = []
+    out: list[str] = []
+    for n, rung in enumerate(rungs):
+        of_rung = _of_rung(ladder, facts, rungs, n)
+        rule = next((one for one in leaving if holds(one, facts, of_rung)), None)
+        if rule is None:
+            kept.append(rung)
+        else:
+            out.append(f"{rung.arm} is left out: {because(rule, facts, of_rung)}")
+    if not kept:
+        kept = [min(rungs, key=lambda rung: (rung.ms is None, rung.ms or 0.0))]
+        out.append(f"{kept[0].arm} stays: it is usually the quickest")
+    reasons += out
+    return kept
+
+
+def _of_rung(ladder: Ladder, facts: Facts, rungs: Sequence[Rung], n: int) -> dict[str, Value]:
+    """Facts of a rung as rules ask for them: what its wrong answers cost, and what beginning after it costs more.
+
+    risk = p_n x error cost; extra = E_(n+1) - E_n, each cascade as it would be begun there.
+    """
+    error_cost = facts.error_cost_nanousd
+    if error_cost is None:
+        error_cost = ladder.error_cost_nanousd
+    latency_s = facts.latency_s if facts.latency_s is not None else ladder.latency_s
+    risk: int | None = None
+    extra: int | None = None
+    if error_cost is not None and n + 1 < len(rungs):
+        risk = round(rungs[n].fails * error_cost)
+        steps = ladder.steps if facts.judged else 1
+        here, above = expected(rungs[n : n + steps])[0], expected(rungs[n + 1 : n + 1 + steps])[0]
+        extra = max(0, above - here)
+    return {
+        "model": rungs[n].arm.model,
+        "error_cost_usd": error_cost,
+        "risk_usd": risk,
+        "extra_usd": extra,
+        "latency_ms": None if latency_s is None else latency_s * 1000,
+        "usual_ms": rungs[n].ms,
+    }
+
+
+def _sticky(ladder: Ladder, facts: Facts, rungs: list[Rung], start: int, reasons: list[str]) -> int:
+    """Where the conversation is, if that is above `start`, unless going back down there is expected to save more than
+    its cold cache costs. Within a chain of tools it never goes down."""
+    was = _place(ladder, rungs, facts.on_rung)
+    if was is None or was <= start:
+        return start
+    if facts.chain:
+        reasons.append(f"{rungs[was].arm}: this chain of tools is there")
+        return was
+    if facts.escalated:
+        rungs = [
+            rung._replace(fails=(2 * rung.fails + 1) / AFTER_ESCALATING) if n < was else rung
+            for n, rung in enumerate(rungs)
+        ]
+    steps = ladder.steps if facts.judged else 1
+    down, stay = expected(rungs[start : start + steps])[0], expected(rungs[was : was + steps])[0]
+    if down < stay and (facts.judged or not facts.escalated):
+        reasons.append(
+            f"this conversation was at {rungs[was].arm}; back at {rungs[start].arm} it is expected to cost "
+            f"{about_dollars(down)} instead of {about_dollars(stay)}, a cold cache counted"
+        )
+        return start
+    reasons.append(f"{rungs[was].arm}: this conversation is there")
+    return was
+
+
+def _place(ladder: Ladder, rungs: Sequence[Rung], arm: Arm | None) -> int | None:
+    """The place of an arm among these rungs; of one that is left out, that of the next above it."""
+    if arm is None or arm not in ladder.rungs:
+        return None
+    at = ladder.rungs.index(arm)
+    return next((n for n, rung in enumerate(rungs) if rung.at >= at), len(rungs) - 1)
+
+
+def _ruled(ladder: Ladder, facts: Facts, rungs: list[Rung], rules: Rules, reasons: list[str]) -> int:
+    """The highest place at which a rule begins, else the first."""
+    top = len(rungs) - 1
+    highest = 0
+    for rule in rules.rules:
+        if holds(rule, facts):
+            at = min(top, _begins(rule, ladder, facts, rungs))
+            if at > 0:
+                reasons.append(f"{rungs[at].arm}: {because(rule, facts)}")
+            highest = max(highest, at)
+    lifting = [rule for rule in rules.by_rung if rule.then != "leave_out"]
+    while lifting and highest < top:
+        of_rung = _of_rung(ladder, facts, rungs, highest)
+        lifts = next((one for one in lifting if holds(one, facts, of_rung)), None)
+        if lifts is None:
+            break
+        found = min(top, _begins(lifts, ladder, facts, rungs, highest))
+        if found <= highest:
+            break
+        reasons.append(f"{rungs[found].arm}: {because(lifts, facts, of_rung)}")
+        highest = found
+    return highest
+
+
+def _begins(rule: Rule, ladder: Ladder, facts: Facts, rungs: Sequence[Rung], at: int = 0) -> int:
+    if rule.then in ("+1", "+2"):
+        return at + int(rule.then)
+    if rule.then == "top":
+        return len(rungs) - 1
+    after = {
+        "after_last": facts.on_rung,
+        "after_chain": facts.chain_on,
+        "after_disliked": facts.disliked_on,
+    }
+    if rule.then in after:
+        place = _place(ladder, rungs, after[rule.then])
+        return 1 if place is None else place + 1
+    return next((n for n, rung in enumerate(rungs) if rung.arm.model == rule.model), len(rungs) - 1)
+
+
+def _window(
+    ladder: Ladder, facts: Facts, known: Known, rungs: list[Rung], start: int, reasons: list[str]
+) -> list[Rung]:
+    """The rungs that are called one after another from `start` on, as many as steps permit."""
+    steps = ladder.steps if facts.judged else 1
+    window: list[Rung] = []
+    skipping: str | None = None
+    for rung in rungs[start:]:
+        if len(window) == steps:
+            break
+        if rung.arm.model == skipping:
+            continue
+        window.append(rung)
+        skipping = None
+        if any(other.arm.model != rung.arm.model for other in rungs[start:] if other.at > rung.at) and (
+            known.prefers_model(rung.arm)
+        ):
+            skipping = rung.arm.model
+            reasons.append(f"after {rung.arm} another model: the table of efforts says so for this class")
+    return window
+
+
+def _paying(
+    ladder: Ladder, facts: Facts, window: list[Rung], reasons: list[str], propensity: float
+) -> Beginning:
+    costs = expected(window)
+    first, direct = 0, window[-1]
+    if len(window) > 1:
+        if ladder.mode == "cost":
+            first = min(range(len(window)), key=lambda n: (costs[n], -n))
+            reasons.append(_cost_said(facts, window, costs, first))
+        else:
+            reasons.append(_quality_said(window, costs))
+    elif not facts.judged and len(ladder.rungs) > 1:
+        reasons.append(f"{window[0].arm}: one step, for no answer is held back until it is judged")
+    return Beginning(
+        rungs=tuple(rung.arm for rung in window[first:]),
+        reasons=tuple(reasons),
+        propensity=propensity,
+        expected_nanousd=costs[first],
+        direct_nanousd=direct.total,
+    )
+
+
+def _cost_said(facts: Facts, window: Sequence[Rung], costs: Sequence[int], first: int) -> str:
+    direct, lowest = window[-1], window[0]
+    if first == 0:
+        return (
+            f"cascade from {lowest.arm} to {direct.arm}: {_against(costs[0], direct)}; "
+            f"{failing_said(lowest, facts.task_class)}, break-even is {_break_even(window, costs, first)}"
+        )
+    begun = "cascade refused" if first == len(window) - 1 else f"cascade not begun at {lowest.arm}"
+    going = (
+        f"going to {direct.arm} directly"
+        if first == len(window) - 1
+        else f"beginning at {window[first].arm}, {_against(costs[first], direct)}"
+    )
+    figures = f"{failing_said(lowest, facts.task_class)}, break-even is {_break_even(window, costs, first)}"
+    return f"{begun}: {figures}; {going}"
+
+
+def _break_even(window: Sequence[Rung], costs: Sequence[int], first: int) -> str:
+    """Of the lowest rung: against the direct one where it is begun with, else against where it is begun instead."""
+    instead = window[-1].total if first == 0 else costs[first]
+    share = break_even(window[0].total, window[1].harder * costs[1], instead)
+    if share < 0:
+        return f"never reached: {window[0].arm} alone costs {about_dollars(window[0].total)}, not less"
+    return percent(min(share, 1.0))
+
+
+def _quality_said(window: Sequence[Rung], costs: Sequence[int]) -> str:
+    return f"cascade from {window[0].arm} to {window[-1].arm} for quality: {_against(costs[0], window[-1])}"
+
+
+def _against(cost: int, direct: Rung) -> str:
+    more = f", {100 * (cost / direct.total - 1):+.0f} %" if direct.total > 0 else ""
+    return f"{about_dollars(cost)} expected against {about_dollars(direct.total)} for {direct.arm} directly{more}"
