@@ -1,93 +1,14 @@
 """What a stream spells is the message that a client without streaming would have got."""
 
-import itertools
 import json
 from typing import Any
 
 import pytest
+from drawn_answers import event, streams, values
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.messages import SSEParser, assembled, encode_event
-
-texts = st.text(max_size=30)
-values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=6,
-)
-blocks = st.one_of(
-    st.fixed_dictionaries({"type": st.just("text"), "text": texts}),
-    st.fixed_dictionaries({"type": st.just("thinking"), "thinking": texts, "signature": texts}),
-    st.fixed_dictionaries({"type": st.just("redacted_thinking"), "data": texts}),
-    st.fixed_dictionaries(
-        {
-            "type": st.just("tool_use"),
-            "id": texts,
-            "name": texts,
-            "input": st.dictionaries(texts, values, max_size=3),
-        }
-    ),
-)
-messages = st.fixed_dictionaries(
-    {
-        "id": texts,
-        "type": st.just("message"),
-        "role": st.just("assistant"),
-        "model": texts,
-        "content": st.lists(blocks, max_size=4),
-        "stop_reason": st.sampled_from(["end_turn", "tool_use", "max_tokens", "refusal"]),
-        "stop_sequence": st.none() | texts,
-        "usage": st.just({"input_tokens": 5, "output_tokens": 9}),
-    }
-)
-
-
-def event(kind: str, **fields: Any) -> bytes:
-    return encode_event(kind, json.dumps({"type": kind, **fields}).encode())
-
-
-def pieces(draw: st.DrawFn, text: str) -> list[str]:
-    cuts = sorted(draw(st.sets(st.integers(0, len(text)), max_size=4)) | {0, len(text)})
-    return [text[a:b] for a, b in itertools.pairwise(cuts)]
-
-
-@st.composite
-def streams(draw: st.DrawFn) -> tuple[dict[str, Any], bytes]:
-    """A message, and a stream that spells it, its texts cut into deltas anywhere."""
-    message = draw(messages)
-    out = [
-        event(
-            "message_start",
-            message={
-                **message,
-                "content": [],
-                "stop_reason": None,
-                "stop_sequence": None,
-                "usage": {"input_tokens": 5, "output_tokens": 1},
-            },
-        ),
-        event("ping"),
-    ]
-    for index, block in enumerate(message["content"]):
-        fields = {"text": ["text"], "thinking": ["thinking", "signature"]}.get(block["type"], [])
-        started = {**block, **dict.fromkeys(fields, "")}
-        if block["type"] == "tool_use":
-            started["input"] = {}
-        out.append(event("content_block_start", index=index, content_block=started))
-        for name in fields:
-            for piece in pieces(draw, block[name]):
-                out.append(
-                    event("content_block_delta", index=index, delta={"type": f"{name}_delta", name: piece})
-                )
-        if block["type"] == "tool_use" and (block["input"] or draw(st.booleans())):
-            for piece in pieces(draw, json.dumps(block["input"])):
-                delta = {"type": "input_json_delta", "partial_json": piece}
-                out.append(event("content_block_delta", index=index, delta=delta))
-        out.append(event("content_block_stop", index=index))
-    ended = {"stop_reason": message["stop_reason"], "stop_sequence": message["stop_sequence"]}
-    out += [event("message_delta", delta=ended, usage={"output_tokens": 9}), event("message_stop")]
-    return message, b"".join(out)
 
 
 @given(streams())
@@ -172,3 +93,10 @@ def test_line_ends_of_any_kind_make_no_difference() -> None:
     sent = event("message_start", message={"id": "m", "content": []}) + event("message_stop")
     assert assembled(sent.replace(b"\n", b"\r\n")) == assembled(sent)
     assert SSEParser().feed(sent)
+
+
+def test_a_stream_that_is_made_to_cost_is_read_as_far_as_it_is_worth() -> None:
+    begun = event("message_start", message={"id": "m", "content": []})
+    found = assembled(begun + event("ping", more=[[]] * 50_000) * 10 + event("message_stop"))
+    assert found.message == {"id": "m", "content": []}
+    assert not found.complete

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.messages import SSEParser, encode_event
-from trimtab.messages.sse import EventTooLarge, parse_block
+from trimtab.messages.sse import SLICE_BYTES, EventTooLarge, events_of, parse_block
 
 TRANSCRIPT = (
     'event: message_start\ndata: {"type":"message_start"}\n\n'
@@ -109,3 +109,12 @@ def test_a_large_event_in_small_pieces_is_joined_once() -> None:
 def test_fields_without_a_colon_and_unknown_fields_follow_the_standard() -> None:
     assert parse_block(b"event\ndata\nid: 7\nretry: 1\n\n")[:2] == (b"", b"")
     assert parse_block(b"data:  two spaces\n\n").data == b" two spaces"
+
+
+def test_of_a_whole_stream_no_more_events_are_read_than_are_wanted() -> None:
+    stream = b"data: a\n\n" * 9 + b": comment\n\ndata: b\n\n"
+    assert [event.data for event in events_of(stream)] == [*[b"a"] * 9, b"b"]
+    assert len(list(events_of(stream, most=10))) == 9
+    long = stream * (SLICE_BYTES // 50)
+    assert len(list(events_of(long))) == 10 * (SLICE_BYTES // 50)
+    assert len(list(events_of(long, most=30_000))) == 30_000 - 30_000 // 11

@@ -13,11 +13,16 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-from trimtab.messages.sse import EventTooLarge, SSEParser
-from trimtab.messages.tolerant import document, mended_text
+from trimtab.messages.sse import events_of
+from trimtab.messages.tolerant import MAX_CONTAINERS, document, is_small_enough, mended
 
 MAX_BLOCKS = 10_000
 """Blocks of one answer; what a broken stream names beyond them is not shown."""
+
+
+FREE_CONTAINERS = 4
+"""Objects and lists in an event that do not count; deltas of text have two. All that goes beyond them stays in memory,
+at fifty times its bytes, and may be `MAX_CONTAINERS` in one answer."""
 
 
 class Assembled(msgspec.Struct, frozen=True):
@@ -35,13 +40,12 @@ class Assembled(msgspec.Struct, frozen=True):
 def assembled(stream: bytes) -> Assembled:
     """Read a whole stream, or as much of it as there is. Pure; about 2 us an event."""
     reading = _Reading()
-    parser = SSEParser()
-    try:
-        events = parser.events(stream)
-    except EventTooLarge:
-        events = []
-    for event in events:
-        if event.data and isinstance(found := document(event.data), dict):
+    room = MAX_CONTAINERS
+    for event in events_of(stream):
+        room -= max(0, event.data.count(b"{") + event.data.count(b"[") - FREE_CONTAINERS)
+        if room < 0:
+            break
+        if isinstance(found := document(event.data), dict):
             reading.take(found)
     return reading.end()
 
@@ -113,7 +117,7 @@ class _Reading:
             message = message if message is not None else {"type": "message"}
             message["content"] = [self._block(index) for index in sorted(self._blocks)]
         try:
-            return Assembled(_mended(message), self._complete, _mended(self._error))
+            return Assembled(mended(message), self._complete, mended(self._error))
         except RecursionError:
             return Assembled(None, self._complete)
 
@@ -122,7 +126,8 @@ class _Reading:
         for name, parts in self._texts[index].items() if index in self._texts else ():
             text = "".join(parts)
             if name == "partial_json":
-                found = document(text.encode(errors="surrogatepass")) if text else None
+                written = text.encode(errors="surrogatepass")
+                found = document(written) if text and is_small_enough(msgspec.Raw(written)) else None
                 if found is not None:
                     block["input"] = found
                 elif text:
@@ -135,13 +140,3 @@ class _Reading:
 
 def _is_index(index: Any) -> TypeGuard[int]:
     return isinstance(index, int) and not isinstance(index, bool)
-
-
-def _mended(value: Any) -> Any:
-    if isinstance(value, str):
-        return mended_text(value)
-    if isinstance(value, dict):
-        return {mended_text(name): _mended(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_mended(one) for one in value]
-    return value

@@ -7,11 +7,20 @@ Source: WHATWG HTML, "Parsing an event stream" (lines end in LF, CRLF or CR; an 
 """
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 """A single event larger than this is refused: the longest legitimate ones (whole tool inputs, base64 blocks)
 stay under the vendor's 32 MB body limit by far."""
+
+SLICE_BYTES = 256 * 1024
+"""Of a whole stream that is taken at a time, so that its events are never all there at once: millions of tiny ones take
+fifty times the bytes that spell them."""
+
+MAX_EVENTS = 600_000
+"""Of a whole stream: one that says something takes 100 bytes, and as many fill the 64 MiB that are taken of an answer.
+Millions of empty ones would take 5 us each."""
 
 _BLANK_LINES = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)+")
 """Runs only over event streams that use CR; the usual LF streams take the `find` path."""
@@ -134,6 +143,22 @@ def parse_block(block: bytes) -> SSEEvent:
         elif field == b"event":
             name = value
     return SSEEvent(name, b"\n".join(data), block)
+
+
+def events_of(stream: bytes, most: int = MAX_EVENTS) -> Iterator[SSEEvent]:
+    """The events with data of a whole stream, or of as much of it as there is. One too large to be held ends them, and
+    so do more than `most`."""
+    parser = SSEParser()
+    room = most
+    for at in range(0, len(stream), SLICE_BYTES):
+        try:
+            blocks = parser.feed(stream[at : at + SLICE_BYTES])
+        except EventTooLarge:
+            return
+        for block in blocks[:room]:
+            if (event := parse_block(block)).data:
+                yield event
+        room = max(0, room - len(blocks))
 
 
 def encode_event(name: str, data: bytes) -> bytes:

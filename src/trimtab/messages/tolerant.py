@@ -30,6 +30,9 @@ MAX_CONTAINERS = 400_000
 MAX_COMMAS = 2_000_000
 """Of a larger field: objects take ten times the bytes that spell them, so a hostile body of 32 MB could take 500 MB."""
 
+MAX_NESTING = 200
+"""Of values that are shown or judged; the vendor's own schemas and inputs stay under 20."""
+
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes: bad JSON or types, bad UTF-8 inside strings, nesting past the stack."""
 
@@ -48,6 +51,7 @@ _TEXTS = {"type", "model", "service_tier", "speed", "inference_geo"}
 
 _ABSENT = msgspec.Raw()
 _NULL = ord("n")
+_QUOTE = ord('"')
 _KINDS: tuple[type[msgspec.Struct], ...] = (Usage, IterationUsage, *_OBJECTS.values())
 _MEMBERS: dict[type[msgspec.Struct], msgspec.json.Decoder[msgspec.Struct]] = {
     kind: msgspec.json.Decoder(
@@ -117,6 +121,24 @@ def mended_text(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def mended(value: Any, room: int = MAX_NESTING) -> Any:
+    """The value with all its texts such that they can be written. Raises `RecursionError` beyond `MAX_NESTING`."""
+    if isinstance(value, str):
+        return mended_text(value)
+    if isinstance(value, dict | list):
+        if not room:
+            raise RecursionError(f"nested deeper than {MAX_NESTING}")
+        if isinstance(value, dict):
+            return {mended_text(name): mended(one, room - 1) for name, one in value.items()}
+        return [mended(one, room - 1) for one in value]
+    return value
+
+
+def readable_text(raw: msgspec.Raw) -> str | None:
+    """A string of any length; `None` for what is none."""
+    return read(_STR, raw) if given(raw) and memoryview(raw)[0] == _QUOTE else None
 
 
 def text_of(raw: msgspec.Raw) -> str | None:

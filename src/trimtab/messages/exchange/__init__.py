@@ -6,5 +6,17 @@ read without raising; what cannot be read says so.
 
 from trimtab.messages.exchange.answer import Answered, Stop, ToolCall
 from trimtab.messages.exchange.question import Question, Tool, ToolChoice, Turn
+from trimtab.messages.exchange.reading import Surface, answers_of, question_of
 
-__all__ = ["Answered", "Question", "Stop", "Tool", "ToolCall", "ToolChoice", "Turn"]
+__all__ = [
+    "Answered",
+    "Question",
+    "Stop",
+    "Surface",
+    "Tool",
+    "ToolCall",
+    "ToolChoice",
+    "Turn",
+    "answers_of",
+    "question_of",
+]

@@ -24,10 +24,14 @@ to go on (`pause_turn`). `error`: the answer ends in an error. `none`: it was cu
 API says something that is not known here."""
 
 
+MAX_STOP_CHARS = 80
+
+
 class ToolCall(msgspec.Struct, frozen=True):
     """One call of a tool that the client has to make."""
 
     id: str
+    """Of the legacy `function_call`, which has none, it is that word."""
     name: str
     arguments: bytes
     """As written: JSON, or what a cut or careless model left of it."""
@@ -45,7 +49,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: tuple[ToolCall, ...] = ()
     stop: Stop = "none"
     stop_reason: str = ""
-    """As the API wrote it, at most 80 characters."""
+    """As the API wrote it, at most `MAX_STOP_CHARS`; of an error its type."""
     refusal: str = ""
     """What a model that refuses says of it, where its API has a place for that."""
     thought: bool = False
