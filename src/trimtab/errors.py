@@ -3,6 +3,7 @@
     TrimtabError
     ├── ConfigError              operator: the configuration file or the environment
     ├── StoreError               operator: the record store (StoreLocked: another process holds it)
+    ├── SandboxUnavailable       operator: nothing can be run here: a program is missing, or the kernel forbids it
     ├── RequestError             caller, 4xx and 505: the request as sent
     │   ├── RuleRefused          caller, 400: the normaliser's mode `strict` (`note`: which rule, why here, what to do)
     │   ├── AuthenticationFailed caller, 401: no key, or one that opens nothing
@@ -162,6 +163,10 @@ class StoreError(TrimtabError):
 
 class StoreLocked(StoreError):
     """Another process holds the store and did not let go in time."""
+
+
+class SandboxUnavailable(TrimtabError):
+    """Code cannot be run in a sandbox on this machine; the message says what to install or to permit."""
 
 
 class RequestError(TrimtabError):

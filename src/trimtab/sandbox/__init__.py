@@ -5,5 +5,7 @@ happens to it is a result, not an exception.
 """
 
 from trimtab.sandbox.run import Ended, Limits, Ran, Run
+from trimtab.sandbox.sandbox import Sandbox
+from trimtab.sandbox.settings import SandboxSettings, check_sandbox
 
-__all__ = ["Ended", "Limits", "Ran", "Run"]
+__all__ = ["Ended", "Limits", "Ran", "Run", "Sandbox", "SandboxSettings", "check_sandbox"]

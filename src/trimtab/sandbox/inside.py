@@ -1,0 +1,178 @@
+"""What a run finds inside: which parts of the system it sees, as arguments for bubblewrap, and how its command begins.
+
+What it is not: the process (`process`). Invariant: nothing of the machine is there but its programs (/usr, read-only),
+the few files of /etc that programs need, the folders that the operator named, and one bounded tmpfs at /box.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+
+from trimtab.sandbox.run import Limits
+
+BOX = "/box"
+FOLDER_IN_BOX = "folder"
+
+FOLDER = f"{BOX}/{FOLDER_IN_BOX}"
+"""The writable folder. /box/tmp (also /tmp) and /box/shm (also /dev/shm) share its bound and are not kept."""
+
+TEMPORARY = "/tmp"  # noqa: S108
+
+PATH = "/usr/bin:/bin:/usr/local/bin"
+
+ENVIRONMENT: Mapping[str, str] = {"PATH": PATH, "HOME": FOLDER, "LANG": "C.UTF-8", "TMPDIR": TEMPORARY}
+"""All that a run finds; its own variables come over it."""
+
+USER_ID = 1000
+
+OPEN_FILES = 256
+"""Descriptors of one process. What pipes and sockets hold is memory of the kernel that no other limit counts."""
+
+_ROOT_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+
+_ETC = (
+    "alternatives",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "mime.types",
+    "ssl/openssl.cnf",
+)
+
+_MADE: Mapping[str, str] = {
+    "passwd": f"sandbox:x:{USER_ID}:{USER_ID}::{FOLDER}:/usr/sbin/nologin\n",
+    "group": f"sandbox:x:{USER_ID}:\n",
+    "hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+}
+
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+
+_HIDDEN = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/bootconfig",
+    "/proc/cmdline",
+    "/proc/config.gz",
+    "/proc/diskstats",
+    "/proc/fs",
+    "/proc/interrupts",
+    "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/key-users",
+    "/proc/kmsg",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
+    "/proc/latency_stats",
+    "/proc/locks",
+    "/proc/mdstat",
+    "/proc/modules",
+    "/proc/partitions",
+    "/proc/pressure",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/slabinfo",
+    "/proc/swaps",
+    "/proc/sysvipc",
+    "/proc/timer_list",
+    "/proc/vmallocinfo",
+    "/usr/local/etc",
+)
+"""Of the kernel's own files those that tell of the machine and that no program needs; an empty folder, or a file that
+cannot be opened, is there instead."""
+
+
+def view(readable: Iterable[str]) -> tuple[str, ...]:
+    """Arguments that are the same for every run of this machine. Reads the machine's root and /etc."""
+    return tuple(_view(readable))
+
+
+def _view(readable: Iterable[str]) -> Iterator[str]:
+    for space in ("user", "ipc", "pid", "net", "uts", "cgroup"):
+        yield f"--unshare-{space}"
+    yield from (
+        "--disable-userns",
+        "--die-with-parent",
+        "--new-session",
+        "--clearenv",
+        "--hostname",
+        "sandbox",
+    )
+    yield from ("--uid", str(USER_ID), "--gid", str(USER_ID), "--cap-drop", "ALL")
+    yield from ("--ro-bind", "/usr", "/usr")
+    for name in _ROOT_LINKS:
+        path = f"/{name}"
+        if os.path.islink(path):
+            yield from ("--symlink", os.readlink(path), path)
+        elif os.path.isdir(path):
+            yield from ("--ro-bind", path, path)
+    yield from ("--dir", "/etc", "--dir", "/etc/ssl")
+    for name in _ETC:
+        yield from ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
+    for folder in readable:
+        yield from ("--ro-bind", folder, folder)
+    yield from ("--proc", "/proc", "--perms", "0755", "--tmpfs", "/dev")
+    for name in _DEVICES:
+        yield from ("--dev-bind", f"/dev/{name}", f"/dev/{name}")
+    for name, target in (("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
+        yield from ("--symlink", f"/proc/self/{target}", f"/dev/{name}")
+    yield from ("--symlink", f"{BOX}/shm", "/dev/shm", "--remount-ro", "/dev")  # noqa: S108
+    yield from _hidden()
+
+
+def _hidden() -> Iterator[str]:
+    for path in _HIDDEN:
+        try:
+            mode = os.stat(path).st_mode
+        except OSError:
+            continue
+        if stat.S_ISDIR(mode):
+            yield from ("--perms", "0555", "--size", "4096", "--tmpfs", path, "--remount-ro", path)
+        else:
+            # Mounted without devices, as bubblewrap mounts all that is not said otherwise: nobody can open it.
+            yield from ("--ro-bind", "/dev/null", path)
+
+
+def made_files() -> Iterator[tuple[str, bytes]]:
+    """Files of /etc that are the same on every machine: path and content."""
+    for name, text in _MADE.items():
+        yield f"/etc/{name}", text.encode()
+
+
+def box(limits: Limits) -> tuple[str, ...]:
+    """Arguments for the one place that can be written to. Its size is a bound that the kernel keeps."""
+    return (
+        *("--perms", "0755", "--size", str(limits.folder_bytes), "--tmpfs", BOX),
+        *("--dir", FOLDER, "--dir", f"{BOX}/tmp", "--dir", f"{BOX}/shm"),  # noqa: S108
+        *("--symlink", f"{BOX}/tmp", TEMPORARY, "--chdir", FOLDER),  # noqa: S108
+    )
+
+
+def command(limits: Limits, argv: Iterable[str], environment: Mapping[str, str]) -> list[str]:
+    """What bubblewrap starts: a shell that writes a line and waits for one, then the limits, then the command.
+
+    The line goes over the command's own output and input: another descriptor would have to be kept from it. A run's
+    variables are set last: what they do to programs (LD_PRELOAD) they do to the command only.
+    """
+    bounds = {
+        "as": limits.memory_bytes,
+        "nproc": limits.processes + 1,  # bubblewrap's own process is one
+        "fsize": limits.file_bytes,
+        "cpu": int(limits.cpu_s) + 2,  # of one process; `watch` counts all of them, and kills sooner
+        "core": 0,
+        "nofile": OPEN_FILES,
+        "memlock": 65_536,
+        "msgqueue": 0,
+        "rtprio": 0,
+        "sigpending": 1024,
+    }
+    variables = {**ENVIRONMENT, **environment}
+    return [
+        *("/bin/sh", "-c", 'echo && read go && exec "$@"', "sandbox"),
+        *("/usr/bin/prlimit", *(f"--{name}={bound}" for name, bound in bounds.items()), "--"),
+        *("/usr/bin/env", "-i", *(f"{name}={value}" for name, value in variables.items())),
+        *argv,
+    ]
