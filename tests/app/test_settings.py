@@ -37,7 +37,7 @@ def settings(text: str, folder: Path, **more: str):  # type: ignore[no-untyped-d
         ("[routes.r]\nthinking = 'on'", "trimtab.toml: routes.r.thinking: 'on': must be one of as_sent, off, adaptive, summarized"),
         ("[tiers]\ndefault = 'claude-sonet-4-6'", "claude-sonnet-4-6"),
         ("[tiers]\nlineup = 'modern'", "trimtab.toml: tiers.lineup: 'modern'"),
-        ("[routes.auto]\nmode = 'cost'", "trimtab.toml: routes.auto.mode: nothing in this version reads this setting"),
+        ("[routes.auto]\nmode = 'cost'", "trimtab.toml: routes.auto.mode: has no effect without verify or ladder"),
         ("[server]\nlisten = 'a b:8787'", "trimtab.toml: server.listen: 'a b:8787': the host must be a name or an address"),
         ("[server]\nlisten = 'nowhere'", "trimtab.toml: server.listen: 'nowhere': must be host:port"),
         ("[server]\nlisten = '127.0.0.1:99999'", "the port must be 0 to 65535"),

@@ -43,13 +43,14 @@ class EffortBench:
         """`tier` is what `trimtab/default` means; `pinned` is `mode` unless given."""
         effort = effort or EffortSettings()
         known = {**catalogue.scenarios, **(scenarios or {})}
+        tiers = resolve_tiers(TierSettings(default=tier), catalogue, str)
         self.router = TierRouter(
             catalogue,
-            resolve_tiers(TierSettings(default=tier), catalogue, str),
+            tiers,
             (Place("p", platform, _ids(catalogue, platform), takes_effort=takes_effort),),
             effort=effort,
             scenarios=known,
-            routes=resolve_routes(routes or {}, catalogue, known, str),
+            routes=resolve_routes(routes or {}, catalogue, known, str, tiers=tiers, effort=effort),
         )
         normaliser = Normaliser(
             NormaliserSettings(tiers=mode, pinned=pinned or mode),

@@ -120,7 +120,14 @@ def load_settings(
     effort = document.section("effort", EffortSettings)
     scenarios = _scenarios(document, catalogue, tiers)
     _check_strict(tiers, catalogue, normaliser, document)
-    routes = resolve_routes(document.named("routes", RouteSettings), catalogue, scenarios, document.where)
+    routes = resolve_routes(
+        document.named("routes", RouteSettings),
+        catalogue,
+        scenarios,
+        document.where,
+        tiers=tiers,
+        effort=effort,
+    )
     tier_names, route_names = [name for name, _ in tiers.items()], [route.name for route in routes]
     cache = _checked(
         document, "cache", CacheSettings, partial(check_cache, tiers=tier_names, routes=route_names)

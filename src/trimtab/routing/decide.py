@@ -294,6 +294,11 @@ class TierRouter:
         if route is not None and ask.route is not None and ask.route.moves:
             if route.arm is not None:
                 return None, route.arm, f"route {route.name} serves this request by {route.arm.model}"
+            if route.names_ladder and route.ladder is not None:
+                tier, arm = route.ladder.tiers[0], route.ladder.rungs[0]
+                if tier is not None:
+                    self._tier(tier, ask)
+                return tier, arm, f"route {route.name} serves this request by its ladder, from {arm} on"
             assert route.tier is not None
             reason = f"route {route.name} serves this request by tier {route.tier}"
             return route.tier, self._tier(route.tier, ask), reason

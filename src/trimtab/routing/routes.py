@@ -1,6 +1,6 @@
 """Routes: named rules of which requests they take, and what they do with them.
 
-What it is not: the decision (`decide`), or a choice among models by what a request asks: a route names one model. Pure.
+What it is not: the decision (`decide`), or the rungs of a route's ladder (`ladders`, `cascade`). Pure.
 Invariants: the first route of the configuration that takes a request is its route; a request that pins a model keeps
 it unless its route names that model among those it takes.
 """
@@ -9,16 +9,19 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from trimtab.catalogue import Arm, Catalogue, Effort
-from trimtab.catalogue.effort import MAX_NAME, Scenario, ThinkingPolicy, is_plain_name
+from trimtab.catalogue import Arm, Catalogue, Effort, Tiers
+from trimtab.catalogue.effort import MAX_NAME, EffortSettings, Scenario, ThinkingPolicy, is_plain_name
 from trimtab.catalogue.tiers import TIER_NAMES, TierName, check_scenario, resolve_arm
 from trimtab.config import fail
 from trimtab.errors import ConfigError
 from trimtab.records import Caller, Surface
+from trimtab.routing.cascade import Ladder
+from trimtab.routing.ladders import Around, LadderSettings, Served, VerifyWhen, resolve_ladder
 
 VIRTUAL_PREFIX = "trimtab/"
 AUTO = "auto"
 ANY = "*"
+DEFAULT_EFFORT = EffortSettings()
 
 
 class RouteMatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,7 +39,7 @@ class RouteMatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     surfaces: tuple[Surface, ...] | None = None
 
 
-class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RouteSettings(LadderSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One `[routes.NAME]`."""
 
     match: RouteMatch | None = None
@@ -62,6 +65,12 @@ class Route(msgspec.Struct, frozen=True):
     most_effort: Effort | None = None
     scenario: str | None = None
     thinking: ThinkingPolicy = "as_sent"
+    ladder: Ladder | None = None
+    """Its own, or the one that follows from what it verifies."""
+    verify: tuple[str, ...] = ()
+    verify_when: VerifyWhen = "before"
+    names_ladder: bool = False
+    """Whether the ladder is its own, so that it says which model serves."""
 
     @property
     def virtual_model(self) -> str:
@@ -71,9 +80,15 @@ class Route(msgspec.Struct, frozen=True):
     def moves(self, written: str, known: str | None) -> bool:
         """Whether a request for this model is served by the route's: where it names the route or says no more than
         `trimtab/auto`, or where the route names the model among those that it takes."""
-        if self.tier is None and self.arm is None:
+        if self.tier is None and self.arm is None and not self.names_ladder:
             return False
         return written in (self.virtual_model, VIRTUAL_PREFIX + AUTO) or self.takes_model(written, known)
+
+    def climbs(self, written: str, known: str | None) -> bool:
+        """Whether a request for this model may go on along the route's ladder: one that pins a model may not."""
+        return self.ladder is not None and (
+            self.moves(written, known) or written in (self.virtual_model, VIRTUAL_PREFIX + AUTO)
+        )
 
     def takes_model(self, written: str, known: str | None) -> bool:
         """Whether it says that it takes this model: as the request writes it, or by its id in the catalogue."""
@@ -92,6 +107,8 @@ class Taken(msgspec.Struct, frozen=True):
     name: str
     moves: bool
     """Whether the route says which model serves it."""
+    climbs: bool = False
+    """Whether it may go on along the route's ladder."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -135,7 +152,9 @@ class Routes:
             found: Route | None = self._by_name[name]
         else:
             found = next((route for route in self._routes if _takes(route, wanted, known)), None)
-        return None if found is None else Taken(found.name, found.moves(written, known))
+        if found is None:
+            return None
+        return Taken(found.name, found.moves(written, known), found.climbs(written, known))
 
 
 def _takes(route: Route, wanted: Wanted, known: str | None) -> bool:
@@ -159,8 +178,12 @@ def resolve_routes(
     catalogue: Catalogue,
     scenarios: Mapping[str, Scenario],
     where: Callable[[str], str],
+    *,
+    tiers: Tiers,
+    effort: EffortSettings = DEFAULT_EFFORT,
 ) -> tuple[Route, ...]:
-    """The routes of a configuration, checked. `where("routes.batch")` is how an error names a place.
+    """The routes of a configuration, checked. `where("routes.batch")` is how an error names a place. Which verifiers
+    there are is for whoever has them to check.
 
     Raises `ConfigError`.
     """
@@ -173,17 +196,12 @@ def resolve_routes(
                     model,
                     f"no such model; there are {', '.join(sorted(virtual))}",
                 )
-    return tuple(_resolved(name, one, catalogue, scenarios, where) for name, one in settings.items())
+    around = Around(catalogue=catalogue, tiers=tiers, effort=effort, scenarios=scenarios)
+    return tuple(_resolved(name, one, around, where) for name, one in settings.items())
 
 
-def _resolved(
-    name: str,
-    one: RouteSettings,
-    catalogue: Catalogue,
-    scenarios: Mapping[str, Scenario],
-    where: Callable[[str], str],
-) -> Route:
-    place = where(f"routes.{name}")
+def _resolved(name: str, one: RouteSettings, around: Around, where: Callable[[str], str]) -> Route:
+    catalogue, place = around.catalogue, where(f"routes.{name}")
     if not is_plain_name(name):
         fail(
             where("routes"),
@@ -196,7 +214,7 @@ def _resolved(
         raise ConfigError(
             f"{place}.model", "stands beside tier, and a route goes to one of them; leave one out"
         )
-    check_scenario(one.scenario, scenarios, f"{place}.scenario")
+    check_scenario(one.scenario, around.scenarios, f"{place}.scenario")
     if one.match is not None:
         for key in RouteMatch.__struct_fields__:
             values: tuple[str, ...] | None = getattr(one.match, key)
@@ -214,4 +232,20 @@ def _resolved(
     if match is not None and match.models is not None:
         ids = (model.id for text in match.models if (model := catalogue.find(text)) is not None)
         match = msgspec.structs.replace(match, models=tuple(dict.fromkeys((*match.models, *ids))))
-    return Route(name, match, one.tier, arm, effort, one.most_effort, one.scenario, thinking)
+    served = Served(
+        tier=one.tier, arm=arm, effort=one.effort, most_effort=one.most_effort, scenario=one.scenario
+    )
+    return Route(
+        name,
+        match,
+        one.tier,
+        arm,
+        effort,
+        one.most_effort,
+        one.scenario,
+        thinking,
+        ladder=resolve_ladder(one, served, around, lambda key: f"{place}.{key}"),
+        verify=one.verify or (),
+        verify_when=one.verify_when or "before",
+        names_ladder=one.ladder is not None,
+    )
