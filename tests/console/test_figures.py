@@ -7,13 +7,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from judged_requests import judged_outcome
 
 from trimtab.catalogue import Arm
 from trimtab.console import Figures
 from trimtab.console.answers import Bar
-from trimtab.console.figures import bars, bucket_ms
+from trimtab.console.figures import bucket_ms
 from trimtab.console.questions import DAY_MS, HOUR_MS, MINUTE_MS, Filter, Scope, Window, window
 from trimtab.console.remembered import Remembered
+from trimtab.console.timing import bars, lanes
 from trimtab.errors import RequestError
 from trimtab.messages import Usage
 from trimtab.records import Attempt, Outcome, Plan, RequestId
@@ -202,6 +204,24 @@ def test_a_story_without_attempts_is_the_gateways_alone() -> None:
         (1, "head", 10, 30),
         (1, "rest", 30, 30),
     ]
+
+
+def test_a_cascade_shows_its_steps_verdict_and_checks_in_the_list_and_in_its_times(place: Place) -> None:
+    place.put(judged_outcome(at_ms=NOW), outcome(1))
+    judged, plain = (
+        place.figures.requests(Filter(simulated=True)).rows[0],
+        place.figures.requests(Filter()).rows[0],
+    )
+    assert (judged.steps, judged.says, judged.checks_nanousd) == (2, "unsure", 2_100_000)
+    assert (judged.arm, judged.answered_by) == ("claude-sonnet-4-6@medium", "claude-opus-4-7@high")
+    assert (plain.steps, plain.says, plain.checks_nanousd, plain.answered_by) == (1, None, 0, "")
+    found = bars(3200.0, judged_outcome().attempts)
+    checks = [(bar.attempt, bar.verifier) for bar in found if bar.kind == "check"]
+    assert checks == [(0, "json_schema"), (0, "house-style"), (2, "json_schema"), (2, "second")]
+    assert [one.from_ms for one in found[1:]] == [one.to_ms for one in found[:-1]], "they follow one another"
+    assert found[-1].to_ms == pytest.approx(3200.0)
+    assert lanes(judged_outcome().attempts)[1:3] == ["Step 1, attempt 1", "Step 2, attempt 2"]
+    assert lanes(outcome(1).attempts) == ["Trimtab", "Attempt 1"]
 
 
 def test_what_is_live_is_asked_once_a_second_however_many_look(place: Place) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import apsw
 import msgspec
 import pytest
+from judged_requests import JUDGE_ID, JUDGED_ID, WHY, judge_call, judged_outcome
 from markupsafe import escape
 from serving_harness import ASK, VERSION, Site, head, parsed, run, site
 from waiting import until_given
@@ -46,11 +47,11 @@ async def until_written(s: Site, count: int) -> None:
     await until_given(written, lambda found: found >= count)
 
 
-async def logged_in(s: Site, role: str) -> bytes:
+async def logged_in(s: Site, role: str, name: str = "ann") -> bytes:
     """A new user's cookie, as a header."""
     users = UserAdmin(s.application.parts.ground.database)
-    users.add(Actor("cli:test"), "ann", role, PASSWORD)
-    form = f"name=ann&password={quote(PASSWORD)}".encode()
+    users.add(Actor("cli:test"), name, role, PASSWORD)
+    form = f"name={name}&password={quote(PASSWORD)}".encode()
     status, heads, _ = parsed(await s.raw(head("POST", "/console/login", b"", len(form)) + form))
     assert status == 303
     return b"cookie: %b\r\n" % heads["set-cookie"].partition(";")[0].encode()
@@ -219,6 +220,49 @@ def test_the_story_of_a_request_is_told_whole_and_as_json(tmp_path: Path) -> Non
                 "Simulated.",
             ):
                 assert html.escape(text) in body, text
+
+    run(work)
+
+
+def test_a_cascade_is_told_step_by_step_with_verdicts_and_what_may_be_of_the_answer_is_for_operators(
+    tmp_path: Path,
+) -> None:
+    async def work() -> None:
+        async with site(tmp_path, '[content]\nkeep = "full"\n') as s:
+            for record in (judged_outcome(), judge_call()):
+                s.application.store.put(record)
+            page = f"/console/requests/{JUDGED_ID}"
+
+            async def written() -> int:
+                return s.application.store.status().written
+
+            await until_given(written, lambda found: found == 2)
+            viewer = await logged_in(s, "viewer")
+            cookies = {"viewer": viewer, "operator": await logged_in(s, "operator", "bob")}
+            bodies = {role: (await get(s, page, cookie))[2] for role, cookie in cookies.items()}
+            for body in bodies.values():
+                for text in (
+                    f"Escalated: {WHY}",
+                    "Not escalated further: second: unsure, and there is no further rung",
+                    "unsure, it failed",
+                    "could not be checked: no such model",
+                    "escalated: json_schema",
+                    f"+ {dollars(2_100_000)} for checks: {dollars(28_800_000)}",
+                    "answered by claude-opus-4-7@high on other",
+                    "checking: second",
+                    f'href="/console/requests/{JUDGE_ID}">called a model',
+                ):
+                    assert text in body, text
+                assert body.count('class="tag given">given to the client') == 2, "the step and its attempt"
+                assert "<dt>words</dt><dd>41</dd>" in body, "a figure is no text"
+            assert "<dt>rule</dt><dd>required</dd>" in bodies["operator"]
+            assert "<dt>rule</dt>" not in bodies["viewer"]
+            assert "There is more evidence" in bodies["viewer"]
+            _, _, told = await get(s, f"{page}.json", viewer)
+            assert "required" not in told
+            data = json.loads(told)
+            assert [one["says"] for one in data["tried"]["steps"]] == ["escalate", "unsure"]
+            assert data["evidence_kept"] is True
 
     run(work)
 

@@ -14,7 +14,6 @@ from trimtab.catalogue import Arm
 from trimtab.console import Entries, Figures, PlatformsAsked
 from trimtab.console.platform_answers import EntryNow, Platforms
 from trimtab.console.questions import Question, Scope
-from trimtab.console.story import whys
 from trimtab.errors import PermissionDenied, RequestError
 from trimtab.messages import Usage
 from trimtab.records import Attempt, Outcome, Plan, RequestId
@@ -223,51 +222,6 @@ def test_figures_of_platforms_are_of_all_purposes_and_whole_hours(house: House) 
     )
     assert found.window.from_ms <= NOW - hour_ms
     assert found.window.to_ms >= NOW
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "why"),
-    [
-        (failed("claude", 429), answered("vertex", 1, 1.0), "another platform: attempt 1 met a rate limit"),
-        (failed("claude"), answered("claude", 1, 1.0), "the same again: attempt 1 failed (529)"),
-        (
-            failed("claude", 401, account="1"),
-            answered("claude", 1, 1.0, account="2"),
-            "another key: attempt 1 was not let in (401)",
-        ),
-        (
-            failed("a", None, "UpstreamTimeout: x"),
-            answered("b", 1, 1.0),
-            "another platform: attempt 1 was too slow",
-        ),
-        (
-            failed("a", None, "UpstreamRefused: connection refused"),
-            answered("b", 1, 1.0),
-            "another platform: attempt 1 got no answer",
-        ),
-        (
-            Attempt("a", "m", "truncated", 200, "UpstreamBroken: cut"),
-            answered("b", 1, 1.0),
-            "another platform: attempt 1 broke off",
-        ),
-        (
-            failed("a", None, "RequestError: no place for it"),
-            answered("b", 1, 1.0),
-            "another platform: what was asked has no place in attempt 1's API",
-        ),
-    ],
-)
-def test_a_story_says_why_each_attempt_was_made(before: Attempt, after: Attempt, why: str) -> None:
-    assert whys((before, after), before.platform) == ("as planned", why)
-    assert whys((), "") == ()
-
-
-def test_a_story_says_which_of_two_calls_that_were_under_way_at_once_was_the_second() -> None:
-    cut = Attempt("vertex", "m", "cancelled", None)
-    assert whys((cut, answered("claude", 1, 1.0)), "claude") == (
-        "beside a slow one",
-        "under way with attempt 1, and quicker",
-    )
 
 
 # --- The page, with the real server ---

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,10 +17,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
+from judged_requests import FIRST, JUDGE_ID, JUDGED_ID, judge_call, judged_outcome
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from trimtab.catalogue.money import dollars
+from trimtab.store import StoreSettings, open_store
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(
@@ -65,6 +69,8 @@ class Site:
     """The id of a request that went well."""
     bad: str
     """... and of one that did not, and holds what an attacker wrote."""
+    judged: str = ""
+    """... and of one that was escalated after a check."""
 
     def ask(self, text: str, model: str = "trimtab/auto", **headers: str) -> str:
         """Send a request; its id."""
@@ -97,6 +103,7 @@ class Site:
             "budgets": "/console/budgets",
             "request": f"/console/requests/{self.good}",
             "request-refused": f"/console/requests/{self.bad}",
+            "request-judged": f"/console/requests/{self.judged}",
             "not-found": "/console/nothing",
         }
 
@@ -113,6 +120,7 @@ def here(serve: Callable[..., Any]) -> Site:
     site.good = site.ask("What is 17 * 23?", **tags)
     for name in (site.bad, site.good):
         server.record(name)
+    site.judged = judged(server)
     for word in ({"success": False}, {"success": True, "note": HOSTILE}, {"score": 0.5, "source": "review"}):
         told = json.dumps({"request": site.good, **word}).encode()
         headers = {"content-type": "application/json"}
@@ -120,6 +128,27 @@ def here(serve: Callable[..., Any]) -> Site:
             urllib.request.Request(f"{site.url}/trimtab/v1/feedback", told, headers), timeout=10
         ).close()
     return site
+
+
+def judged(server: Any) -> str:
+    """A record of a cascade, and of the call of its check, written beside the server; its id."""
+    now_ms = time.time_ns() // 1_000_000
+    store = open_store(
+        StoreSettings(url=f"sqlite:///{server.store}", batch_ms=5),
+        clock_ms=lambda: now_ms,
+        on_problem=None,
+    )
+    story = judged_outcome(at_ms=now_ms)
+    odd = msgspec.structs.replace(
+        FIRST.verdicts[0], reason=HOSTILE[:200], evidence={HOSTILE[:60]: HOSTILE[:200]}
+    )
+    first = msgspec.structs.replace(FIRST, verdicts=(*FIRST.verdicts, odd))
+    store.put(msgspec.structs.replace(story, attempts=(first, *story.attempts[1:])))
+    store.put(judge_call(at_ms=now_ms))
+    assert store.close(30) == 0
+    for name in (JUDGED_ID, JUDGE_ID):
+        server.record(name)
+    return JUDGED_ID
 
 
 @pytest.fixture(scope="module")

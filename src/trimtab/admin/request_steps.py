@@ -44,7 +44,9 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
     whys: tuple[str, ...]
     """Why each attempt was made."""
     given: int | None
-    """The place of the attempt whose answer the client was given; `None`: there was no attempt."""
+    """The place of the attempt whose answer the client was given; `None`: it was given none, or not all of it."""
+    says: Says | None
+    """What the verifiers said of that answer, else of the last one."""
     judged: bool
     """Whether a verifier looked at any answer."""
     whole_nanousd: int
@@ -54,7 +56,8 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
 def steps_of(record: Outcome) -> Steps:
     """The steps of a record, in their order."""
     attempts = record.attempts
-    given = (len(attempts) - 1 if record.answered is None else record.answered) if attempts else None
+    last_place = len(attempts) - 1 if record.answered is None else record.answered
+    given = last_place if attempts and record.result in ("ok", "truncated") else None
     planned = "" if record.plan is None else str(record.plan.arm)
     numbers = sorted({attempt.step for attempt in attempts})
     found = []
@@ -82,8 +85,13 @@ def steps_of(record: Outcome) -> Steps:
         )
     return Steps(
         steps=tuple(found),
-        whys=_whys(record),
+        whys=whys(
+            attempts,
+            "" if record.plan is None else record.plan.platform,
+            [_escalated(record, number) for number in range(numbers[-1] + 1 if numbers else 0)],
+        ),
         given=given,
+        says=next((step.says for step in found if last_place in step.attempts), None),
         judged=any(attempt.verdicts for attempt in attempts),
         whole_nanousd=record.cost_nanousd + record.checks_nanousd,
     )
@@ -108,21 +116,20 @@ def _escalated(record: Outcome, step: int) -> str:
     return "; ".join(f"{one.verifier}: {one.reason or one.says}" for one in against) or "the step before it"
 
 
-def _whys(record: Outcome) -> tuple[str, ...]:
-    """Why each attempt was made, told from what came of the one before it.
+def whys(attempts: Sequence[Attempt], planned: str, escalated: Sequence[str] = ()) -> tuple[str, ...]:
+    """Why each attempt was made, told from what came of the one before it; `planned` is the plan's platform, and
+    `escalated` says by step why it was begun.
 
     Of two that were under way at once, the one that was cut stands before the one that answered.
     """
-    planned = "" if record.plan is None else record.plan.platform
     said: list[str] = []
-    attempts: Sequence[Attempt] = record.attempts
     for number, attempt in enumerate(attempts):
         if number == 0:
             said.append("as planned" if attempt.platform == planned else "beside a slow one")
             continue
         before = attempts[number - 1]
         if attempt.step != before.step:
-            said.append(f"escalated: {_escalated(record, attempt.step)}")
+            said.append(f"escalated: {escalated[attempt.step]}")
         elif before.result == "cancelled":
             said.append(f"under way with attempt {number}, and quicker")
         else:

@@ -72,6 +72,7 @@ def _print_decision(found: RequestExplained) -> None:
                 None, (f"route {plan.route}" if plan.route else "", f"tier {plan.tier}" if plan.tier else "")
             )
         ),
+        "answered": _answered(found),
         "chance": "" if plan.propensity == 1 else f"{plan.propensity:.2%} of such requests, at random",
         "expected": _expected(plan.expected_cost_nanousd),
     }
@@ -80,6 +81,16 @@ def _print_decision(found: RequestExplained) -> None:
         say_sentences(reason, 2)
     for change in found.record.adaptations:
         say_sentences(f"changed: {change}", 2)
+
+
+def _answered(found: RequestExplained) -> str:
+    """By which arm and where, where that is not as decided."""
+    plan, given = found.record.plan, found.tried.given
+    if plan is None or given is None:
+        return ""
+    attempt = found.record.attempts[given]
+    arm = plan.arm if attempt.arm is None else attempt.arm
+    return "" if (arm, attempt.platform) == (plan.arm, plan.platform) else f"{arm} on {attempt.platform}"
 
 
 def _expected(nanousd: int | None) -> str:
@@ -109,7 +120,7 @@ def _print_attempts(found: RequestExplained) -> None:
             took(attempt.total_ms),
         )
     console().print(table)
-    if found.record.result in ("ok", "truncated"):
+    if tried.given is not None:
         say("< is the one that the client was given")
 
 

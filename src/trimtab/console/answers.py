@@ -7,7 +7,7 @@ Invariant: every struct here goes into JSON as it is, so a page has nothing that
 import msgspec
 
 from trimtab.console.questions import Dimension, Filter, Window
-from trimtab.records import Outcome
+from trimtab.records import Outcome, Says
 from trimtab.store import TokenCounts
 
 
@@ -145,6 +145,14 @@ class RequestRow(msgspec.Struct, frozen=True):
     team: str
     organisation: str
     parent: str | None
+    answered_by: str
+    """The arm that answered, where it was escalated; else empty, and it is `arm`."""
+    steps: int
+    """Rungs that were called; more than one: it was escalated."""
+    says: Says | None
+    """What the verifiers said of the answer that was given; `None`: nobody judged it."""
+    checks_nanousd: int
+    """What the calls of verifiers cost, besides `cost_nanousd`."""
 
 
 class RequestPage(msgspec.Struct, frozen=True):
@@ -169,9 +177,11 @@ class Bar(msgspec.Struct, frozen=True):
     """Counts from 0; `None` is our own work."""
     kind: str
     """`gateway`: read, decide, reserve, and between attempts. `head`: until the platform's head. `content`: until the
-    first content. `rest`: until the end."""
+    first content. `rest`: until the end. `check`: a verifier's, of the attempt's answer."""
     from_ms: float
     to_ms: float
+    verifier: str = ""
+    """Whose check it is."""
 
 
 class Relative(msgspec.Struct, frozen=True):

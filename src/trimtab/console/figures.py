@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import msgspec
 
+from trimtab.catalogue import Arm
 from trimtab.console.answers import (
-    Bar,
     Freshness,
     GivenAgain,
     Group,
@@ -42,8 +42,9 @@ from trimtab.console.questions import (
     Window,
 )
 from trimtab.console.remembered import Remembered
+from trimtab.console.timing import bars
 from trimtab.errors import RequestError, shortened
-from trimtab.records import Attempt, Outcome, Purpose, billed_tokens
+from trimtab.records import Outcome, Purpose, Says, Verdict, billed_tokens, overall
 from trimtab.routing import VIRTUAL_PREFIX
 from trimtab.store import Database, Row, Store, TokenCounts
 from trimtab.store.answers import AnswerStore
@@ -423,26 +424,6 @@ def _group(
     return Group(name, label, organisation, other, sums(whole), series)
 
 
-def bars(total_ms: float, attempts: Sequence[Attempt]) -> tuple[Bar, ...]:
-    """The timing bar. Attempts end where the request ends or the next begins; what is left before them is our work."""
-    own = max(total_ms - sum(attempt.total_ms for attempt in attempts), 0.0)
-    found = []
-    at = own
-    if own > 0:
-        found.append(Bar(None, "gateway", 0.0, round(own, 3)))
-    for n, attempt in enumerate(attempts):
-        begin, end = at, at + attempt.total_ms
-        last = begin
-        for kind, ms in (("head", attempt.head_ms), ("content", attempt.first_content_ms)):
-            if ms is not None:
-                until = min(max(begin + ms, last), end)
-                found.append(Bar(n, kind, round(last, 3), round(until, 3)))
-                last = until
-        found.append(Bar(n, "rest", round(last, 3), round(end, 3)))
-        at = end
-    return tuple(found)
-
-
 def _wanted(wanted: Filter, scope: Scope) -> Wanted | None:
     """With the scope; `None` where the two have nothing in common."""
     owner: dict[str, str | None] = {}
@@ -512,7 +493,7 @@ def _read_cursor(text: str) -> tuple[int, str]:
 
 def _row(row: Row, names: dict[str, tuple[str, str]]) -> RequestRow:
     """In the order of `listing.COLUMNS`."""
-    before, model, effort, between, stream, simulated, counted, key, after = (
+    before, model, effort, between, stream, simulated, counted, key, after, detail = (
         row[:5],
         row[5],
         row[6],
@@ -521,7 +502,8 @@ def _row(row: Row, names: dict[str, tuple[str, str]]) -> RequestRow:
         row[14],
         row[15:21],
         row[21],
-        row[22:],
+        row[22:25],
+        row[25],
     )
     values = (
         *before,
@@ -533,8 +515,37 @@ def _row(row: Row, names: dict[str, tuple[str, str]]) -> RequestRow:
         key,
         names.get(key, ("", ""))[0],
         *after,
+        *_tried(_TRIED.decode(detail)),
     )
     return RequestRow(*values)
+
+
+class _Made(msgspec.Struct, frozen=True):
+    step: int = 0
+    arm: Arm | None = None
+    verdicts: tuple[Verdict, ...] = ()
+
+
+class _Tried(msgspec.Struct, frozen=True):
+    """What of a record says how it was checked: about 3 us to read."""
+
+    attempts: tuple[_Made, ...] = ()
+    answered: int | None = None
+    checks_nanousd: int = 0
+
+
+_TRIED: msgspec.json.Decoder[_Tried] = msgspec.json.Decoder(_Tried)
+
+
+def _tried(record: _Tried) -> tuple[str, int, Says | None, int]:
+    """The arm of a later step that answered, steps, what the verifiers said of that answer, and what checks cost."""
+    if not record.attempts:
+        return "", 0, None, record.checks_nanousd
+    given = record.attempts[-1 if record.answered is None else record.answered]
+    steps = len({attempt.step for attempt in record.attempts})
+    says = overall(given.verdicts) if given.verdicts else None
+    by = str(given.arm) if given.step and given.arm is not None else ""
+    return by, steps, says, record.checks_nanousd
 
 
 def _related(row: Row) -> Relative:

@@ -9,31 +9,22 @@ from typing import Any, Protocol
 import msgspec
 
 from trimtab.admin.request_steps import Steps, steps_of
-from trimtab.console.answers import Bar, Story
+from trimtab.console.answers import Story
 from trimtab.console.application import Shown
 from trimtab.console.figures import Figures
 from trimtab.console.questions import Scope
 from trimtab.console.situation import ContentPolicy, Situation
+from trimtab.console.timing import lanes, stretches
 from trimtab.console.transcript import turns
 from trimtab.console.visit import Visit
 from trimtab.console.visitors import Role, Visitor
 from trimtab.content import shown
 from trimtab.errors import NotFound, shortened
-from trimtab.records import Outcome
+from trimtab.records import Outcome, Verdict
 from trimtab.store.content import Content, Deletion
 from trimtab.store.feedback import Feedback
 
-BAR_WORDS = {
-    "gateway": "reading, deciding, between attempts",
-    "head": "until the platform began to answer",
-    "content": "until the first content",
-    "rest": "until the end",
-}
-
 CONTENT_ROLE: Role = "operator"
-
-WIDE_PERCENT = 0.4
-"""What is there can be seen, however short it was."""
 
 
 class Kept(Protocol):
@@ -84,20 +75,9 @@ class StoryData(msgspec.Struct, frozen=True, kw_only=True):
     """What became of it; notes are for those who may read content."""
     notes_kept: bool
     """Whether there is a note that the visitor may not read."""
-
-
-class Stretch(msgspec.Struct, frozen=True):
-    """One piece of the timing bar, placed."""
-
-    kind: str
-    says: str
-    lane: int
-    """0 is our own work, 1 the first attempt."""
-    from_ms: float
-    took_ms: float
-    left: float
-    """Per cent of the whole."""
-    wide: float
+    evidence_kept: bool
+    """Whether there is evidence that the visitor may not read: where prompts and answers are kept, texts of an answer
+    may stand in it."""
 
 
 class StoryPage:
@@ -117,8 +97,11 @@ class StoryPage:
                 f"no request {shortened(rest)!r} is recorded here. One that is still being answered is recorded "
                 "when it ends; the id is in the x-trimtab-request header of every answer"
             )
-        record = story.record
-        content = self._content(record, visitor)
+        content = self._content(story.record, visitor)
+        hidden = not content.may_read and (content.kept is not None or content.policy.keep != "off")
+        record = without_texts(story.record) if hidden else story.record
+        evidence_kept = hidden and record != story.record
+        story = msgspec.structs.replace(story, record=record)
         told = self._feedback.of_whole(record.id, record.task)
         notes_kept = not content.may_read and any(word.note for word in told)
         if notes_kept:
@@ -133,13 +116,14 @@ class StoryPage:
                 content=content,
                 told=told,
                 notes_kept=notes_kept,
+                evidence_kept=evidence_kept,
             ),
             values={
-                "stretches": _stretches(story.bars, record.total_ms),
+                "stretches": stretches(story.bars, record.total_ms),
                 "turns": blocks,
                 "turns_left_out": blocks_left_out,
                 "filtered": any(value for name, value in visit.asked.items() if name != "simulated"),
-                "lanes": ["Trimtab", *(f"Attempt {number + 1}" for number in range(len(record.attempts)))],
+                "lanes": lanes(record.attempts),
             },
             simulated=record.simulated,
         )
@@ -168,22 +152,17 @@ class StoryPage:
         )
 
 
-def _stretches(bars: tuple[Bar, ...], total_ms: float) -> list[Stretch]:
-    whole = max([total_ms, *(bar.to_ms for bar in bars)], default=0.0)
-    if whole <= 0:
-        return []
-    return [_stretch(bar, whole) for bar in bars]
+def without_texts(record: Outcome) -> Outcome:
+    """A record whose verdicts say what was found, but no text that may be of the answer."""
 
+    def figures(verdict: Verdict) -> Verdict:
+        plain = {name: value for name, value in verdict.evidence.items() if not isinstance(value, str)}
+        return msgspec.structs.replace(verdict, evidence=plain)
 
-def _stretch(bar: Bar, whole: float) -> Stretch:
-    wide = max(100 * (bar.to_ms - bar.from_ms) / whole, WIDE_PERCENT)
-    left = min(100 * bar.from_ms / whole, 100 - wide)
-    return Stretch(
-        bar.kind,
-        BAR_WORDS.get(bar.kind, bar.kind),
-        0 if bar.attempt is None else bar.attempt + 1,
-        bar.from_ms,
-        max(0.0, bar.to_ms - bar.from_ms),
-        round(left, 2),
-        round(wide, 2),
+    return msgspec.structs.replace(
+        record,
+        attempts=tuple(
+            msgspec.structs.replace(attempt, verdicts=tuple(map(figures, attempt.verdicts)))
+            for attempt in record.attempts
+        ),
     )

@@ -47,8 +47,9 @@ COLUMNS = (
     "team_id",
     "organisation",
     "parent",
+    "detail",
 )
-"""The order of rows of a list."""
+"""The order of rows of a list. The whole record is read of those rows only that are shown."""
 
 RELATIVE = "id, at_ms, purpose, coalesce(model, ''), coalesce(effort, ''), result, cost_nanousd"
 
@@ -143,7 +144,7 @@ def _page(view: Transaction, wanted: Wanted, below: tuple[int, str] | None, limi
         conditions += " AND (at_ms < ? OR (at_ms = ? AND id < ?))"
         values += [below[0], *below]
     rows = view.rows(
-        f"SELECT {', '.join(COLUMNS)}{', detail' if wanted.looks_inside else ''} "  # noqa: S608
+        f"SELECT {', '.join(COLUMNS)} "  # noqa: S608
         f"FROM requests WHERE true{narrow}{conditions} "
         "ORDER BY at_ms DESC, id DESC LIMIT ?",
         (*narrow_values, *values, limit + 1),
@@ -156,7 +157,7 @@ def _page(view: Transaction, wanted: Wanted, below: tuple[int, str] | None, limi
         more, searched_to_ms = (floor_ms, ""), floor_ms
     if wanted.looks_inside:
         # What the statement finds by its text may stand elsewhere in a record; then a page is shorter by it.
-        rows = [row[:-1] for row in rows if _is_inside(wanted, row[-1])]
+        rows = [row for row in rows if _is_inside(wanted, row[-1])]
     return Listing(rows, more, searched_to_ms)
 
 
