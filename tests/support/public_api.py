@@ -36,6 +36,8 @@ from trimtab.providers.google import VertexSettings
 from trimtab.providers.openai import OpenAISettings
 from trimtab.providers.simulator import SimulatorSettings
 from trimtab.routing import ChoosingSettings, RouteSettings
+from trimtab.routing.cascade import EscalationSettings
+from trimtab.routing.cascade.rules_file import RuleSettings
 from trimtab.routing.routes import RouteMatch
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings
@@ -57,6 +59,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "scenarios.NAME": Scenario,
     "routes.NAME": RouteSettings,
     "routes.NAME.match": RouteMatch,
+    "escalation": EscalationSettings,
+    "escalation.rules": RuleSettings,
     "choosing": ChoosingSettings,
     "budgets.NAME": BudgetSettings,
     "cache": CacheSettings,

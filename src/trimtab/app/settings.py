@@ -28,6 +28,7 @@ from trimtab.routing import (
     check_rules,
     resolve_routes,
 )
+from trimtab.routing.cascade import EscalationSettings, Rules, resolve_rules
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings, check_telemetry
 from trimtab.vision import ImageSettings, check_images
@@ -78,6 +79,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The shipped ones, and the operator's own above them."""
     routes: tuple[Route, ...]
     """In the order in which they are asked."""
+    escalation: Rules
+    """Where requests of routes with a ladder begin."""
     choosing: ChoosingSettings
     budgets: dict[str, BudgetSettings]
     """By name; those that the store has come on top."""
@@ -128,6 +131,11 @@ def load_settings(
         tiers=tiers,
         effort=effort,
     )
+    escalation = resolve_rules(
+        document.section("escalation", EscalationSettings),
+        tiers,
+        lambda key: document.where(f"escalation.{key}"),
+    )
     tier_names, route_names = [name for name, _ in tiers.items()], [route.name for route in routes]
     cache = _checked(
         document, "cache", CacheSettings, partial(check_cache, tiers=tier_names, routes=route_names)
@@ -161,6 +169,7 @@ def load_settings(
         effort=effort,
         scenarios=scenarios,
         routes=routes,
+        escalation=escalation,
         choosing=choosing,
         budgets=budgets,
         images=images,

@@ -19,10 +19,12 @@ from trimtab.routing.cascade.ladder import (
     Next,
 )
 from trimtab.routing.cascade.rules import Condition, Rule, Rules
+from trimtab.routing.cascade.rules_file import EscalationSettings, resolve_rules
 
 __all__ = [
     "Beginning",
     "Condition",
+    "EscalationSettings",
     "Estimate",
     "Facts",
     "Failure",
@@ -36,4 +38,5 @@ __all__ = [
     "Rules",
     "begin",
     "next_step",
+    "resolve_rules",
 ]

@@ -157,7 +157,8 @@ def _sticky(ladder: Ladder, facts: Facts, rungs: list[Rung], start: int, reasons
         ]
     steps = ladder.steps if facts.judged else 1
     down, stay = expected(rungs[start : start + steps])[0], expected(rungs[was : was + steps])[0]
-    if down < stay and (facts.judged or not facts.escalated):
+    lowest = down if start == 0 else expected(rungs[:steps])[0]  # so that no rule makes it begin lower
+    if max(down, lowest) < stay and (facts.judged or not facts.escalated):
         reasons.append(
             f"this conversation was at {rungs[was].arm}; back at {rungs[start].arm} it is expected to cost "
             f"{about_dollars(down)} instead of {about_dollars(stay)}, a cold cache counted"
@@ -188,13 +189,15 @@ def _ruled(ladder: Ladder, facts: Facts, rungs: list[Rung], rules: Rules, reason
     lifting = [rule for rule in rules.by_rung if rule.then != "leave_out"]
     while lifting and highest < top:
         of_rung = _of_rung(ladder, facts, rungs, highest)
-        lifts = next((one for one in lifting if holds(one, facts, of_rung)), None)
-        if lifts is None:
+        lifts = [
+            (min(top, _begins(rule, ladder, facts, rungs, highest)), rule)
+            for rule in lifting
+            if holds(rule, facts, of_rung)
+        ]
+        found, why = next(((at, rule) for at, rule in lifts if at > highest), (highest, None))
+        if why is None:
             break
-        found = min(top, _begins(lifts, ladder, facts, rungs, highest))
-        if found <= highest:
-            break
-        reasons.append(f"{rungs[found].arm}: {because(lifts, facts, of_rung)}")
+        reasons.append(f"{rungs[found].arm}: {because(why, facts, of_rung)}")
         highest = found
     return highest
 

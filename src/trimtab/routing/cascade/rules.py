@@ -41,11 +41,6 @@ nano-dollars."""
 
 USD = "_usd"
 
-Then = Literal["+1", "+2", "top", "after_last", "after_chain", "after_disliked", "leave_out"]
-"""Where a request begins: so many rungs above the first (of a rule that is asked at each rung: above that one); on the
-last; on the rung after the one that gave the conversation's last answer, that answered when this chain of tools began,
-or whose answer was disliked. `leave_out`: the rung of which the rule holds is not called."""
-
 
 class Condition(msgspec.Struct, frozen=True):
     """A comparison of a fact with a value, or with another fact."""
@@ -62,7 +57,10 @@ class Rule(msgspec.Struct, frozen=True):
     name: str
     when: tuple[Condition, ...]
     then: str
-    """One of `Then`, or a tier's name."""
+    """Where a request begins: `+1`, `+2` (rungs above the first; of a rule that is asked at each rung, above that one);
+    `top`; a tier's name, for the first rung of its model; `after_last`, `after_chain`, `after_disliked`: the rung after
+    the one that gave the conversation's last answer, that answered when this chain of tools began, or whose answer was
+    disliked. `leave_out`: the rung of which the rule holds is not called."""
     reason: str = ""
     model: str | None = None
     """Of the tier that `then` names."""
@@ -117,8 +115,9 @@ def _holds(one: Condition, facts: Facts, of_rung: Mapping[str, Value]) -> bool:
 
 def _shown(one: Condition, facts: Facts, of_rung: Mapping[str, Value]) -> str:
     left = figure(one.fact, _value(one.fact, facts, of_rung))
-    right = one.value if one.other is None else _value(one.other, facts, of_rung)
-    return f"{one.fact} {left} {one.op} {figure(one.other or one.fact, right)}"
+    if one.other is None:
+        return f"{one.fact} {left} {one.op} {figure(one.fact, one.value)}"
+    return f"{one.fact} {left} {one.op} {one.other} {figure(one.other, _value(one.other, facts, of_rung))}"
 
 
 def figure(name: str, value: Value) -> str:
