@@ -422,6 +422,32 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
             "asked_amount": 2_000_000_000,
         },
     ),
+    (
+        22,
+        "judged_attempts",
+        {
+            "request_id": "01a0c2f0aa0070008000000000000001",
+            "n": 0,
+            "step": 0,
+            "at_ms": T,
+            "purpose": "live",
+            "simulated": 0,
+            "route": "auto",
+            "task_class": "code",
+            "model": "claude-sonnet-4-6",
+            "effort": "medium",
+            "thinking": "adaptive",
+            "result": "ok",
+            "says": "escalate",
+            "released": 0,
+            "cost_nanousd": 1_050_000,
+            "checks_nanousd": 200_000,
+            "checks_ms": 12.5,
+            "total_ms": 810.25,
+            "verdicts": '[["tests","escalate",200000,12.5,false]]',
+            "texts": 1,
+        },
+    ),
 )
 """The step from which a database can hold the row, its table, and its columns."""
 

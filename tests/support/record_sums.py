@@ -9,7 +9,7 @@ import pytest
 
 from trimtab.catalogue import Arm
 from trimtab.messages import Usage
-from trimtab.records import CALL_ENDINGS, Attempt, Draw, Outcome, Plan, RequestId, call_ending
+from trimtab.records import CALL_ENDINGS, Attempt, Draw, Outcome, Plan, RequestId, Verdict, call_ending
 from trimtab.store import Database, Row
 from trimtab.store.records.rollups import (
     ATTEMPTS_BY_HOUR,
@@ -27,8 +27,8 @@ from trimtab.store.records.rows import HOUR_MS, SUMMED
 ACCOUNTS = ("team=o/red/usd/2026-11", "key=k1/tokens/total", "tag=%00/requests/2026-11-22")
 
 
-def outcome(n: int, draw: random.Random) -> Outcome:
-    """A record of any kind."""
+def outcome(n: int, draw: random.Random, *, cascades: bool = True) -> Outcome:
+    """A record of any kind; or of those that there were before there were cascades."""
     cost = draw.choice((0, 1, draw.randrange(10**9), 2**53))
     usage = Usage(input_tokens=draw.randrange(10**6), output_tokens=draw.randrange(10**4))
     first = draw.choice((None, 0.2, 10 ** draw.uniform(0, 5)))
@@ -59,6 +59,22 @@ def outcome(n: int, draw: random.Random) -> Outcome:
         draw.choice((None, "default", "odd\0tier")),
     )
     key = draw.choice(("", "k1", "k2", "k3"))
+    escalate = (Verdict("tests", "escalate", cost_nanousd=7, ms=1.5),)
+    weak = msgspec.structs.replace(tried, arm=Arm("m-1", "low"), verdicts=escalate)
+    strong = msgspec.structs.replace(attempt, arm=Arm("m-3"), step=1, verdicts=(Verdict("tests", "accept"),))
+    stronger = msgspec.structs.replace(strong, arm=Arm("m-1", "high"))
+    attempts: tuple[Attempt, ...] = draw.choice(
+        (
+            (attempt,),
+            (attempt,),
+            (tried, attempt),
+            (attempt, tried, tried),
+            (tried,),
+            (),
+            *([(weak, strong), (weak, stronger)] if cascades else ()),
+        )
+    )
+    steps = any(one.step for one in attempts)
     return Outcome(
         id=RequestId(f"{n:032x}"),
         at_ms=draw.randrange(5 * HOUR_MS),
@@ -71,10 +87,9 @@ def outcome(n: int, draw: random.Random) -> Outcome:
         status=200,
         stream=first is not None,
         plan=draw.choice((plan, plan, None)),
-        attempts=draw.choice(
-            ((attempt,), (attempt,), (tried, attempt), (attempt, tried, tried), (tried,), ())
-        ),
-        cost_nanousd=cost,
+        attempts=attempts,
+        answered=draw.choice((None, 0)) if steps else None,
+        cost_nanousd=min(sum(one.cost_nanousd for one in attempts), 2**53) if steps else cost,
         key=key,
         team=f"team of {key}" if key else "",
         organisation="o" if key else "",
@@ -114,15 +129,39 @@ GAPS = (
 )
 
 
+ELSEWHERE = (
+    "SELECT r.at_ms - r.at_ms % 3600000, r.simulated, r.purpose, coalesce(r.model, ''), j.model, r.organisation, "
+    f"r.team_id, r.key_id, {', '.join(f'a.{column}' for column in SUMMED[2:])} FROM judged_attempts j "
+    "JOIN requests r ON r.id = j.request_id JOIN attempts a ON a.request_id = j.request_id AND a.n = j.n "
+    "WHERE j.model <> coalesce(r.model, '')"
+)
+"""Calls under another model than that of the answer: there they count, and not where the request does."""
+
+
+def counted(database: Database) -> list[Row]:
+    """What requests and gaps came to: hour, simulated, purpose, model, whose, and the sums."""
+    found = database.read(lambda view: view.rows(RECORDS) + view.rows(GAPS))
+    for *place, answered, called, organisation, team, key, cost, a, b, c, d, e, f in database.read(
+        lambda view: view.rows(ELSEWHERE)
+    ):
+        figures = (1, cost, a, b, c, d, e, f)
+        whose = (organisation, team, key)
+        found.append((*place, called, *whose, 0, *figures))
+        found.append((*place, answered, *whose, 0, *(-figure for figure in figures)))
+    return found
+
+
 def calls(database: Database) -> dict[Row, list[float]]:
     """What `attempts_by_hour` should say, one call at a time, from the rows of calls."""
     found: dict[Row, list[float]] = defaultdict(lambda: [0] * len(ATTEMPTS_BY_HOUR.sums))
     for row in database.read(
         lambda view: view.rows(
-            "SELECT r.at_ms - r.at_ms % 3600000, r.simulated, r.purpose, a.platform, a.account, coalesce(r.model, ''), "
+            "SELECT r.at_ms - r.at_ms % 3600000, r.simulated, r.purpose, a.platform, a.account, "
+            "coalesce(j.model, r.model, ''), "
             "a.result, a.status, a.error, a.cost_nanousd, a.output_tokens, a.total_ms, a.first_content_ms, "
             "a.input_tokens + a.cache_write_5m_tokens + a.cache_write_1h_tokens + a.cache_read_tokens "
-            "FROM attempts a JOIN requests r ON r.id = a.request_id WHERE r.endpoint <> 'count_tokens'"
+            "FROM attempts a JOIN requests r ON r.id = a.request_id "
+            "LEFT JOIN judged_attempts j ON j.request_id = a.request_id AND j.n = a.n WHERE r.endpoint <> 'count_tokens'"
         )
     ):
         result, status, error, cost, output, total, first, taken = row[6:]
@@ -166,7 +205,7 @@ def check_accounts(database: Database, found: dict[Row, int]) -> None:
 
 def check(database: Database) -> None:
     """Every sum is that of the records and gaps."""
-    kept = database.read(lambda view: view.rows(RECORDS) + view.rows(GAPS))
+    kept = counted(database)
     assert summed(table(database, USAGE_BY_HOUR), (0, 1, 2, 3), 8) == summed(kept, (0, 1, 2, 3), 7)
     assert summed(table(database, USAGE_BY_KEY), (0, 1, 2, 3, 4, 5, 6), 7) == summed(
         kept, (0, 1, 2, 4, 5, 6, 3), 7

@@ -462,6 +462,8 @@ def _wanted(wanted: Filter, scope: Scope) -> Wanted | None:
         status=wanted.status,
         error=wanted.error,
         slower_ms=wanted.slower_ms,
+        verdict=wanted.verdict,
+        escalated=None if wanted.escalated is None else wanted.escalated == "true",
         cost_nanousd=wanted.cost_nanousd,
         **owner,
     )

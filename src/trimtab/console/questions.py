@@ -12,7 +12,8 @@ from urllib.parse import parse_qs
 import msgspec
 
 from trimtab.errors import RequestError, shortened
-from trimtab.records import Purpose
+from trimtab.records import Purpose, Says
+from trimtab.store.figures.listing import NOT_JUDGED
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -31,6 +32,8 @@ PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 BILLED: tuple[Purpose, ...] = ("live", "task")
 """What is meant where nothing is said."""
+
+VERDICTS = (*get_args(Says), NOT_JUDGED)
 
 RESULTS = ("ok", "error", "truncated", "cancelled", "unknown")
 
@@ -108,6 +111,10 @@ class Filter(msgspec.Struct, frozen=True, omit_defaults=True):
     """Took at least so long."""
     cost_nanousd: int | None = None
     """Cost at least so much."""
+    verdict: str | None = None
+    """One of `VERDICTS`: what verifiers came to on the answer that was given; `none`: it was not judged."""
+    escalated: str | None = None
+    """`true` or `false`: whether it went through several steps of a cascade."""
 
 
 def window(
@@ -228,6 +235,8 @@ class Question:
             error=self.text("error"),
             slower_ms=self.number("slower_ms", 0, 10**9),
             cost_nanousd=self.number("cost_nanousd", 0, 2**53),
+            verdict=self.one_of("verdict", VERDICTS),
+            escalated=self.one_of("escalated", ("true", "false")),
         )
 
     def done(self) -> None:

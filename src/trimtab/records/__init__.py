@@ -3,6 +3,7 @@
 Units: money in integer nano-dollars, time in milliseconds or Unix milliseconds, tokens in tokens.
 """
 
+from trimtab.records.answered import answered_by, arm_of
 from trimtab.records.billed import billed_tokens
 from trimtab.records.budget import (
     EACH,
@@ -73,6 +74,8 @@ __all__ = [
     "TaskSpent",
     "Verdict",
     "account_of",
+    "answered_by",
+    "arm_of",
     "billed_tokens",
     "call_ending",
     "new_request_id",

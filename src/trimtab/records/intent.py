@@ -2,7 +2,7 @@
 
 import msgspec
 
-from trimtab.catalogue import NanoUSD
+from trimtab.catalogue import Arm, NanoUSD
 from trimtab.records.ids import RequestId
 from trimtab.records.outcome import Attempt, Draw, Endpoint, Outcome, Plan, Purpose
 
@@ -46,6 +46,14 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     task_class: str = ""
     draws: tuple[Draw, ...] = ()
     """What is held for all attempts so far, this one included."""
+    arm: Arm | None = None
+    """As of an attempt: that is called on a step of a cascade; else it is the plan's."""
+    step: int = 0
+    """The steps before it are among `before`, with their verdicts."""
+    checks_nanousd: int = 0
+    """What the checks of the steps before it cost."""
+    escalations: tuple[str, ...] = ()
+    """Why each step so far was made."""
 
     def outcome(self) -> Outcome:
         """The record of a call whose process died: estimated at its worst case."""
@@ -58,6 +66,8 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             cost_nanousd=self.reserved_nanousd,
             cost_source="estimated",
             account=self.account,
+            arm=self.arm,
+            step=self.step,
         )
         return Outcome(
             id=self.id,
@@ -89,4 +99,6 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             phase=self.phase,
             task_class=self.task_class,
             draws=self.draws,
+            checks_nanousd=self.checks_nanousd,
+            escalations=self.escalations,
         )

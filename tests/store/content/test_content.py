@@ -5,21 +5,24 @@ import random
 import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 from kept_content import ANSWER, PROMPT, bytes_of_files, content, keep, kept_ids
 from key_store import NOW_MS, Clock
 
 import trimtab.store.content.tables
+from trimtab.records import Attempt, Outcome, RequestId, Verdict
 from trimtab.store import Database, StoreSettings, open_database
 from trimtab.store.content import Content, ContentStore, Deleted, Selection, delete, pack
 from trimtab.store.content.covering import KEEP_MS
-from trimtab.store.content.deletion import CLOCKS_MS, begin, finish
+from trimtab.store.content.deletion import CLOCKS_MS, begin, finish, sweep_all
 from trimtab.store.housekeeping import Retention, claim, delete_old, delete_old_content
 from trimtab.store.housekeeping.retention import CONTENT_CHORE
 from trimtab.store.idempotency import claim as claim_once
 from trimtab.store.idempotency import finish as finish_once
 from trimtab.store.keys import Key
 from trimtab.store.keys.tables import insert_key
+from trimtab.store.records.rows import JUDGED, REQUESTS, recorded
 
 BEFORE_MS = NOW_MS - 60_000
 
@@ -152,6 +155,78 @@ def test_content_that_is_too_old_goes_and_old_deletions_are_forgotten(
     database.write(lambda tx: tx.change("UPDATE content_deletions SET at_ms = at_ms - ?", (KEEP_MS + 1,)))
     upkeep(database, days=30)
     assert database.read(lambda tx: tx.row(remembered)) == (0,)
+
+
+def test_what_was_called_for_a_request_and_what_verifiers_quoted_of_it_go_with_its_content(
+    database: Database,
+) -> None:
+    """Also where the call is written only afterwards; what was measured stays."""
+    quoting = (Verdict("tests", "escalate", "1 test fails", {"failed": 1, "found": "the marker of a quote"}),)
+    for name in ("mine", "other"):
+        record_of(database, name, verdicts=quoting)
+        record_of(database, f"{name}-judge", parent=name, verdicts=quoting)
+    keep(
+        database,
+        content("mine", BEFORE_MS),
+        content("mine-judge", BEFORE_MS, key="", user="", organisation=""),
+    )
+    keep(database, content("other", BEFORE_MS), content("other-judge", BEFORE_MS))
+    assert delete(database, Selection("request", "mine")).requests == 2
+    record_of(database, "mine-late", parent="mine")
+    keep(database, content("mine-late", BEFORE_MS))
+    assert kept_ids(database) == ["other", "other-judge"]
+    assert found(database) == {"other", "other-judge"}
+    assert quotes(database) == {"mine": False, "mine-judge": False, "other": True, "other-judge": True}
+    rows = database.read(lambda tx: tx.rows("SELECT DISTINCT says, checks_nanousd FROM judged_attempts"))
+    assert rows == [("escalate", 0)]
+    # Records that waited in the memory of some process while it was deleted.
+    record_of(database, "mine-later", parent="mine", verdicts=quoting)
+    assert database.write(lambda tx: tx.change("UPDATE requests SET id = 'gone' WHERE id = 'mine'")) == 1
+    assert database.write(sweep_all) == 1
+    assert not quotes(database)["mine-later"]
+    delete(database, Selection("key", "key_1"))
+    assert quotes(database)["other"] is False
+    delete(database, Selection("everything"))
+    assert not any(quotes(database).values())
+
+
+def quotes(database: Database) -> dict[str, bool]:
+    """Whether records that were judged still quote."""
+    found = database.read(lambda tx: tx.rows("SELECT id, detail FROM requests WHERE detail LIKE '%tests%'"))
+    assert all('"failed":1' in detail and '"says":"escalate"' in detail for _, detail in found)
+    return {request: "the marker of a quote" in detail for request, detail in found}
+
+
+def record_of(
+    database: Database, name: str, *, parent: str | None = None, verdicts: tuple[Verdict, ...] = ()
+) -> None:
+    made = Attempt("claude", "m", "ok", 200, verdicts=verdicts)
+    record = Outcome(
+        id=RequestId(name),
+        at_ms=BEFORE_MS,
+        purpose="live" if parent is None else "judge",
+        surface="messages",
+        endpoint="messages",
+        requested_model="m",
+        session="s",
+        result="ok",
+        status=200,
+        stream=False,
+        attempts=(made,),
+        parent=RequestId(parent) if parent else None,
+        key="key_1" if parent is None else "",
+    )
+    written = recorded(record, msgspec.json.encode(record).decode())
+    for table, columns, made_rows in (
+        ("requests", REQUESTS, [written.request]),
+        ("judged_attempts", JUDGED, written.judged),
+    ):
+        marks = ", ".join("?" * len(columns))
+        database.write(
+            lambda tx, table=table, columns=columns, marks=marks, made=made_rows: tx.change_many(  # type: ignore[misc]
+                f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", made
+            )
+        )
 
 
 def test_content_goes_with_its_record(database: Database) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 import trimtab.store.figures.listing
 from trimtab.catalogue import Arm
-from trimtab.records import Attempt, Outcome, Plan, RequestId
+from trimtab.records import Attempt, Outcome, Plan, RequestId, Verdict
 from trimtab.store import Database, Row, Store
 from trimtab.store.figures import Wanted, Within, config_text, key_names, list_requests, relatives
+from trimtab.store.figures.listing import NOT_JUDGED
 from trimtab.store.figures.meant import key_recorded
 from trimtab.store.keys import Key
 from trimtab.store.keys.tables import insert_key
@@ -45,7 +46,7 @@ def outcome(n: int, draw: random.Random) -> Outcome:
         status=200 if result == "ok" else draw.choice((529, 400)),
         stream=False,
         plan=draw.choice((plan, plan, None)),
-        attempts=(Attempt(platform, "m", "ok", first_content_ms=5.0),),
+        attempts=steps(draw, platform),
         error=None if result == "ok" else draw.choice((None, *ERRORS)),
         cost_nanousd=draw.randrange(100),
         key=f"key-{organisation}-{team}" if organisation else "",
@@ -57,12 +58,27 @@ def outcome(n: int, draw: random.Random) -> Outcome:
     )
 
 
+def steps(draw: random.Random, platform: str) -> tuple[Attempt, ...]:
+    """One call, judged or not; or two steps, of which the second was judged or had no answer to judge."""
+    plain = Attempt(platform, "m", "ok", first_content_ms=5.0)
+    said = (Verdict("json", draw.choice(("accept", "unsure", "escalate"))),)
+    first = msgspec.structs.replace(plain, verdicts=said)
+    second = msgspec.structs.replace(first, step=1, arm=Arm("m-3", "high"), verdicts=draw.choice((said, ())))
+    return draw.choice(((plain,), (first,), (first, second)))
+
+
+def verdict_of(record: Outcome) -> str:
+    given = record.attempts[-1].verdicts
+    return given[0].says if given else NOT_JUDGED
+
+
 def meant(record: Outcome, wanted: Wanted) -> bool:
     """By hand."""
     plan = record.plan
+    arm = record.attempts[-1].arm or (plan.arm if plan else None)
     found: dict[str, object] = {
-        "model": plan.arm.model if plan else None,
-        "effort": plan.arm.effort if plan else None,
+        "model": arm.model if arm else None,
+        "effort": arm.effort if arm else None,
         "tier": plan.tier if plan else None,
         "platform": record.attempts[-1].platform,
         "key": record.key,
@@ -84,6 +100,8 @@ def meant(record: Outcome, wanted: Wanted) -> bool:
         and (wanted.cost_nanousd is None or record.cost_nanousd >= wanted.cost_nanousd)
         and (not wanted.adaptive or (plan is not None and plan.arm.thinking == "adaptive"))
         and set(wanted.tags or ()) <= set(record.tags)
+        and wanted.verdict in (None, verdict_of(record))
+        and wanted.escalated in (None, len(record.attempts) > 1)
     )
 
 
@@ -106,6 +124,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "cost_nanousd": (50,),
     "requested_model": ("m", "none such"),
     "adaptive": (True,),
+    "verdict": ("accept", "escalate", NOT_JUDGED),
+    "escalated": (True, False),
     "tags": (("nightly",), ("Nightly",), ('a "b" \\', "nightly"), ("claude",), ("thinking",)),
 }
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from filled_tables import tables
 
-from trimtab.records import Outcome
+from trimtab.records import Outcome, Verdict
 from trimtab.store import Database, Store, StoreSettings, open_database, open_store
 from trimtab.store.housekeeping import LEASE_MS, Retention, TurnLost, claim, delete_old, put_down, renew
 from trimtab.store.housekeeping.retention import BATCH_MOST, CHORE, DAY_MS, HOUR_MS, ROLLUPS
@@ -58,12 +58,18 @@ def recorded(settings: StoreSettings, now_ms: int, outcomes: list[Outcome]) -> S
     return open_store(settings, clock_ms=lambda: now_ms, on_problem=None)
 
 
+def judged(record: Outcome) -> Outcome:
+    said = (Verdict("json", "accept"),)
+    attempts = tuple(msgspec.structs.replace(one, verdicts=said) for one in record.attempts)
+    return msgspec.structs.replace(record, attempts=attempts)
+
+
 def test_records_older_than_the_limit_go_with_their_attempts_and_totals_stay(
     settings: StoreSettings, database: Database, now_ms: int, make_outcome: Callable[..., Outcome]
 ) -> None:
     chance = random.Random(7)
     outcomes = [
-        make_outcome(n, at_ms=now_ms - chance.randrange(20 * DAY_MS), simulated=n % 5 == 0)
+        judged(make_outcome(n, at_ms=now_ms - chance.randrange(20 * DAY_MS), simulated=n % 5 == 0))
         for n in range(400)
     ]
     store = recorded(settings, now_ms, outcomes)
@@ -74,7 +80,8 @@ def test_records_older_than_the_limit_go_with_their_attempts_and_totals_stay(
     holding(database)
     deleted = delete_old(database, Retention(10, 0), holder=MINE, rest=no_rest)
     assert (deleted.records, deleted.finished) == (len(outcomes) - len(kept), True)
-    assert count(database, "requests") == count(database, "attempts") == len(kept)
+    for table in ("requests", "attempts", "judged_attempts"):
+        assert count(database, table) == len(kept)
     for outcome in outcomes:
         assert (store.find(outcome.id) is not None) == (outcome.at_ms >= limit)
     # To the millisecond where records are still there; else to the whole hours that the roll-ups have.

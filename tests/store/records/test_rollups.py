@@ -238,7 +238,7 @@ def test_records_of_earlier_schemas_are_rolled_up_as_new_ones_are(
     draw = random.Random(5)
     made = [
         msgspec.structs.replace(
-            outcome(n, draw), key="", team="", organisation="", plan=None if n % 5 else plan
+            outcome(n, draw, cascades=False), key="", team="", organisation="", plan=None if n % 5 else plan
         )
         for n, plan in enumerate([Plan(Arm("m-1"), "claude", "default")] * 400)
     ]

@@ -25,6 +25,7 @@ def connection() -> Iterator[apsw.Connection]:
     [
         ("requests", rows.REQUESTS),
         ("attempts", rows.ATTEMPTS),
+        ("judged_attempts", rows.JUDGED),
         ("record_gaps", rows.GAPS),
         ("config_versions", rows.CONFIGS),
     ],

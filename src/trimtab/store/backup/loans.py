@@ -30,6 +30,7 @@ COPIED = frozenset(
         "job_schedules",
         "job_steps",
         "job_turn",
+        "judged_attempts",
         "key_secrets",
         "key_spend",
         "keys",

@@ -1,7 +1,7 @@
 """Which content was deleted, also before it was written.
 
 What it is not: the deletion (`deletion`). Invariant: content of a request that arrived up to the moment of a deletion
-which names it is covered, in whichever process's memory it waits.
+which names it is covered, in whichever process's memory it waits. What was called for a request goes with it.
 """
 
 import contextlib
@@ -16,7 +16,9 @@ KEEP_MS = 7 * 86_400_000
 
 _NAMES = (
     "FROM content_deletions WHERE until_ms >= ? AND ("
-    "(kind = 'request' AND organisation = '' AND subject = ?) OR (kind = 'key' AND organisation = '' AND subject = ?) "
+    "(kind = 'request' AND organisation = '' "
+    "AND (subject = ? OR subject = (SELECT parent FROM requests WHERE id = ?))) "
+    "OR (kind = 'key' AND organisation = '' AND subject = ?) "
     "OR (kind = 'user' AND organisation = ? AND subject = ?) "
     "OR (kind = 'organisation' AND organisation = ? AND subject = '') "
     "OR (kind = 'everything' AND organisation = '' AND subject = ''))"
@@ -45,14 +47,14 @@ def any_deletion(tx: Transaction) -> bool:
 
 def is_covered(tx: Transaction, request_id: str, at_ms: int, key: str, organisation: str, user: str) -> bool:
     """Whether a deletion names this request."""
-    return tx.row(_COVERS, (at_ms, request_id, key, organisation, user, organisation)) is not None
+    return tx.row(_COVERS, (at_ms, request_id, request_id, key, organisation, user, organisation)) is not None
 
 
 def latest_deletion(
     tx: Transaction, request_id: str, at_ms: int, key: str, organisation: str, user: str
 ) -> Deletion | None:
     """The latest deletion that names this request, for as long as it is remembered."""
-    row = tx.row(_LATEST, (at_ms, request_id, key, organisation, user, organisation))
+    row = tx.row(_LATEST, (at_ms, request_id, request_id, key, organisation, user, organisation))
     if row is None:
         return None
     kind, subject, deleted_ms = row

@@ -2,7 +2,8 @@
 
 What it is not: who may, and the audit trail (`admin`), or the clock of what is too old (`app.housekeeping`).
 Invariants: a deletion is remembered in the transaction that begins it, so what it names is not found from then on, and
-not written later; what a crash left undone is done by the next round of upkeep; records and sums stay.
+not written later; what was called for a request goes with it, and so does what verifiers quoted of it; what a crash
+left undone is done by the next round of upkeep; records and sums stay.
 """
 
 from typing import Literal
@@ -10,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from trimtab.store.content.covering import KEEP_MS, overwriting
+from trimtab.store.content.quotes import forget_old_quotes, forget_quotes
 from trimtab.store.database import Database, Transaction, Value
 
 ROWS = 40
@@ -116,12 +118,17 @@ def sweep(tx: Transaction, selection: Selection) -> int:
     if row is None:
         return 0
     where, values = _rows_of(selection, int(row[0]))
-    return _remove(tx, where, values)
+    told, whose = _records_of(selection, int(row[0]))
+    few = selection.kind not in ("organisation", "everything")
+    return _remove(tx, where, values) + forget_quotes(tx, told, whose, few=few)
 
 
 def sweep_all(tx: Transaction) -> int:
     """Remove some rows that any deletion named; how many. For what a crash or a race left."""
-    gone = _remove(tx, "request_id IN (SELECT subject FROM content_deletions WHERE kind = 'request')", ())
+    named = "SELECT subject FROM content_deletions WHERE kind = 'request'"
+    called = f"SELECT id FROM requests WHERE parent IN ({named})"  # noqa: S608 (our own words)
+    gone = _remove(tx, f"request_id IN ({named} UNION ALL {called})", ())
+    gone += forget_quotes(tx, f"(id IN ({named}) OR parent IN ({named}))", (), few=True)
     kinds = "SELECT kind, subject, organisation FROM content_deletions WHERE kind <> 'request'"
     for kind, subject, organisation in tx.rows(kinds):
         gone += sweep(tx, Selection(kind, subject, organisation))
@@ -130,7 +137,7 @@ def sweep_all(tx: Transaction) -> int:
 
 def delete_old(tx: Transaction, before_ms: int) -> int:
     """Remove some rows of requests that arrived before this moment; how many."""
-    return _remove(tx, "at_ms < ?", (before_ms,), ("content",))
+    return _remove(tx, "at_ms < ?", (before_ms,), ("content",)) + forget_old_quotes(tx, before_ms)
 
 
 def delete_of(tx: Transaction, ids: str) -> int:
@@ -160,7 +167,8 @@ def _rows_of(selection: Selection, until_ms: int) -> tuple[str, tuple[Value, ...
     """Rows of the table that a deletion up to this moment covers."""
     match selection.kind:
         case "request":
-            return "request_id = ?", (selection.subject,)
+            called_for_it = "request_id IN (SELECT id FROM requests WHERE parent = ?)"
+            return f"(request_id = ? OR {called_for_it})", (selection.subject, selection.subject)
         case "key":
             return "key_id = ? AND key_id <> '' AND at_ms <= ?", (selection.subject, until_ms)
         case "user":
@@ -181,7 +189,7 @@ def _records_of(selection: Selection, until_ms: int) -> tuple[str, tuple[Value, 
     """Rows of `requests` that a deletion up to this moment covers."""
     match selection.kind:
         case "request":
-            return "id = ?", (selection.subject,)
+            return "(id = ? OR parent = ?)", (selection.subject, selection.subject)
         case "user":
             keys = "key_id IN (SELECT id FROM keys WHERE organisation = ? AND user_name = ?) AND at_ms <= ?"
             return keys, (selection.organisation, selection.subject, until_ms)

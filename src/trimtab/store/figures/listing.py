@@ -21,6 +21,12 @@ time, see docs/benchmarks.md."""
 
 CHILDREN_MOST = 100
 
+NOT_JUDGED = "none"
+"""In the place of a verdict."""
+
+_JUDGED = "SELECT 1 FROM judged_attempts WHERE request_id = requests.id"
+"""By its primary key."""
+
 COLUMNS = (
     "id",
     "at_ms",
@@ -80,6 +86,10 @@ class Wanted(msgspec.Struct, frozen=True):
     """Only where adaptive thinking was decided."""
     tags: tuple[str, ...] | None = None
     """All of them."""
+    verdict: str | None = None
+    """What verifiers came to on the answer that was given; `NOT_JUDGED`: none was asked."""
+    escalated: bool | None = None
+    """Whether it went through several steps of a cascade."""
 
     @property
     def looks_inside(self) -> bool:
@@ -211,6 +221,13 @@ def _conditions(wanted: Wanted) -> tuple[str, list[Value]]:
     if wanted.error is not None:
         text += " AND lower(error) LIKE ? ESCAPE '!'"
         values.append(_containing(wanted.error.lower()))
+    if wanted.verdict == NOT_JUDGED:
+        text += f" AND NOT EXISTS ({_JUDGED} AND released = 1 AND says <> '')"
+    elif wanted.verdict is not None:
+        text += f" AND EXISTS ({_JUDGED} AND released = 1 AND says = ?)"
+        values.append(wanted.verdict)
+    if wanted.escalated is not None:
+        text += f" AND {'' if wanted.escalated else 'NOT '}EXISTS ({_JUDGED} AND step > 0)"
     inside = [msgspec.json.encode(tag).decode() for tag in wanted.tags or ()]
     if wanted.adaptive:
         inside.append('"thinking":"adaptive"')
@@ -245,6 +262,15 @@ class Within(msgspec.Struct, frozen=True):
     key: str | None = None
 
 
+ANYBODYS = Within()
+
+
+def _owned_by(within: Within) -> list[tuple[str, str]]:
+    """Columns, and what they are to hold."""
+    columns = (("organisation", within.organisation), ("team_id", within.team), ("key_id", within.key))
+    return [(column, value) for column, value in columns if value is not None]
+
+
 def relatives(
     database: Database,
     request_id: str,
@@ -255,15 +281,7 @@ def relatives(
     within: Within,
 ) -> Relatives:
     """The parent, the children, and the neighbours in the session. Blocks. Raises `StoreError`."""
-    owned = [
-        (column, value)
-        for column, value in (
-            ("organisation", within.organisation),
-            ("team_id", within.team),
-            ("key_id", within.key),
-        )
-        if value is not None
-    ]
+    owned = _owned_by(within)
     head = f"SELECT {RELATIVE} FROM requests WHERE true{''.join(f' AND {column} = ?' for column, _ in owned)}"  # noqa: S608
     own = [value for _, value in owned]
 
@@ -286,6 +304,42 @@ def relatives(
         return Relatives(above, children, previous, following, None if noted is None else int(noted[0]))
 
     return database.read(work)
+
+
+class Child(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that was made for another request, as a verifier's question to a model."""
+
+    id: str
+    at_ms: int
+    purpose: str
+    model: str
+    effort: str
+    """Empty where none was set."""
+    platform: str
+    result: str
+    cost_nanousd: int
+    total_ms: float
+
+
+def children_of(
+    database: Database, request_id: str, *, within: Within = ANYBODYS, most: int = CHILDREN_MOST
+) -> tuple[Child, ...]:
+    """The calls that were made for a request, the first one first, once they are written. Blocks. Raises `StoreError`.
+
+    Uses an index: some microseconds, and as much for each.
+    """
+    if not request_id.isascii() or "\0" in request_id:
+        return ()
+    owned = _owned_by(within)
+    rows = database.read(
+        lambda view: view.rows(
+            "SELECT id, at_ms, purpose, coalesce(model, ''), coalesce(effort, ''), coalesce(platform, ''), result, "  # noqa: S608
+            f"cost_nanousd, total_ms FROM requests WHERE parent = ?{''.join(f' AND {name} = ?' for name, _ in owned)} "
+            "ORDER BY at_ms, id LIMIT ?",
+            (request_id, *(value for _, value in owned), most),
+        )
+    )
+    return tuple(Child(**dict(zip(Child.__struct_fields__, row, strict=True))) for row in rows)
 
 
 def key_names(database: Database, ids: Sequence[str]) -> dict[str, tuple[str, str]]:

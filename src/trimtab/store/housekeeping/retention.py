@@ -2,8 +2,8 @@
 
 What it is not: the clock that starts it (`app.housekeeping`), or the retention of jobs and of idempotency keys.
 Invariants: no transaction holds the store for much longer than `BATCH_S`, and most of the time nothing is held; a
-record, its attempts, what was told of it and what is kept of its content go together; roll-ups, what keys have spent
-and the audit trail stay, so totals stay right.
+record, its attempts, what verifiers said of them, what was told of it and what is kept of its content go together;
+roll-ups, what keys have spent and the audit trail stay, so totals stay right.
 
 Configuration versions stay too: they are a few KB for each change, and to find those that no record names any more
 would take a look at every record.
@@ -203,13 +203,16 @@ def _records(before_ms: int, transaction: Transaction, most: int) -> int:
     texts = transaction.words.texts
     content_deletion.delete_of(transaction, ids)
     delete_feedback_of(transaction, ids)
-    transaction.change(f"DELETE FROM attempts WHERE request_id IN {texts}", (ids,))  # noqa: S608 (our own words)
+    for table in ("attempts", "judged_attempts"):
+        transaction.change(f"DELETE FROM {table} WHERE request_id IN {texts}", (ids,))  # noqa: S608 (our own words)
     return transaction.change(f"DELETE FROM requests WHERE id IN {texts}", (ids,))  # noqa: S608
 
 
 def _gaps(before_ms: int, transaction: Transaction) -> int:
-    """Gaps, and what was told of requests whose records were lost: all others of that age are gone by now."""
-    transaction.change("DELETE FROM feedback WHERE at_ms < ?", (before_ms,))
+    """Gaps, and what was told of requests whose records were lost, or left behind where an older program deleted them:
+    all others of that age are gone by now."""
+    for table in ("feedback", "judged_attempts"):
+        transaction.change(f"DELETE FROM {table} WHERE at_ms < ?", (before_ms,))  # noqa: S608 (our own words)
     return transaction.change("DELETE FROM record_gaps WHERE to_ms < ?", (before_ms,))
 
 

@@ -1,7 +1,8 @@
 """How the calls to platforms ended, and what they add to the sums that are kept by the hour.
 
 What it is not: how a request ended, which may have taken several calls: that is `rollups`.
-Invariant: each call but those that count tokens is in exactly one row, and has exactly one ending. Step 14 of the
+Invariant: each call but those that count tokens is in exactly one row, that of its own model, and has exactly one
+ending. Step 14 of the
 schema says the same in SQL for the records that it finds; both must agree.
 """
 
@@ -50,7 +51,9 @@ class Tried:
     def record(self, hour: int, made: Recorded) -> None:
         """Count the calls of a record in, whose request generates. Raises one of `rows.NONSENSE`. About 0.6 us."""
         asked = _ASKED(made.request)
-        for attempt in made.attempts:
+        for n, attempt in enumerate(made.attempts):
+            if made.models:
+                asked = (*asked[:2], made.models[n])
             told = _TOLD(attempt)
             ending = "answered" if told[2] == "ok" else call_ending(told[2], *_PROBLEM(attempt))
             self._alike[hour, asked, told, ending].append(attempt)

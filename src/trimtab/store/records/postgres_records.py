@@ -31,6 +31,7 @@ STRIDE = 8
 _SESSION = """
 CREATE TEMPORARY TABLE incoming_requests (LIKE requests) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE incoming_attempts (LIKE attempts) ON COMMIT DELETE ROWS;
+CREATE TEMPORARY TABLE incoming_judged (LIKE judged_attempts) ON COMMIT DELETE ROWS;
 """
 
 # The order keeps two writers of the same ids from waiting for each other.
@@ -41,6 +42,10 @@ _KEEP_REQUESTS = (
 _KEEP_ATTEMPTS = (
     f"INSERT INTO attempts ({', '.join(rows.ATTEMPTS)}) SELECT {', '.join(rows.ATTEMPTS)} "  # noqa: S608
     "FROM incoming_attempts ORDER BY request_id, n ON CONFLICT DO NOTHING"
+)
+_KEEP_JUDGED = (
+    f"INSERT INTO judged_attempts ({', '.join(rows.JUDGED)}) SELECT {', '.join(rows.JUDGED)} "  # noqa: S608
+    "FROM incoming_judged ORDER BY request_id, n ON CONFLICT DO NOTHING"
 )
 
 
@@ -107,6 +112,10 @@ class PostgresRecords:
         self._copy("incoming_attempts", rows.ATTEMPTS, attempts(), behind)
         with self._cursor() as cursor:
             cursor.execute(_KEEP_ATTEMPTS.encode())
+        if judged := [row for entry in new for row in made[entry.outcome.id].judged]:
+            self._copy("incoming_judged", rows.JUDGED, judged, behind)
+            with self._cursor() as cursor:
+                cursor.execute(_KEEP_JUDGED.encode())
         return new
 
     def add_gaps(self, writer: str, serial: int, gaps: Sequence[Gap]) -> Sequence[Gap]:

@@ -25,8 +25,10 @@ from trimtab.store.records.rows import (
     SUMMED,
     TOKENS,
     Counts,
+    Other,
     Recorded,
     Row,
+    plain_ms,
     plain_name,
 )
 
@@ -141,6 +143,9 @@ _TOLD_APART = operator.itemgetter(
 _FIGURES = operator.itemgetter(*map(REQUESTS.index, ("attempt_count", "cost_nanousd", *TOKENS)))
 """Of a row of `requests`: `SUMMED` but for the requests."""
 
+_FIRST_FIGURE = REQUESTS.index("attempt_count")
+"""They stand together, in this order."""
+
 _TOTAL_MS = operator.itemgetter(REQUESTS.index("total_ms"))
 _FIRST_CONTENT_MS = operator.itemgetter(REQUESTS.index("first_content_ms"))
 
@@ -152,6 +157,8 @@ class Adding:
         self._alike: defaultdict[tuple[int, _Key, bool], list[Row]] = defaultdict(list)
         """Rows of `requests` by hour and what tells them apart, which is seldom much within one batch; and whether
         their time says something of a model, which that of an answer given again does not."""
+        self._of_others: list[tuple[int, _Key, Other]] = []
+        """Calls under other arms than the one that answered, each with its hour and what tells its request apart."""
         self._tried = Tried()
         self._gaps: list[tuple[_Key, Counts]] = []
         self._drawn: dict[tuple[str, int], int] = {}
@@ -162,7 +169,12 @@ class Adding:
     def record(self, outcome: Outcome, made: Recorded, *, own: bool) -> None:
         """Count a record in. Raises one of `rows.NONSENSE`. About 1.2 us."""
         hour = outcome.at_ms // HOUR_MS
-        self._alike[hour, _TOLD_APART(made.request), outcome.cached is None].append(made.request)
+        told = _TOLD_APART(made.request)
+        if made.others:
+            self._of_others += [(hour, told, other) for other in made.others]
+        self._alike[hour, told, outcome.cached is None].append(
+            made.request if not made.others else _without(made.request, made.others)
+        )
         if outcome.endpoint != "count_tokens":
             self._tried.record(hour, made)
         if outcome.task:
@@ -221,13 +233,18 @@ class Adding:
             names = map(plain_name, (model, effort, tier, platform))
             key = (hour * HOUR_MS, simulated, purpose, *names, result, *map(plain_name, owner))
             _add(fine, key, [len(requests), *map(sum, zip(*map(_FIGURES, requests), strict=True))])
-            total_ms = [*map(_plain_ms, map(_TOTAL_MS, requests))]
+            total_ms = [*map(plain_ms, map(_TOTAL_MS, requests))]
             took[key] = took.get(key, 0.0) + sum(total_ms)
             if key[7] in ANSWERED and endpoint != "count_tokens" and timed:
-                first_ms = [_plain_ms(ms) for ms in map(_FIRST_CONTENT_MS, requests) if ms is not None]
+                first_ms = [plain_ms(ms) for ms in map(_FIRST_CONTENT_MS, requests) if ms is not None]
                 place = (*key[:4], key[5], key[6])
                 _time(slots, (*place, "total"), total_ms)
                 _time(slots, (*place, "first_content"), first_ms)
+        for hour, told, other in self._of_others:
+            simulated, purpose, _, _, tier, _, result, *owner, _ = told
+            names = map(plain_name, (other.model, other.effort, tier, other.platform))
+            key = (hour * HOUR_MS, simulated, purpose, *names, result, *map(plain_name, owner))
+            _add(fine, key, other.counts)
         for key, figures in self._gaps:
             _add(fine, key, figures)
         return fine, took, slots
@@ -255,6 +272,13 @@ def middle_ms(bucket: int) -> float:
     return float(2 ** ((bucket + 0.5) / BUCKETS_PER_OCTAVE))
 
 
+def _without(request: Row, others: Sequence[Other]) -> Row:
+    """A row of `requests` of which what other arms came to is taken away."""
+    less = map(sum, zip(*(other.counts[1:] for other in others), strict=True))
+    rest = [max(whole - part, 0) for whole, part in zip(_FIGURES(request), less, strict=True)]
+    return (*request[:_FIRST_FIGURE], *rest, *request[_FIRST_FIGURE + len(rest) :])
+
+
 def _add(sums: _Sums, key: _Key, figures: Sequence[int]) -> None:
     known = sums.get(key)
     sums[key] = figures if known is None else [*map(operator.add, known, figures)]
@@ -265,11 +289,6 @@ def _time(slots: dict[_Key, list[int]], key: _Key, times: Sequence[float]) -> No
     for bucket, answers in Counter(map(bucket_of, times)).items():
         octave, slot = divmod(bucket, BUCKETS_PER_OCTAVE)
         slots.setdefault((*key, octave), [0] * BUCKETS_PER_OCTAVE)[slot] += answers
-
-
-def _plain_ms(ms: float) -> float:
-    """Nonsense (not a number, negative, beyond years) must not spoil a sum for good."""
-    return ms if 0 <= ms < 1e12 else 0.0
 
 
 def _folded(fine: Mapping[_Key, Sequence[int]], part: Callable[[_Key], _Key]) -> _Sums:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from trimtab.records import Attempt, Outcome
+from trimtab.records import Attempt, Outcome, answered_by, arm_of
 from trimtab.records.billed import Tokens, billed_tokens, plain_count
+from trimtab.records.verdict import Verdict, overall
 
 Counts = tuple[int, ...]
 """Nine figures: requests, attempts, cost_nanousd, then tokens in the order of `TOKENS`."""
@@ -86,6 +87,29 @@ ATTEMPTS = (
     "first_content_ms",
     "total_ms",
     "account",
+)
+
+JUDGED = (
+    "request_id",
+    "n",
+    "step",
+    "at_ms",
+    "purpose",
+    "simulated",
+    "route",
+    "task_class",
+    "model",
+    "effort",
+    "thinking",
+    "result",
+    "says",
+    "released",
+    "cost_nanousd",
+    "checks_nanousd",
+    "checks_ms",
+    "total_ms",
+    "verdicts",
+    "texts",
 )
 
 GAPS = (
@@ -170,30 +194,80 @@ def add(left: Counts, right: Counts) -> Counts:
     return tuple(min(a + b, SUM_MAX) for a, b in zip(left, right, strict=True))
 
 
+class Other(msgspec.Struct, frozen=True, gc=False):
+    """What a request's calls under another arm than the one that answered came to."""
+
+    model: str
+    effort: str | None
+    platform: str
+    counts: Counts
+    """Of no request, and of one attempt."""
+
+
 class Recorded(msgspec.Struct, frozen=True, gc=False):
     """A record as rows."""
 
     request: Row
     attempts: list[Row]
     counts: Counts
+    judged: Sequence[Row] = ()
+    """Of `judged_attempts`: none for a request that no verifier looked at and that took one step."""
+    others: Sequence[Other] = ()
+    models: Sequence[str] = ()
+    """The model of each attempt, where they are not all the request's."""
 
 
 def recorded(outcome: Outcome, detail: str) -> Recorded:
     """The rows of a record; `detail` is its JSON. Raises one of `NONSENSE`. About 2 us, 5 us where its parts
-    are in no cache any more."""
+    are in no cache any more; 6 us more for each attempt of a request that was judged."""
     by_attempt = [billed_tokens(attempt.usage) for attempt in outcome.attempts]
     usage = _counts(outcome, by_attempt)
     attempts = [
         _attempt_row(outcome.id, n, attempt, by_attempt[n]) for n, attempt in enumerate(outcome.attempts)
     ]
-    return Recorded(_request_row(outcome, detail, usage), attempts, usage)
+    request = _request_row(outcome, detail, usage)
+    for attempt in outcome.attempts:
+        if attempt.verdicts or attempt.step or attempt.arm is not None:
+            return _with_steps(outcome, request, attempts, usage, by_attempt)
+    return Recorded(request, attempts, usage)
+
+
+def _with_steps(
+    outcome: Outcome, request: Row, attempts: list[Row], usage: Counts, by_attempt: Sequence[Tokens]
+) -> Recorded:
+    """The rows of a request that was judged, or that may have been answered by another arm than the planned one."""
+    answered = answered_by(outcome)
+    several = any(attempt.step for attempt in outcome.attempts)
+    judged = [
+        _judged_row(outcome, n, attempt, attempt is answered)
+        for n, attempt in enumerate(outcome.attempts)
+        if attempt.verdicts or several
+    ]
+    arms = [arm_of(outcome, attempt) for attempt in outcome.attempts]
+    own = arm_of(outcome, answered)
+    others = [
+        Other(
+            arm.model,
+            arm.effort,
+            attempt.platform,
+            (0, 1, plain_count(attempt.cost_nanousd), *map(plain_count, tokens)),
+        )
+        for attempt, arm, tokens in zip(outcome.attempts, arms, by_attempt, strict=True)
+        if arm is not None and own is not None and (arm.model, arm.effort) != (own.model, own.effort)
+    ]
+    models = [arm.model if arm is not None else "" for arm in arms] if others else ()
+    return Recorded(request, attempts, usage, judged, others, models)
 
 
 def _request_row(outcome: Outcome, detail: str, usage: Counts) -> Row:
-    """Model and effort are the plan's; the platform is that of the last attempt, and none for a kept answer."""
+    """Model, effort and platform are those of the attempt that answered: the last one, where it is not said. A kept
+    answer has no platform."""
     plan, attempts = outcome.plan, outcome.attempts
-    last = attempts[-1] if attempts else None
+    last = answered_by(outcome) if outcome.answered is not None else attempts[-1] if attempts else None
     platform = last.platform if last is not None else plan.platform if plan is not None else None
+    arm = last.arm if last is not None else None
+    if arm is None and plan is not None:
+        arm = plan.arm
     return (
         outcome.id,
         outcome.at_ms,
@@ -201,8 +275,8 @@ def _request_row(outcome: Outcome, detail: str, usage: Counts) -> Row:
         outcome.surface,
         outcome.endpoint,
         outcome.requested_model,
-        plan.arm.model if plan is not None else None,
-        plan.arm.effort if plan is not None else None,
+        arm.model if arm is not None else None,
+        arm.effort if arm is not None else None,
         plan.tier if plan is not None else None,
         platform if outcome.cached is None else None,
         outcome.session,
@@ -228,6 +302,48 @@ def _request_row(outcome: Outcome, detail: str, usage: Counts) -> Row:
         outcome.phase,
         detail,
     )
+
+
+def _judged_row(outcome: Outcome, n: int, attempt: Attempt, released: bool) -> Row:
+    """One row of `judged_attempts`; `n` is the attempt's, as in `attempts`."""
+    arm, verdicts = arm_of(outcome, attempt), attempt.verdicts
+    return (
+        outcome.id,
+        n,
+        plain_count(attempt.step),
+        outcome.at_ms,
+        outcome.purpose,
+        int(outcome.simulated),
+        plain_name(outcome.plan.route if outcome.plan is not None else ""),
+        plain_name(outcome.task_class),
+        plain_name(arm.model if arm is not None else ""),
+        (arm.effort or "") if arm is not None else "",
+        (arm.thinking or "") if arm is not None else "",
+        attempt.result,
+        overall(verdicts) if verdicts else "",
+        int(released),
+        plain_count(attempt.cost_nanousd),
+        plain_count(sum(verdict.cost_nanousd for verdict in verdicts)),
+        plain_ms(sum(verdict.ms for verdict in verdicts)),
+        plain_ms(attempt.total_ms),
+        msgspec.json.encode([*map(_shortly, verdicts)]).decode(),
+        int(any(isinstance(fact, str) for verdict in verdicts for fact in verdict.evidence.values())),
+    )
+
+
+def _shortly(verdict: Verdict) -> tuple[str, str, int, float, bool]:
+    return (
+        plain_name(verdict.verifier),
+        verdict.says,
+        plain_count(verdict.cost_nanousd),
+        plain_ms(verdict.ms),
+        verdict.failed,
+    )
+
+
+def plain_ms(ms: float) -> float:
+    """Nonsense (not a number, negative, beyond years) must not spoil a sum for good."""
+    return ms if 0 <= ms < 1e12 else 0.0
 
 
 def _attempt_row(request_id: str, n: int, attempt: Attempt, used: Tokens) -> Row:

@@ -109,6 +109,8 @@ class SQLiteRecords:
             made = [rows.recorded(entry.outcome, entry.detail.decode()) for entry in part]
             add(connection, "requests", rows.REQUESTS, [one.request for one in made])
             add(connection, "attempts", rows.ATTEMPTS, [row for one in made for row in one.attempts])
+            if judged := [row for one in made for row in one.judged]:
+                add(connection, "judged_attempts", rows.JUDGED, judged)
             for entry, one in zip(part, made, strict=True):
                 adding.record(entry.outcome, one, own=entry.own)
             if not behind:
