@@ -213,8 +213,8 @@ def test_a_cascade_shows_its_steps_verdict_and_checks_in_the_list_and_in_its_tim
         place.figures.requests(Filter()).rows[0],
     )
     assert (judged.steps, judged.says, judged.checks_nanousd) == (2, "unsure", 2_100_000)
-    assert (judged.arm, judged.answered_by) == ("claude-sonnet-4-6@medium", "claude-opus-4-7@high")
-    assert (plain.steps, plain.says, plain.checks_nanousd, plain.answered_by) == (1, None, 0, "")
+    assert (judged.began_with, judged.arm) == ("claude-sonnet-4-6@medium", "claude-opus-4-7@high")
+    assert (plain.steps, plain.says, plain.checks_nanousd, plain.began_with) == (1, None, 0, "")
     found = bars(3200.0, judged_outcome().attempts)
     checks = [(bar.attempt, bar.verifier) for bar in found if bar.kind == "check"]
     assert checks == [(0, "json_schema"), (0, "house-style"), (2, "json_schema"), (2, "second")]

@@ -145,8 +145,8 @@ class RequestRow(msgspec.Struct, frozen=True):
     team: str
     organisation: str
     parent: str | None
-    answered_by: str
-    """The arm that answered, where it was escalated; else empty, and it is `arm`."""
+    began_with: str
+    """The arm that was called first, where another one answered, which is `arm`; else empty."""
     steps: int
     """Rungs that were called; more than one: it was escalated."""
     says: Says | None

@@ -10,7 +10,6 @@ from trimtab.catalogue import Arm
 from trimtab.messages import Usage
 from trimtab.records import Attempt, Intent, Outcome, Plan, Verdict
 from trimtab.store import Database, Row, Store
-from trimtab.store.figures.listing import children_of
 from trimtab.store.records.rows import JUDGED
 
 WEAK, STRONG = Arm("claude-sonnet-4-6", "medium"), Arm("claude-opus-4-7", "high", "adaptive")
@@ -176,26 +175,3 @@ def test_a_process_that_dies_on_a_later_step_leaves_all_steps_and_what_their_che
     assert left.attempts[0] == record.attempts[0]
     assert (left.attempts[1].arm, left.attempts[1].step, left.attempts[1].cost_nanousd) == (STRONG, 1, 900)
     assert (left.cost_nanousd, left.checks_nanousd, left.escalations) == (940, 300, record.escalations)
-
-
-def test_the_calls_that_verifiers_made_are_found_by_their_request(
-    url: str, open_at: OpenStore, database_at: OpenDatabase, make_outcome: MakeOutcome
-) -> None:
-    record = cascade(make_outcome)
-    store = open_at(url)
-    for seed in range(10, 15):
-        store.put(
-            make_outcome(
-                seed, at_ms=record.at_ms + seed, purpose="judge", parent=record.id, cost_nanousd=seed
-            )
-        )
-    store.put(make_outcome(99, purpose="judge", parent="another"))
-    store.put(record)
-    assert store.close(30) == 0
-    database = database_at(url)
-    found = children_of(database, record.id)
-    assert [(child.purpose, child.cost_nanousd, child.model) for child in found] == [
-        ("judge", seed, "claude-sonnet-4-6") for seed in range(10, 15)
-    ]
-    assert children_of(database, record.id, most=2) == found[:2]
-    assert children_of(database, "nobody's") == children_of(database, "ü\0") == ()

@@ -262,9 +262,6 @@ class Within(msgspec.Struct, frozen=True):
     key: str | None = None
 
 
-ANYBODYS = Within()
-
-
 def _owned_by(within: Within) -> list[tuple[str, str]]:
     """Columns, and what they are to hold."""
     columns = (("organisation", within.organisation), ("team_id", within.team), ("key_id", within.key))
@@ -304,42 +301,6 @@ def relatives(
         return Relatives(above, children, previous, following, None if noted is None else int(noted[0]))
 
     return database.read(work)
-
-
-class Child(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that was made for another request, as a verifier's question to a model."""
-
-    id: str
-    at_ms: int
-    purpose: str
-    model: str
-    effort: str
-    """Empty where none was set."""
-    platform: str
-    result: str
-    cost_nanousd: int
-    total_ms: float
-
-
-def children_of(
-    database: Database, request_id: str, *, within: Within = ANYBODYS, most: int = CHILDREN_MOST
-) -> tuple[Child, ...]:
-    """The calls that were made for a request, the first one first, once they are written. Blocks. Raises `StoreError`.
-
-    Uses an index: some microseconds, and as much for each.
-    """
-    if not request_id.isascii() or "\0" in request_id:
-        return ()
-    owned = _owned_by(within)
-    rows = database.read(
-        lambda view: view.rows(
-            "SELECT id, at_ms, purpose, coalesce(model, ''), coalesce(effort, ''), coalesce(platform, ''), result, "  # noqa: S608
-            f"cost_nanousd, total_ms FROM requests WHERE parent = ?{''.join(f' AND {name} = ?' for name, _ in owned)} "
-            "ORDER BY at_ms, id LIMIT ?",
-            (request_id, *(value for _, value in owned), most),
-        )
-    )
-    return tuple(Child(**dict(zip(Child.__struct_fields__, row, strict=True))) for row in rows)
 
 
 def key_names(database: Database, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
