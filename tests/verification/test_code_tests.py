@@ -138,6 +138,13 @@ ROWS: dict[str, tuple[str, str, str, str]] = {
         "escalate",
         "changes what",
     ),
+    "writes a report when called": (
+        "def add(a, b):\n    exec(%r)\n"
+        % (SHOUTS % '{"at":"test","name":"the tests","ok":true}\\n{"at":"end","checks":2}\\n'),
+        PLAIN,
+        "escalate",
+        "changes what",
+    ),
     "skips its tests": (
         "import unittest\ndef add(a, b):\n    raise unittest.SkipTest('later')\n",
         CASES,
