@@ -115,7 +115,7 @@ def test_counting_tokens_gets_no_effort_and_costs_nothing() -> None:
             RequestError,
             "x-trimtab-scenario: 'codng' is no scenario here; there are quick, general, coding, agent, research",
         ),
-        ({"own": {"x-trimtab-verify": "on"}}, RequestError, "nothing in this version acts on this header"),
+        ({"own": {"x-trimtab-mood": "on"}}, RequestError, "nothing in this version acts on this header"),
         ({"own": {"x-trimtab-session": ""}}, RequestError, "x-trimtab-session"),
         ({"own": {"x-trimtab-platform": " ,"}}, RequestError, "x-trimtab-platform: names no platform entry"),
         ({"own": {"x-trimtab-platform": "aws"}}, RequestError, "'aws' is not a configured platform"),
@@ -455,7 +455,7 @@ def test_a_deadline_cuts_a_call_that_takes_too_long() -> None:
 
     async def work() -> None:
         asked, planner = b.inbound({"stream": True}), b.pipeline._messages
-        job, _ = b.pipeline._planned(planner, planner.decide(asked, _body(asked)))
+        job, _ = b.pipeline._preparing.planned(planner, planner.decide(asked, _body(asked)))
         import msgspec
 
         job = msgspec.structs.replace(job, deadline=b.now + 0.05)

@@ -16,6 +16,7 @@ from trimtab.app.clock import unix_ms
 from trimtab.app.console import ConsoleParts
 from trimtab.app.doorkeeping import open_doorkeeper
 from trimtab.app.ground import Ground
+from trimtab.app.judging import open_judges
 from trimtab.app.live import today
 from trimtab.app.places_watched import watch_places
 from trimtab.app.platforms import for_other_paths, one_of_each, open_providers, places_of
@@ -28,6 +29,7 @@ from trimtab.app.telemetry import open_observer, open_tracer
 from trimtab.budgets import Ledger
 from trimtab.config import secrets_in
 from trimtab.engine import Conversations, Metered, Observer, Pipeline, Recorder, Runtime, Surviving
+from trimtab.engine.cascade import Afterwards
 from trimtab.engine.tasking import Tasking
 from trimtab.gateway import (
     Gateway,
@@ -49,6 +51,9 @@ from trimtab.telemetry.tracing import Propagation
 from trimtab.vision import Images, Workshop
 
 MIB = 1024 * 1024
+
+AFTERWARDS_S = 10.0
+"""For answers that are being judged when the process stops; what is not judged by then is recorded as such."""
 
 
 def id_source() -> Callable[[], RequestId]:
@@ -103,6 +108,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Where images are resized."""
     rules: tuple[Rule, ...]
     new_id: Callable[[], RequestId]
+    afterwards: Afterwards
+    """Answers that are judged after they went out."""
     exposition: Callable[[], Awaitable[bytes]]
     openapi: bytes
     console: ConsoleParts
@@ -184,6 +191,7 @@ class Application:
         """Close connections, drain the store; the number of records that could not be kept."""
         for task in list(self._leaving):
             await task
+        await self.parts.afterwards.aclose(AFTERWARDS_S)
         await self._edition.aclose()
         await self.parts.workshop.aclose()
         if self.parts.observer is not None:
@@ -250,6 +258,7 @@ def assemble(
         workshop=workshop,
         rules=rules,
         new_id=id_source(),
+        afterwards=Afterwards(),
         exposition=exposition if exposition is not None else own,
         openapi=openapi_document(),
         console=ConsoleParts(ground, standings),
@@ -337,6 +346,7 @@ def _pipeline(
         surviving=Surviving(metered, settings.retries, _chance(), time.time),
         images=Images(settings.images, parts.workshop, settings.catalogue.platforms),
         repeating=open_repeats(settings, parts.ground.shelves),
+        judges=open_judges(settings, parts.afterwards, parts.new_id),
     )
 
 

@@ -29,8 +29,10 @@ from trimtab.routing import (
     resolve_routes,
 )
 from trimtab.routing.cascade import EscalationSettings, Rules, resolve_rules
+from trimtab.sandbox import SandboxSettings, check_sandbox
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings, check_telemetry
+from trimtab.verification import VerificationSettings, Verifiers, check_verification
 from trimtab.vision import ImageSettings, check_images
 
 DEFAULT_FILE = "trimtab.toml"
@@ -81,6 +83,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """In the order in which they are asked."""
     escalation: Rules
     """Where requests of routes with a ladder begin."""
+    sandbox: SandboxSettings
+    verification: VerificationSettings
+    verifiers: Verifiers
+    """Those that routes and requests may name; the configured ones are built."""
     choosing: ChoosingSettings
     budgets: dict[str, BudgetSettings]
     """By name; those that the store has come on top."""
@@ -123,6 +129,8 @@ def load_settings(
     effort = document.section("effort", EffortSettings)
     scenarios = _scenarios(document, catalogue, tiers)
     _check_strict(tiers, catalogue, normaliser, document)
+    sandbox = _checked(document, "sandbox", SandboxSettings, check_sandbox)
+    verification, verifiers = _verification(document)
     routes = resolve_routes(
         document.named("routes", RouteSettings),
         catalogue,
@@ -136,6 +144,9 @@ def load_settings(
         tiers,
         lambda key: document.where(f"escalation.{key}"),
     )
+    for route in routes:
+        for name in route.verify:
+            verifiers.named(name, document.where(f"routes.{route.name}.verify"))
     tier_names, route_names = [name for name, _ in tiers.items()], [route.name for route in routes]
     cache = _checked(
         document, "cache", CacheSettings, partial(check_cache, tiers=tier_names, routes=route_names)
@@ -170,6 +181,9 @@ def load_settings(
         scenarios=scenarios,
         routes=routes,
         escalation=escalation,
+        sandbox=sandbox,
+        verification=verification,
+        verifiers=verifiers,
         choosing=choosing,
         budgets=budgets,
         images=images,
@@ -185,6 +199,13 @@ def _checked(
     settings = document.section(name, kind)
     check(settings, lambda key: document.where(f"{name}.{key}"))
     return settings
+
+
+def _verification(document: Document) -> tuple[VerificationSettings, Verifiers]:
+    """What holds for all verifiers, and those that the file names."""
+    settings = _checked(document, "verification", VerificationSettings, check_verification)
+    named = document.named("verifiers", dict)
+    return settings, Verifiers(settings, named, document.where)
 
 
 def _server(document: Document, listen: str | None, workers: int | None) -> tuple[ServerSettings, Listen]:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from trimtab.catalogue import NanoUSD
 from trimtab.engine.job import Job
+from trimtab.engine.outcome_of import Judgement
 from trimtab.providers import Headers, Sink
 from trimtab.records import Attempt
 
@@ -32,6 +33,16 @@ class Answering(Protocol):
     @property
     def free(self) -> bool:
         """Whether it is known from the start that it costs nothing."""
+        ...
+
+    @property
+    def pending(self) -> bool:
+        """Whether the answer's head goes out before it is known which arm answers."""
+        ...
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """What a cascade made of the request, as far as it is known; `None` where its answer goes out as it comes."""
         ...
 
     @property

@@ -10,13 +10,15 @@ from collections.abc import Mapping
 
 import msgspec
 
-from trimtab.catalogue import Effort
+from trimtab.catalogue import Arm, Effort
+from trimtab.engine.asked import Asked
 from trimtab.engine.chat_bounds import chat_input_size, size_note
 from trimtab.engine.inbound import SCENARIO, Decide, Inbound, check_own, platforms_of, tags_of, wanted_of
 from trimtab.engine.job import Job
-from trimtab.engine.pictures import PreparedImages
+from trimtab.engine.planning import on_rung
 from trimtab.engine.session import session_of
 from trimtab.errors import PermissionDenied
+from trimtab.messages import MessagesBody
 from trimtab.messages.chat import ChatBody
 from trimtab.normaliser import Mode, Normaliser
 from trimtab.providers import Call, Provider
@@ -43,17 +45,8 @@ _PLAIN_TIERS = (b'"default"', b'"flex"')
 _NOTHING = (b"null", b"false", b"[]", b"{}")
 
 
-class Chat(msgspec.Struct, frozen=True):
-    """A request that was read and decided; what goes out depends on the place."""
-
-    inbound: Inbound
-    body: ChatBody
-    decision: Decision
-    session: str
-    ask: Ask | None = None
-    """What was asked, where no effort is chosen before the scenario of its task is known."""
-    images: PreparedImages | None = None
-    """What was done with its images, `body` being the result; `None`: no policy holds for them."""
+class Chat(Asked, frozen=True, gc=False):
+    """A request of Chat Completions."""
 
 
 class ChatPlanner:
@@ -74,9 +67,14 @@ class ChatPlanner:
         self._normaliser = normaliser
         self._keep = keep
 
-    def decide(self, inbound: Inbound, body: ChatBody) -> Chat:
+    def read(self, inbound: Inbound) -> ChatBody:
+        """The request's body. Raises `RequestError`."""
+        return ChatBody(inbound.body)
+
+    def decide(self, inbound: Inbound, body: MessagesBody) -> Chat:
         """Which model serves it, and where it may be called; of a task's call all but the effort, which `of_task`
         chooses. Raises `RequestError`."""
+        assert isinstance(body, ChatBody)
         check_own(inbound.own)
         caller, own = inbound.caller, inbound.own
         check_bounded(body, caller)
@@ -99,19 +97,25 @@ class ChatPlanner:
             route=route,
         )
         session = session_of(body, own.get("x-trimtab-session"), caller.key)
-        return Chat(inbound, body, self._router.decide(ask), session, ask if later else None)
+        return Chat(inbound, body, self._router.decide(ask), session, ask, later)
 
     def of_task(self, asked: Chat, scenario: str) -> Chat:
         """The request with the effort and the class that the scenario of its task gives it. Raises `RequestError`."""
-        if asked.ask is None:
+        if not asked.awaits:
             return asked
         ask = msgspec.structs.replace(asked.ask, accepts_effort=True, task_scenario=scenario)
-        return msgspec.structs.replace(asked, decision=self._router.decide(ask), ask=None)
+        return msgspec.structs.replace(asked, decision=self._router.decide(ask), ask=ask, awaits=False)
+
+    def on_rung(self, asked: Chat, arm: Arm, *, freely: bool = False) -> Chat:
+        """The request on a rung of a ladder. Raises `RequestError`."""
+        ask = on_rung(asked.ask, arm, freely=freely)
+        return msgspec.structs.replace(asked, decision=self._router.decide(ask), ask=ask, beside=freely)
 
     def job(self, asked: Chat, candidate: Candidate, plan: Plan) -> Job:
         """The call to one place."""
         inbound, decision, place = asked.inbound, asked.decision, candidate.place
         model = decision.model
+        assert isinstance(asked.body, ChatBody)
         body, effort, changes = self._with_effort(asked.body, decision, place, plan.changes)
         asks_usage = body.stream and not body.wants_usage
         size = chat_input_size(body, model)

@@ -47,3 +47,11 @@ class Conversations:
             elif last.foreign and body.count_messages() < last.foreign:
                 last.foreign = 0  # the caller rewrote the conversation: nothing is known of what is left
         return last.foreign
+
+    def would_go_to(self, conversation: str, body: MessagesBody, model: str) -> int:
+        """The same, without taking note: for a call beside the conversation. Its model has said nothing in it, unless
+        it is the one that answered last."""
+        last = self._last.get(conversation)
+        if last is None:
+            return 0
+        return last.foreign if last.model == model else body.count_messages()

@@ -62,6 +62,7 @@ class CopiedReply:
     `Answering`; all but the copy is the reply's."""
 
     free = False
+    pending = False
 
     def __init__(self, reply: MeteredReply, told: str, shelf: Shelf | None, asked: Job) -> None:
         """`asked` is what the shelf is for: where another call was made in the end, that asked something else, nothing
@@ -90,6 +91,7 @@ class CopiedReply:
         self.is_event_stream = reply.is_event_stream
         self.simulated = reply.simulated
         self.before = reply.before
+        self.judgement = reply.judgement
 
     @property
     def warned(self) -> tuple[str, ...]:

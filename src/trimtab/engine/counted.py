@@ -46,7 +46,7 @@ def use_of(job: Job, *, calls: bool = True) -> Use:
         job.tags,
         job.input_bound if generates else 0,
         most_output(job) if generates else 0,
-        job.purpose in COUNTED,
+        job.counts or job.purpose in COUNTED,
     )
 
 

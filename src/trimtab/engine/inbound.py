@@ -18,6 +18,9 @@ from trimtab.routing import Ask, Decision, Taken, Wanted
 TASK, PHASE = "x-trimtab-task", "x-trimtab-phase"
 SCENARIO = "x-trimtab-scenario"
 CACHE = "x-trimtab-cache"
+VERIFY = "x-trimtab-verify"
+ERROR_COST = "x-trimtab-error-cost-usd"
+LATENCY = "x-trimtab-latency-s"
 OWN_HEADERS = (
     "x-trimtab-session",
     "x-trimtab-effort",
@@ -28,6 +31,9 @@ OWN_HEADERS = (
     PHASE,
     *IMAGE_HEADERS,
     CACHE,
+    VERIFY,
+    ERROR_COST,
+    LATENCY,
 )
 MAX_TAGS = 20
 MAX_TAG_CHARS = 64

@@ -68,6 +68,10 @@ class Job(msgspec.Struct, frozen=True):
     """How the answer is changed on its way to the client, because the request was on its way here."""
     task_class: str = ""
     """The kind of work: the scenario that the caller, its task, its route or its tier named."""
+    step: int | None = None
+    """On which step of a cascade it is made, from 0; `None`: there is none."""
+    counts: bool = False
+    """Whether it counts on budgets though its purpose does not."""
 
 
 @functools.lru_cache(maxsize=8)
@@ -88,6 +92,12 @@ def hour_of(arrived_ms: int) -> datetime.datetime:
 def most_output(job: Job) -> int:
     """Output tokens, at most: what was asked for, or all that fits the context."""
     return min(job.max_tokens or 0, job.model.limits.context) * job.answers
+
+
+def without_encoding(call: Call) -> Call:
+    """The call without the codings that its client would take: its answer is read here, so it comes as it is."""
+    headers = [header for header in call.headers if header[0] != b"accept-encoding"]
+    return call if len(headers) == len(call.headers) else msgspec.structs.replace(call, headers=headers)
 
 
 def asked_of(job: Job) -> bytes:

@@ -16,7 +16,7 @@ from trimtab.engine.job import Job, most_output, priced_at
 from trimtab.engine.means import Means
 from trimtab.engine.reply import MeteredReply
 from trimtab.engine.task_call import TaskCall
-from trimtab.errors import BudgetSpent, Unavailable
+from trimtab.errors import BudgetSpent, RequestError, Unavailable, UpstreamError
 from trimtab.records import Attempt, Intent
 
 
@@ -81,13 +81,26 @@ class Metered(Means):
         The caller must `close` the reply. Raises `UpstreamError` when no head came; the request is then recorded
         already.
         """
-        reply = MeteredReply(self, job, hold)
+        reply, problem = await self.attempt(job, hold)
+        if problem is not None:
+            reply.close(problem)
+            raise problem
+        return reply
+
+    async def attempt(
+        self, job: Job, hold: Hold, before: tuple[Attempt, ...] = ()
+    ) -> tuple[MeteredReply, UpstreamError | RequestError | None]:
+        """The same, after attempts of the same request; with what broke it, which is not recorded then. Cancelled, the
+        request is recorded."""
+        reply = MeteredReply(self, job, hold, before)
         try:
             await reply.open()
-        except BaseException as problem:
-            reply.close(problem)
+        except (UpstreamError, RequestError) as problem:
+            return reply, problem
+        except BaseException as gone:
+            reply.close(gone)
             raise
-        return reply
+        return reply, None
 
     def _intent(self, job: Job, hold: Hold, before: tuple[Attempt, ...]) -> Intent:
         caller, runtime = job.caller, self.runtime

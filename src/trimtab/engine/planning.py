@@ -9,18 +9,19 @@ from collections.abc import Mapping
 import msgspec
 
 from trimtab.catalogue import EFFORTS, Arm, Effort
+from trimtab.engine.asked import Asked
 from trimtab.engine.bounds import input_size
 from trimtab.engine.conversations import Conversations
 from trimtab.engine.inbound import SCENARIO, Decide, Inbound, check_own, platforms_of, tags_of, wanted_of
 from trimtab.engine.job import Job
 from trimtab.engine.other_models import check_other_models
-from trimtab.engine.pictures import PreparedImages
 from trimtab.engine.session import conversation_of, session_of
 from trimtab.engine.tool_lists import ToolLists
 from trimtab.engine.unbounded import check_unbounded
 from trimtab.errors import RequestError
 from trimtab.messages import MessagesBody
-from trimtab.normaliser import Asked, Mode, Normalised, Normaliser
+from trimtab.normaliser import Asked as AskedOfRules
+from trimtab.normaliser import Mode, Normalised, Normaliser
 from trimtab.providers import Call, Headers, Provider
 from trimtab.records import Plan
 from trimtab.routing import VIRTUAL_PREFIX, Ask, Candidate, Decision
@@ -33,22 +34,14 @@ SAMPLING = ("temperature", "top_p", "top_k")
 UNCHANGED = Normalised()
 
 
-class Messages(msgspec.Struct, frozen=True, gc=False):
-    """A request that was read and decided; what goes out depends on the place."""
+class Messages(Asked, frozen=True, gc=False):
+    """A request of Messages or count_tokens."""
 
-    inbound: Inbound
-    body: MessagesBody
-    decision: Decision
-    session: str
-    mode: Mode
-    thinking: str | None
+    mode: Mode = "off"
+    thinking: str | None = None
     """`thinking.type` of the body."""
-    images: PreparedImages | None = None
-    """What was done with its images, `body` being the result; `None`: no policy holds for them."""
     moved: bool = False
     """Whether its route says which model serves it."""
-    ask: Ask | None = None
-    """What was asked, where no effort is chosen before the scenario of its task is known."""
 
 
 class MessagesPlanner:
@@ -70,6 +63,10 @@ class MessagesPlanner:
         self._conversations = conversations
         self._keep = keep
         self.tool_lists = ToolLists()
+
+    def read(self, inbound: Inbound) -> MessagesBody:
+        """The request's body. Raises `RequestError`."""
+        return MessagesBody(inbound.body, max_tokens_required=inbound.endpoint == "messages")
 
     def decide(self, inbound: Inbound, body: MessagesBody) -> Messages:
         """Which arm serves it, and where it may be called; of a task's call all but the effort, which `of_task`
@@ -103,24 +100,32 @@ class MessagesPlanner:
             caller.default_tier,
             route,
         )
-        decision = self._router.decide(ask)
-        if mode != "adapt" and (decision.set_adaptive or decision.set_thinking == "summarized"):
-            decision = _unless_sampling(decision, body)
+        decision = self._decision(ask, body)
         session = session_of(body, own.get("x-trimtab-session"), caller.key)
         moved = route is not None and route.moves
         return Messages(
-            inbound, body, decision, session, mode, thinking, moved=moved, ask=ask if later else None
+            inbound, body, decision, session, ask, later, mode=mode, thinking=thinking, moved=moved
         )
 
     def of_task(self, asked: Messages, scenario: str) -> Messages:
         """The request with the effort and the class that the scenario of its task gives it. Raises `RequestError`."""
-        if asked.ask is None:
+        if not asked.awaits:
             return asked
         ask = msgspec.structs.replace(asked.ask, accepts_effort=True, task_scenario=scenario)
+        decision = self._decision(ask, asked.body)
+        return msgspec.structs.replace(asked, decision=decision, ask=ask, awaits=False)
+
+    def on_rung(self, asked: Messages, arm: Arm, *, freely: bool = False) -> Messages:
+        """The request on a rung of a ladder. Raises `RequestError`."""
+        ask = on_rung(asked.ask, arm, freely=freely)
+        decision = self._decision(ask, asked.body)
+        return msgspec.structs.replace(asked, decision=decision, ask=ask, beside=freely)
+
+    def _decision(self, ask: Ask, body: MessagesBody) -> Decision:
         decision = self._router.decide(ask)
-        if asked.mode != "adapt" and (decision.set_adaptive or decision.set_thinking == "summarized"):
-            decision = _unless_sampling(decision, asked.body)
-        return msgspec.structs.replace(asked, decision=decision, ask=None)
+        if ask.mode != "adapt" and (decision.set_adaptive or decision.set_thinking == "summarized"):
+            decision = _unless_sampling(decision, body)
+        return decision
 
     def job(self, asked: Messages, candidate: Candidate, plan: Plan) -> Job:
         """The call to one place. Raises `RequestError` where its platform takes no such request."""
@@ -236,9 +241,10 @@ class MessagesPlanner:
             ):
                 # Callers give one session to many conversations at once: here they must be told apart.
                 conversation = conversation_of(body, asked.session, inbound.caller.key)
-                foreign = self._conversations.goes_to(conversation, body, decision.model.id)
+                goes = self._conversations.would_go_to if asked.beside else self._conversations.goes_to
+                foreign = goes(conversation, body, decision.model.id)
         return self._normaliser.normalise(
-            Asked(
+            AskedOfRules(
                 body=body,
                 headers=headers,
                 model=decision.model,
@@ -260,6 +266,15 @@ class MessagesPlanner:
             places=places,
             rewrites=rewrites,
         )
+
+
+def on_rung(ask: Ask, arm: Arm, *, freely: bool) -> Ask:
+    """The same question of the router for a rung of a ladder."""
+    if not freely:
+        return msgspec.structs.replace(ask, rung=arm)
+    return msgspec.structs.replace(
+        ask, rung=arm, wanted_effort=None, models=None, tiers=None, platforms=None, wanted_platforms=None
+    )
 
 
 def _unless_sampling(decision: Decision, body: MessagesBody) -> Decision:

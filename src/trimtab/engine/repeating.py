@@ -16,6 +16,7 @@ from trimtab.catalogue import NanoUSD
 from trimtab.engine.inbound import CACHE, Inbound
 from trimtab.engine.job import Job
 from trimtab.engine.means import Means
+from trimtab.engine.outcome_of import GONE, Judgement
 from trimtab.providers import Headers, Sink
 from trimtab.records import Attempt, Outcome, RequestId
 from trimtab.store.answers import Answer
@@ -24,8 +25,6 @@ PIECE_BYTES = 64 * 1024
 """Of a stream that is given again, so much goes to the client at a time."""
 
 HTTP_OK = 200
-GONE = 499
-"""The status in the record of a request that had no answer when its client went."""
 
 
 class Repeating(Protocol):
@@ -56,8 +55,10 @@ def concerns(repeating: Repeating, inbound: Inbound) -> bool:
     return (repeating.always or CACHE in inbound.own) and inbound.endpoint != "count_tokens"
 
 
-def question_of(inbound: Inbound, job: Job, platforms: Iterable[str], simulated: bool) -> Question:
-    """What a planned request asks."""
+def question_of(
+    inbound: Inbound, job: Job, platforms: Iterable[str], simulated: bool, checks: tuple[str, ...] = ()
+) -> Question:
+    """What a planned request asks. An answer that was to be judged so is another one than one that was not."""
     call, plan = job.call, job.plan
     return Question(
         id=job.id,
@@ -69,7 +70,7 @@ def question_of(inbound: Inbound, job: Job, platforms: Iterable[str], simulated:
         body=call.body if isinstance(call.body, bytes) else b"",
         stream=call.stream,
         answers=job.answers,
-        arm=str(plan.arm),
+        arm=f"{plan.arm} judged by {', '.join(checks)}" if checks else str(plan.arm),
         model=job.model.id,
         platforms=frozenset(platforms),
         simulated=simulated,
@@ -84,6 +85,8 @@ class KeptReply:
     """An earlier answer, given again. Implements `Answering`."""
 
     free = True
+    pending = False
+    judgement: Judgement | None = None
     at_boundary = False
     """It cannot end early between two events."""
     before: tuple[Attempt, ...] = ()

@@ -6,7 +6,7 @@ What it is not: the choice of what is called next (`surviving`). Invariants: the
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal, TypeVar
 
 import msgspec
@@ -18,13 +18,15 @@ from trimtab.engine.counted import billed_in_and_out
 from trimtab.engine.endings import ending_of
 from trimtab.engine.job import Job, asked_of
 from trimtab.engine.means import Means
+from trimtab.engine.outcome_of import Delivery, Judgement, outcome_of
 from trimtab.engine.recording import Copy
-from trimtab.errors import DeadlinePhase, TrimtabError, UpstreamBroken, UpstreamTimeout, shortened
+from trimtab.engine.telling import Ended, tell
+from trimtab.errors import DeadlinePhase, UpstreamBroken, UpstreamTimeout, shortened
 from trimtab.messages import ReplyMeter, StreamMeter, StreamValidator
 from trimtab.messages.chat import ChatReplyMeter, ChatStreamMeter
 from trimtab.providers import Headers, Reply, Sink
-from trimtab.records import MAX_ERROR_CHARS, Attempt, Outcome
-from trimtab.routing import Ending, Standings, Started
+from trimtab.records import MAX_ERROR_CHARS, Attempt, Verdict
+from trimtab.routing import Started
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """A whole JSON answer is collected before it goes on (its cost is a header); larger ones are refused."""
@@ -50,14 +52,20 @@ T = TypeVar("T")
 _log = logging.getLogger("trimtab.engine")
 
 
+Afterwards = Callable[["MeteredReply", Attempt], None]
+"""Is told of an answer that went out whole; has it recorded in any case, now or later. Never waits or raises."""
+
+
 class MeteredReply:
     """An answer on its way through. Read it to the end, then `close`; closing early cuts the platform off. Implements
     `Answering`."""
 
     told = ""
     free = False
+    pending = False
 
     __slots__ = (
+        "_after",
         "_attempt",
         "_body",
         "_bytes",
@@ -65,9 +73,12 @@ class MeteredReply:
         "_copy",
         "_ended",
         "_first_content_ms",
+        "_given",
         "_head_ms",
         "_held",
         "_job",
+        "_kept",
+        "_kept_most",
         "_lagged",
         "_means",
         "_meter",
@@ -85,6 +96,7 @@ class MeteredReply:
         "headers",
         "hold",
         "is_event_stream",
+        "judgement",
         "simulated",
         "status",
     )
@@ -125,6 +137,13 @@ class MeteredReply:
         self.headers: Headers = []
         self._named: Mapping[bytes, bytes] = {}
         self.is_event_stream = False
+        self.judgement: Judgement | None = None
+        """What a cascade made of the request, where there was one."""
+        self._given: bool | None = None
+        """Of an answer that was held back whole: whether the client was given it. `None`: it was not held back so."""
+        self._after: Afterwards | None = None
+        self._kept: list[bytes] | None = None
+        self._kept_most = 0
         self.simulated = hold.simulated
         """Whether no real model answers. Known for certain once the head has arrived."""
 
@@ -152,6 +171,11 @@ class MeteredReply:
     def answered(self) -> bytes:
         """The body of a JSON answer, as far as it was read."""
         return self._body or b""
+
+    @property
+    def held(self) -> bytes:
+        """What was read of the answer and has not gone on to the client; all of it after `hold_whole`."""
+        return self._body if self._body is not None else b"".join(self._held or ())
 
     @property
     def at_boundary(self) -> bool:
@@ -221,9 +245,13 @@ class MeteredReply:
         Bytes go on first and are metered after. Raises `UpstreamError`.
         """
         assert self._reply is not None
-        if self._held and not write(self._let_go()):
-            self._lagged = True
-            return False
+        if self._held:
+            more = write(self._let_go())
+            if self._ended:
+                return True
+            if not more:
+                self._lagged = True
+                return False
         unread = self._unread
 
         def sink(chunk: bytes) -> bool:
@@ -248,12 +276,18 @@ class MeteredReply:
 
     def _let_go(self) -> bytes:
         held, self._held = self._held or [], None
+        if self._given is False:
+            self._given = True
         return b"".join(held)
 
     def _saw(self, chunk: bytes) -> None:
         self._bytes += len(chunk)
         if self._copy is not None:
             self._copy.add(chunk)
+        if self._kept is not None:
+            self._kept.append(chunk)
+            if self._bytes > self._kept_most:
+                self._kept = None
         meter = self._meter
         if meter is not None:
             meter.feed(chunk)
@@ -279,8 +313,28 @@ class MeteredReply:
             self._problem = UpstreamBroken(f"the platform ended the stream before {meter.ends_with}")
             raise self._problem
 
+    async def hold_whole(self, most: int) -> bool:
+        """Read an answer to its end without giving anything of it, and settle its call; whether it came within so many
+        bytes. A longer one is given from its beginning, the rest as it comes. Raises `UpstreamError`."""
+        if not self.is_event_stream:
+            await self.body()
+            self._given = False
+            self.end()
+            return self._bytes <= most
+        held = self._held = self._held or []
+        while not self._ended:
+            if self._bytes > most:
+                return False
+            await self._hold_more(held)
+        self._check_end()
+        self._given = False
+        self.end()
+        return True
+
     async def body(self) -> bytes:
         """A whole JSON answer. Raises `UpstreamError` when it does not arrive whole."""
+        if self._given is False:
+            self._given = True
         if self._body is None and not await self._collect(MAX_ANSWER_BYTES):
             self._problem = UpstreamBroken(f"the platform's answer is over {MAX_ANSWER_BYTES} bytes")
             raise self._problem
@@ -380,9 +434,31 @@ class MeteredReply:
         return int((self._means.runtime.monotonic() - moment) * 1_000_000) / 1000
 
     def cost(self) -> NanoUSD:
-        """What the request costs, with all attempts before; final once this one has ended."""
+        """What the request costs, with all attempts, and the checks of its answers; final once this one has ended."""
         cost = 0 if self._attempt is None else self._attempt.cost_nanousd
+        if (judged := self.judgement) is not None:
+            cost += judged.checks_nanousd + sum(attempt.cost_nanousd for attempt in judged.after)
         return NanoUSD(cost + sum(attempt.cost_nanousd for attempt in self.before) if self.before else cost)
+
+    def judged(self, verdicts: tuple[Verdict, ...]) -> Attempt:
+        """Its attempt, with what verifiers said of its answer, which has come whole."""
+        attempt = self._attempt = msgspec.structs.replace(self.end(), verdicts=verdicts)
+        return attempt
+
+    def given_away(self) -> None:
+        """What was held back of it was read by whoever asked for it."""
+        self._held, self._given = None, True
+
+    def judge_after(self, afterwards: Afterwards, most: int) -> None:
+        """Let the answer, once it has gone out whole, be judged before it is recorded; of one that is longer than
+        `most` bytes nothing is judged."""
+        self._after = afterwards
+        self._kept, self._kept_most = [], most
+
+    @property
+    def went_by(self) -> bytes | None:
+        """The answer as it went to the client, where it is judged afterwards; `None`: it was too long."""
+        return self._body if self._body is not None else None if self._kept is None else b"".join(self._kept)
 
     @property
     def is_whole(self) -> bool:
@@ -401,7 +477,31 @@ class MeteredReply:
             return
         attempt = self.end(problem)
         self._closed = True
-        outcome = self._outcome(attempt)
+        if self._after is not None and attempt.result == "ok":
+            self._after(self, attempt)
+        else:
+            self.record(attempt)
+
+    def record(self, attempt: Attempt) -> None:
+        """Write the request down. Once, after `close`, and by that except where the answer is judged afterwards."""
+        job = self._job
+        outcome = outcome_of(
+            job,
+            attempt,
+            self.hold,
+            self._means.runtime,
+            Delivery(
+                self.before,
+                self.status,
+                self._problem,
+                self.simulated,
+                self._bytes,
+                self._ms_since(job.arrived),
+                self.warned,
+                self._given is False,
+            ),
+            self.judgement,
+        )
         recorder = self._means.recorder
         if (task := self._job.task) is not None and (tasking := self._means.tasking) is not None:
             tasking.settle(task, outcome)
@@ -413,19 +513,6 @@ class MeteredReply:
             _log.warning(
                 "request %s: the platform broke the event rules: %s", self._job.id, "; ".join(problems)
             )
-
-    def so_far(self) -> Attempt:
-        """The attempt as it stands for one who must assume the worst, because another call is about to begin."""
-        job, amount = self._job, self.hold.amount
-        return Attempt(
-            platform=job.provider.name,
-            model=job.send_model,
-            result="unknown",
-            reserved_nanousd=amount,
-            cost_nanousd=amount,
-            cost_source="estimated",
-            account=job.account,
-        )
 
     def carry(self) -> None:
         """It is not recorded here: its attempt is among those before another one of the same request."""
@@ -456,38 +543,10 @@ class MeteredReply:
         if problem is not None or self.status < 500:  # an overloaded platform answers, and does not work
             means.watch.saw(job.provider.name, problem)
         if self._started is not None and means.standings is not None:
-            self._tell(means.standings, attempt)
+            ending = ending_of(self.status, self.error_type, problem, self._body or b"")
+            ended = Ended(ending, self._started, self.status, self.headers, self._lagged)
+            tell(means.standings, means.watch, job, attempt, ended)
         return attempt
-
-    def _tell(self, standings: Standings, attempt: Attempt) -> None:
-        """Say how it ended to what knows how places do."""
-        job, usage = self._job, attempt.usage
-        ending = ending_of(self.status, self.error_type, self._problem, self._body or b"")
-        counting = job.endpoint == "count_tokens"
-        if self._says_nothing(ending):
-            ending = "unclear"
-        measures = attempt.result == "ok" and not self._lagged
-        began = attempt.first_content_ms if attempt.first_content_ms is not None else attempt.head_ms
-        standings.ended(
-            job.place,
-            job.model.id,
-            ending,
-            started=self._started,
-            headers=None if counting else self.headers,
-            first_content_ms=attempt.first_content_ms,
-            output_tokens=(usage.output_tokens or 0) if usage is not None and measures else 0,
-            generating_ms=0.0 if began is None else attempt.total_ms - began,
-        )
-        self._means.watch.stands(job.place, job.model.id, ending, standings)
-
-    def _says_nothing(self, ending: Ending) -> bool:
-        """Whether how it ended says nothing of how the place answers others. What a caller can bring about on purpose
-        must not send them elsewhere, or hide that they should go."""
-        if self._job.endpoint == "count_tokens":  # a service beside the model, with a rate limit of its own
-            return ending in ("limited", "ok") or (ending == "failed" and self.status > 0)
-        if self._job.fast:  # has a rate limit of its own
-            return ending == "limited"
-        return ending == "failed" and self._lagged  # a platform may cut off whoever reads slowly
 
     def _result(self) -> Literal["ok", "error", "truncated", "cancelled"]:
         if isinstance(self._problem, Exception):
@@ -528,50 +587,6 @@ class MeteredReply:
             self._first_content_ms,
             self._ms_since(self._sent),
             job.account,
+            None if job.step is None else job.plan.arm,
+            job.step or 0,
         )
-
-    def _outcome(self, attempt: Attempt) -> Outcome:
-        job, runtime, problem = self._job, self._means.runtime, self._problem
-        caller = job.caller
-        status = self.status or (problem.status if isinstance(problem, TrimtabError) else 499)
-        # In the order of the fields: by name, msgspec takes 1 us more.
-        return Outcome(
-            job.id,
-            job.arrived_ms,
-            job.purpose,
-            "chat" if job.endpoint == "chat" else "messages",
-            job.endpoint,
-            job.requested_model,
-            job.session,
-            attempt.result,
-            status,
-            job.call.stream,
-            job.plan,
-            (*self.before, attempt) if self.before else (attempt,),
-            attempt.error,
-            attempt.cost_nanousd if not self.before else self.cost(),
-            job.adaptations,
-            job.observations
-            if self.hold.drawn is None
-            else (*job.observations, *map(_observed, self.warned)),
-            job.tags,
-            job.parent,
-            caller.key,
-            caller.organisation,
-            caller.team,
-            caller.user,
-            self.simulated,
-            self.hold.takes_money,
-            job.request_bytes,
-            self._bytes,
-            self._ms_since(job.arrived),
-            runtime.config_version,
-            runtime.catalogue_version,
-            *(("", "") if job.task is None else (job.task.grant.task, job.task.grant.phase)),
-            job.task_class,
-            self.hold.draws,
-        )
-
-
-def _observed(warning: str) -> str:
-    return f"budget: {warning}"

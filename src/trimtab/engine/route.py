@@ -40,6 +40,13 @@ class Route:
         """The platform entries that are left; without the first one, once that was taken."""
         return {candidate.place.name for candidate in self._left}
 
+    def as_others(self, changed: Callable[[Job], Job]) -> "Route":
+        """The same places, from here on, with each call changed so."""
+        plan = self._plan
+        other = Route(self._left, lambda candidate, first: changed(plan(candidate, first)), self._simulated)
+        other._first, other.places = self._first, self.places
+        return other
+
     def first(self) -> Job:
         """The call to make. Raises what the first place says where none takes the request."""
         refused: RequestError | None = None

@@ -16,10 +16,12 @@ from trimtab.config import fail
 from trimtab.engine.endings import SHOULD_RETRY, Fault, fault_of
 from trimtab.engine.job import Job
 from trimtab.engine.metered import Metered
+from trimtab.engine.outcome_of import so_far
 from trimtab.engine.racing import Problem, race
 from trimtab.engine.reply import MeteredReply
 from trimtab.engine.route import Route
 from trimtab.errors import RequestError, Unavailable, UpstreamBroken, UpstreamError
+from trimtab.records import Attempt
 from trimtab.routing import retry_after
 
 BACKOFF_S = 0.5
@@ -106,14 +108,30 @@ class Surviving:
         Raises `UpstreamError` when the last call got no answer, or `RequestError` where its platform has no words for
         the request; the request is recorded then.
         """
+        reply, problem = await self.attempt(route, job, hold)
+        if problem is not None:
+            reply.close(problem)
+            raise problem
+        return reply
+
+    async def attempt(
+        self,
+        route: Route,
+        job: Job,
+        hold: Hold,
+        before: tuple[Attempt, ...] = (),
+        simulated: bool | None = None,
+    ) -> tuple[MeteredReply, Problem]:
+        """The first answer that is one, or the last failure with what broke it, which is not recorded yet. `before` are
+        attempts of the request that came before these; `simulated`: the side on which they were, which must not change.
+        Spends money. Cancelled, the request is recorded."""
         settings = self._settings
-        reply = self._metered.begin(job, hold)
+        reply = self._metered.begin(job, hold, before)
         left = max(settings.attempts, route.places) - 1
         here = settings.here
         if here:
             kept = self._again.get(job.place, BURST)
             self._again[job.place] = min(kept + settings.share, BURST)
-        simulated: bool | None = None
         while True:
             more = left > 0 and (route.has_more or here > 0)
             after_s = self._beside_after_s(reply.job) if left > 0 and route.has_more else None
@@ -124,7 +142,7 @@ class Surviving:
                 left -= calls
             fault = _fault(reply, problem)
             if fault is None:
-                return reply
+                return reply, None
             if reply.status:
                 simulated = reply.simulated
             following = None
@@ -132,10 +150,7 @@ class Surviving:
                 following, again = await self._following(route, reply, problem, fault, here)
                 here -= again
             if following is None:
-                if problem is not None:
-                    reply.close(problem)
-                    raise problem
-                return reply
+                return reply, problem
             reply, left = following, left - 1
 
     async def _alone(self, reply: MeteredReply, *, holds: bool, simulated: bool | None) -> Problem:
@@ -183,7 +198,9 @@ class Surviving:
             if job is None:
                 return None
             try:
-                hold = await self._metered.reserve(job, (*first.before, first.so_far()), first.hold)
+                hold = await self._metered.reserve(
+                    job, (*first.before, so_far(first.job, first.hold.amount)), first.hold
+                )
             except (RequestError, Unavailable):
                 return None
             return self._metered.begin(job, hold, first.before)

@@ -5,26 +5,25 @@ settled once, whether its call was made or not.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from trimtab.budgets.tasks import TaskAsk, TaskBudgets, TaskGrant, phase_header, task_header
 from trimtab.catalogue import Catalogue
 from trimtab.catalogue.estimating import estimate, measure
+from trimtab.engine.asked import Asked
 from trimtab.engine.bounds import input_bound
 from trimtab.engine.chat_bounds import chat_input_bound
-from trimtab.engine.inbound import PHASE, TASK, Inbound
+from trimtab.engine.inbound import PHASE, TASK
 from trimtab.engine.job import hour_of
 from trimtab.engine.session import conversation_of
 from trimtab.engine.task_body import LEAST_TOTAL, Shape, has_own_budget, least_output, shaped, with_beta
 from trimtab.engine.task_call import TaskCall
 from trimtab.errors import RequestError, TaskBudgetSpent
-from trimtab.messages import MessagesBody
 from trimtab.messages.chat import ChatBody
 from trimtab.providers import Provider
 from trimtab.records import Outcome, TaskSpent, spent_of
-from trimtab.routing import Decision
 
 LOW_PART = 4
 """The model is told when a phase begins and once less than a quarter of it is left. More often would cost more than it
@@ -34,19 +33,6 @@ MILLION = 1_000_000
 
 ADDED_TOKENS = 1024
 """What is put into a body on its way adds less: a note has some 400 bytes, an effort in words 200."""
-
-
-class Asked(Protocol):
-    """A request of some surface that was read and decided."""
-
-    @property
-    def inbound(self) -> Inbound: ...
-    @property
-    def body(self) -> MessagesBody: ...
-    @property
-    def decision(self) -> Decision: ...
-    @property
-    def session(self) -> str: ...
 
 
 A = TypeVar("A", bound=Asked)
@@ -103,10 +89,20 @@ class Tasking:
         platforms = {one.platform for one in providers}
         try:
             asked = decided(asked, grant.scenario)
-            return self._shaped(asked, grant, answers, platforms, input_nanousd, output_nanousd)
+            held = input_nanousd + grant.max_tokens * output_nanousd
+            return self._shaped(asked, TaskCall(grant, held), answers, platforms)
         except BaseException:
             self.release(grant)
             raise
+
+    def again(
+        self, asked: A, providers: Sequence[Provider], decided: Callable[[A, str], A], task: TaskCall
+    ) -> A:
+        """The same request on another rung of its ladder, with the leave that it has: no more is held for it. Raises
+        `RequestError`."""
+        asked = decided(asked, task.grant.scenario)
+        answers = asked.body.answers if isinstance(asked.body, ChatBody) else 1
+        return self._shaped(asked, task, answers, {one.platform for one in providers})
 
     def release(self, grant: TaskGrant) -> None:
         """The call is not made."""
@@ -119,12 +115,11 @@ class Tasking:
     def _shaped(
         self,
         asked: A,
-        grant: TaskGrant,
+        task: TaskCall,
         answers: int,
         platforms: Collection[str],
-        input_nanousd: int,
-        output_nanousd: int,
     ) -> A:
+        grant = task.grant
         inbound, body, decision = asked.inbound, asked.body, asked.decision
         most = grant.max_tokens // answers
         least = least_output(body)
@@ -149,10 +144,9 @@ class Tasking:
         plan = msgspec.structs.replace(
             plan, changes=(*plan.changes, *said), reasons=(*plan.reasons, *grant.notes)
         )
-        held = input_nanousd + grant.max_tokens * output_nanousd
-        changed: A = msgspec.structs.replace(  # type: ignore[type-var]
+        changed: A = msgspec.structs.replace(
             asked,
-            inbound=msgspec.structs.replace(inbound, headers=headers, task=TaskCall(grant, held)),
+            inbound=msgspec.structs.replace(inbound, headers=headers, task=task),
             body=body,
             decision=msgspec.structs.replace(decision, plan=plan),
         )

@@ -438,7 +438,7 @@ def _answer_headers(reply: Answering) -> Headers:
     headers = client_headers(reply.headers)
     headers += (
         (b"x-trimtab-request", job.id.encode()),
-        (b"x-trimtab-arm", str(job.plan.arm).encode()),
+        (b"x-trimtab-arm", b"pending" if reply.pending else str(job.plan.arm).encode()),
         (b"x-trimtab-platform", reply.platform.encode()),
     )
     if reply.told:
@@ -453,8 +453,13 @@ def _answer_headers(reply: Answering) -> Headers:
         headers.append((b"x-trimtab-simulated", b"true"))
     if warned := reply.warned:
         headers.append((b"x-trimtab-budget-warning", ", ".join(warned).encode()))
-    if reply.before:
-        headers.append((b"x-trimtab-attempts", b"%d" % (len(reply.before) + 1)))
+    judged = reply.judgement
+    if reply.before or (judged is not None and judged.after):
+        after = 0 if judged is None else len(judged.after)
+        headers.append((b"x-trimtab-attempts", b"%d" % (len(reply.before) + 1 + after)))
+    if judged is not None and judged.says is not None:
+        headers.append((b"x-trimtab-verdict", judged.says.encode()))
+        headers.append((b"x-trimtab-steps", b"%d" % judged.steps))
     if job.task is not None:
         headers.append((b"x-trimtab-task-budget", job.task.told))
     return headers

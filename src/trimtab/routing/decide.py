@@ -11,7 +11,7 @@ puts those that it names into its own order; it never brings in one that the key
 import datetime
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -20,6 +20,7 @@ from trimtab.catalogue.effort import EffortSettings, Scenario
 from trimtab.catalogue.tiers import TIER_NAMES, TierPolicy
 from trimtab.errors import NotFound, PermissionDenied, RequestError, shortened
 from trimtab.records import Plan, Surface
+from trimtab.routing.cascade import Ladder
 from trimtab.routing.effort import Cap, Mode, Named, Sent, SetThinking, choose, least_cap
 from trimtab.routing.place import Candidate, Place
 from trimtab.routing.routes import AUTO, VIRTUAL_PREFIX, Route, Routes, Taken, Wanted
@@ -68,6 +69,9 @@ class Ask(msgspec.Struct, frozen=True):
     """The route that takes the request, as `TierRouter.taken` says."""
     task_scenario: str = ""
     """That of the request's task, which holds where the header is not there."""
+    rung: Arm | None = None
+    """The rung of a ladder that is asked for, in place of the model that the request or its route names; what it leaves
+    open, and every rule of places, is as without it."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -94,6 +98,12 @@ class Decision(msgspec.Struct, frozen=True):
     """The kind of work: that of the header, the task, the route or the tier."""
     rewrites: bool = False
     """Whether the body must be read to carry it out, in whatever mode."""
+    ladder: Ladder | None = None
+    """The rungs of its route, where it has several."""
+    verify: tuple[str, ...] = ()
+    """The checks of its route, by name."""
+    verify_when: Literal["before", "after"] = "before"
+    """Whether they judge an answer before it goes out, or for the record."""
 
 
 class Costs(Protocol):
@@ -170,6 +180,11 @@ class TierRouter:
 
     def _decide(self, ask: Ask) -> Decision:
         tier, arm, reason = self._arm(ask)
+        route = self._routes[ask.route.name] if ask.route is not None else None
+        ladder = route.ladder if route is not None and ask.route is not None and ask.route.climbs else None
+        if ask.rung is not None:
+            tier = self._tier_of(ask, ladder, tier)
+            arm, reason = _on_rung(ask.rung, arm), f"{reason}; this is its rung {ask.rung}"
         model = self._catalogue.find(arm.model)
         if model is None:
             raise self._unknown(arm.model)
@@ -229,11 +244,25 @@ class TierRouter:
             most_effort=cap.effort if cap is not None else None,
             set_thinking=None if plain else chosen.thinking,
             scenario=scenario,
+            ladder=ladder,
+            verify=route.verify if route is not None else (),
+            verify_when=route.verify_when if route is not None else "before",
             rewrites=chosen.replaces
             or chosen.said is not None
             or not plain
             or (cap is not None and ask.thinking == "enabled"),
         )
+
+    def _tier_of(self, ask: Ask, ladder: Ladder | None, tier: str | None) -> str | None:
+        """The tier whose rules of places and efforts hold for a rung: the one that it is, else that of the request.
+        Raises `PermissionDenied` where the caller may not name it."""
+        if ladder is None or ask.rung not in ladder.rungs or not ladder.tiers:
+            return tier
+        of_rung = ladder.tiers[ladder.rungs.index(ask.rung)]
+        if of_rung is None:
+            return tier
+        self._tier(of_rung, ask)
+        return of_rung
 
     def _effort_of(self, ask: Ask, tier: str | None, arm: Arm) -> tuple[str, tuple[Named, ...], Cap | None]:
         """The scenario, who names efforts and thinking in the order in which they win, and the cap.
@@ -248,6 +277,8 @@ class TierRouter:
                     f"x-trimtab-effort: {shortened(wanted, 80)!r} is no effort; it is one of {', '.join(EFFORTS)}"
                 )
             named.append(Named("the x-trimtab-effort header", level, key="x-trimtab-effort"))
+        if ask.rung is not None and (ask.rung.effort is not None or ask.rung.thinking is not None):
+            named.append(Named(f"rung {ask.rung}", ask.rung.effort, ask.rung.thinking or "as_sent"))
         scenario = ask.scenario or ""
         if ask.scenario is not None:
             found = self._scenarios.get(ask.scenario)
@@ -388,6 +419,13 @@ class TierRouter:
             close = difflib.get_close_matches(name[:80], known, n=1, cutoff=0.75)
             hint = f"did you mean {close[0]!r}?" if close else "GET /v1/models lists what is served"
         return NotFound(f"model: {shown!r} is not known here; {hint}")
+
+
+def _on_rung(rung: Arm, arm: Arm) -> Arm:
+    """The rung, with what it leaves open as the arm has it that it takes the place of."""
+    if rung.model != arm.model:
+        return rung
+    return Arm(rung.model, rung.effort or arm.effort, rung.thinking or arm.thinking)
 
 
 def _beside(route: Route | None) -> str:

@@ -1,0 +1,224 @@
+"""The steps of one request: an attempt, its verdicts, and the next rung, until an answer is accepted.
+
+What it is not: the decisions (`Climb`), or the checks (`verification`). Invariants: exactly one reply is left, and it
+says all that was tried; a step that fails or may not be paid for never costs the client the answer that is there
+already; no money is held while an answer is judged; cancelled, everything is ended, and recorded once.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from trimtab.budgets import Hold
+from trimtab.catalogue import Arm
+from trimtab.catalogue.money import dollars
+from trimtab.engine.cascade.deciding import Climb
+from trimtab.engine.cascade.judging import Judging
+from trimtab.engine.job import Job
+from trimtab.engine.metered import Metered
+from trimtab.engine.outcome_of import Judgement
+from trimtab.engine.reply import HTTP_ERRORS, MeteredReply
+from trimtab.engine.route import Route
+from trimtab.engine.surviving import Surviving
+from trimtab.errors import RequestError, Unavailable, UpstreamError, shortened
+from trimtab.records import MAX_ERROR_CHARS, Attempt, Says, Verdict, overall
+from trimtab.routing.cascade import Ladder, Made
+
+RANK: dict[Says | None, int] = {"accept": 2, "unsure": 1, "escalate": 0, None: -1}
+"""Which answer is given where none was accepted: the best verdict, and of two alike the later one."""
+
+
+class Steps:
+    """Those of one request."""
+
+    def __init__(
+        self,
+        metered: Metered,
+        surviving: Surviving | None,
+        ladder: Ladder,
+        climb: Climb,
+        prepare: Callable[[Arm, int, bool], Awaitable[tuple[Job, Route | None]]],
+        judging: Judging,
+        most_bytes: int,
+    ) -> None:
+        """`prepare` plans the call on a rung, as which step, and on which side; it raises `RequestError`. An answer
+        over `most_bytes` is not held back."""
+        self._metered = metered
+        self._surviving = surviving
+        self._ladder = ladder
+        self._climb = climb
+        self._prepare = prepare
+        self._judging = judging
+        self._most_bytes = most_bytes
+        self._made: list[Made] = []
+        self._ended: list[MeteredReply] = []
+        """Replies of steps that are over, besides the one that is under way."""
+        self._whys: list[str] = []
+
+    async def run(self, job: Job, route: Route | None, hold: Hold) -> MeteredReply:
+        """The reply whose answer is given; the caller must `close` it. Spends money.
+
+        Raises `UpstreamError` or `RequestError` where the first step had no answer; it is recorded then.
+        """
+        begun: tuple[Job, Route | None, Hold] | None = (job, route, hold)
+        arm = self._climb.beginning.rungs[0]
+        reply: MeteredReply | None = None
+        try:
+            while begun is not None:
+                before = () if reply is None else (*reply.before, reply.end())
+                side = None if reply is None else reply.simulated
+                if reply is not None:
+                    self._ended.append(reply)
+                    reply = None
+                reply, problem = await self._called(*begun, before, side)
+                whole = False
+                if problem is None and not self._failed(reply):
+                    try:
+                        whole = await reply.hold_whole(self._most_bytes)
+                    except UpstreamError as broken:
+                        problem = broken
+                if problem is not None or self._failed(reply):
+                    return self._without(reply, problem, arm)
+                if not whole:
+                    return self._too_long(reply)
+                begun, arm = await self._judged(reply, arm)
+        except BaseException as gone:
+            self._given_up(reply, gone)
+            raise
+        assert reply is not None
+        return self._released([*self._ended, reply])
+
+    async def _called(
+        self, job: Job, route: Route | None, hold: Hold, before: tuple[Attempt, ...], simulated: bool | None
+    ) -> tuple[MeteredReply, UpstreamError | RequestError | None]:
+        if route is None or self._surviving is None:
+            return await self._metered.attempt(job, hold, before)
+        return await self._surviving.attempt(route, job, hold, before, simulated)
+
+    def _failed(self, reply: MeteredReply) -> bool:
+        return reply.status >= HTTP_ERRORS or reply.error_type is not None
+
+    async def _judged(
+        self, reply: MeteredReply, arm: Arm
+    ) -> tuple[tuple[Job, Route | None, Hold] | None, Arm]:
+        """Judge an answer, and begin the next step where there is one: its call with leave for it, and its rung."""
+        attempt = reply.end()
+        verdicts = await self._judging(reply, reply.held, self._spent((*reply.before, attempt)))
+        attempt = reply.judged(verdicts)
+        checks = sum(verdict.cost_nanousd for verdict in verdicts)
+        self._made.append(Made(arm, overall(verdicts), attempt.cost_nanousd + checks))
+        while True:
+            following = self._climb.next(
+                self._made,
+                left_s=self._left_s(reply.job),
+                spent_nanousd=self._spent((*reply.before, attempt)),
+            )
+            if following.arm is None:
+                if self._made[-1].says != "accept":
+                    self._whys.append(following.reason)
+                return None, arm
+            step = len(self._made)
+            try:
+                job, route = await self._prepare(following.arm, step, reply.simulated)
+                hold = await self._reserved(job, reply, attempt)
+            except RequestError as problem:
+                if problem.status in (402, 429):
+                    self._whys.append(f"not escalated to {following.arm}: {problem}")
+                    return None, arm
+                self._whys.append(f"{following.arm} is passed over: {problem}")
+                self._made.append(Made(following.arm, None, 0))
+                continue
+            except Unavailable as problem:
+                self._whys.append(f"not escalated to {following.arm}: {problem}")
+                return None, arm
+            self._whys.append(f"{following.arm}: {following.reason}")
+            return (job, route, hold), following.arm
+
+    async def _reserved(self, job: Job, reply: MeteredReply, attempt: Attempt) -> Hold:
+        before, most = (*reply.before, attempt), self._ladder.most_nanousd
+        if most is not None and self._spent(before) + self._metered.worst_case(job) > most:
+            raise _NotPaid(
+                f"it may cost {dollars(self._metered.worst_case(job))}, and of most_usd "
+                f"{dollars(max(0, most - self._spent(before)))} is left"
+            )
+        return await self._metered.reserve(job, before, reply.hold)
+
+    def _left_s(self, job: Job) -> float | None:
+        """How long it is until the deadline of the ladder."""
+        within_s = self._ladder.within_s
+        if within_s is None:
+            return None
+        return job.arrived + within_s - self._metered.runtime.monotonic()
+
+    def _spent(self, attempts: Sequence[Attempt]) -> int:
+        return sum(
+            made.cost_nanousd + sum(verdict.cost_nanousd for verdict in made.verdicts) for made in attempts
+        )
+
+    def _without(
+        self, reply: MeteredReply, problem: UpstreamError | RequestError | None, arm: Arm
+    ) -> MeteredReply:
+        """A call had no answer: of an earlier step there is one, or the failure is the answer."""
+        if not self._ended:
+            if problem is not None:
+                reply.close(problem)
+                raise problem
+            return reply
+        attempt = reply.end(problem)
+        self._made.append(Made(arm, None, attempt.cost_nanousd))
+        self._whys.append(
+            shortened(
+                f"{arm} had no answer ({attempt.error or problem}): an earlier one is given", MAX_ERROR_CHARS
+            )
+        )
+        return self._released([*self._ended, reply])
+
+    def _too_long(self, reply: MeteredReply) -> MeteredReply:
+        """An answer that is longer than what is held back goes on unjudged."""
+        reason = f"longer than {self._most_bytes:,} bytes, so that it was not held back or judged"
+        verdict = Verdict("held_back", "unsure", reason, failed=True)
+        for other in self._ended:
+            other.carry()
+        self._whys.append(f"not judged: {reason}")
+        reply.judgement = self._judgement("unsure", (), (*reply.before,), (verdict,))
+        return reply
+
+    def _released(self, replies: list[MeteredReply]) -> MeteredReply:
+        """The answer that is given, of all that came."""
+        best = max(
+            (reply for reply in replies if reply.end().verdicts),
+            key=lambda reply: (RANK[overall(reply.end().verdicts)], len(reply.before)),
+        )
+        last = replies[-1]
+        attempts = (*last.before, last.end())
+        after = attempts[len(best.before) + 1 :]
+        for other in replies:
+            if other is not best:
+                other.carry()
+        best.judgement = self._judgement(overall(best.end().verdicts), after, attempts)
+        self._climb.ended(best.end())
+        return best
+
+    def _judgement(
+        self,
+        says: Says,
+        after: tuple[Attempt, ...],
+        attempts: tuple[Attempt, ...],
+        verdicts: tuple[Verdict, ...] = (),
+    ) -> Judgement:
+        checks = sum(verdict.cost_nanousd for made in attempts for verdict in made.verdicts)
+        steps = sum(made.says is not None for made in self._made) or 1
+        return Judgement(says, steps, after, tuple(self._whys), checks, verdicts)
+
+    def _given_up(self, reply: MeteredReply | None, gone: BaseException) -> None:
+        """The client went, or we broke. A call that was under way has recorded the request, or does so now."""
+        if reply is not None:
+            if self._whys or reply.end().verdicts:
+                reply.judgement = self._judgement("unsure", (), (*reply.before, reply.end(gone)))
+            reply.close(gone)
+        for other in self._ended:
+            other.carry()
+
+
+class _NotPaid(RequestError):
+    """A further step is not paid for."""
+
+    status = 402
