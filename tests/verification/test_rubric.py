@@ -149,10 +149,11 @@ def test_the_majority_of_the_runs_decides_and_no_run_is_bought_that_cannot_chang
 def test_a_judge_that_fails_once_is_outvoted_and_one_that_always_fails_is_told() -> None:
     ask = Asked(Unavailable("overloaded", 1), judge(9), judge(9))
     assert judged_by(built(rubric, runs=3), answered("18"), ask=ask).says == "accept"
-    down = Asked(Unavailable("overloaded", 1))
-    assert judged_by(built(rubric, runs=3), answered("18"), ask=down).says == "unsure"
-    with pytest.raises(BudgetSpent):  # the panel makes it unsure
-        judged_by(built(rubric), answered("18"), ask=Asked(BudgetSpent("spent")))
+    for runs in (1, 3):
+        with pytest.raises(Unavailable):  # the panel makes it unsure
+            judged_by(built(rubric, runs=runs), answered("18"), ask=Asked(Unavailable("overloaded", 1)))
+    spent = Asked(BudgetSpent("spent"), judge(9), judge(2))
+    assert judged_by(built(rubric, runs=3), answered("18"), ask=spent).says == "unsure"
 
 
 def test_an_answer_that_says_nothing_needs_no_judge_and_one_that_calls_a_tool_does() -> None:

@@ -89,25 +89,29 @@ class Rubric:
             return Finding("escalate", "the answer is empty")
         needed = self._options.runs // 2 + 1
         heard: list[Heard] = []
-        judged = await self._judged(case, needed, heard)
+        failed: list[TrimtabError] = []
+        judged = await self._judged(case, needed, heard, failed)
         while judged and _decided(judged, needed) is None and len(judged) < self._options.runs:
-            judged += await self._judged(case, 1, heard)
+            judged += await self._judged(case, 1, heard, failed)
         if not judged:
             return Finding("unsure", "request and answer are longer than most_chars")
+        if len(failed) == len(judged):
+            raise failed[0]
         says = _decided(judged, needed) or "unsure"
         return self._finding(says, judged, heard, case)
 
-    async def _judged(self, case: Case, times: int, heard: list[Heard]) -> list[Judgement]:
-        """So many judgements, at once. Raises what the first call raised where all of them failed."""
-        calls = await asyncio.gather(*(self._once(case, heard) for _ in range(times)), return_exceptions=True)
-        problems = [one for one in calls if isinstance(one, BaseException)]
-        for problem in problems:
-            if not isinstance(problem, TrimtabError) or len(problems) == self._options.runs:
-                raise problem
+    async def _judged(
+        self, case: Case, times: int, heard: list[Heard], failed: list[TrimtabError]
+    ) -> list[Judgement]:
+        """So many judgements, at once; none where there is no room for what is to be judged."""
+        calls = (self._once(case, heard) for _ in range(times))
         found = []
-        for call in calls:
-            if isinstance(call, BaseException):
+        for call in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(call, TrimtabError):
+                failed.append(call)
                 found.append(Judgement("unsure", problem=shortened(str(call))))
+            elif isinstance(call, BaseException):
+                raise call
             elif call is not None:
                 found.append(call)
         return found
