@@ -128,7 +128,7 @@ def _read(final: Final, kind: Kind, reading: Reading) -> Canonical | None:
     if kind == "auto":
         return _auto(final, reading)
     if kind == "number":
-        read = number(text) or _last_of_sum(text)
+        read = number(text) or (_last_of_sum(text) if final.marked else None)
         return _of_number(read, found) if read is not None else None
     if kind == "choice":
         chosen = choice_of(text, reading.letters, spaced=final.marked)

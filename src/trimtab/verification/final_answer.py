@@ -72,10 +72,9 @@ def final_answer(text: str) -> Final | None:
     tail = text[-MAX_TAIL_CHARS:].strip()
     if not tail:
         return None
-    for find in (_boxed, _hashes, _marked):
-        found = find(tail)
-        if found is not None:
-            return found
+    marks = [found for find in (_boxed, _hashes, _marked) if (found := find(tail)) is not None]
+    if marks:
+        return max(marks, key=lambda found: found[0])[1]  # the last; a box may stand behind "the answer is"
     if len(text) <= MAX_TAIL_CHARS and len(tail) <= MAX_WHOLE_CHARS and "\n" not in tail:
         return Final(tail, "whole")
     last = tail.rpartition("\n")[2].strip()
@@ -117,8 +116,8 @@ def _field(text: str) -> Final | None:
     return None
 
 
-def _boxed(text: str) -> Final | None:
-    """What stands in the last `\\boxed{...}`."""
+def _boxed(text: str) -> tuple[int, Final] | None:
+    """What stands in the last `\\boxed{...}`, and where."""
     place = max(text.rfind("\\boxed{"), text.rfind("\\fbox{"))
     if place < 0:
         return None
@@ -128,22 +127,23 @@ def _boxed(text: str) -> Final | None:
         depth += {"{": 1, "}": -1}.get(text[end], 0)
         if not depth:
             inner = text[begin:end].strip()
-            return Final(inner, "boxed") if inner else None
+            return (place, Final(inner, "boxed")) if inner else None
     return None
 
 
-def _hashes(text: str) -> Final | None:
+def _hashes(text: str) -> tuple[int, Final] | None:
     """What stands behind `####` at the beginning of the last such line (GSM8K's way)."""
     place = len(text)
     while (place := text.rfind("####", 0, place)) >= 0:
         if place and text[place - 1] not in "\n ":
             continue
         line = text[place:].partition("\n")[0].strip("# \t*")
-        return Final(line[:MAX_SPAN_CHARS], "hashes") if line and text[place + 4 :][:1] != "#" else None
+        is_answer = line != "" and text[place + 4 : place + 5] != "#"
+        return (place, Final(line[:MAX_SPAN_CHARS], "hashes")) if is_answer else None
     return None
 
 
-def _marked(text: str) -> Final | None:
+def _marked(text: str) -> tuple[int, Final] | None:
     """What follows the last words that announce an answer."""
     low = text.lower()
     if len(low) != len(text):  # a few letters are two in lower case
@@ -159,7 +159,7 @@ def _marked(text: str) -> Final | None:
             if begin is not None and _cut(text, begin):
                 best = place, begin
                 break
-    return Final(_cut(text, best[1]), "mark") if best is not None else None
+    return (best[0], Final(_cut(text, best[1]), "mark")) if best is not None else None
 
 
 def _announced(low: str, place: int, length: int, verbs: tuple[str, ...]) -> int | None:

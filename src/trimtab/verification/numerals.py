@@ -152,8 +152,10 @@ def numbers_in(text: str, most: int = 1000) -> list[Number]:
             if at and text[at - 1] == "." and (at == 1 or text[at - 2] in " -+$€£¥(="):
                 begin = at - 1
             read = _unsigned(text, begin, loose=False)
+        if read is not None and text[read[1] : read[1] + 1] == ":" and _digits(text, read[1] + 1).strip("0"):
+            read = None  # a time, of which only a whole hour is a number
         if read is None:
-            while at < size and (text[at].isalnum() or text[at] in "_.,/" or text[at] in _SPACES):
+            while at < size and (text[at].isalnum() or text[at] in "_.,/:" or text[at] in _SPACES):
                 at += 1
             continue
         value, at = read
