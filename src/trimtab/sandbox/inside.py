@@ -5,6 +5,7 @@ the few files of /etc that programs need, the folders that the operator named, a
 """
 
 import os
+import resource
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -22,6 +23,8 @@ PATH = "/usr/bin:/bin:/usr/local/bin"
 
 ENVIRONMENT: Mapping[str, str] = {"PATH": PATH, "HOME": FOLDER, "LANG": "C.UTF-8", "TMPDIR": TEMPORARY}
 """All that a run finds; its own variables come over it."""
+
+PRLIMIT = "/usr/bin/prlimit"
 
 USER_ID = 1000
 
@@ -47,7 +50,17 @@ _MADE: Mapping[str, str] = {
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
 
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+_DEVICES = ("null", "full", "random", "urandom")
+
+_DEVICE_LINKS: Mapping[str, str] = {
+    "fd": "/proc/self/fd",
+    "shm": f"{BOX}/shm",
+    "stderr": "/proc/self/fd/2",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "zero": "full",
+}
+"""/dev/full gives zeros as /dev/zero does, which could be mapped as memory that counts for no process."""
 
 _HIDDEN = (
     "/proc/acpi",
@@ -117,10 +130,14 @@ def _view(readable: Iterable[str]) -> Iterator[str]:
     yield from ("--proc", "/proc", "--perms", "0755", "--tmpfs", "/dev")
     for name in _DEVICES:
         yield from ("--dev-bind", f"/dev/{name}", f"/dev/{name}")
-    for name, target in (("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
-        yield from ("--symlink", f"/proc/self/{target}", f"/dev/{name}")
-    yield from ("--symlink", f"{BOX}/shm", "/dev/shm", "--remount-ro", "/dev")  # noqa: S108
+    for name, target in _DEVICE_LINKS.items():
+        yield from ("--symlink", target, f"/dev/{name}")
+    yield from ("--remount-ro", "/dev")
     yield from _hidden()
+    yield from (
+        "--remount-ro",
+        "/proc",
+    )  # so that nobody takes back its oom_score_adj, or writes to another's memory
 
 
 def _hidden() -> Iterator[str]:
@@ -151,6 +168,12 @@ def box(limits: Limits) -> tuple[str, ...]:
     )
 
 
+def lowered(name: str, bound: int) -> int:
+    """A limit of the kernel's, or what we have ourselves where that is less: nobody may raise it."""
+    most = resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}"))[1]
+    return bound if most == resource.RLIM_INFINITY else min(bound, most)
+
+
 def command(limits: Limits, argv: Iterable[str], environment: Mapping[str, str]) -> list[str]:
     """What bubblewrap starts: a shell that writes a line and waits for one, then the limits, then the command.
 
@@ -162,17 +185,17 @@ def command(limits: Limits, argv: Iterable[str], environment: Mapping[str, str])
         "nproc": limits.processes + 1,  # bubblewrap's own process is one
         "fsize": limits.file_bytes,
         "cpu": int(limits.cpu_s) + 2,  # of one process; `watch` counts all of them, and kills sooner
-        "core": 0,
         "nofile": OPEN_FILES,
         "memlock": 65_536,
         "msgqueue": 0,
         "rtprio": 0,
         "sigpending": 1024,
     }
+    bounds = {name: lowered(name, bound) for name, bound in bounds.items()}
     variables = {**ENVIRONMENT, **environment}
     return [
         *("/bin/sh", "-c", 'echo && read go && exec "$@"', "sandbox"),
-        *("/usr/bin/prlimit", *(f"--{name}={bound}" for name, bound in bounds.items()), "--"),
+        *(PRLIMIT, *(f"--{name}={bound}" for name, bound in bounds.items()), "--"),
         *("/usr/bin/env", "-i", *(f"{name}={value}" for name, value in variables.items())),
         *argv,
     ]

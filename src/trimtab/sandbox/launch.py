@@ -31,7 +31,7 @@ DIE_S = 30.0
 NICENESS = 10
 """What serves requests goes first."""
 
-_FIRST_TO_KILL = b"1000"
+_FIRST_TO_KILL = "1000"
 """Where the machine's memory runs out (oom_score_adj)."""
 
 _MOST_SAID = 4096
@@ -45,7 +45,7 @@ class Installation(msgspec.Struct, frozen=True):
     """What starts every run on this machine."""
 
     launcher: tuple[str, ...]
-    """bubblewrap, behind what makes us an ordinary user where we are not."""
+    """bubblewrap, behind what sets limits that its command may not, and makes us an ordinary user where we are not."""
     view: tuple[str, ...]
     seccomp: bytes
 
@@ -176,12 +176,11 @@ def _take_hold(started: Started, info: FileIO, files: ExitStack) -> None:
     started.processes = _hold(os.open("proc", folder, dir_fd=root), files)
     started.folder = _hold(os.open(inside.BOX[1:], folder, dir_fd=root), files)
     os.setpriority(os.PRIO_PGRP, pid, NICENESS)
-    for name in filter(str.isdigit, os.listdir(started.processes)):
-        score = os.open(f"{name}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC, dir_fd=started.processes)
-        try:
-            os.write(score, _FIRST_TO_KILL)
-        finally:
-            os.close(score)
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        children = file.read().split()
+    for each in (pid, *children):
+        with open(f"/proc/{each}/oom_score_adj", "w", encoding="ascii") as file:
+            file.write(_FIRST_TO_KILL)
 
 
 def kill(started: Started) -> bool:
@@ -191,4 +190,8 @@ def kill(started: Started) -> bool:
             signal.pidfd_send_signal(started.first, signal.SIGKILL)
     started.child.kill()
     started.child.wait()
-    return started.first < 0 or bool(select.select([started.first], [], [], DIE_S)[0])
+    if started.first < 0:
+        return True
+    gone = select.poll()
+    gone.register(started.first, select.POLLIN)
+    return bool(gone.poll(DIE_S * 1000))

@@ -59,10 +59,12 @@ class _Going:
         try:
             for descriptor in (*self._outputs, started.exited, self._cancelled):
                 self._poll.register(descriptor, select.POLLIN)
-            self._poll.register(started.stdin.fileno(), select.POLLOUT)
             began = time.monotonic()
-            self._send()
-            passed = self._look_on(began)
+            passed = None
+            if not self._poll.poll(0):  # cancelled already, or bubblewrap is gone
+                self._poll.register(started.stdin.fileno(), select.POLLOUT)
+                self._send()
+                passed = self._look_on(began)
             wall_s = time.monotonic() - began
         finally:
             dead = kill(started)

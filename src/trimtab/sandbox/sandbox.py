@@ -14,7 +14,7 @@ import threading
 from trimtab.errors import SandboxUnavailable, printable, quoted
 from trimtab.sandbox import seccomp
 from trimtab.sandbox.folder import unfit_files, unfit_path
-from trimtab.sandbox.inside import PATH, view
+from trimtab.sandbox.inside import PATH, PRLIMIT, lowered, view
 from trimtab.sandbox.launch import Installation
 from trimtab.sandbox.process import perform
 from trimtab.sandbox.run import Limits, Ran, Run
@@ -28,7 +28,7 @@ anybody, and that a container's usual range of numbers has.
 _NEEDED_AS_ROOT = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_SYS_PTRACE": 19}
 """To become somebody else, and then to look at those processes and end them."""
 
-_INSIDE = {"/bin/sh": "dash", "/usr/bin/prlimit": "util-linux", "/usr/bin/env": "coreutils"}
+_INSIDE = {"/bin/sh": "dash", PRLIMIT: "util-linux", "/usr/bin/env": "coreutils"}
 """Programs that begin every run, and the Debian packages that have them."""
 
 _TRIAL = Run(argv=("/bin/true",))
@@ -86,8 +86,8 @@ async def _in_a_thread(installation: Installation, run: Run, limits: Limits) -> 
         except RuntimeError:  # the loop was closed without waiting
             pass
 
-    threading.Thread(target=work, name="sandbox", daemon=True).start()
     try:
+        threading.Thread(target=work, name="sandbox", daemon=True).start()
         return await _outlived(done, cancelled)
     finally:
         os.close(cancelled)
@@ -167,7 +167,7 @@ def _installation(settings: SandboxSettings) -> Installation:
         if not os.access(program, os.X_OK):
             raise SandboxUnavailable(f"the sandbox needs {program}: apt-get install {package}")
     return Installation(
-        launcher=(*_as_somebody_else(), bubblewrap),
+        launcher=(PRLIMIT, f"--core={lowered('core', 1)}", "--", *_as_somebody_else(), bubblewrap),
         view=view(settings.readable),
         seccomp=seccomp.program("x86_64" if machine == "x86_64" else "aarch64"),
     )

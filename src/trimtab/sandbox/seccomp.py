@@ -11,7 +11,7 @@ and of what it reads is linux/filter.h and linux/seccomp.h.
 
 import errno
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 Machine = Literal["x86_64", "aarch64"]
@@ -74,6 +74,7 @@ REFUSED: Mapping[str, Numbers] = {
     "quotactl": (179, 60),
     "quotactl_fd": (443, 443),
     "reboot": (169, 142),
+    "remap_file_pages": (216, 234),
     "request_key": (249, 218),
     "set_mempolicy": (238, 237),
     "set_mempolicy_home_node": (450, 450),
@@ -91,8 +92,10 @@ REFUSED: Mapping[str, Numbers] = {
     "userfaultfd": (323, 282),
     "ustat": (136, None),
     "vhangup": (153, 58),
+    "vmsplice": (278, 75),
 }
-"""Fail with EPERM: mounts, namespaces, keyrings, other processes' memory, clocks, modules, kexec, BPF, quotas ..."""
+"""Fail with EPERM: mounts, namespaces, keyrings, other processes' memory, clocks, modules, kexec, BPF, quotas; and
+`vmsplice`, which lets a pipe hold memory that counts for no process."""
 
 UNKNOWN: Mapping[str, Numbers] = {
     "clone3": (435, 435),
@@ -112,7 +115,10 @@ cannot read its flags; shared memory of System V, message queues and `memfd`s be
 LOOKED_AT: Mapping[str, Numbers] = {
     "clone": (56, 220),
     "ioctl": (16, 29),
+    "mmap": (9, 222),
     "personality": (135, 92),
+    "prlimit64": (302, 261),
+    "setrlimit": (160, 164),
     "socket": (41, 198),
 }
 """Let through or not by their arguments."""
@@ -139,8 +145,16 @@ TERMINAL_INPUT = (0x5412, 0x541C)
 _PERSONALITIES = (0, 0xFFFFFFFF)
 """The usual one, and asking which it is."""
 
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-"""BPF_LD|W|ABS, BPF_JMP|JEQ|K, |JGE|K, |JSET|K, BPF_RET|K."""
+SHARED_ANONYMOUS, SHARED_ANONYMOUS_BITS, HUGE_PAGES = 0x21, 0x2F, 0x40000
+"""MAP_SHARED|MAP_ANONYMOUS, the bits of both, MAP_HUGETLB: memory that a process holds and does not count as its own
+once it has let go of the pages (MADV_DONTNEED). A file in /dev/shm serves, which the folder's size bounds."""
+
+CORE = 4
+"""RLIMIT_CORE. Runs begin with 1, at which the kernel hands a dump to nobody; at 0 it still calls the machine's own
+handler, as root and outside. **Source:** core(5), "Piping core dumps to a program"; fs/coredump.c, `limit == 1`."""
+
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
+"""BPF_LD|W|ABS, BPF_JMP|JEQ|K, |JGE|K, |JSET|K, BPF_ALU|AND|K, BPF_RET|K."""
 
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 """SECCOMP_RET_ALLOW, _KILL_PROCESS, _ERRNO."""
@@ -157,14 +171,43 @@ def _fails(error: int) -> bytes:
     return _do(_RETURN, _ERRNO | error)
 
 
-def _unless_among(argument: int, values: Sequence[int], error: int) -> bytes:
-    """Of a call that is let through only where an argument is one of these; ends the program."""
-    tests = b"".join(_do(_EQUAL, value, then=len(values) - at) for at, value in enumerate(values))
-    return _argument(argument) + tests + _fails(error) + _do(_RETURN, _ALLOW)
-
-
 def _argument(index: int) -> bytes:
     return _do(_LOAD, _ARGUMENTS_AT + 8 * index)
+
+
+def _high_half(index: int) -> bytes:
+    return _do(_LOAD, _ARGUMENTS_AT + 8 * index + 4)
+
+
+def _refuse_equal(*values: int, error: int = errno.EPERM) -> bytes:
+    return b"".join(_do(_EQUAL, value, otherwise=1) + _fails(error) for value in values)
+
+
+def _refuse_bits(bits: int) -> bytes:
+    return _do(_ANY_BIT, bits, otherwise=1) + _fails(errno.EPERM)
+
+
+def _only(*values: int, error: int = errno.EPERM) -> bytes:
+    tests = b"".join(_do(_EQUAL, value, then=len(values) - at) for at, value in enumerate(values))
+    return tests + _fails(error)
+
+
+_SETS_A_LIMIT = _argument(2) + _do(_EQUAL, 0, otherwise=2) + _high_half(2) + _do(_EQUAL, 0, then=3)
+"""Where prlimit64 is only asked what a limit is, goes on behind the next test of an argument."""
+
+_BODIES: Mapping[str, bytes] = {
+    "clone": _argument(0) + _refuse_bits(NAMESPACE_FLAGS),
+    "ioctl": _argument(1) + _refuse_equal(*TERMINAL_INPUT),
+    "mmap": _argument(3)
+    + _refuse_bits(HUGE_PAGES)
+    + _do(_AND, SHARED_ANONYMOUS_BITS)
+    + _refuse_equal(SHARED_ANONYMOUS),
+    "personality": _argument(0) + _only(*_PERSONALITIES),
+    "prlimit64": _SETS_A_LIMIT + _argument(1) + _refuse_equal(CORE),
+    "setrlimit": _argument(0) + _refuse_equal(CORE),
+    "socket": _argument(0) + _only(*FAMILIES, error=errno.EAFNOSUPPORT),
+}
+"""What is done about those that are looked at, but for letting them through in the end."""
 
 
 def program(machine: Machine) -> bytes:
@@ -183,16 +226,7 @@ def program(machine: Machine) -> bytes:
         for numbers in table.values():
             if (number := numbers[column]) is not None:
                 parts += [_do(_EQUAL, number, otherwise=1), _fails(error)]
-    for call, body in (
-        ("clone", _argument(0) + _do(_ANY_BIT, NAMESPACE_FLAGS, otherwise=1) + _fails(errno.EPERM)),
-        ("socket", _unless_among(0, FAMILIES, errno.EAFNOSUPPORT)),
-        ("personality", _unless_among(0, _PERSONALITIES, errno.EPERM)),
-        (
-            "ioctl",
-            _argument(1)
-            + b"".join(_do(_EQUAL, one, otherwise=1) + _fails(errno.EPERM) for one in TERMINAL_INPUT),
-        ),
-    ):
+    for call, body in _BODIES.items():
         ends = body + _do(_RETURN, _ALLOW)
         number = LOOKED_AT[call][column]
         assert number is not None

@@ -212,7 +212,7 @@ def rule(name: str, then: str, fact: str, op: str, value: float = 0, other: str 
         (rule("again", "after_last", "repeated", ">=", 1), Facts(repeated=1, on_rung=HIGH), OPUS),
         (rule("again", "after_last", "repeated", ">=", 1), Facts(repeated=1), HIGH),
         (rule("again", "after_last", "repeated", ">=", 1), Facts(repeated=1, on_rung=TOP), TOP),
-        (rule("bad", "after_disliked", "disliked", "=", 1), Facts(disliked=True, disliked_on=MED), HIGH),
+        (rule("bad", "after_disliked", "disliked", "=", 1), Facts(disliked=True, disliked_on=(MED,)), HIGH),
         (rule("errors", "after_chain", "tool_errors", ">=", 3), Facts(tool_errors=3, chain_on=HIGH), OPUS),
         (rule("class", "+2", "task_class", "=", "law"), Facts(task_class="law"), OPUS),  # type: ignore[arg-type]
         (rule("slow", "leave_out", "usual_ms", ">", other="latency_ms"), Facts(latency_s=10), HIGH),

@@ -61,7 +61,7 @@ def begun(facts: Facts, *own: dict[str, Any], shipped: bool = True) -> Beginning
     ("facts", "first", "name"),
     [
         (Facts(), LOW, ""),
-        (Facts(disliked=True, disliked_on=MED), OPUS, "disliked"),
+        (Facts(disliked=True, disliked_on=(LOW, MED)), OPUS, "disliked"),
         (Facts(repeated=1, on_rung=LOW), MED, "repeated"),
         (Facts(repeated=1, on_rung=LOW, chain=1), LOW, ""),  # within a chain the person's turn is the same
         (Facts(tool_errors=2), LOW, ""),

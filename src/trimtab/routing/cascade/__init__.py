@@ -6,6 +6,7 @@ in mode `cost` no cascade is begun that cannot pay; limits of a request win over
 
 from trimtab.routing.cascade.beginning import begin
 from trimtab.routing.cascade.going_on import next_step
+from trimtab.routing.cascade.knowing import Knowing, Measured, NothingMeasured
 from trimtab.routing.cascade.ladder import (
     Beginning,
     Estimate,
@@ -18,25 +19,32 @@ from trimtab.routing.cascade.ladder import (
     Mode,
     Next,
 )
+from trimtab.routing.cascade.remembering import Conversations, Remembered, digest_of
 from trimtab.routing.cascade.rules import Condition, Rule, Rules
 from trimtab.routing.cascade.rules_file import EscalationSettings, resolve_rules
 
 __all__ = [
     "Beginning",
     "Condition",
+    "Conversations",
     "EscalationSettings",
     "Estimate",
     "Facts",
     "Failure",
     "Fit",
+    "Knowing",
     "Known",
     "Ladder",
     "Made",
+    "Measured",
     "Mode",
     "Next",
+    "NothingMeasured",
+    "Remembered",
     "Rule",
     "Rules",
     "begin",
+    "digest_of",
     "next_step",
     "resolve_rules",
 ]

@@ -54,7 +54,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     max_tokens: int | None = None
     input_tokens: int = 0
-    """Estimated."""
+    """Estimated, on the newest vocabulary."""
     images: int = 0
     tools: int = 0
     chain: int = 0
@@ -67,8 +67,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """How often the very same was asked before in this conversation."""
     disliked: bool = False
     """Negative feedback was given on an earlier answer of this conversation."""
-    disliked_on: Arm | None = None
-    """The arm that gave that answer; the highest of them."""
+    disliked_on: tuple[Arm, ...] = ()
+    """The arms that gave those answers."""
     chain_on: Arm | None = None
     """The arm that answered when this chain of tools began."""
     error_cost_nanousd: int | None = None

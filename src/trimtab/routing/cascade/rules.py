@@ -6,7 +6,8 @@ of a closed list only; a fact that is not known makes no condition true; rules b
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -40,6 +41,17 @@ RUNG_FACTS = ("model", "error_cost_usd", "risk_usd", "extra_usd", "latency_ms", 
 nano-dollars."""
 
 USD = "_usd"
+
+
+class OfRung(Protocol):
+    """Facts of a rung."""
+
+    def get(self, name: str, /) -> Value:
+        """One of `RUNG_FACTS`; `None` where it is not known."""
+        ...
+
+
+NO_RUNG: OfRung = MappingProxyType[str, Value]({})
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -81,23 +93,23 @@ class Rules(msgspec.Struct, frozen=True):
     """A digest of what they say."""
 
 
-def holds(rule: Rule, facts: Facts, of_rung: Mapping[str, Value] | None = None) -> bool:
+def holds(rule: Rule, facts: Facts, of_rung: OfRung = NO_RUNG) -> bool:
     """Whether all conditions of a rule hold."""
-    return all(_holds(one, facts, of_rung or {}) for one in rule.when)
+    return all(_holds(one, facts, of_rung) for one in rule.when)
 
 
-def because(rule: Rule, facts: Facts, of_rung: Mapping[str, Value] | None = None) -> str:
+def because(rule: Rule, facts: Facts, of_rung: OfRung = NO_RUNG) -> str:
     """Why a rule holds, with the values it goes by."""
-    values = ", ".join(_shown(one, facts, of_rung or {}) for one in rule.when)
+    values = ", ".join(_shown(one, facts, of_rung) for one in rule.when)
     return f"rule {rule.name}: {rule.reason or values}{f' ({values})' if rule.reason else ''}"
 
 
-def _value(name: str, facts: Facts, of_rung: Mapping[str, Value]) -> Value:
+def _value(name: str, facts: Facts, of_rung: OfRung) -> Value:
     found = REQUEST_FACTS.get(name)
     return found(facts) if found is not None else of_rung.get(name)
 
 
-def _holds(one: Condition, facts: Facts, of_rung: Mapping[str, Value]) -> bool:
+def _holds(one: Condition, facts: Facts, of_rung: OfRung) -> bool:
     left = _value(one.fact, facts, of_rung)
     right = one.value if one.other is None else _value(one.other, facts, of_rung)
     if left is None or right is None:
@@ -113,7 +125,7 @@ def _holds(one: Condition, facts: Facts, of_rung: Mapping[str, Value]) -> bool:
     return left <= right if one.op == "<=" else left == right
 
 
-def _shown(one: Condition, facts: Facts, of_rung: Mapping[str, Value]) -> str:
+def _shown(one: Condition, facts: Facts, of_rung: OfRung) -> str:
     left = figure(one.fact, _value(one.fact, facts, of_rung))
     if one.other is None:
         return f"{one.fact} {left} {one.op} {figure(one.fact, one.value)}"
