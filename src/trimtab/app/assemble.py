@@ -16,7 +16,7 @@ from trimtab.app.clock import unix_ms
 from trimtab.app.console import ConsoleParts
 from trimtab.app.doorkeeping import open_doorkeeper
 from trimtab.app.ground import Ground
-from trimtab.app.judging import open_judges
+from trimtab.app.judging import MeasuredCosts, open_judges
 from trimtab.app.live import today
 from trimtab.app.places_watched import watch_places
 from trimtab.app.platforms import for_other_paths, one_of_each, open_providers, places_of
@@ -29,7 +29,7 @@ from trimtab.app.telemetry import open_observer, open_tracer
 from trimtab.budgets import Ledger
 from trimtab.config import secrets_in
 from trimtab.engine import Conversations, Metered, Observer, Pipeline, Recorder, Runtime, Surviving
-from trimtab.engine.cascade import Afterwards
+from trimtab.engine.cascade import Afterwards, Memory
 from trimtab.engine.tasking import Tasking
 from trimtab.gateway import (
     Gateway,
@@ -108,6 +108,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Where images are resized."""
     rules: tuple[Rule, ...]
     new_id: Callable[[], RequestId]
+    memory: Memory
+    """Where conversations are on their ladders."""
     afterwards: Afterwards
     """Answers that are judged after they went out."""
     exposition: Callable[[], Awaitable[bytes]]
@@ -258,6 +260,7 @@ def assemble(
         workshop=workshop,
         rules=rules,
         new_id=id_source(),
+        memory=Memory(time.monotonic),
         afterwards=Afterwards(),
         exposition=exposition if exposition is not None else own,
         openapi=openapi_document(),
@@ -346,7 +349,13 @@ def _pipeline(
         surviving=Surviving(metered, settings.retries, _chance(), time.time),
         images=Images(settings.images, parts.workshop, settings.catalogue.platforms),
         repeating=open_repeats(settings, parts.ground.shelves),
-        judges=open_judges(settings, parts.afterwards, parts.new_id),
+        judges=open_judges(
+            settings,
+            parts.memory,
+            parts.afterwards,
+            MeasuredCosts(parts.ground.usual.expectations),
+            parts.new_id,
+        ),
     )
 
 

@@ -2,25 +2,32 @@
 
 from collections.abc import Callable
 
+from trimtab.app.live import today
 from trimtab.app.settings import Settings
-from trimtab.catalogue import Arm, Catalogue, Tiers
+from trimtab.budgets.expected import Expectations
+from trimtab.catalogue import Arm, Catalogue, NanoUSD, Tiers
 from trimtab.catalogue.tiers import resolve_arm
-from trimtab.engine.cascade import Afterwards, Climbing, Judges
+from trimtab.engine.cascade import Afterwards, Climbing, Judges, Memory
 from trimtab.records import RequestId
-from trimtab.routing import Decision
-from trimtab.routing.cascade import Estimate, Facts, Failure, Known, Ladder
+from trimtab.routing.cascade import Knowing, Measured, NothingMeasured
 from trimtab.sandbox import Sandbox
 
 
-def open_judges(settings: Settings, afterwards: Afterwards, new_id: Callable[[], RequestId]) -> Judges:
+def open_judges(
+    settings: Settings,
+    memory: Memory,
+    afterwards: Afterwards,
+    measured: Measured,
+    new_id: Callable[[], RequestId],
+) -> Judges:
     """For one version of the configuration. Raises nothing: all of it was checked."""
-    sandbox = Sandbox(settings.sandbox)
+    knowing = Knowing(settings.catalogue, today, measured)
     return Judges(
         verifiers=settings.verifiers,
         settings=settings.verification,
-        deciding=Climbing(settings.escalation, _Plain),
+        deciding=Climbing(settings.escalation, knowing, memory),
         arm_of=lambda text: arm_of(text, settings.tiers, settings.catalogue),
-        run=sandbox.run,
+        run=Sandbox(settings.sandbox).run,
         new_id=new_id,
         afterwards=afterwards,
     )
@@ -31,15 +38,12 @@ def arm_of(text: str, tiers: Tiers, catalogue: Catalogue) -> Arm:
     return tiers.by_name(text) or resolve_arm(text, catalogue, "arm")
 
 
-class _Plain(Known):
-    def __init__(self, facts: Facts, ladder: Ladder, decision: Decision, *, simulated: bool) -> None:
-        self._ladder = ladder
+class MeasuredCosts(NothingMeasured):
+    """What calls cost before; nothing of judged answers yet."""
 
-    def estimate(self, arm: Arm) -> Estimate:
-        return Estimate(cost_nanousd=1_000_000 * (1 + self._ladder.rungs.index(arm)))
+    def __init__(self, expectations: Expectations) -> None:
+        self._expectations = expectations
 
-    def failure(self, arm: Arm) -> Failure:
-        return Failure()
-
-    def prefers_model(self, arm: Arm) -> bool:
-        return False
+    def cost(self, model: str, effort: str | None, task_class: str, simulated: bool) -> NanoUSD | None:
+        """See `Measured`."""
+        return self._expectations.cost(model, effort, task_class, simulated)

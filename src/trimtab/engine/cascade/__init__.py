@@ -6,8 +6,8 @@ hold and intent and is in the record; deadline and budget win over a further ste
 """
 
 from trimtab.engine.cascade.afterwards import Afterwards
-from trimtab.engine.cascade.climbing import Climbing
+from trimtab.engine.cascade.climbing import Climbing, Memory
 from trimtab.engine.cascade.deciding import Deciding
 from trimtab.engine.cascade.verifying import Judges, Verifying
 
-__all__ = ["Afterwards", "Climbing", "Deciding", "Judges", "Verifying"]
+__all__ = ["Afterwards", "Climbing", "Deciding", "Judges", "Memory", "Verifying"]

@@ -194,7 +194,7 @@ class Checked(Generic[S]):
 
     def __call__(self, reply: MeteredReply, attempt: Attempt) -> None:
         """An answer went out whole: judge it, and have it recorded."""
-        self._climb.ended(attempt)
+        self._climb.ended(self._climb.beginning.rungs[0], attempt)
         body = reply.went_by
         if not self._judging.checks:
             reply.record(attempt)

@@ -25,8 +25,9 @@ class Climb(Protocol):
         """Whether it goes on after these steps. Pure."""
         ...
 
-    def ended(self, released: Attempt) -> None:
-        """Take note of the attempt that gave the answer, for the conversation's next request. Never waits or raises."""
+    def ended(self, rung: Arm, released: Attempt) -> None:
+        """Take note of the attempt that gave the answer, and of its rung, for the conversation's next request. Never
+        waits or raises."""
         ...
 
 
@@ -60,5 +61,5 @@ class Pinned:
         """Nowhere."""
         return Next(None, "there is no other rung: the request pins its model, or its route has no ladder")
 
-    def ended(self, released: Attempt) -> None:
+    def ended(self, rung: Arm, released: Attempt) -> None:
         """Nothing is to be remembered."""

@@ -194,7 +194,8 @@ class Steps:
             if other is not best:
                 other.carry()
         best.judgement = self._judgement(overall(best.end().verdicts), after, attempts)
-        self._climb.ended(best.end())
+        attempt = best.end()
+        self._climb.ended(self._made[attempt.step].arm, attempt)
         return best
 
     def _judgement(

@@ -113,6 +113,10 @@ class Conversations:
             if len(found.asked) > MOST_ASKED:
                 del found.asked[next(iter(found.asked))]
 
+    def forget(self, conversation: str) -> None:
+        """It begins anew."""
+        self._known.pop(conversation, None)
+
     def disliked(self, conversation: str, arm: Arm, now: float) -> None:
         """An answer that this arm gave was disliked. Of a conversation that is not known nothing is noted."""
         found = self._found(conversation, now)
