@@ -47,9 +47,10 @@ class Table:
         switch: Mapping[Arm, int] | None = None,
         checks: int = 0,
         prefers: tuple[Arm, ...] = (),
+        harder: float = 1.0,
     ) -> None:
         self.costs, self.failing, self.ms, self.switch = costs, failing or {}, ms or {}, switch or {}
-        self.checks, self.prefers = checks, prefers
+        self.checks, self.prefers, self.harder = checks, prefers, harder
 
     def estimate(self, arm: Arm) -> Estimate:
         return Estimate(
@@ -57,6 +58,7 @@ class Table:
             ms=self.ms.get(arm),
             checks_nanousd=self.checks,
             switch_nanousd=self.switch.get(arm, 0),
+            harder=self.harder,
         )
 
     def failure(self, arm: Arm) -> Failure:
@@ -95,6 +97,22 @@ def test_the_pairs_that_were_measured_on_agents_break_even_where_they_did(
     assert quality.expected_nanousd is not None
     assert quality.direct_nanousd == 100 * CENT
     assert quality.expected_nanousd / quality.direct_nanousd == pytest.approx(times, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("weak", "fails", "times"),
+    [(0.774, 0.294, 1.18), (0.33, 0.35, 0.77), (0.05, 0.40, 0.60), (0.04, 0.40, 0.58)],
+)
+def test_what_these_cascades_came_to_follows_from_hard_requests_costing_a_third_more(
+    weak: float, fails: float, times: float
+) -> None:
+    """One figure for all four pairs: where the cheap arm failed, the dear one cost 1.34 times its mean."""
+    known = Table(
+        {MED: round(weak * 100 * CENT), OPUS: 100 * CENT}, {MED: (round(fails * 10**5), 10**5)}, harder=1.34
+    )
+    found = begin(Ladder(rungs=(MED, OPUS)), Facts(), known, 0.5, NONE)
+    assert found.expected_nanousd is not None
+    assert found.expected_nanousd / (100 * CENT) == pytest.approx(times, abs=0.03)
 
 
 def test_a_cascade_that_cannot_pay_is_refused_with_its_figures_and_quality_says_what_it_costs() -> None:
@@ -166,6 +184,29 @@ def test_rungs_that_cannot_take_the_request_are_left_out_unless_none_can() -> No
         "claude-sonnet-4-6@medium is left out: it takes no images",
     )
     assert begin(ladder, Facts(max_tokens=200_000), Table({}), 0.5, NONE).rungs == (MED, HIGH, OPUS)
+
+
+def test_limits_of_money_and_time_win_over_every_rule() -> None:
+    costs = {MED: 10 * CENT, HIGH: 12 * CENT, OPUS: 40 * CENT, TOP: 60 * CENT}
+    known = Table(costs, ms={OPUS: 50_000.0, TOP: 50_000.0})
+    to_the_top = rule("top", "top", "images", ">=", 1)
+    money = Ladder(rungs=FOUR, most_nanousd=40 * CENT)
+    assert begin(money, Facts(images=1), known, 0.5, to_the_top).rungs == (OPUS,)
+    time = Ladder(rungs=FOUR, within_s=49.0)
+    found = begin(time, Facts(images=1), known, 0.5, to_the_top)
+    assert found.rungs == (HIGH,)
+    assert found.reasons[0] == (
+        "claude-opus-4-7@high is left out: it usually takes 50 s, and the request has 49 s"
+    )
+    assert begin(Ladder(rungs=FOUR, most_nanousd=CENT), Facts(), known, 0.5, NONE).rungs == (MED,)
+
+
+def test_a_conversation_of_another_configuration_is_at_its_model() -> None:
+    costs = {MED: 30 * CENT, OPUS: 31 * CENT}
+    here = Facts(on_rung=Arm.parse("claude-opus-4-7@max"), chain=1)
+    assert begin(Ladder(rungs=(MED, OPUS)), here, Table(costs), 0.5, NONE).rungs == (OPUS,)
+    gone = Facts(on_rung=Arm("claude-3-opus"), chain=1)
+    assert begin(Ladder(rungs=(MED, OPUS)), gone, Table(costs), 0.5, NONE).rungs == (MED, OPUS)
 
 
 def test_rungs_that_differ_by_effort_only_are_one_where_the_client_names_its_effort() -> None:

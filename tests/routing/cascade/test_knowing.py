@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.catalogue import Arm, Catalogue, NanoUSD
-from trimtab.routing.cascade import Facts, Failure, Knowing, Known, Ladder, NothingMeasured, Rules, begin
+from trimtab.routing.cascade import Facts, Failure, Knowing, Known, Ladder, Rules, begin
 
 CATALOGUE = Catalogue.load()
 DAY = datetime.date(2026, 11, 22)
@@ -21,32 +21,45 @@ TEXT = 1.421
 """Tokens of v4.7 for each of v3, English documents: docs/catalogue.md."""
 
 
-class Measured(NothingMeasured):
-    """Some of it."""
+class Counts(msgspec.Struct, frozen=True):
+    """As what was measured has them."""
 
-    def __init__(self, costs: Mapping[Arm, int], prefers: bool = False) -> None:
-        self.costs, self.prefers = costs, prefers
+    judged: int = 0
+    not_accepted: int = 0
+    unsure: int = 0
 
-    def cost(self, model: str, effort: str | None, task_class: str, simulated: bool) -> NanoUSD | None:
-        found = next(
-            (cost for arm, cost in self.costs.items() if (arm.model, arm.effort) == (model, effort)), None
+
+class Measured:
+    """Some of it. Implements `Measured`."""
+
+    def __init__(
+        self, costs: Mapping[Arm, int], counts: Mapping[tuple[str, bool], Counts] | None = None
+    ) -> None:
+        """`counts` by class and whether a lower rung had failed."""
+        self.costs, self.counts = costs, counts or {}
+
+    def failure(
+        self, route: str, task_class: str, arm: Arm, simulated: bool, *, later: bool = False
+    ) -> Counts:
+        return (
+            self.counts.get((task_class, later), Counts()) if route == "r" and arm in self.costs else Counts()
         )
+
+    def attempt_cost(self, route: str, task_class: str, arm: Arm, simulated: bool) -> NanoUSD | None:
+        found = self.costs.get(arm)
         return None if found is None or simulated else NanoUSD(found)
 
-    def failure(self, route: str, task_class: str, arm: Arm, simulated: bool) -> Failure:
-        return Failure(9, 90, wider=Failure(200, 1000))
+    def checks_cost(self, route: str, task_class: str, arm: Arm, simulated: bool) -> NanoUSD | None:
+        return NanoUSD(77) if arm in self.costs else None
 
-    def ms(self, task_class: str, arm: Arm, simulated: bool) -> float | None:
-        return 1500.0
+    def ms(self, route: str, task_class: str, arm: Arm, simulated: bool) -> float | None:
+        return 1500.0 if arm in self.costs else None
 
-    def checks(self, route: str, simulated: bool) -> NanoUSD:
-        return NanoUSD(77)
+    def checks_ms(self, route: str, task_class: str, arm: Arm, simulated: bool) -> float | None:
+        return 25.0
 
-    def harder(self, task_class: str, arm: Arm, simulated: bool) -> float:
+    def harder(self, route: str, task_class: str, arm: Arm, simulated: bool) -> float:
         return 1.34
-
-    def prefers_model(self, task_class: str, arm: Arm, effort: Arm, model: Arm) -> bool:
-        return self.prefers and (effort, model) == (HIGH, OPUS)
 
 
 def known(facts: Facts, measured: Measured | None = None, *, simulated: bool = False) -> Known:
@@ -70,18 +83,58 @@ def test_where_nothing_was_measured_list_prices_and_usual_answers_decide() -> No
     assert not known(facts).prefers_model(MED)
 
 
-def test_measured_costs_hold_where_every_rung_has_one_and_never_beside_list_prices() -> None:
+def test_measured_costs_hold_and_a_rung_without_one_is_put_on_their_scale() -> None:
     facts = Facts(input_tokens=10_000, task_class="coding")
-    costs = {MED: 11, HIGH: 22, OPUS: 33}
-    whole = known(facts, Measured(costs))
+    whole = known(facts, Measured({MED: 11, HIGH: 22, OPUS: 33}))
     assert [whole.estimate(arm).cost_nanousd for arm in LADDER.rungs] == [11, 22, 33]
     found = whole.estimate(OPUS)
-    assert (found.measured, found.ms, found.checks_nanousd, found.harder) == (True, 1500.0, 77, 1.34)
-    for some in ({MED: 11}, {}):
-        partly = known(facts, Measured(some))
-        assert [partly.estimate(arm) for arm in LADDER.rungs if partly.estimate(arm).measured] == []
-        assert partly.estimate(MED).cost_nanousd == known(facts).estimate(MED).cost_nanousd
-    assert not known(facts, Measured(costs), simulated=True).estimate(MED).measured
+    assert (found.measured, found.ms, found.checks_nanousd, found.harder) == (True, 1525.0, 77, 1.34)
+    listed = known(facts)
+    # Only the first was measured, at a tenth of its list price: the others are taken at a tenth of theirs.
+    tenth = listed.estimate(MED).cost_nanousd // 10
+    partly = known(facts, Measured({MED: tenth}))
+    for arm in (HIGH, OPUS):
+        one = partly.estimate(arm)
+        assert one.cost_nanousd == pytest.approx(listed.estimate(arm).cost_nanousd / 10, rel=1e-6)
+        assert (one.measured, one.checks_nanousd, one.ms) == (False, 77, None)
+    # The nearest one that was measured is gone by.
+    assert known(facts, Measured({MED: tenth, HIGH: 22})).estimate(OPUS).cost_nanousd < 100
+    simulated = known(facts, Measured({MED: 11}), simulated=True)
+    assert simulated.estimate(MED).cost_nanousd == listed.estimate(MED).cost_nanousd
+
+
+def test_failures_are_those_of_the_class_beside_all_classes_and_beside_requests_on_which_a_rung_had_failed() -> (
+    None
+):
+    counts = {
+        ("coding", False): Counts(90, 9, 2),
+        ("*", False): Counts(1000, 200, 5),
+        ("coding", True): Counts(30, 20),
+        ("*", True): Counts(50, 30),
+    }
+    found = known(Facts(task_class="coding"), Measured({MED: 1}, counts)).failure(MED)
+    assert (found.failed, found.judged, found.unsure) == (9, 90, 2)
+    assert found.wider == Failure(200, 1000, 5)
+    assert found.later == Failure(20, 30, 0, Failure(30, 50))
+    # By the client's own effort it is another arm.
+    assert known(Facts(effort="low"), Measured({MED: 1}, counts)).failure(MED).judged == 0
+
+
+def test_a_rung_that_fails_more_often_after_another_makes_the_cascade_dearer() -> None:
+    facts, first = Facts(task_class="coding"), {("coding", False): Counts(1000, 300)}
+
+    def cost(counts: dict[tuple[str, bool], Counts]) -> int | None:
+        measured = Measured({MED: 10_000, HIGH: 20_000, OPUS: 40_000}, counts)
+        knowing = Knowing(CATALOGUE, lambda: DAY, measured)
+        now = knowing.of(LADDER, facts, route="r", simulated=False)
+        return begin(LADDER, facts, now, 0.5, Rules()).expected_nanousd
+
+    p, q = (300 + 10 * 0.36) / 1010, (300 + 10 * 0.315) / 1010
+    # Each step with its checks; those after the first cost 1.34 times as much.
+    assert cost(first) == pytest.approx(10_077 + p * 1.34 * (20_077 + q * 40_077), abs=2)
+    again = (900 + 10 * q) / 1010
+    worse = cost({**first, ("coding", True): Counts(1000, 900)})
+    assert worse == pytest.approx(10_077 + p * 1.34 * (20_077 + again * 40_077), abs=2)
 
 
 def test_a_switch_costs_the_prefix_times_what_writing_it_here_costs_more_than_reading_it_there() -> None:
@@ -117,9 +170,18 @@ def test_a_conversation_stays_up_for_its_cache_and_goes_down_without_one() -> No
 
 
 def test_another_model_comes_first_only_where_there_is_a_choice_and_the_table_says_so() -> None:
-    assert known(Facts(), Measured({}, prefers=True)).prefers_model(MED)
-    assert not known(Facts(), Measured({}, prefers=True)).prefers_model(HIGH)
-    assert not known(Facts(), Measured({}, prefers=True)).prefers_model(Arm("nobody-knows"))
+    asked: list[tuple[str, Arm, Arm, Arm]] = []
+
+    def says(task_class: str, arm: Arm, effort: Arm, model: Arm) -> bool:
+        asked.append((task_class, arm, effort, model))
+        return True
+
+    knowing = Knowing(CATALOGUE, lambda: DAY, None, says)
+    found = knowing.of(LADDER, Facts(task_class="coding"), route="", simulated=False)
+    assert found.prefers_model(MED)
+    assert not found.prefers_model(HIGH)
+    assert not found.prefers_model(Arm("nobody-knows"))
+    assert asked == [("coding", MED, HIGH, OPUS)]
 
 
 def test_prices_are_those_of_the_day() -> None:

@@ -6,7 +6,7 @@ in mode `cost` no cascade is begun that cannot pay; limits of a request win over
 
 from trimtab.routing.cascade.beginning import begin
 from trimtab.routing.cascade.going_on import next_step
-from trimtab.routing.cascade.knowing import Knowing, Measured, NothingMeasured
+from trimtab.routing.cascade.knowing import Knowing, Measured, PrefersModel
 from trimtab.routing.cascade.ladder import (
     Beginning,
     Estimate,
@@ -39,7 +39,7 @@ __all__ = [
     "Measured",
     "Mode",
     "Next",
-    "NothingMeasured",
+    "PrefersModel",
     "Remembered",
     "Rule",
     "Rules",

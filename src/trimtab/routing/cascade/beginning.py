@@ -4,26 +4,18 @@ What it is not: whether it goes on (`going_on`), or the rules themselves (`rules
 than steps, never none; mode `cost` never begins where it is expected to cost more than the rung that would be called
 without a cascade; whatever is done has its reason.
 
-In this order: the control tier's share; rungs that cannot serve the request or take too long; rules; where the
-conversation was; what pays.
+In this order: the control tier's share; rungs that cannot serve the request, pass its limits or take too long; rules;
+where the conversation was; what pays.
 """
 
 from collections.abc import Sequence
 
 from trimtab.catalogue import Arm
 from trimtab.catalogue.money import about_dollars
-from trimtab.routing.cascade.expecting import (
-    Rung,
-    assumed,
-    break_even,
-    expected,
-    failing_said,
-    fails,
-    percent,
-    total_of,
-)
+from trimtab.routing.cascade.available import OfRung, available, begun_at
+from trimtab.routing.cascade.expecting import Rung, break_even, expected, failing_said, following, percent
 from trimtab.routing.cascade.ladder import Beginning, Facts, Known, Ladder
-from trimtab.routing.cascade.rules import Rule, Rules, Value, because, holds
+from trimtab.routing.cascade.rules import Rule, Rules, because, holds
 
 AFTER_ESCALATING = 3.0
 """What was known of a lower rung counts as two answers once this conversation came up from it, and its failure there as
@@ -49,111 +41,11 @@ def begin(ladder: Ladder, facts: Facts, known: Known, drawn: float, rules: Rules
             baseline=True,
         )
     reasons: list[str] = []
-    rungs = _available(ladder, facts, known, reasons)
-    rungs = _in_time(ladder, facts, rungs, rules, reasons)
+    rungs = available(ladder, facts, known, rules, reasons)
     start = _ruled(ladder, facts, rungs, rules, reasons)
     start = _sticky(ladder, facts, rungs, start, reasons)
     window = _window(ladder, facts, known, rungs, start, reasons)
     return _paying(ladder, facts, window, reasons, 1.0 - share)
-
-
-def _available(ladder: Ladder, facts: Facts, known: Known, reasons: list[str]) -> list[Rung]:
-    """The rungs that can serve the request and differ from one another; where none can, all that differ."""
-    differing: list[int] = []
-    for at, arm in enumerate(ladder.rungs):
-        if facts.effort is None or all(ladder.rungs[other].model != arm.model for other in differing):
-            differing.append(at)
-    if len(differing) < len(ladder.rungs):
-        reasons.append(f"the client asks for effort {facts.effort}, so a model is one rung")
-    fitting: list[int] = []
-    for at in differing:
-        lacks = _lacks(ladder, facts, at)
-        if lacks is None:
-            fitting.append(at)
-        else:
-            reasons.append(f"{ladder.rungs[at]} is left out: {lacks}")
-    if not fitting:
-        fitting = differing
-        reasons.append("no rung takes the request as it is, so none is left out")
-    return [_rung(ladder, known, at) for at in fitting]
-
-
-def _lacks(ladder: Ladder, facts: Facts, at: int) -> str | None:
-    if at >= len(ladder.fits):
-        return None
-    fit = ladder.fits[at]
-    if facts.max_tokens is not None and facts.max_tokens > fit.max_output:
-        return f"its answers end at {fit.max_output:,} tokens, and max_tokens is {facts.max_tokens:,}"
-    if facts.input_tokens > fit.context:
-        return f"about {facts.input_tokens:,} tokens are more than its context of {fit.context:,}"
-    return "it takes no images" if facts.images and not fit.sees else None
-
-
-def _rung(ladder: Ladder, known: Known, at: int) -> Rung:
-    arm = ladder.rungs[at]
-    estimate, failure = known.estimate(arm), known.failure(arm)
-    share = fails(failure, assumed(at, len(ladder.rungs)), releases_unsure=ladder.unsure == "release")
-    return Rung(at, arm, total_of(estimate), share, failure, estimate.ms, estimate.harder)
-
-
-def _in_time(ladder: Ladder, facts: Facts, rungs: list[Rung], rules: Rules, reasons: list[str]) -> list[Rung]:
-    """Without the rungs that a rule leaves out; where it leaves out all, the one that is usually the quickest."""
-    leaving = [rule for rule in rules.by_rung if rule.then == "leave_out"]
-    if not leaving:
-        return rungs
-    kept: list[Rung] = []
-    out: list[str] = []
-    for n, rung in enumerate(rungs):
-        of_rung = _OfRung(ladder, facts, rungs, n)
-        rule = next((one for one in leaving if holds(one, facts, of_rung)), None)
-        if rule is None:
-            kept.append(rung)
-        else:
-            out.append(f"{rung.arm} is left out: {because(rule, facts, of_rung)}")
-    if not kept:
-        kept = [min(rungs, key=lambda rung: (rung.ms is None, rung.ms or 0.0))]
-        out.append(f"{kept[0].arm} stays: it is usually the quickest")
-    reasons += out
-    return kept
-
-
-class _OfRung:
-    """Facts of a rung as rules ask for them, worked out when one does: what its wrong answers cost, and what beginning
-    at the rung after it costs more.
-
-    risk = p_n x error cost; extra = E_(n+1) - E_n, each cascade as it would be begun there.
-    """
-
-    __slots__ = ("_at", "_facts", "_ladder", "_rungs")
-
-    def __init__(self, ladder: Ladder, facts: Facts, rungs: Sequence[Rung], at: int) -> None:
-        self._ladder = ladder
-        self._facts = facts
-        self._rungs = rungs
-        self._at = at
-
-    def get(self, name: str) -> Value:
-        """The value of one of `RUNG_FACTS`; `None` where it is not known."""
-        ladder, facts, rung = self._ladder, self._facts, self._rungs[self._at]
-        if name == "model":
-            return rung.arm.model
-        if name == "usual_ms":
-            return rung.ms
-        if name == "latency_ms":
-            latency_s = facts.latency_s if facts.latency_s is not None else ladder.latency_s
-            return None if latency_s is None else latency_s * 1000
-        error_cost = facts.error_cost_nanousd
-        if error_cost is None:
-            error_cost = ladder.error_cost_nanousd
-        if name == "error_cost_usd" or error_cost is None or self._at + 1 == len(self._rungs):
-            return error_cost if name == "error_cost_usd" else None
-        return round(rung.fails * error_cost) if name == "risk_usd" else self._extra()
-
-    def _extra(self) -> int:
-        steps = self._ladder.steps if self._facts.judged else 1
-        at, rungs = self._at, self._rungs
-        here, above = expected(rungs[at : at + steps])[0], expected(rungs[at + 1 : at + 1 + steps])[0]
-        return max(0, above - here)
 
 
 def _sticky(ladder: Ladder, facts: Facts, rungs: list[Rung], start: int, reasons: list[str]) -> int:
@@ -170,9 +62,8 @@ def _sticky(ladder: Ladder, facts: Facts, rungs: list[Rung], start: int, reasons
             rung._replace(fails=(2 * rung.fails + 1) / AFTER_ESCALATING) if n < was else rung
             for n, rung in enumerate(rungs)
         ]
-    steps = ladder.steps if facts.judged else 1
-    down, stay = expected(rungs[start : start + steps])[0], expected(rungs[was : was + steps])[0]
-    lowest = down if start == 0 else expected(rungs[:steps])[0]  # so that no rule makes it begin lower
+    down, stay = begun_at(ladder, facts, rungs, start), begun_at(ladder, facts, rungs, was)
+    lowest = begun_at(ladder, facts, rungs, 0) if start else down  # so that no rule makes it begin lower
     if max(down, lowest) < stay and (facts.judged or not facts.escalated):
         reasons.append(
             f"this conversation was at {rungs[was].arm}; back at {rungs[start].arm} it is expected to cost "
@@ -184,10 +75,14 @@ def _sticky(ladder: Ladder, facts: Facts, rungs: list[Rung], start: int, reasons
 
 
 def _place(ladder: Ladder, rungs: Sequence[Rung], arm: Arm | None) -> int | None:
-    """The place of an arm among these rungs; of one that is left out, that of the next above it."""
-    if arm is None or arm not in ladder.rungs:
+    """The place of an arm among these rungs; of one that is left out, that of the next above it; of one that is no
+    rung, as after a change of the configuration, that of its model."""
+    if arm is None:
         return None
-    at = ladder.rungs.index(arm)
+    same = (one == arm for one in ladder.rungs), (one.model == arm.model for one in ladder.rungs)
+    at = next((at for found in same for at, is_it in enumerate(found) if is_it), None)
+    if at is None:
+        return None
     return next((n for n, rung in enumerate(rungs) if rung.at >= at), len(rungs) - 1)
 
 
@@ -203,7 +98,7 @@ def _ruled(ladder: Ladder, facts: Facts, rungs: list[Rung], rules: Rules, reason
             highest = max(highest, at)
     lifting = [rule for rule in rules.by_rung if rule.then != "leave_out"]
     while lifting and highest < top:
-        of_rung = _OfRung(ladder, facts, rungs, highest)
+        of_rung = OfRung(ladder, facts, rungs, highest)
         lifts = [
             (min(top, _begins(rule, ladder, facts, rungs, highest)), rule)
             for rule in lifting
@@ -296,7 +191,7 @@ def _cost_said(facts: Facts, window: Sequence[Rung], costs: Sequence[int], first
 def _break_even(window: Sequence[Rung], costs: Sequence[int], first: int) -> str:
     """Of the lowest rung: against the direct one where it is begun with, else against where it is begun instead."""
     instead = window[-1].total if first == 0 else costs[first]
-    share = break_even(window[0].total, window[1].harder * costs[1], instead)
+    share = break_even(window[0].total, following(window)[0], instead)
     if share < 0:
         return f"never reached: {window[0].arm} alone costs {about_dollars(window[0].total)}, not less"
     return percent(min(share, 1.0))

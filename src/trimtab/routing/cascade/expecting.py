@@ -3,17 +3,18 @@
 What it is not: a decision, or a measurement. Pure arithmetic. Invariants: money is integer nano-dollars and never
 below zero; a rate lies strictly between 0 and 1 whatever was counted, so one lucky or unlucky answer decides nothing.
 
-The algebra, for rungs i = 0 .. T that are called one after another until an answer is accepted:
+The algebra, for rungs 0 .. T that are called one after another until an answer is accepted:
 
     t_i = cost_i + checks_i + switch_i
-    E_T = t_T
-    E_i = t_i + p_i x h_(i+1) x E_(i+1)
+    A_T = h_T x t_T                            what the last one costs where those below it failed
+    A_i = h_i x t_i + q_i x A_(i+1)            ... and one between
+    E_i = t_i + p_i x A_(i+1)                  what a cascade is expected to cost that begins at i; E_T = t_T
 
-`h_i` is what a call of arm i costs on requests on which a lower rung failed, against its mean: 1 where it is not known.
-`p_i` is the share of arm i's answers that were not accepted in the class. That it holds also for requests on which a
-lower rung failed is an assumption: rungs fail on the same requests more often than by chance, so a cascade of three
-costs somewhat more than this says. With two rungs it does not enter: what is paid does not depend on whether the last
-answer is accepted.
+`p_i` is the share of arm i's answers that were not accepted, of requests that began with it; `q_i` the same of
+requests on which a lower rung had failed, and `h_i` what a call costs on those against its mean. Hard requests are hard
+for all arms, so q > p and h > 1; where they are not measured q = p and h = 1 are taken, and E_i = t_i + p_i x E_(i+1),
+which is somewhat less than a cascade comes to. With two rungs q does not enter: what is paid does not depend on whether
+the last answer is accepted.
 """
 
 from collections.abc import Sequence
@@ -48,6 +49,8 @@ class Rung(NamedTuple):
     ms: float | None
     harder: float = 1.0
     """What it costs where a lower rung failed, against what it costs on average."""
+    fails_again: float | None = None
+    """The share that is not accepted where a lower rung failed; `None`: as `fails`."""
 
 
 def total_of(estimate: Estimate) -> int:
@@ -70,14 +73,20 @@ def fails(failure: Failure, before: float, *, releases_unsure: bool = False) -> 
     return (failed + PRIOR_STRENGTH * before) / (judged + PRIOR_STRENGTH)
 
 
+def following(rungs: Sequence[Rung]) -> list[float]:
+    """What comes after each of these where it fails, in nano-dollars: nothing after the last."""
+    costs = [0.0] * len(rungs)
+    for n in range(len(rungs) - 2, -1, -1):
+        above = rungs[n + 1]
+        again = above.fails if above.fails_again is None else above.fails_again
+        costs[n] = above.harder * above.total + again * costs[n + 1]
+    return costs
+
+
 def expected(rungs: Sequence[Rung]) -> list[int]:
     """What a cascade is expected to cost that begins at each of these and goes on to the last, in nano-dollars."""
-    costs = [0] * len(rungs)
-    after = 0.0
-    for n in range(len(rungs) - 1, -1, -1):
-        costs[n] = rungs[n].total + round(rungs[n].fails * after)
-        after = rungs[n].harder * costs[n]
-    return costs
+    after = following(rungs)
+    return [rung.total + round(rung.fails * after[n]) for n, rung in enumerate(rungs)]
 
 
 def break_even(total: int, after: float, instead: int) -> float:
@@ -101,7 +110,9 @@ def failing_said(rung: Rung, task_class: str) -> str:
     work = f"class {task_class}" if task_class else "this work"
     failure = rung.failure
     if failure.judged <= 0:
-        return f"{work} has no judged answers of {rung.arm}, {percent(rung.fails)} are assumed to fail"
+        wider = failure.wider.judged if failure.wider is not None else 0
+        by = f" by {wider:,} of all classes" if wider else ""
+        return f"{work} has no judged answers of {rung.arm}, {percent(rung.fails)} are assumed to fail{by}"
     counted = percent(failure.failed / failure.judged)
     said = f"{work} fails {counted} of {failure.judged:,} judged at {rung.arm}"
     taken = percent(rung.fails)

@@ -1,19 +1,24 @@
 """What is known for one request on a ladder: by what was measured of its arms, else by list prices and what is shipped.
 
-What it is not: where figures come from (`store`, by the callables that `app` gives), or a decision. Invariants: either
-all rungs of a ladder are compared by measured costs or none is, so that a mean over other requests is never held
-against a price of this one; nothing here waits or raises; money is integer nano-dollars.
+What it is not: where figures come from (`store`, by what `app` gives), or a decision. Invariants: rungs are compared on
+one scale, so that a mean over other requests is never held against the price of this one; nothing here waits or raises;
+money is integer nano-dollars.
 """
 
 import datetime
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from trimtab.catalogue import Arm, Catalogue, Effort, Model, NanoUSD, token_ratio
 from trimtab.routing.cascade.ladder import Estimate, Facts, Failure, Ladder
+from trimtab.store.figures.usual import EVERY_CLASS
 
 USUAL_EFFORT: Effort = "high"
 """Where neither client, rung nor model names one. Source: vendor effort page (2026-11): the default is high."""
+
+NOTHING_JUDGED = Failure()
 
 NEWEST = "v4.7"
 """The vocabulary that `Facts` count tokens on."""
@@ -22,64 +27,69 @@ _NANO_PER_TOKEN = 1000
 """1 USD per million tokens is 1000 nano-dollars per token."""
 
 
+class Judged(Protocol):
+    """How often answers were judged, and not accepted."""
+
+    @property
+    def judged(self) -> int:
+        """Answers."""
+        ...
+
+    @property
+    def not_accepted(self) -> int:
+        """Of these; those of which the verifiers were unsure included."""
+        ...
+
+    @property
+    def unsure(self) -> int:
+        """Of these."""
+        ...
+
+
 class Measured(Protocol):
-    """What was measured of calls, real or simulated. Dictionaries only: never waits."""
+    """What was measured of judged attempts, real or simulated. Dictionaries only: never waits. Times and money of an
+    arm are those of requests that began with it."""
 
-    def cost(self, model: str, effort: str | None, task_class: str, simulated: bool) -> NanoUSD | None:
-        """The mean cost of a call; `None`: too few are known."""
+    def failure(
+        self, route: str, task_class: str, arm: Arm, simulated: bool, *, later: bool = False
+    ) -> Judged:
+        """In exactly this class, or in all of the route (`EVERY_CLASS`). `later`: of requests on which a lower rung had
+        failed."""
         ...
 
-    def failure(self, route: str, task_class: str, arm: Arm, simulated: bool) -> Failure:
-        """How often answers of the arm were not accepted, in this class and in all classes of the route (`wider`)."""
+    def attempt_cost(self, route: str, task_class: str, arm: Arm, simulated: bool) -> NanoUSD | None:
+        """The mean, without checks; `None`: too few are known."""
         ...
 
-    def ms(self, task_class: str, arm: Arm, simulated: bool) -> float | None:
+    def checks_cost(self, route: str, task_class: str, arm: Arm, simulated: bool) -> NanoUSD | None:
+        """Of the checks of one answer."""
+        ...
+
+    def ms(self, route: str, task_class: str, arm: Arm, simulated: bool) -> float | None:
         """How long a call usually takes until the end of its answer."""
         ...
 
-    def checks(self, route: str, simulated: bool) -> NanoUSD:
-        """What the checks of one answer cost on average."""
+    def checks_ms(self, route: str, task_class: str, arm: Arm, simulated: bool) -> float | None:
+        """How long the checks of one answer take."""
         ...
 
-    def harder(self, task_class: str, arm: Arm, simulated: bool) -> float:
-        """What a call costs where a lower rung failed, against its mean; 1 where that is not known."""
+    def harder(self, route: str, task_class: str, arm: Arm, simulated: bool) -> float:
+        """What a call costs where a lower rung failed, against a first one; 1 where that is not known."""
         ...
 
-    def prefers_model(self, task_class: str, arm: Arm, effort: Arm, model: Arm) -> bool:
+
+class PrefersModel(Protocol):
+    """What tables of efforts say."""
+
+    def __call__(self, task_class: str, arm: Arm, effort: Arm, model: Arm) -> bool:
         """Whether the class's table shows that after `arm` the arm of another `model` is the better next step than more
-        `effort` of the same."""
+        `effort` of the same. Never waits."""
         ...
 
 
-class NothingMeasured:
-    """What is known before anything was measured. Implements `Measured`."""
-
-    def cost(self, model: str, effort: str | None, task_class: str, simulated: bool) -> NanoUSD | None:
-        """Nothing."""
-        return None
-
-    def failure(self, route: str, task_class: str, arm: Arm, simulated: bool) -> Failure:
-        """Nothing was judged."""
-        return NOTHING_JUDGED
-
-    def ms(self, task_class: str, arm: Arm, simulated: bool) -> float | None:
-        """Nothing."""
-        return None
-
-    def checks(self, route: str, simulated: bool) -> NanoUSD:
-        """Nothing."""
-        return NanoUSD(0)
-
-    def harder(self, task_class: str, arm: Arm, simulated: bool) -> float:
-        """As on average."""
-        return 1.0
-
-    def prefers_model(self, task_class: str, arm: Arm, effort: Arm, model: Arm) -> bool:
-        """Effort before model."""
-        return False
-
-
-NOTHING_JUDGED = Failure()
+def effort_first(task_class: str, arm: Arm, effort: Arm, model: Arm) -> bool:
+    """What holds where no table says otherwise. Implements `PrefersModel`."""
+    return False
 
 
 class _Rates:
@@ -126,10 +136,13 @@ class Knowing:
         catalogue: Catalogue,
         today: Callable[[], datetime.date],
         measured: Measured | None = None,
+        prefers_model: PrefersModel = effort_first,
     ) -> None:
+        """Without `measured` nothing is: list prices hold."""
         self._catalogue = catalogue
         self._today = today
-        self._measured = measured or NothingMeasured()
+        self._measured = measured
+        self._prefers_model = prefers_model
         self._day: datetime.date | None = None
         self._rates: dict[str, _Rates] = {}
 
@@ -138,7 +151,7 @@ class Knowing:
         day = self._today()
         if day != self._day:
             self._day, self._rates = day, {}
-        return KnownNow(self, self._measured, ladder, facts, route, simulated)
+        return KnownNow(self, self._measured, self._prefers_model, ladder, facts, route, simulated)
 
     def rates(self, model_id: str) -> _Rates | None:
         """List prices; `None` for a model that the catalogue does not know."""
@@ -160,12 +173,13 @@ class Knowing:
 class KnownNow:
     """For one request. Implements `Known`."""
 
-    __slots__ = ("_costs", "_estimates", "_facts", "_knowing", "_ladder", "_measured", "_route", "_simulated")
+    __slots__ = ("_estimates", "_facts", "_knowing", "_ladder", "_measured", "_place", "_prefers_model")
 
     def __init__(
         self,
         knowing: Knowing,
-        measured: Measured,
+        measured: Measured | None,
+        prefers_model: PrefersModel,
         ladder: Ladder,
         facts: Facts,
         route: str,
@@ -173,28 +187,37 @@ class KnownNow:
     ) -> None:
         self._knowing = knowing
         self._measured = measured
+        self._prefers_model = prefers_model
         self._ladder = ladder
         self._facts = facts
-        self._route = route
-        self._simulated = simulated
-        self._estimates: dict[Arm, Estimate] = {}
-        costs = [self._measured_cost(arm) for arm in ladder.rungs]
-        self._costs = (
-            {arm: cost for arm, cost in zip(ladder.rungs, costs, strict=True) if cost is not None}
-            if None not in costs
-            else {}
-        )
+        self._place = (route, simulated)
+        self._estimates: dict[Arm, Estimate] | None = None
 
     def estimate(self, arm: Arm) -> Estimate:
         """See `Known`."""
+        if self._estimates is None:
+            self._estimates = self._of_all()
         found = self._estimates.get(arm)
         if found is None:
-            found = self._estimates[arm] = self._estimated(arm)
+            cost, switch = self._list_cost(arm)
+            found = self._estimates[arm] = Estimate(cost_nanousd=cost, switch_nanousd=switch)
         return found
 
     def failure(self, arm: Arm) -> Failure:
         """See `Known`."""
-        return self._measured.failure(self._route, self._facts.task_class, arm, self._simulated)
+        measured = self._measured
+        if measured is None:
+            return NOTHING_JUDGED
+        arm = self._worked(arm)
+        (route, simulated), name = self._place, self._facts.task_class
+
+        def counted(task_class: str, later: bool, wider: Failure | None) -> Failure:
+            found = measured.failure(route, task_class, arm, simulated, later=later)
+            return Failure(found.not_accepted, found.judged, found.unsure, wider)
+
+        whole, again = counted(EVERY_CLASS, False, None), counted(EVERY_CLASS, True, None)
+        first = counted(name, False, whole)
+        return msgspec.structs.replace(first, later=counted(name, True, again if again.judged else None))
 
     def prefers_model(self, arm: Arm) -> bool:
         """See `Known`. The next rung with more effort is held against the next one of another model."""
@@ -205,24 +228,63 @@ class KnownNow:
         model = next((one for one in above if one.model != arm.model), None)
         if effort is None or model is None:
             return False
-        return self._measured.prefers_model(self._facts.task_class, arm, effort, model)
+        return self._prefers_model(self._facts.task_class, arm, effort, model)
 
-    def _measured_cost(self, arm: Arm) -> NanoUSD | None:
-        effort = self._facts.effort or arm.effort
-        return self._measured.cost(arm.model, effort, self._facts.task_class, self._simulated)
+    def _worked(self, arm: Arm) -> Arm:
+        """The arm as it works for this request: with the client's own effort, where there is one."""
+        effort = self._facts.effort
+        return arm if effort is None or effort == arm.effort else Arm(arm.model, effort, arm.thinking)
 
-    def _estimated(self, arm: Arm) -> Estimate:
-        facts, simulated = self._facts, self._simulated
-        measured = self._costs.get(arm)
-        cost, switch = self._list_cost(arm)
-        return Estimate(
-            cost_nanousd=cost if measured is None else measured,
-            ms=self._measured.ms(facts.task_class, arm, simulated),
-            checks_nanousd=self._measured.checks(self._route, simulated),
-            switch_nanousd=switch,
-            harder=self._measured.harder(facts.task_class, arm, simulated),
-            measured=measured is not None,
+    def _of_all(self) -> dict[Arm, Estimate]:
+        """Of all rungs. One whose cost was not measured is taken at what its list price is against that of the nearest
+        one that was, so that a mean over requests is never held against the price of this one."""
+        rungs = self._ladder.rungs
+        lists = [self._list_cost(arm) for arm in rungs]
+        costs, checks = self._measured_costs()
+        known = [n for n, cost in enumerate(costs) if cost is not None]
+        usual_checks = next((one for one in checks if one is not None), NanoUSD(0))
+        found: dict[Arm, Estimate] = {}
+        for n, arm in enumerate(rungs):
+            own = costs[n]
+            cost: int = lists[n][0] if own is None else own
+            if own is None and known:
+                near = min(known, key=lambda other: abs(other - n))
+                listed, of_near = lists[near][0], costs[near]
+                if listed > 0 and of_near is not None:
+                    cost = round(of_near * lists[n][0] / listed)
+            one = checks[n]
+            ms, harder = self._times(arm)
+            found[arm] = Estimate(
+                cost_nanousd=cost,
+                ms=ms,
+                checks_nanousd=usual_checks if one is None else one,
+                switch_nanousd=lists[n][1],
+                harder=harder,
+                measured=own is not None,
+            )
+        return found
+
+    def _measured_costs(self) -> tuple[list[NanoUSD | None], list[NanoUSD | None]]:
+        """Of calls and of their checks, of all rungs."""
+        measured, (route, simulated), name = self._measured, self._place, self._facts.task_class
+        if measured is None:
+            return [None] * len(self._ladder.rungs), [None] * len(self._ladder.rungs)
+        arms = [self._worked(arm) for arm in self._ladder.rungs]
+        return (
+            [measured.attempt_cost(route, name, arm, simulated) for arm in arms],
+            [measured.checks_cost(route, name, arm, simulated) for arm in arms],
         )
+
+    def _times(self, arm: Arm) -> tuple[float | None, float]:
+        """How long a call with its checks takes, and how much more it costs where a lower rung failed."""
+        measured, (route, simulated), name = self._measured, self._place, self._facts.task_class
+        if measured is None:
+            return None, 1.0
+        arm = self._worked(arm)
+        ms = measured.ms(route, name, arm, simulated)
+        if ms is not None:
+            ms += measured.checks_ms(route, name, arm, simulated) or 0.0
+        return ms, measured.harder(route, name, arm, simulated)
 
     def _list_cost(self, arm: Arm) -> tuple[int, int]:
         """By list prices: the call with the cached prefix read as cheaply as where it is; and what it costs more to

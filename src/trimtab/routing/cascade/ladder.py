@@ -114,6 +114,8 @@ class Failure(msgspec.Struct, frozen=True):
     """Of `failed`, those of which they were unsure only."""
     wider: "Failure | None" = None
     """The same of all classes of the route, towards which the class is shrunk."""
+    later: "Failure | None" = None
+    """The same of requests on which a lower rung had failed; the others are of requests that began with this arm."""
 
 
 class Known(Protocol):
