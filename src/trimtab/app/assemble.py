@@ -16,7 +16,7 @@ from trimtab.app.clock import unix_ms
 from trimtab.app.console import ConsoleParts
 from trimtab.app.doorkeeping import open_doorkeeper
 from trimtab.app.ground import Ground
-from trimtab.app.judging import MeasuredCosts, open_judges
+from trimtab.app.judging import open_judges
 from trimtab.app.live import today
 from trimtab.app.places_watched import watch_places
 from trimtab.app.platforms import for_other_paths, one_of_each, open_providers, places_of
@@ -353,7 +353,7 @@ def _pipeline(
             settings,
             parts.memory,
             parts.afterwards,
-            MeasuredCosts(parts.ground.usual.expectations),
+            parts.ground.usual.expectations.cost,
             parts.new_id,
         ),
     )

@@ -62,6 +62,10 @@ class Measured:
         return 1.34
 
 
+def usual(model: str, effort: str | None, task_class: str, simulated: bool) -> NanoUSD | None:
+    return NanoUSD(500)
+
+
 def known(facts: Facts, measured: Measured | None = None, *, simulated: bool = False) -> Known:
     return Knowing(CATALOGUE, lambda: DAY, measured).of(LADDER, facts, route="r", simulated=simulated)
 
@@ -99,6 +103,10 @@ def test_measured_costs_hold_and_a_rung_without_one_is_put_on_their_scale() -> N
         assert (one.measured, one.checks_nanousd, one.ms) == (False, 77, None)
     # The nearest one that was measured is gone by.
     assert known(facts, Measured({MED: tenth, HIGH: 22})).estimate(OPUS).cost_nanousd < 100
+    # Calls that nobody judged say what an arm costs where none was judged.
+    knowing = Knowing(CATALOGUE, lambda: DAY, Measured({MED: 11}), usual_cost=usual)
+    both = knowing.of(LADDER, facts, route="r", simulated=False)
+    assert [both.estimate(arm).cost_nanousd for arm in LADDER.rungs] == [11, 500, 500]
     simulated = known(facts, Measured({MED: 11}), simulated=True)
     assert simulated.estimate(MED).cost_nanousd == listed.estimate(MED).cost_nanousd
 

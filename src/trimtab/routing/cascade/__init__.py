@@ -6,7 +6,7 @@ in mode `cost` no cascade is begun that cannot pay; limits of a request win over
 
 from trimtab.routing.cascade.beginning import begin
 from trimtab.routing.cascade.going_on import next_step
-from trimtab.routing.cascade.knowing import Knowing, Measured, PrefersModel
+from trimtab.routing.cascade.knowing import Knowing, Measured, PrefersModel, UsualCost
 from trimtab.routing.cascade.ladder import (
     Beginning,
     Estimate,
@@ -43,6 +43,7 @@ __all__ = [
     "Remembered",
     "Rule",
     "Rules",
+    "UsualCost",
     "begin",
     "digest_of",
     "next_step",

@@ -78,6 +78,19 @@ class Measured(Protocol):
         ...
 
 
+class UsualCost(Protocol):
+    """What calls cost, judged or not."""
+
+    def __call__(self, model: str, effort: str | None, task_class: str, simulated: bool) -> NanoUSD | None:
+        """The mean; `None`: too few are known. Never waits."""
+        ...
+
+
+def nothing_usual(model: str, effort: str | None, task_class: str, simulated: bool) -> NanoUSD | None:
+    """What is known before any call. Implements `UsualCost`."""
+    return None
+
+
 class PrefersModel(Protocol):
     """What tables of efforts say."""
 
@@ -137,12 +150,15 @@ class Knowing:
         today: Callable[[], datetime.date],
         measured: Measured | None = None,
         prefers_model: PrefersModel = effort_first,
+        usual_cost: UsualCost = nothing_usual,
     ) -> None:
-        """Without `measured` nothing is: list prices hold."""
+        """`usual_cost` is asked where no judged attempt of an arm was measured; where that knows nothing, list prices
+        hold."""
         self._catalogue = catalogue
         self._today = today
         self._measured = measured
         self._prefers_model = prefers_model
+        self._usual_cost = usual_cost
         self._day: datetime.date | None = None
         self._rates: dict[str, _Rates] = {}
 
@@ -151,7 +167,9 @@ class Knowing:
         day = self._today()
         if day != self._day:
             self._day, self._rates = day, {}
-        return KnownNow(self, self._measured, self._prefers_model, ladder, facts, route, simulated)
+        return KnownNow(
+            self, self._measured, self._prefers_model, self._usual_cost, ladder, facts, route, simulated
+        )
 
     def rates(self, model_id: str) -> _Rates | None:
         """List prices; `None` for a model that the catalogue does not know."""
@@ -173,13 +191,23 @@ class Knowing:
 class KnownNow:
     """For one request. Implements `Known`."""
 
-    __slots__ = ("_estimates", "_facts", "_knowing", "_ladder", "_measured", "_place", "_prefers_model")
+    __slots__ = (
+        "_estimates",
+        "_facts",
+        "_knowing",
+        "_ladder",
+        "_measured",
+        "_place",
+        "_prefers_model",
+        "_usual_cost",
+    )
 
     def __init__(
         self,
         knowing: Knowing,
         measured: Measured | None,
         prefers_model: PrefersModel,
+        usual_cost: UsualCost,
         ladder: Ladder,
         facts: Facts,
         route: str,
@@ -188,6 +216,7 @@ class KnownNow:
         self._knowing = knowing
         self._measured = measured
         self._prefers_model = prefers_model
+        self._usual_cost = usual_cost
         self._ladder = ladder
         self._facts = facts
         self._place = (route, simulated)
@@ -267,13 +296,14 @@ class KnownNow:
     def _measured_costs(self) -> tuple[list[NanoUSD | None], list[NanoUSD | None]]:
         """Of calls and of their checks, of all rungs."""
         measured, (route, simulated), name = self._measured, self._place, self._facts.task_class
-        if measured is None:
-            return [None] * len(self._ladder.rungs), [None] * len(self._ladder.rungs)
-        arms = [self._worked(arm) for arm in self._ladder.rungs]
-        return (
-            [measured.attempt_cost(route, name, arm, simulated) for arm in arms],
-            [measured.checks_cost(route, name, arm, simulated) for arm in arms],
-        )
+        costs: list[NanoUSD | None] = []
+        checks: list[NanoUSD | None] = []
+        for rung in self._ladder.rungs:
+            arm = self._worked(rung)
+            cost = None if measured is None else measured.attempt_cost(route, name, arm, simulated)
+            costs.append(self._usual_cost(arm.model, arm.effort, name, simulated) if cost is None else cost)
+            checks.append(None if measured is None else measured.checks_cost(route, name, arm, simulated))
+        return costs, checks
 
     def _times(self, arm: Arm) -> tuple[float | None, float]:
         """How long a call with its checks takes, and how much more it costs where a lower rung failed."""
