@@ -1,8 +1,7 @@
 """What calls usually come to: worked out by one process for all and published, and known to each that serves.
 
-What it is not: the figures (`store.figures.usual`), or what they are used for (`budgets.expected`). Invariants: no
-request waits for any of this; what was once known stays so however long the store is away; a version is published only
-where a figure has changed enough to matter, so that an artefact is not added every hour.
+What it is not: the figures (`store.figures.usual`), or what they are used for (`budgets.expected`). Invariant: a
+version is published only where a figure has changed enough to matter, so that an artefact is not added every hour.
 """
 
 import time
@@ -11,13 +10,11 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from trimtab.app.housekeeping import Chore, Turn
+from trimtab.app.learnt import Watch, newest
 from trimtab.budgets.expected import FORMAT, KINDS, Expectations, Published, read_published
 from trimtab.store import Database
 from trimtab.store.artefacts import ArtefactStore
 from trimtab.store.figures.usual import UsualCall, usual_calls, with_earlier
-
-LOOK_S = 60.0
-"""Between two looks for a newer version; two questions of 0.1 ms."""
 
 CHANGED_PART = 10
 """A figure has changed when it differs by more than a tenth."""
@@ -42,27 +39,16 @@ def work_out(database: Database) -> list[bool]:
     """Look at the newest calls, and publish what has changed; the sides where anything has, `True` for simulated.
     Blocks. Raises `StoreError`."""
     artefacts = ArtefactStore(database)
-    newest, now_ms = database.read(lambda view: (usual_calls(view), view.now_ms()))
+    found, now_ms = database.read(lambda view: (usual_calls(view), view.now_ms()))
     changed = []
-    for simulated, calls in newest.items():
-        known = published(artefacts, simulated=simulated)
+    for simulated, calls in found.items():
+        known = newest(artefacts, KINDS[simulated], read_published)
         earlier = () if known is None else known[1].calls
-        found = with_earlier(calls, earlier, now_ms)
-        if _differ(earlier, found):
-            artefacts.publish(KINDS[simulated], msgspec.json.encode(Published(FORMAT, tuple(found))))
+        now = with_earlier(calls, earlier, now_ms)
+        if _differ(earlier, now):
+            artefacts.publish(KINDS[simulated], msgspec.json.encode(Published(FORMAT, tuple(now))))
             changed.append(simulated)
     return changed
-
-
-def published(artefacts: ArtefactStore, *, simulated: bool, but: str = "") -> tuple[str, Published] | None:
-    """The newest version and what is in it; `None` where it is `but`, there is none, or a newer program wrote it.
-    Blocks. Raises `StoreError`."""
-    newest = next(iter(artefacts.versions(KINDS[simulated], 1)), None)
-    if newest is None or newest.version == but:
-        return None
-    content = artefacts.content(KINDS[simulated], newest.version)
-    read = None if content is None else read_published(content)
-    return None if read is None else (newest.version, read)
 
 
 def _differ(known: Sequence[UsualCall], found: Sequence[UsualCall]) -> bool:
@@ -81,23 +67,13 @@ def _differ(known: Sequence[UsualCall], found: Sequence[UsualCall]) -> bool:
 
 
 class UsualWatch:
-    """Keeps one process's expectations up to date. `look` is called over and over by a thread that has another use."""
+    """Keeps one process's expectations up to date."""
 
     def __init__(self, database: Database, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._artefacts = ArtefactStore(database)
-        self._monotonic = monotonic
-        self._looked = float("-inf")
-        self._versions = {False: "", True: ""}
         self.expectations = Expectations()
+        self._watch = Watch(database, KINDS, read_published, self._take, monotonic)
+        self.look = self._watch.look
+        """Called over and over by a thread that has another use. Blocks. Raises `StoreError`."""
 
-    def look(self) -> None:
-        """Take over newer versions, where it is time to ask for them. Blocks. Raises `StoreError`."""
-        now = self._monotonic()
-        if now - self._looked < LOOK_S:
-            return
-        for simulated in (False, True):
-            found = published(self._artefacts, simulated=simulated, but=self._versions[simulated])
-            if found is not None:
-                self._versions[simulated], read = found
-                self.expectations.now_is(read.calls, simulated=simulated)
-        self._looked = now
+    def _take(self, published: Published, simulated: bool) -> None:
+        self.expectations.now_is(published.calls, simulated=simulated)

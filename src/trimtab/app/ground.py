@@ -23,6 +23,7 @@ from trimtab.app.housekeeping import (
     content_retention,
 )
 from trimtab.app.limits import Trader
+from trimtab.app.measuring import MeasuredWatch, judged_upkeep
 from trimtab.app.once import StoreClaims, forgetting, share
 from trimtab.app.spending import PlatformSpending
 from trimtab.app.tasks import StoreThreads, forgetting_tasks
@@ -135,6 +136,7 @@ class Ground:
                 *forgetting_tasks(self.database, settings.keep_tasks_days),
                 answers_upkeep(answers),
                 usual_upkeep(self.database),
+                judged_upkeep(self.database),
                 self.learning.chore(),
             ],
             holder=worker_id,
@@ -160,14 +162,20 @@ class Ground:
         )
         self.ledger = Ledger(self._dealer, time.monotonic)
         self.usual = UsualWatch(self.database)
+        self.judged = MeasuredWatch(self.database)
         self.budgets = BudgetWatch(
             self.database,
             self.ledger.keep_to,
             clock_ms=unix_ms,
             on_problem=on_problem,
-            beside=self.usual.look,
+            beside=self._look_beside,
             refusals=refusals,
         )
+
+    def _look_beside(self) -> None:
+        """Take over what was learnt since. Blocks. Raises `StoreError`."""
+        self.usual.look()
+        self.judged.look()
 
     def _content_days(self) -> int:
         """Content is never kept for longer than its record."""

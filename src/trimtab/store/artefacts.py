@@ -44,6 +44,17 @@ class ArtefactStore:
 
         return self._database.write(work)
 
+    def keep_newest(self, kind: str, most: int) -> None:
+        """Drop all older versions of a kind that is published often and that nobody names by its version."""
+        self._database.write(
+            lambda tx: tx.change(
+                "DELETE FROM artefacts WHERE kind = ? AND version NOT IN "
+                "(SELECT version FROM artefacts WHERE kind = ? ORDER BY made_ms DESC, version LIMIT ?)",
+                (kind, kind, most),
+            ),
+            durable=False,
+        )
+
     def content(self, kind: str, version: str) -> bytes | None:
         """What was published under this version."""
         row = self._database.read(
