@@ -353,6 +353,7 @@ def _pipeline(
             settings,
             parts.memory,
             parts.afterwards,
+            parts.ground.judged.measured,
             parts.ground.usual.expectations.cost,
             parts.new_id,
         ),

@@ -8,7 +8,7 @@ from trimtab.catalogue import Arm, Catalogue, Tiers
 from trimtab.catalogue.tiers import resolve_arm
 from trimtab.engine.cascade import Afterwards, Climbing, Judges, Memory
 from trimtab.records import RequestId
-from trimtab.routing.cascade import Knowing, UsualCost
+from trimtab.routing.cascade import Knowing, Measured, UsualCost
 from trimtab.sandbox import Sandbox
 
 
@@ -16,11 +16,12 @@ def open_judges(
     settings: Settings,
     memory: Memory,
     afterwards: Afterwards,
+    measured: Measured,
     usual_cost: UsualCost,
     new_id: Callable[[], RequestId],
 ) -> Judges:
     """For one version of the configuration. Raises nothing: all of it was checked."""
-    knowing = Knowing(settings.catalogue, today, usual_cost=usual_cost)
+    knowing = Knowing(settings.catalogue, today, measured, usual_cost=usual_cost)
     return Judges(
         verifiers=settings.verifiers,
         settings=settings.verification,
