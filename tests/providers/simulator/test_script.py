@@ -140,6 +140,7 @@ MATCHES = [
     ("{model: claude-opus-4-7}", {"model": "claude-opus-4-7"}, {"model": "claude-opus-4-6"}),
     ("{model: 'claude-haiku-*'}", {"model": "claude-haiku-4-5"}, {}),
     ("{model: [claude-haiku-4-5-20251001]}", {"model": "claude-haiku-4-5"}, {}),
+    ("{model: claude-haiku-4-5}", {"model": "claude-haiku-4-5-20251001"}, {}),
     ("{effort: low}", {"output_config": {"effort": "low"}}, {}),
     ("{effort: [low, high]}", {}, {"output_config": {"effort": "medium"}}),
     ("{stream: true}", {"stream": True}, {}),
@@ -198,9 +199,7 @@ def answers(client: Any, model: str, count: int = 1000, **fields: Any) -> list[s
 
 
 def test_models_are_right_as_often_as_the_script_says(make: Any) -> None:
-    chances = (
-        f'chance: {{"{SONNET}@low": 0.2, "claude-sonnet-*": 0.6, claude-haiku-4-5-20251001: 0.4, "*": 1.0}}'
-    )
+    chances = f'chance: {{"{SONNET}@low": 0.2, "claude-sonnet-*": 0.6, claude-haiku-4-5: 0.4, "*": 1.0}}'
     client = make(invoice(chances))
     low = {"output_config": {"effort": "low"}}
     found = {
@@ -218,6 +217,9 @@ def test_models_are_right_as_often_as_the_script_says(make: Any) -> None:
     # Independent: wrong at the same question as often as chance has it, with the same wrong answer one time in four.
     assert abs(len(both_wrong) / 1000 - 0.4 * 0.6) < 0.06
     assert abs(sum(one == two for one, two in both_wrong) / len(both_wrong) - 0.25) < 0.12
+    assert answers(client, "claude-haiku-4-5-20251001", 50) == found[0.4][:50], (
+        "a model has one name in draws"
+    )
     assert answers(client, SONNET) == found[0.6], "the same questions get the same answers"
     assert answers(make(invoice(chances), seed=1), SONNET) != found[0.6]
     assert set(answers(make(invoice("chance: 0.0, difficulty: -50")), OPUS, 20)) == {"w1", "w2", "w3", "w4"}

@@ -165,7 +165,8 @@ class Composer:
 
     def _draw_case(self, prompt: Prompt, case: Case) -> tuple[bool, int]:
         """The same, where the script says how likely a right answer is, or draws once for all arms."""
-        chance = case.chance_of((str(prompt.raw["model"]), prompt.model.id), prompt.effort)
+        names = (prompt.model.id, str(prompt.raw["model"]), *prompt.model.aliases)
+        chance = case.chance_of(names, prompt.effort)
         if chance is None and not case.together:
             return self._draw(prompt, case.difficulty or 0.0)
         arm = () if case.together else (prompt.model.id, prompt.effort or "", "T" if prompt.thinks else "")

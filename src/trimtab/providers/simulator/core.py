@@ -164,7 +164,7 @@ class Simulator:
                 endpoint,
                 exchange.headers,
                 prompt.question.lower(),
-                (name, prompt.model.id),
+                (prompt.model.id, name, *prompt.model.aliases),
                 prompt.effort,
                 prompt.stream,
             )

@@ -18,7 +18,7 @@ class Facts(msgspec.Struct, frozen=True):
     text: str = ""
     """The last user turn, in lower case."""
     models: tuple[str, ...] = ()
-    """The model as sent, and the id it stands for."""
+    """Its id, the name as sent, and its other names."""
     effort: Effort | None = None
     stream: bool = False
 
@@ -48,7 +48,7 @@ class Rules:
     def _is_drawn(self, index: int, match: Match, facts: Facts) -> bool:
         if match.share is None:
             return True
-        arm = () if match.together else (*facts.models[-1:], facts.effort or "")
+        arm = () if match.together else (*facts.models[:1], facts.effort or "")
         return unit(draw(self._seed, "share", str(index), facts.text, *arm)) < match.share
 
 

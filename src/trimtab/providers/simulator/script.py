@@ -54,7 +54,7 @@ class Match(_Row, frozen=True, kw_only=True):
     """Text, or texts that must all stand, in the last user turn; of credentials: in what is said of whom they are for.
     Case does not matter."""
     model: _Texts | None = None
-    """Model ids or patterns with `*`, matched against the id as sent and the id it stands for."""
+    """Model ids or patterns with `*`, matched against the id as sent, the id it stands for, and its aliases."""
     effort: Effort | tuple[Effort, ...] | None = None
     stream: bool | None = None
     header: dict[str, str] = {}
