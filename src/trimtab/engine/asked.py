@@ -27,4 +27,4 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     images: PreparedImages | None = None
     """What was done with its images, `body` being the result; `None`: no policy holds for them."""
     beside: bool = False
-    """Whether it is a call beside a request, of which the conversation knows nothing."""
+    """Whether the conversation may go on without its answer: planning it takes no note of its model."""

@@ -111,6 +111,9 @@ class ChatPlanner:
         ask = on_rung(asked.ask, arm, freely=freely)
         return msgspec.structs.replace(asked, decision=self._router.decide(ask), ask=ask, beside=freely)
 
+    def answered(self, asked: Chat) -> None:
+        """Nothing: no message of this API is a model's own."""
+
     def job(self, asked: Chat, candidate: Candidate, plan: Plan) -> Job:
         """The call to one place."""
         inbound, decision, place = asked.inbound, asked.decision, candidate.place

@@ -205,6 +205,24 @@ class MessagesPlanner:
             task_class=decision.scenario,
         )
 
+    def answered(self, asked: Messages) -> None:
+        """Take note of the model whose answer the conversation goes on with, where planning the call took none."""
+        if self._normaliser is not None:
+            self._foreign(asked, takes_note=True)
+
+    def _foreign(self, asked: Messages, *, takes_note: bool) -> int:
+        """How many messages of the conversation stem from a time when another model answered."""
+        inbound, body, model = asked.inbound, asked.body, asked.decision.model
+        if self._conversations is None or asked.mode != "adapt" or inbound.endpoint != "messages":
+            return 0
+        thinks = asked.decision.set_adaptive or model.thinking.default in ("adaptive", "always")
+        if _named(asked) is None or not (thinks or "thinking" in body.fields):
+            return 0
+        # Callers give one session to many conversations at once: here they must be told apart.
+        conversation = conversation_of(body, asked.session, inbound.caller.key)
+        goes = self._conversations.goes_to if takes_note else self._conversations.would_go_to
+        return goes(conversation, body, model.id)
+
     def _mode(self, body: MessagesBody, moved: bool) -> Mode:
         if self._normaliser is None:
             return "off"
@@ -227,22 +245,7 @@ class MessagesPlanner:
             places = self._normaliser.places(body, decision.model)
             if free and not places and not rewrites:
                 return UNCHANGED
-        foreign = 0
-        named = decision.plan.tier
-        if named is None and asked.moved:
-            named = f"route {decision.plan.route}"
-        changing = mode == "adapt" and inbound.endpoint == "messages" and named is not None
-        if changing and self._conversations is not None:
-            thinking = decision.model.thinking
-            if (
-                "thinking" in body.fields
-                or decision.set_adaptive
-                or thinking.default in ("adaptive", "always")
-            ):
-                # Callers give one session to many conversations at once: here they must be told apart.
-                conversation = conversation_of(body, asked.session, inbound.caller.key)
-                goes = self._conversations.would_go_to if asked.beside else self._conversations.goes_to
-                foreign = goes(conversation, body, decision.model.id)
+        foreign = self._foreign(asked, takes_note=not asked.beside)
         return self._normaliser.normalise(
             AskedOfRules(
                 body=body,
@@ -262,10 +265,16 @@ class MessagesPlanner:
                 endpoint="messages" if inbound.endpoint == "messages" else "count_tokens",
             ),
             mode,
-            tier=named,
+            tier=_named(asked),
             places=places,
             rewrites=rewrites,
         )
+
+
+def _named(asked: Messages) -> str | None:
+    """The tier or route that says which model serves; `None` where the client does."""
+    plan = asked.decision.plan
+    return f"route {plan.route}" if plan.tier is None and asked.moved else plan.tier
 
 
 def on_rung(ask: Ask, arm: Arm, *, freely: bool) -> Ask:

@@ -66,6 +66,10 @@ class Planner(Protocol[S]):
         Raises `RequestError`."""
         ...
 
+    def answered(self, asked: S) -> None:
+        """Take note of the model whose answer the conversation goes on with, where planning the call took none."""
+        ...
+
     def job(self, asked: S, candidate: Candidate, plan: Plan) -> Job:
         """The call to one place. Raises `RequestError` where its platform takes no such request."""
         ...

@@ -31,7 +31,7 @@ def check_verification(settings: VerificationSettings, where: Callable[[str], st
     """Raise `ConfigError` for a figure out of its bounds; `where` places a key."""
     for name, least, most in (
         ("timeout_s", 0.001, 3600.0),
-        ("hold_headers_s", 0.0, 600.0),
+        ("hold_headers_s", 0.0, 10.0),
         ("keep_alive_s", 0.1, 10.0),
         ("most_held_mib", 1, 64),
     ):

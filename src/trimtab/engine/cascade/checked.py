@@ -14,7 +14,7 @@ from trimtab.budgets import Hold
 from trimtab.catalogue import Arm
 from trimtab.engine.answering import Answering
 from trimtab.engine.cascade.afterwards import Afterwards
-from trimtab.engine.cascade.deciding import Climb
+from trimtab.engine.cascade.deciding import Climb, Pinned
 from trimtab.engine.cascade.holding import PendingReply
 from trimtab.engine.cascade.judging import Judging
 from trimtab.engine.cascade.stepping import Steps
@@ -93,7 +93,8 @@ class Checked(Generic[S]):
             expected_cost_nanousd=beginning.expected_nanousd,
             direct_cost_nanousd=beginning.direct_nanousd,
         )
-        return msgspec.structs.replace(asked, decision=msgspec.structs.replace(asked.decision, plan=plan))
+        decision = msgspec.structs.replace(asked.decision, plan=plan)
+        return msgspec.structs.replace(asked, decision=decision, beside=self._holds)
 
     async def answer(self, job: Job, route: Route | None, hold: Hold, repeat: Repeated | None) -> Answering:
         """The answer, or as much of it as must be known. Spends money. Raises as `Pipeline.answer` does, and has it
@@ -134,6 +135,7 @@ class Checked(Generic[S]):
             self._climb,
             self._prepared,
             self._judging,
+            self._released,
             most_bytes,
         )
         running = steps.run(job, route, hold)
@@ -177,6 +179,16 @@ class Checked(Generic[S]):
         job, route = self._floor.preparing.planned(self._planner, asked, simulated)
         return self._shaped(job, route, step)
 
+    def _released(self, rung: Arm, attempt: Attempt) -> None:
+        """The answer of this rung is given."""
+        self._climb.ended(rung, attempt)
+        if isinstance(self._climb, Pinned):
+            return
+        try:
+            self._planner.answered(self._planner.on_rung(self._asked, rung))
+        except RequestError:  # a key that was changed meanwhile: the answer is there
+            pass
+
     def _shaped(self, job: Job, route: Route | None, step: int) -> tuple[Job, Route | None]:
         """The call as a step of a cascade: its answer is read here, and later steps end with the ladder's time."""
         deadline = job.deadline
@@ -194,7 +206,7 @@ class Checked(Generic[S]):
 
     def __call__(self, reply: MeteredReply, attempt: Attempt) -> None:
         """An answer went out whole: judge it, and have it recorded."""
-        self._climb.ended(self._climb.beginning.rungs[0], attempt)
+        self._released(self._climb.beginning.rungs[0], attempt)
         body = reply.went_by
         if not self._judging.checks:
             reply.record(attempt)

@@ -37,16 +37,18 @@ class Steps:
         climb: Climb,
         prepare: Callable[[Arm, int, bool], Awaitable[tuple[Job, Route | None]]],
         judging: Judging,
+        given: Callable[[Arm, Attempt], None],
         most_bytes: int,
     ) -> None:
-        """`prepare` plans the call on a rung, as which step, and on which side; it raises `RequestError`. An answer
-        over `most_bytes` is not held back."""
+        """`prepare` plans the call on a rung, as which step, and on which side; it raises `RequestError`. `given`
+        is told of the rung and attempt whose answer is given. One over `most_bytes` is not held back."""
         self._metered = metered
         self._surviving = surviving
         self._ladder = ladder
         self._climb = climb
         self._prepare = prepare
         self._judging = judging
+        self._given = given
         self._most_bytes = most_bytes
         self._made: list[Made] = []
         self._ended: list[MeteredReply] = []
@@ -195,7 +197,7 @@ class Steps:
                 other.carry()
         best.judgement = self._judgement(overall(best.end().verdicts), after, attempts)
         attempt = best.end()
-        self._climb.ended(self._made[attempt.step].arm, attempt)
+        self._given(self._made[attempt.step].arm, attempt)
         return best
 
     def _judgement(
