@@ -94,3 +94,174 @@ def test_an_answer_that_is_not_accepted_is_asked_for_again_on_the_next_rungs(tmp
         assert there.held == "0.0"
 
     at(tmp_path, work)
+
+
+def test_an_accepted_answer_is_the_first_and_only_call(tmp_path: Path) -> None:
+    async def work(there: Site) -> None:
+        _, headers, _ = await there.post(asked("at once"))
+        assert "x-trimtab-attempts" not in headers
+        assert [headers[f"x-trimtab-{name}"] for name in ("arm", "verdict", "steps")] == [
+            MEDIUM,
+            "accept",
+            "1",
+        ]
+        record = await told(there, headers)
+        assert steps(record) == [(MEDIUM, "accept")]
+        assert "escalations" not in record
+
+    at(tmp_path, work)
+
+
+def test_a_stream_holds_only_what_was_accepted(tmp_path: Path) -> None:
+    async def work(there: Site) -> None:
+        _, headers, body = await there.post(asked("hello", stream=True))
+        assert headers["x-trimtab-arm"] == OPUS
+        assert body.count(b"event: message_start") == body.count(b"event: message_stop") == 1
+        assert b"opus" in body
+        assert b"medium" not in body
+        record = await told(there, headers)
+        assert record["stream"]
+        assert record["result"] == "ok"
+        assert [attempt["usage"]["output_tokens"] for attempt in record["attempts"]] == [4, 4, 5]
+
+    at(tmp_path, work)
+
+
+def test_a_stream_that_waits_gets_its_head_and_signs_of_life_first(tmp_path: Path) -> None:
+    more = "[verification]\nhold_headers_s = 0.2\nkeep_alive_s = 0.1\n"
+
+    async def work(there: Site) -> None:
+        _, headers, body = await there.post(asked("slow please", stream=True))
+        assert headers["x-trimtab-arm"] == "pending"
+        assert "x-trimtab-verdict" not in headers
+        before, _, after = body.partition(b"event: message_start")
+        assert before.count(b"event: ping") >= 2
+        assert after.count(b"event: message_stop") == 1
+        assert b"yes, says opus" in after
+        record = await told(there, headers)
+        assert steps(record)[-1] == (OPUS, "accept")
+        assert record["plan"]["arm"]["model"] == "claude-opus-4-7"
+
+    at(tmp_path, work, LADDER.format(more="") + more)
+
+
+def test_where_no_step_is_accepted_the_last_of_the_best_is_given_and_said_so(tmp_path: Path) -> None:
+    async def work(there: Site) -> None:
+        _, headers, _ = await there.post(asked("never"))
+        assert [headers[f"x-trimtab-{name}"] for name in ("arm", "verdict")] == [OPUS, "escalate"]
+        record = await told(there, headers)
+        assert len(record["escalations"]) == 3
+        assert (
+            "3 steps were made" in record["escalations"][-1] or "no further rung" in record["escalations"][-1]
+        )
+
+    at(tmp_path, work)
+
+
+def test_a_step_that_fails_never_costs_the_answer_that_is_there(tmp_path: Path) -> None:
+    async def work(there: Site) -> None:
+        status, headers, body = await there.post(asked("opus is down"))
+        assert status == 200
+        assert json.loads(body)["content"][0]["text"] == "no, says high"
+        assert [headers[f"x-trimtab-{name}"] for name in ("arm", "verdict", "attempts")] == [
+            HIGH,
+            "escalate",
+            "3",
+        ]
+        record = await told(there, headers)
+        assert record["answered"] == 1
+        assert steps(record) == [(MEDIUM, "escalate"), (HIGH, "escalate"), (OPUS, "")]
+        assert record["result"] == "ok"
+        assert "had no answer" in record["escalations"][-1]
+
+    at(tmp_path, work)
+
+
+def test_the_deadline_cuts_a_later_step_and_the_earlier_answer_is_given(tmp_path: Path) -> None:
+    async def work(there: Site) -> None:
+        status, headers, body = await there.post(asked("hang", stream=True))
+        assert status == 200
+        assert headers["x-trimtab-arm"] == HIGH
+        assert b"no, says high" in body
+        record = await told(there, headers)
+        assert steps(record)[-1] == (OPUS, "")
+        assert record["attempts"][-1]["result"] == "truncated"
+        assert "deadline" in record["attempts"][-1]["error"]
+
+    at(tmp_path, work, LADDER.format(more="within_s = 2"))
+
+
+def test_no_step_is_made_that_could_cost_more_than_the_request_may(tmp_path: Path) -> None:
+    async def work(there: Site) -> None:
+        _, headers, _ = await there.post(asked("hello"))
+        record = await told(there, headers)
+        assert steps(record) == [(MEDIUM, "escalate")]
+        assert "most_usd" in record["escalations"][-1] or "the most" in record["escalations"][-1]
+        assert record["cost_nanousd"] <= 1_000_000
+
+    at(tmp_path, work, LADDER.format(more="most_usd = 0.001"))
+
+
+def test_a_check_that_a_request_names_itself_judges_a_pinned_model_too(tmp_path: Path) -> None:
+    async def work(there: Site) -> None:
+        pinned = {**asked("hello"), "model": "claude-opus-4-6"}
+        _, headers, _ = await there.post(pinned, headers=VERSION + b"x-trimtab-verify: says-yes\r\n")
+        assert [headers[f"x-trimtab-{name}"] for name in ("verdict", "steps")] == ["escalate", "1"]
+        assert "no other rung" in (await told(there, headers))["escalations"][0]
+        status, _, body = await there.post(pinned, headers=VERSION + b"x-trimtab-verify: says-no\r\n")
+        assert status == 400
+        assert "x-trimtab-verify: 'says-no': no such verifier; did you mean 'says-yes'?" in body.decode()
+
+    at(tmp_path, work)
+
+
+def test_an_answer_that_goes_out_first_is_judged_for_the_record(tmp_path: Path) -> None:
+    config = LADDER.format(more='verify_when = "after"').replace(f'"{HIGH}", "{OPUS}"', "")
+
+    async def work(there: Site) -> None:
+        for stream in (False, True):
+            _, headers, body = await there.post(asked("hello", stream=stream))
+            assert b"no, says medium" in body
+            assert "x-trimtab-verdict" not in headers
+            assert steps(await told(there, headers)) == [(MEDIUM, "escalate")]
+
+    at(tmp_path, work, config)
+
+
+def test_who_goes_while_an_answer_is_held_back_ends_everything(tmp_path: Path) -> None:
+    async def work(there: Site) -> None:
+        for stream, later in ((True, False), (True, True), (False, False)):
+            body = json.dumps(asked(f"hang {stream} {later}", stream=stream)).encode()
+            reader, writer = await asyncio.open_connection("127.0.0.1", there.port)
+            writer.write(head("POST", "/v1/messages", VERSION, len(body)) + body)
+            if later:
+                got = await asyncio.wait_for(reader.readuntil(b"event: ping"), 60)
+                assert b"x-trimtab-arm: pending" in got
+            else:
+                await until_given(lambda: held(there), lambda amount: amount != "0.0")
+            writer.close()
+            await until_given(lambda: held(there), lambda amount: amount == "0.0")
+        listed = await until_given(lambda: records(there), lambda found: len(found) == 3)
+        assert {record["result"] for record in listed} == {"cancelled"}
+        assert {record["status"] for record in listed} == {499}
+        for record in listed:
+            assert [arm for arm, _ in steps(record)] == [MEDIUM, HIGH, OPUS][: len(record["attempts"])]
+
+    more = "[verification]\nhold_headers_s = 0.5\nkeep_alive_s = 0.1\n"
+    at(tmp_path, work, LADDER.format(more="") + more)
+
+
+async def held(there: Site) -> str:
+    text = there.application.metrics.render().decode()
+    return next(
+        line.split()[1] for line in text.splitlines() if line.startswith("trimtab_held_simulated_usd ")
+    )
+
+
+async def records(there: Site) -> list[dict[str, Any]]:
+    await asyncio.to_thread(there.application.store.flush) if hasattr(
+        there.application.store, "flush"
+    ) else None
+    database = there.application.parts.ground.database
+    rows = await asyncio.to_thread(database.read, lambda view: view.rows("SELECT record FROM requests"))
+    return [json.loads(row[0]) for row in rows]
