@@ -67,6 +67,7 @@ def test_each_deletion_is_one_row_of_the_audit_trail_that_says_who_what_and_how_
         "before_ms": NOW_MS,
         "by": "everything",
         "cached": 0,
+        "edited": 0,
         "requests": 1,
     }
     assert filled.keys.verify().problem is None

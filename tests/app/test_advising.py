@@ -77,7 +77,7 @@ def records(folder: Path) -> None:
             told.append(Told(request=record.id, source="tests", score=float(n < right * TOLD)))
     assert store.close(60) == 0
     database = open_database(settings, clock_ms=lambda: now)
-    assert FeedbackStore(database).tell_found(told) == (len(told), {})
+    assert FeedbackStore(database).tell_found(told) == (len(told), 0, {})
     database.close()
 
 

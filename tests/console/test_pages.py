@@ -396,6 +396,13 @@ def test_prompts_and_answers_are_for_operators_and_viewers_hear_that_they_are_ke
             name = heads["x-trimtab-request"]
             page = f"/console/requests/{name}"
             await until_given(partial(get, s, page, cookie), lambda answer: "are kept full" in answer[2])
+            edit = {
+                "request": name,
+                "score": 0.5,
+                "label": "wrong_sum",
+                "edited": "a corrected <i>answer</i>",
+            }
+            assert (await s.post(edit, path="/trimtab/v1/feedback"))[0] == 200
             _, _, body = await get(s, page, cookie)
             _, _, data = await get(s, page + ".json", cookie)
             assert "for 7 days" in body
@@ -403,11 +410,17 @@ def test_prompts_and_answers_are_for_operators_and_viewers_hear_that_they_are_ke
             reads = role == "operator"
             assert (str(escape(prompt)) in body) is reads
             assert ("very private" in data) is reads
+            assert '<span class="tag">wrong_sum</span>' in body
+            assert ("a corrected &lt;i&gt;answer&lt;/i&gt;" in body) is reads
+            assert ("<h3>As answered</h3><pre" in body) is reads
+            assert ("The answer was corrected, and that is kept; reading it needs" in body) is not reads
+            assert ("a corrected" in data) is reads
             assert json.loads(data)["content"]["kept"] == "full"
             door = s.application.parts.ground.content_admin
             await asyncio.to_thread(door.delete_request, Actor("cli:bob"), name)
             _, _, body = await get(s, page, cookie)
             assert "Its content was deleted at " in body
+            assert "The answer was corrected; the correction is not kept." in body
             assert ("by <code>cli:bob</code>" in body) is reads
             shown = json.loads((await get(s, page + ".json", cookie))[2])["content"]
             assert (shown["kept"], shown["deleted"]["of"]) == (None, "request")

@@ -26,6 +26,15 @@ def test_json_lines_and_csv_say_the_same() -> None:
     assert read(lines) == read(table) == expected
 
 
+def test_a_label_and_an_edited_answer_come_with_an_outcome() -> None:
+    (one,) = read('{"request":"r","score":0.5,"label":"wrong_sum","edited":{"sum":391}}')
+    assert (one.label, one.edited) == ("wrong_sum", b'{"sum":391}')
+    (one,) = read("request,success,label,edited\nr,no,late,as text\n")
+    assert (one.label, one.edited) == ("late", b'"as text"')
+    with pytest.raises(ConfigError, match=r"line 1: edited: has .* at most 262,144"):
+        read('{"request":"r","score":0.5,"edited":"' + "x" * 262_144 + '"}')
+
+
 def test_lines_of_a_table_end_where_csv_says_and_nowhere_else() -> None:
     read_notes = [
         one.note for one in read('request,success,note\nr,yes,a\u2028b\x0cc\ns,yes,"two\r\nlines"\n')

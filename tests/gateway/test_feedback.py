@@ -4,14 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from serving_harness import ASK, VERSION, Site, head, parsed, run, site
+from waiting import until_given
 
-from trimtab.admin import Actor, NewKey
+from trimtab.admin import Actor, NewKey, UserAdmin
 from trimtab.errors import RequestError
 from trimtab.gateway.feedback_api import read_feedback
+from trimtab.gateway.opinion import Opinion
 
 SIM = '[platforms.sim]\nkind = "simulator"\nlatency_scale = 0.0\n'
 PATH = "/trimtab/v1/feedback"
@@ -64,6 +67,80 @@ def test_a_key_tells_of_its_own_requests_and_an_admin_key_of_all_of_its_organisa
     run(whole)
 
 
+MAIL = {"to": "ann@example.com", "sum": 391}
+
+
+def test_an_edited_answer_is_kept_as_prompts_are_and_shown_to_who_may_read_them(tmp_path: Path) -> None:
+    async def whole() -> None:
+        async with site(tmp_path, f'{SIM}[content]\nkeep = "redacted"\n') as at:
+            door = at.application.parts.callers.admin(at.application.settings)
+            mine = door.add(Actor("cli:t"), NewKey(name="mine")).secret.reveal()
+            boss = door.add(Actor("cli:t"), NewKey(name="boss", admin=True)).secret.reveal()
+            asked = (await send(at, mine, "POST", "/v1/messages", ASK))[1]["id"]
+            free = (await send(at, None, "POST", "/v1/messages", ASK))[1]["id"]
+            told = {"request": asked, "score": 0.75, "label": "wrong_format", "edited": MAIL}
+            status, word = await send(at, mine, "POST", PATH, told)
+            assert (status, word["label"], word["edited_kept"], "edited" in word) == (
+                200,
+                "wrong_format",
+                True,
+                False,
+            )
+            shown = {"to": "[redacted: email]", "sum": 391}
+            for key in (mine, boss):
+                _, found = await send(at, key, "GET", f"{PATH}?request={asked}")
+                assert [one["edited"] for one in found["data"]] == [shown]
+            assert (await send(at, None, "POST", PATH, {**told, "request": free, "edited": "as text"}))[
+                0
+            ] == 200
+            _, found = await send(at, None, "GET", f"{PATH}?request={free}")
+            assert found["data"][0]["edited"] == "as text", "the console is open on this machine"
+            UserAdmin(at.application.parts.ground.database).add(
+                Actor("cli:t"), "ann", "viewer", "a long enough pass phrase"
+            )
+
+            async def closed() -> bool:
+                return "edited" not in (await send(at, None, "GET", f"{PATH}?request={free}"))[1]["data"][0]
+
+            await until_given(closed, lambda is_closed: is_closed)
+            _, found = await send(at, None, "GET", f"{PATH}?request={free}")
+            assert found["data"][0]["edited_kept"] is True
+            too_long = {**told, "edited": "x" * (256 * 1024)}
+            status, answer = await send(at, mine, "POST", PATH, too_long)
+            assert (status, "at most 262,144 are taken" in answer["error"]["message"]) == (400, True)
+            deleted = await send(at, boss, "DELETE", f"/trimtab/v1/requests/{asked}/content")
+            assert deleted[1]["edited"] == 1
+            _, found = await send(at, mine, "GET", f"{PATH}?request={asked}")
+            assert (found["data"][0]["edited_kept"], found["data"][0]["label"]) == (False, "wrong_format")
+            assert "edited" not in found["data"][0]
+
+    run(whole)
+
+
+def test_what_is_told_of_an_answer_is_heard_by_who_goes_by_it_and_off_keeps_nothing(tmp_path: Path) -> None:
+    async def whole() -> None:
+        async with site(tmp_path, SIM) as at:
+            heard: list[Opinion] = []
+            around = at.application._edition.surroundings
+            at.application.gateway.put_in_force(msgspec.structs.replace(around, on_opinion=heard.append))
+            asked = (await send(at, None, "POST", "/v1/messages", ASK))[1]["id"]
+            for word in (
+                {"success": True},
+                {"score": 0.4},
+                {"success": True, "edited": MAIL},
+                {"score": 1, "edited": None},
+            ):
+                status, said = await send(at, None, "POST", PATH, {"request": asked, **word})
+                assert status == 200
+                assert said["edited_kept"] is (False if word.get("edited") else None)
+            assert [one.disliked for one in heard] == [False, True, True, False]
+            record = json.loads(at.application.store.find(asked) or b"")
+            assert {(one.request, one.session) for one in heard} == {(asked, record["session"])}
+            assert record["session"]
+
+    run(whole)
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -78,6 +155,8 @@ def test_a_key_tells_of_its_own_requests_and_an_admin_key_of_all_of_its_organisa
         ({"request": "r", "success": True, "source": "a b"}, "source"),
         ({"request": "r", "success": True, "source": "a\n"}, "source"),
         ({"request": "r", "success": True, "note": "x" * 1001}, "note"),
+        ({"request": "r", "success": True, "label": "two words"}, "label"),
+        ({"request": "r", "success": True, "label": "x" * 41}, "label"),
         ({"request": "r", "success": True, "sucess": 1}, "permitted are request, success"),
         ({"success": True}, "request"),
     ],
@@ -94,7 +173,9 @@ VALUES = st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_s
     st.binary(max_size=60)
     | st.fixed_dictionaries(
         {},
-        optional=dict.fromkeys(("request", "success", "score", "covers", "note", "source", "x"), VALUES),
+        optional=dict.fromkeys(
+            ("request", "success", "score", "covers", "note", "source", "label", "edited", "x"), VALUES
+        ),
     ).map(lambda made: json.dumps(made).encode())
 )
 def test_whatever_is_sent_is_understood_or_refused(body: bytes) -> None:
@@ -105,3 +186,4 @@ def test_whatever_is_sent_is_understood_or_refused(body: bytes) -> None:
     assert 0 <= told.score <= 1
     assert "\0" not in told.note + told.source
     told.note.encode()
+    assert told.edited is None or msgspec.json.decode(told.edited) is not None

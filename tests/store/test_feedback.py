@@ -2,15 +2,28 @@
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 from unittest.mock import ANY
 
 import pytest
+from msgspec import UNSET
 
 from trimtab.errors import Conflict
 from trimtab.records import Outcome
 from trimtab.store import Database, Store, StoreSettings, open_database, open_store
 from trimtab.store.content import Selection, delete
-from trimtab.store.feedback import EARLIER_MAX, SOURCES_MAX, Covers, FeedbackStore, Told, words_of_tasks
+from trimtab.store.content.deletion import delete_old as delete_old_content
+from trimtab.store.edited_answers import Edited
+from trimtab.store.feedback import (
+    EARLIER_MAX,
+    SOURCES_MAX,
+    Covers,
+    Feedback,
+    FeedbackStore,
+    Keep,
+    Told,
+    words_of_tasks,
+)
 from trimtab.store.housekeeping import LEASE_MS, Retention, claim, delete_old
 from trimtab.store.housekeeping.retention import CHORE, DAY_MS
 
@@ -86,6 +99,65 @@ def test_what_was_told_goes_with_its_request_and_notes_with_its_content(
     assert [len(feedback.of(outcome.id)) for outcome in (old, new, kept)] == [0, 1, 1]
 
 
+def test_an_edited_answer_is_kept_as_its_policy_says_and_goes_with_the_content_of_its_request(
+    database: Database, now_ms: int, record: Callable[..., None], make_outcome: Callable[..., Outcome]
+) -> None:
+    mine: dict[str, Any] = {"key": "k", "organisation": "acme", "user": "ann"}
+    asked = {
+        name: make_outcome(
+            n, at_ms=now_ms - 2 * DAY_MS, **(mine if name != "foreign" else {}), simulated=name == "fake"
+        )
+        for n, name in enumerate(("plain", "other", "fake", "foreign"))
+    }
+    record(*asked.values())
+    feedback = FeedbackStore(database)
+
+    def told(name: str, keep: Keep | None, **more: Any) -> Feedback:
+        word = Told(
+            request=asked[name].id,
+            source="user",
+            score=0.0,
+            label="wrong_sum",
+            edited=b'{"sum": 391}',
+            **more,
+        )
+        return feedback.tell(word, keep)
+
+    def full(answer: bytes) -> Edited:
+        return Edited(answer, "full", simulated=False, days=5)
+
+    def edits(name: str) -> list[Any]:
+        return [one.edited for one in feedback.with_edited(feedback.of(asked[name].id))]
+
+    assert told("plain", None).edited_kept is False
+    assert edits("plain") == [UNSET]
+    word = told("plain", full)
+    assert (word.edited_kept, word.label, len(word.earlier)) == (True, "wrong_sum", 1), (
+        "that it is kept now is news"
+    )
+    assert told("plain", full) == word, "the same again changes nothing"
+    assert edits("plain") == [{"sum": 391}]
+    assert feedback.of(asked["plain"].id) == (word,)
+    assert told("fake", full).edited_kept is False, "simulated ones are not wanted"
+    assert told("other", lambda answer: Edited(answer, "full", days=1)).edited_kept is False, (
+        "too old already"
+    )
+    assert told("other", full).edited_kept is True
+    assert told("foreign", full).edited_kept is True
+    again = feedback.tell(Told(request=asked["other"].id, source="user", score=1.0), full)
+    assert (again.edited_kept, again.earlier[-1].label, edits("other")) == (None, "wrong_sum", [UNSET])
+    assert told("other", full).edited_kept is True
+    assert delete(database, Selection("request", asked["other"].id)).edited == 1
+    assert (edits("other"), feedback.of(asked["other"].id)[0].edited_kept) == ([UNSET], False)
+    assert told("other", full).edited_kept is False, "a deletion is final"
+    assert delete(database, Selection("user", "ann", "acme")).edited == 1
+    assert edits("plain") == [UNSET]
+    assert edits("foreign") == [{"sum": 391}]
+    assert database.write(lambda tx: delete_old_content(tx, now_ms - DAY_MS)) >= 1
+    assert edits("foreign") == [UNSET]
+    assert database.read(lambda view: view.rows("SELECT request_id FROM edited_answers")) == []
+
+
 def test_the_outcome_of_a_session_or_task_lies_with_its_last_request(
     database: Database, now_ms: int, record: Callable[..., None], make_outcome: Callable[..., Outcome]
 ) -> None:
@@ -106,7 +178,7 @@ def test_the_outcome_of_a_session_or_task_lies_with_its_last_request(
         told("session", "both"),
         *odd,
     ]
-    changed, problems = feedback.tell_found(rows)
+    changed, _, problems = feedback.tell_found(rows)
     assert (changed, set(problems)) == (3, {3, 4, 5, 6, 7})
     assert "real and simulated" in problems[3]
     assert "no answered request of it is recorded" in problems[5]
@@ -126,5 +198,5 @@ def test_the_outcome_of_a_session_or_task_lies_with_its_last_request(
         (asked[1].id, "user"),
         (asked[3].id, "tests-task"),
     ]
-    assert feedback.tell_found(rows[:4], simulated=True) == (1, {0: ANY, 1: ANY, 2: ANY})
+    assert feedback.tell_found(rows[:4], simulated=True) == (1, 0, {0: ANY, 1: ANY, 2: ANY})
     assert len(feedback.of(both[1].id)) == 1

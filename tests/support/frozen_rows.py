@@ -363,6 +363,20 @@ ROWS: tuple[tuple[int, str, dict[str, Any]], ...] = (
         },
     ),
     (
+        23,
+        "edited_answers",
+        {
+            "request_id": "01a0c2f0aa0070008000000000000001",
+            "source": "user",
+            "at_ms": T,
+            "key_id": "key_1",
+            "user_name": "ann",
+            "organisation": "acme",
+            "mode": "full",
+            "answer": b"x\x01S2\xb64T\x02\x00\x02\xaa\x00\xe2",
+        },
+    ),
+    (
         19,
         "cached_answers",
         {

@@ -28,6 +28,8 @@ class ContentDeleted(msgspec.Struct, frozen=True, kw_only=True):
     """Whole answers deleted that were kept for idempotency keys."""
     cached: int
     """Answers deleted that were kept to be given again."""
+    edited: int
+    """Answers deleted as people had corrected them."""
     overwritten: bool
     """Whether the engine's files hold nothing of it any more, as far as the engine knows; see docs/content.md."""
 
@@ -125,6 +127,7 @@ class ContentAdmin:
                         "requests": deleted.requests,
                         "answers": deleted.answers,
                         "cached": deleted.cached,
+                        "edited": deleted.edited,
                     },
                     order="sorted",
                 ).decode(),
@@ -134,5 +137,9 @@ class ContentAdmin:
         selection, deleted = self._database.write(work)
         overwritten = finish(self._database, selection)
         return ContentDeleted(
-            requests=deleted.requests, answers=deleted.answers, cached=deleted.cached, overwritten=overwritten
+            requests=deleted.requests,
+            answers=deleted.answers,
+            cached=deleted.cached,
+            edited=deleted.edited,
+            overwritten=overwritten,
         )

@@ -40,7 +40,7 @@ class RequestExplained(msgspec.Struct, frozen=True, kw_only=True):
     beside_nanousd: dict[str, int]
     """What those cost, by purpose."""
     told: tuple[Feedback, ...]
-    """What became of it, as people told."""
+    """What became of it, as people told, with the answers that they corrected."""
 
 
 def explain_request(database: Database, request_id: str) -> RequestExplained:
@@ -49,6 +49,7 @@ def explain_request(database: Database, request_id: str) -> RequestExplained:
     around = relatives(database, record.id, record.at_ms, "", record.parent, record.config_version, Within())
     named = key_names(database, [record.key]) if record.key else {}
     beside = _beside(record, around.children)
+    feedback = FeedbackStore(database)
     costs: dict[str, int] = {}
     for one in beside:
         costs[one.purpose] = costs.get(one.purpose, 0) + one.cost_nanousd
@@ -58,7 +59,7 @@ def explain_request(database: Database, request_id: str) -> RequestExplained:
         tried=steps_of(record),
         beside=beside,
         beside_nanousd=costs,
-        told=FeedbackStore(database).of_whole(record.id, record.task),
+        told=feedback.with_edited(feedback.of_whole(record.id, record.task)),
     )
 
 

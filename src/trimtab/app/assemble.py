@@ -5,6 +5,7 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 from prometheus_client import disable_created_metrics
@@ -28,6 +29,7 @@ from trimtab.app.tasks import without_task_budget
 from trimtab.app.telemetry import open_observer, open_tracer
 from trimtab.budgets import Ledger
 from trimtab.config import secrets_in
+from trimtab.content import days_kept, edited_under
 from trimtab.engine import Conversations, Metered, Observer, Pipeline, Recorder, Runtime, Surviving
 from trimtab.engine.cascade import Afterwards, Memory
 from trimtab.engine.tasking import Tasking
@@ -317,6 +319,9 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
             most=settings.store.tasks_per_key,
         ),
         feedback=parts.ground.feedback,
+        keep_edited=partial(
+            edited_under, settings.content, days_kept(settings.content.days, settings.store.keep_days)
+        ),
         conditions=parts.ground.conditions,
         new_id=parts.new_id,
         clock_ms=unix_ms,

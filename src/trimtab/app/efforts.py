@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -9,13 +10,14 @@ import msgspec
 from trimtab.app.clock import unix_ms
 from trimtab.app.opening import open_named
 from trimtab.config import load_document
+from trimtab.content import ContentSettings, days_kept, edited_under
 from trimtab.efforts import EffortTable, build_table
 from trimtab.efforts.table import decoded
 from trimtab.engine.session import MAX_HEADER_CHARS, sessions_sent
 from trimtab.errors import NotFound, StoreError, shortened
 from trimtab.store import Database, StoreSettings
 from trimtab.store.artefacts import Artefact, ArtefactStore
-from trimtab.store.feedback import FeedbackStore, Told
+from trimtab.store.feedback import FeedbackStore, Keep, Told
 from trimtab.store.figures.efforts import EffortsWanted, requests_for_efforts
 from trimtab.store.figures.listing import Within
 from trimtab.store.figures.meant import key_ids, sessions_recorded
@@ -40,29 +42,33 @@ class Imported(msgspec.Struct, frozen=True):
     """The others had been told before."""
     unknown: tuple[str, ...]
     """Why others were left out."""
+    edited_unkept: int = 0
+    """Edited answers of which the policy keeps nothing."""
 
 
 class EffortsDoor:
     """Outcomes, tables and their versions in one store. Blocks; raises `StoreError`."""
 
-    def __init__(self, database: Database, store_url: str) -> None:
+    def __init__(self, database: Database, store_url: str, keep_edited: Keep | None = None) -> None:
         self._database = database
+        self._keep_edited = keep_edited
         self._feedback = FeedbackStore(database)
         self._artefacts = ArtefactStore(database)
         self.store_url = store_url
 
     def import_outcomes(self, told: Sequence[Told], simulated: bool | None) -> Imported:
         """Note those of which the request is found. Each is noted or not; who is cut off runs it again."""
-        changed = 0
+        changed = unkept = 0
         unknown: list[str] = []
         keys = ["", *key_ids(self._database, Within(), KEYS_MOST)]
         for start in range(0, len(told), AT_ONCE):
             meant, problems = self._meant(told[start : start + AT_ONCE], keys)
             unknown += problems
-            noted, lost = self._feedback.tell_found(meant, simulated)
-            changed += noted
-            unknown += lost.values()
-        return Imported(len(told), changed, tuple(unknown))
+            noted = self._feedback.tell_found(meant, simulated, self._keep_edited)
+            changed += noted.changed
+            unkept += noted.unkept
+            unknown += noted.problems.values()
+        return Imported(len(told), changed, tuple(unknown), unkept)
 
     def _meant(self, told: Sequence[Told], keys: Sequence[str]) -> tuple[list[Told], list[str]]:
         """Sessions by the names that records have, where a file has them as clients sent them; and which of them are
@@ -140,5 +146,7 @@ def opened_efforts_door(config: Path | None) -> Iterator[EffortsDoor]:
     """Open the store that a configuration names. Blocks. Raises `ConfigError`, `StoreError`."""
     document = load_document(config)
     store = document.section("store", StoreSettings)
+    content = document.section("content", ContentSettings)
+    keep = partial(edited_under, content, days_kept(content.days, store.keep_days))
     with contextlib.closing(open_named(store, document, create=False)) as database:
-        yield EffortsDoor(database, store.url)
+        yield EffortsDoor(database, store.url, keep)

@@ -127,6 +127,7 @@ def delete(
 def _told(done: ContentDeleted) -> str:
     kept = f" and {counted(done.answers, 'kept answer')} to idempotency keys" if done.answers else ""
     kept += f" and {counted(done.cached, 'answer')} kept to be given again" if done.cached else ""
+    kept += f" and {counted(done.edited, 'edited answer')}" if done.edited else ""
     rest = "" if done.overwritten else "; the engine overwrites the bytes later, see docs/content.md"
     return f"deleted the content of {counted(done.requests, 'request')}{kept}{rest}"
 

@@ -107,6 +107,8 @@ def import_outcomes(
     else:
         known = done.outcomes - len(done.unknown)
         say(f"{counted(known, 'outcome')} noted, {done.changed:,} of them new or changed")
+        if done.edited_unkept:
+            say(f"{counted(done.edited_unkept, 'edited answer')} not kept: content.keep says what is")
         for problem in done.unknown[:5]:
             warn(problem)
     if len(done.unknown) == done.outcomes:

@@ -226,8 +226,13 @@ def _say_told(found: RequestExplained) -> None:
 def _word(one: Feedback) -> str:
     score = {1.0: "succeeded", 0.0: "failed"}.get(one.score, f"{one.score:g} of 1")
     who = one.teller or "someone on this machine without a key"
+    label = f" ({one.label})" if one.label else ""
     note = f": {one.note}" if one.note else ""
-    return f"told by {who} as {one.source}, {shown(one.at_ms)} UTC: {ABOUT[one.covers]} {score}{note}"
+    edited = {None: "", False: "; the edited answer is not kept", True: "; --json shows the edited answer"}
+    return (
+        f"told by {who} as {one.source}, {shown(one.at_ms)} UTC: {ABOUT[one.covers]} {score}{label}{note}"
+        f"{edited[one.edited_kept]}"
+    )
 
 
 def took(ms: float) -> str:

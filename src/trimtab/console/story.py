@@ -4,6 +4,7 @@ what became of it as people told.
 What it is not: a way to ask again, or to change what is recorded.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -15,7 +16,7 @@ from trimtab.console.figures import Figures
 from trimtab.console.questions import Scope
 from trimtab.console.situation import ContentPolicy, Situation
 from trimtab.console.timing import lanes, stretches
-from trimtab.console.transcript import turns
+from trimtab.console.transcript import answered_text, edited_text, turns
 from trimtab.console.visit import Visit
 from trimtab.console.visitors import Role, Visitor
 from trimtab.content import shown
@@ -46,6 +47,10 @@ class Told(Protocol):
 
     def of_whole(self, request_id: str, task: str) -> tuple[Feedback, ...]:
         """What was told of a request, and of its task with other requests of it."""
+        ...
+
+    def with_edited(self, words: Sequence[Feedback]) -> tuple[Feedback, ...]:
+        """The same words with the edited answers that are kept of them."""
         ...
 
 
@@ -80,6 +85,14 @@ class StoryData(msgspec.Struct, frozen=True, kw_only=True):
     may stand in it."""
 
 
+class Edit(msgspec.Struct, frozen=True):
+    """An answer and its correction, as text, each cut to what a page shows."""
+
+    answered: str
+    """Empty: it is not kept."""
+    edited: str
+
+
 class StoryPage:
     """Reads one record and what surrounds it."""
 
@@ -103,6 +116,8 @@ class StoryPage:
         evidence_kept = hidden and record != story.record
         story = msgspec.structs.replace(story, record=record)
         told = self._feedback.of_whole(record.id, record.task)
+        if content.may_read:
+            told = self._feedback.with_edited(told)
         notes_kept = not content.may_read and any(word.note for word in told)
         if notes_kept:
             told = tuple(msgspec.structs.replace(word, note="") for word in told)
@@ -120,6 +135,7 @@ class StoryPage:
             ),
             values={
                 "stretches": stretches(story.bars, record.total_ms),
+                "edits": _edits(told, content.both),
                 "turns": blocks,
                 "turns_left_out": blocks_left_out,
                 "filtered": any(value for name, value in visit.asked.items() if name != "simulated"),
@@ -150,6 +166,16 @@ class StoryPage:
             may_read=may_read,
             both=shown(found) if found is not None and may_read else None,
         )
+
+
+def _edits(told: Sequence[Feedback], both: dict[str, Any] | None) -> dict[str, Edit]:
+    """By who judged, what was answered and what it should have been; what of the first is not kept, is not shown."""
+    answered = "" if both is None else answered_text(both)
+    return {
+        f"{word.request} {word.source}": Edit(answered, edited_text(word.edited))
+        for word in told
+        if word.edited is not msgspec.UNSET
+    }
 
 
 def without_texts(record: Outcome) -> Outcome:

@@ -42,6 +42,18 @@ def turns(content: Mapping[str, Any]) -> tuple[list[Turn], int]:
     return shown[::-1], len(found) - len(shown)
 
 
+def answered_text(content: Mapping[str, Any]) -> str:
+    """The text of the answer, as far as it is shown; empty where none is kept."""
+    found = list(_answer(content.get("answer")))
+    plain = [turn.text for turn in found if turn.kind == "text"] or [turn.text for turn in found]
+    return "\n".join(plain)[:TURN_CHARS]
+
+
+def edited_text(value: Any) -> str:
+    """An edited answer, text or JSON, as far as it is shown."""
+    return (value if isinstance(value, str) else _text(value))[:TURN_CHARS]
+
+
 def _request(side: Any) -> Iterator[Turn]:
     if side is None:
         return

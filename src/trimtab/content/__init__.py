@@ -6,6 +6,7 @@ record never is because of it.
 """
 
 from trimtab.content.capture import Capture
+from trimtab.content.editing import edited_under
 from trimtab.content.keeper import Keeper
 from trimtab.content.redaction import redacted_answer, redacted_request
 from trimtab.content.settings import ContentSettings, days_kept
@@ -16,6 +17,7 @@ __all__ = [
     "ContentSettings",
     "Keeper",
     "days_kept",
+    "edited_under",
     "redacted_answer",
     "redacted_request",
     "shown",

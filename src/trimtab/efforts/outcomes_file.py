@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import msgspec
 
 from trimtab.errors import ConfigError, printable, shortened
-from trimtab.store.feedback import NOTE_CHARS_MAX, SOURCE_CHARS_MAX, Covers, Told
+from trimtab.store.edited_answers import EDITED_BYTES_MAX
+from trimtab.store.feedback import LABEL_CHARS_MAX, NOTE_CHARS_MAX, SOURCE_CHARS_MAX, Covers, Told
 
 LINES_MAX = 1_000_000
 BYTES_MAX = 256 * 1024 * 1024
@@ -40,6 +41,9 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    label: Annotated[str, msgspec.Meta(max_length=LABEL_CHARS_MAX, pattern=r"^[A-Za-z0-9._:-]*\Z")] = ""
+    edited: Any = None
+    """The answer as it should have been: text, or in JSON lines any JSON."""
 
 
 def read_outcomes(name: str, content: bytes, *, source: str, teller: str) -> list[Told]:
@@ -133,8 +137,21 @@ def _told(where: str, line: _Line, source: str, teller: str) -> Told:
         score=score + 0.0,
         covers=covers,
         note=line.note.replace("\0", "\ufffd"),
+        label=line.label,
         teller=teller,
+        edited=_edited(where, line.edited),
     )
+
+
+def _edited(where: str, value: Any) -> bytes | None:
+    if value is None:
+        return None
+    written = msgspec.json.encode(value)
+    if len(written) > EDITED_BYTES_MAX:
+        raise ConfigError(
+            where, f"edited: has {len(written):,} bytes; at most {EDITED_BYTES_MAX:,} are taken"
+        )
+    return written
 
 
 def _permitted(problem: Exception) -> str:

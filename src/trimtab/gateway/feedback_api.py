@@ -2,7 +2,7 @@
 
 What it is not: what is made of it (`efforts`). Invariants: a key tells of its own requests, an admin key of all of its
 organisation, who shows no key of those that were sent without one; of another's request nothing is said, not even that
-it is there.
+it is there; an edited answer is content: kept under the policy in force, and shown to whoever may read content.
 """
 
 import asyncio
@@ -14,12 +14,14 @@ import msgspec
 from trimtab.errors import NotFound, RequestError, printable, shortened
 from trimtab.gateway.http import Exchange
 from trimtab.gateway.keys_api import blocking, query_of
-from trimtab.records import Caller
-from trimtab.store.feedback import NOTE_CHARS_MAX, SOURCE_CHARS_MAX, Covers, Told
+from trimtab.gateway.opinion import Opinion
+from trimtab.records import NOBODY, Caller
+from trimtab.store.edited_answers import EDITED_BYTES_MAX
+from trimtab.store.feedback import LABEL_CHARS_MAX, NOTE_CHARS_MAX, SOURCE_CHARS_MAX, Covers, Told
 
 FEEDBACK = "/trimtab/v1/feedback"
 
-MAX_BODY_BYTES = 16 * 1024
+MAX_BODY_BYTES = EDITED_BYTES_MAX + 16 * 1024
 
 WAITS_S = (0.0, 0.1, 0.2, 0.3, 0.4)
 """A record is written 0.1 s after its answer's end, perhaps by another worker than the one that is told of it."""
@@ -37,6 +39,8 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: Annotated[
         str, msgspec.Meta(min_length=1, max_length=SOURCE_CHARS_MAX, pattern=r"^[A-Za-z0-9._:-]+\Z")
     ] = "user"
+    label: Annotated[str, msgspec.Meta(max_length=LABEL_CHARS_MAX, pattern=r"^[A-Za-z0-9._:-]*\Z")] = ""
+    edited: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 def feedback_handler(path: str) -> Callable[[Exchange], Awaitable[None]] | None:
@@ -50,14 +54,27 @@ async def _feedback(http: Exchange) -> None:
     if http.method == "GET":
         name = query_of(http, "request").get("request", "")
         await _own(http, name)
-        found = await blocking(lambda: store.of(name))
+        reads = http.caller is not NOBODY or await http.around.is_open()
+        found = await blocking(lambda: store.with_edited(store.of(name)) if reads else store.of(name))
         http.reply(200, msgspec.json.encode({"data": found}))
         return
     said = read_feedback(await http.body(MAX_BODY_BYTES))
-    await _own(http, said.request)
+    record = await _own(http, said.request)
     teller = f"key:{http.caller.key}" if http.caller.key else ""
     told = msgspec.structs.replace(said, teller=teller)
-    http.reply(200, msgspec.json.encode(await blocking(lambda: store.tell(told))))
+    word = await blocking(lambda: store.tell(told, http.around.keep_edited))
+    http.around.on_opinion(
+        Opinion(
+            word.request,
+            record.session,
+            record.key,
+            word.covers,
+            word.score,
+            word.label,
+            told.edited is not None,
+        )
+    )
+    http.reply(200, msgspec.json.encode(word))
 
 
 def read_feedback(body: bytes) -> Told:
@@ -69,6 +86,7 @@ def read_feedback(body: bytes) -> Told:
         if "unknown field" in str(problem):
             permitted = f"; permitted are {', '.join(_Body.__struct_encode_fields__)}"
         raise RequestError(f"body: {printable(str(problem), 300)}{permitted}") from None
+    edited = _edited(said.edited)
     score = said.score if said.success is None else float(said.success)
     if score is None or None not in (said.success, said.score):
         raise RequestError("body: say success (true or false) or score (0 to 1), one of them")
@@ -78,11 +96,29 @@ def read_feedback(body: bytes) -> Told:
         score=score + 0.0,  # no negative zero
         covers=said.covers,
         note=said.note.replace("\0", "\ufffd"),
+        label=said.label,
+        edited=edited,
     )
 
 
-async def _own(http: Exchange, name: str) -> None:
-    """Raises `NotFound` unless the request is recorded and the caller's to tell of."""
+def _edited(raw: msgspec.Raw | msgspec.UnsetType) -> bytes | None:
+    """An edited answer as JSON; `null` is none."""
+    if raw is msgspec.UNSET:
+        return None
+    written = bytes(raw)
+    if len(written) > EDITED_BYTES_MAX:
+        raise RequestError(
+            f"body: edited: has {len(written):,} bytes; at most {EDITED_BYTES_MAX:,} are taken; send what matters"
+        )
+    try:
+        value = msgspec.json.decode(written)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise RequestError(f"body: edited: {printable(str(problem), 300)}") from None
+    return None if value is None else written
+
+
+async def _own(http: Exchange, name: str) -> "_Owner":
+    """Whose it is. Raises `NotFound` unless the request is recorded and the caller's to tell of."""
     unknown = NotFound(
         f"no request {shortened(name, 80)!r} of this key is recorded here; use the id of an x-trimtab-request "
         "header; one that is still being answered has no record"
@@ -93,15 +129,17 @@ async def _own(http: Exchange, name: str) -> None:
         await asyncio.sleep(wait_s)
         found = await blocking(lambda: http.around.find_record(name))
         if found is not None:
-            if not _may_tell(msgspec.json.decode(found, type=_Owner), http.caller):
+            owner = msgspec.json.decode(found, type=_Owner)
+            if not _may_tell(owner, http.caller):
                 raise unknown
-            return
+            return owner
     raise unknown
 
 
 class _Owner(msgspec.Struct, frozen=True):
     key: str = ""
     organisation: str = ""
+    session: str = ""
 
 
 def _may_tell(record: _Owner, caller: Caller) -> bool:

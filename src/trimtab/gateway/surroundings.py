@@ -15,10 +15,11 @@ from trimtab.engine import Pipeline
 from trimtab.gateway.access import Access
 from trimtab.gateway.figures_seam import FiguresDoor
 from trimtab.gateway.models import ModelList
+from trimtab.gateway.opinion import Opinion
 from trimtab.providers import Headers, Provider
 from trimtab.records import RequestId
 from trimtab.store.content import Content
-from trimtab.store.feedback import FeedbackStore
+from trimtab.store.feedback import FeedbackStore, Keep
 
 LOOKS_AT_ONCE = 2
 """A process has at least five threads for work on the store, and a look takes about a millisecond of one."""
@@ -64,6 +65,10 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Deletes what is kept; blocks, so it runs in a thread."""
     feedback: FeedbackStore
     """What became of requests, as told; blocks, so it runs in a thread."""
+    keep_edited: Keep
+    """What the policy lets be kept of an edited answer; takes milliseconds, so it runs in a thread."""
+    on_opinion: Callable[[Opinion], None] = lambda opinion: None
+    """Hears of each outcome that this process is told, on the event loop; must not block or raise."""
     task_admin: TaskAdmin
     """Makes and changes tasks; blocks, so it runs in a thread."""
     looks: asyncio.Semaphore = msgspec.field(default_factory=lambda: asyncio.Semaphore(LOOKS_AT_ONCE))

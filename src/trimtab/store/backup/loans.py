@@ -21,6 +21,7 @@ COPIED = frozenset(
         "console_users",
         "content",
         "content_deletions",
+        "edited_answers",
         "feedback",
         "figure_spans",
         "figures",

@@ -23,7 +23,7 @@ by its machine's clock, is covered too."""
 
 FOREVER_MS = 2**62
 
-TABLES = ("content", "cached_answers")
+TABLES = ("content", "cached_answers", "edited_answers")
 """What holds prompts or answers by the request that they are of."""
 
 Kind = Literal["request", "key", "user", "organisation", "everything"]
@@ -48,6 +48,8 @@ class Deleted(msgspec.Struct, frozen=True):
     """Whole answers that were kept for idempotency keys."""
     cached: int = 0
     """Answers that were kept to be given again."""
+    edited: int = 0
+    """Answers as people corrected them."""
 
 
 def begin(tx: Transaction, selection: Selection, before_ms: int | None) -> Deleted:
@@ -63,7 +65,7 @@ def begin(tx: Transaction, selection: Selection, before_ms: int | None) -> Delet
         until_ms = FOREVER_MS
     organisation = selection.organisation if selection.kind in ("user", "organisation") else ""
     where, values = _rows_of(selection, until_ms)
-    requests, cached = (
+    requests, cached, edited = (
         tx.rows(f"SELECT count(*) FROM {table} WHERE {where}", values)[0][0]  # noqa: S608 (our own words)
         for table in TABLES
     )
@@ -87,7 +89,7 @@ def begin(tx: Transaction, selection: Selection, before_ms: int | None) -> Delet
             f"WHERE answer IS NOT NULL AND at_ms <= ? AND {claims}",
             (until_ms, *of),
         )
-    return Deleted(int(requests), answers, int(cached))
+    return Deleted(int(requests), answers, int(cached), int(edited))
 
 
 def delete(database: Database, selection: Selection, before_ms: int | None = None) -> Deleted:
@@ -137,7 +139,8 @@ def sweep_all(tx: Transaction) -> int:
 
 def delete_old(tx: Transaction, before_ms: int) -> int:
     """Remove some rows of requests that arrived before this moment; how many."""
-    return _remove(tx, "at_ms < ?", (before_ms,), ("content",)) + forget_old_quotes(tx, before_ms)
+    tables = ("content", "edited_answers")
+    return _remove(tx, "at_ms < ?", (before_ms,), tables) + forget_old_quotes(tx, before_ms)
 
 
 def delete_of(tx: Transaction, ids: str) -> int:
