@@ -38,6 +38,7 @@ from trimtab.gateway import (
     GatewayServer,
     ModelList,
     Once,
+    Opinion,
     ServingState,
     Surroundings,
     openapi_document,
@@ -62,6 +63,12 @@ def id_source() -> Callable[[], RequestId]:
     """Makes request ids from the wall clock and a generator of its own."""
     generator = random.Random()  # noqa: S311 - ids are names, not secrets
     return lambda: new_request_id(unix_ms(), generator.getrandbits)
+
+
+def _remember(memory: Memory, opinion: Opinion) -> None:
+    """What a conversation was told of an answer decides where its next request begins."""
+    if opinion.disliked:
+        memory.disliked(RequestId(opinion.request))
 
 
 def _chance() -> Callable[[], float]:
@@ -322,6 +329,7 @@ def build(settings: Settings, parts: Parts, providers: dict[str, Provider] | Non
         keep_edited=partial(
             edited_under, settings.content, days_kept(settings.content.days, settings.store.keep_days)
         ),
+        on_opinion=partial(_remember, parts.memory),
         conditions=parts.ground.conditions,
         new_id=parts.new_id,
         clock_ms=unix_ms,
