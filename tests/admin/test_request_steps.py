@@ -106,4 +106,21 @@ def test_the_answer_of_an_earlier_step_can_be_the_one_that_was_given_and_an_erro
     nothing = steps_of(judged_outcome(attempts=(), answered=None))
     assert (nothing.steps, nothing.given, nothing.says, nothing.whys) == ((), None, None, ())
     plain = steps_of(judged_outcome(attempts=(SECOND,), answered=None))
-    assert plain.steps[0].number == 2, "a record that begins on a later step says so"
+    assert plain.steps[0].number == 1, "steps are counted as they were made"
+
+
+def test_a_rung_that_was_passed_over_is_no_step_and_says_why() -> None:
+    later = msgspec.structs.replace(SECOND, step=2)
+    reasons = (
+        "claude-haiku-4-5 is passed over: it takes no images",
+        f"claude-opus-4-7@high: {WHY}",
+        "no rung is left",
+    )
+    found = steps_of(judged_outcome(attempts=(FIRST, later), answered=1, escalations=reasons))
+    first, second = found.steps
+    assert (first.number, second.number, first.because, first.stopped) == (1, 2, "", "")
+    assert second.because == f"{reasons[0]}; {reasons[1]}"
+    assert second.stopped == "no rung is left"
+    assert found.whys[1] == f"escalated: {second.because}"
+    alone = steps_of(judged_outcome(escalations=(f"claude-opus-4-7@high: {WHY}",)))
+    assert alone.steps[1].because == WHY, "its own name is not said twice"

@@ -3,7 +3,7 @@
 What it is not: a decision, or the record itself. Pure. Invariant: it says nothing that the record does not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -61,16 +61,17 @@ def steps_of(record: Outcome) -> Steps:
     planned = "" if record.plan is None else str(record.plan.arm)
     numbers = sorted({attempt.step for attempt in attempts})
     found = []
-    for number in numbers:
+    for order, number in enumerate(numbers):
         places = tuple(place for place, attempt in enumerate(attempts) if attempt.step == number)
         own = [attempts[place] for place in places]
         verdicts = tuple(verdict for attempt in own for verdict in attempt.verdicts)
         called = next((attempt.arm for attempt in reversed(own) if attempt.arm is not None), None)
-        last = number == numbers[-1]
+        arm = planned if called is None else str(called)
+        because = "" if order == 0 else _escalated(record, numbers[order - 1], number)
         found.append(
             Step(
-                number=number + 1,
-                arm=planned if called is None else str(called),
+                number=order + 1,
+                arm=arm,
                 attempts=places,
                 says=overall(verdicts) if verdicts else None,
                 verdicts=verdicts,
@@ -79,8 +80,8 @@ def steps_of(record: Outcome) -> Steps:
                 ms=sum(attempt.total_ms for attempt in own),
                 checks_ms=sum(verdict.ms for verdict in verdicts),
                 given=given in places,
-                because=_escalated(record, number),
-                stopped=_escalation(record, number + 1) if last else "",
+                because=because.removeprefix(f"{arm}: "),
+                stopped="; ".join(record.escalations[number:]) if number == numbers[-1] else "",
             )
         )
     return Steps(
@@ -88,7 +89,7 @@ def steps_of(record: Outcome) -> Steps:
         whys=whys(
             attempts,
             "" if record.plan is None else record.plan.platform,
-            [_escalated(record, number) for number in range(numbers[-1] + 1 if numbers else 0)],
+            {step.attempts[0]: step.because for step in found},
         ),
         given=given,
         says=next((step.says for step in found if last_place in step.attempts), None),
@@ -97,28 +98,23 @@ def steps_of(record: Outcome) -> Steps:
     )
 
 
-def _escalation(record: Outcome, step: int) -> str:
-    """Why the step of this place, from 0, was made or not made, as recorded."""
-    return record.escalations[step - 1] if 0 < step <= len(record.escalations) else ""
-
-
-def _escalated(record: Outcome, step: int) -> str:
-    """Why a step was begun; where no reason is recorded, it is told from the verdicts before it."""
-    if step == 0:
-        return ""
-    said = _escalation(record, step)
-    if said:
+def _escalated(record: Outcome, before: int, step: int) -> str:
+    """Why a step was begun after another one, and why those in between were passed over; where no reason is recorded,
+    it is told from the verdicts."""
+    if said := "; ".join(record.escalations[before:step]):
         return said
     verdicts = [
-        verdict for attempt in record.attempts if attempt.step == step - 1 for verdict in attempt.verdicts
+        verdict for attempt in record.attempts if attempt.step == before for verdict in attempt.verdicts
     ]
     against = [verdict for verdict in verdicts if verdict.says != "accept"]
     return "; ".join(f"{one.verifier}: {one.reason or one.says}" for one in against) or "the step before it"
 
 
-def whys(attempts: Sequence[Attempt], planned: str, escalated: Sequence[str] = ()) -> tuple[str, ...]:
+def whys(
+    attempts: Sequence[Attempt], planned: str, escalated: Mapping[int, str] | None = None
+) -> tuple[str, ...]:
     """Why each attempt was made, told from what came of the one before it; `planned` is the plan's platform, and
-    `escalated` says by step why it was begun.
+    `escalated` says by the place of its first attempt why a step was begun.
 
     Of two that were under way at once, the one that was cut stands before the one that answered.
     """
@@ -129,7 +125,7 @@ def whys(attempts: Sequence[Attempt], planned: str, escalated: Sequence[str] = (
             continue
         before = attempts[number - 1]
         if attempt.step != before.step:
-            said.append(f"escalated: {escalated[attempt.step]}")
+            said.append(f"escalated: {(escalated or {}).get(number, '')}")
         elif before.result == "cancelled":
             said.append(f"under way with attempt {number}, and quicker")
         else:

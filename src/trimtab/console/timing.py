@@ -71,11 +71,11 @@ def stretches(found: Sequence[Bar], total_ms: float) -> list[Stretch]:
 
 def lanes(attempts: Sequence[Attempt]) -> list[str]:
     """What the rows of the timing bar are called: ours, and each attempt's."""
-    several = any(attempt.step for attempt in attempts)
+    steps = {step: number for number, step in enumerate(sorted({attempt.step for attempt in attempts}), 1)}
     return [
         "Trimtab",
         *(
-            f"Step {attempt.step + 1}, attempt {number}" if several else f"Attempt {number}"
+            f"Step {steps[attempt.step]}, attempt {number}" if len(steps) > 1 else f"Attempt {number}"
             for number, attempt in enumerate(attempts, 1)
         ),
     ]

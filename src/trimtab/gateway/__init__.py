@@ -9,6 +9,7 @@ from trimtab.gateway.application import Gateway
 from trimtab.gateway.models import ModelList
 from trimtab.gateway.once import Claims, Once
 from trimtab.gateway.openapi import openapi_document
+from trimtab.gateway.opinion import Opinion
 from trimtab.gateway.server import GatewayServer, bind, held_signals
 from trimtab.gateway.settings import MAX_WORKERS, Listen, ServerSettings, check_server
 from trimtab.gateway.state import ServingState
@@ -25,6 +26,7 @@ __all__ = [
     "Message",
     "ModelList",
     "Once",
+    "Opinion",
     "Piece",
     "ServerSettings",
     "ServingState",
