@@ -124,7 +124,13 @@ def test_failures_are_those_of_the_class_beside_all_classes_and_beside_requests_
     assert (found.failed, found.judged, found.unsure) == (9, 90, 2)
     assert found.wider == Failure(200, 1000, 5)
     assert found.later == Failure(20, 30, 0, Failure(30, 50))
-    # By the client's own effort it is another arm.
+    # What the arm works at for this request is another arm: the client's own effort, thinking.
+    thinking = Facts(task_class="coding", thinking="adaptive")
+    assert known(thinking, Measured({MED: 1}, counts)).failure(MED).judged == 0
+    open_arm = Facts(task_class="coding", other_effort="medium")
+    assert known(open_arm, Measured({MED: 1}, counts)).failure(Arm(MED.model)).judged == 90
+    lacking = Arm.parse("claude-sonnet-4-6@xhigh")
+    assert known(Facts(task_class="coding"), Measured({HIGH: 1}, counts)).failure(lacking).judged == 90
     assert known(Facts(effort="low"), Measured({MED: 1}, counts)).failure(MED).judged == 0
 
 

@@ -138,6 +138,8 @@ class Climbing:
             disliked_on=remembered.disliked_on,
             chain_on=remembered.chain_on,
             effort=_effort_of(inbound, body),
+            other_effort=decision.plan.arm.effort,
+            thinking=decision.plan.arm.thinking,
             error_cost_nanousd=error_cost_of(inbound.own.get(ERROR_COST)),
             latency_s=latency_of(inbound.own.get(LATENCY)),
             on_rung=remembered.on_rung,

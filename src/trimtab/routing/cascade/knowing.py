@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from trimtab.catalogue import Arm, Catalogue, Effort, Model, NanoUSD, token_ratio
+from trimtab.catalogue.effort import fitted
 from trimtab.routing.cascade.ladder import Estimate, Facts, Failure, Ladder
 from trimtab.store.figures.usual import EVERY_CLASS
 
@@ -156,20 +157,19 @@ class Knowing:
         hold."""
         self._catalogue = catalogue
         self._today = today
-        self._measured = measured
-        self._prefers_model = prefers_model
-        self._usual_cost = usual_cost
+        self.measured = measured
+        self.prefers_model = prefers_model
+        self.usual_cost = usual_cost
         self._day: datetime.date | None = None
         self._rates: dict[str, _Rates] = {}
+        self._levels: dict[tuple[str, Effort], Effort] = {}
 
     def of(self, ladder: Ladder, facts: Facts, *, route: str, simulated: bool) -> "KnownNow":
         """What is known for one request. Never waits. Cost: 1 us; what is asked of it, 5 us a rung (measured)."""
         day = self._today()
         if day != self._day:
             self._day, self._rates = day, {}
-        return KnownNow(
-            self, self._measured, self._prefers_model, self._usual_cost, ladder, facts, route, simulated
-        )
+        return KnownNow(self, ladder, facts, route, simulated)
 
     def rates(self, model_id: str) -> _Rates | None:
         """List prices; `None` for a model that the catalogue does not know."""
@@ -181,42 +181,29 @@ class Knowing:
             found = self._rates[model_id] = _Rates(model, self._catalogue, self._day or self._today())
         return found
 
-    def usual_output(self, arm: Arm, effort: Effort | None) -> int:
+    def level(self, model_id: str, effort: Effort) -> Effort:
+        """What an effort is on a model that may lack it."""
+        known = self._levels.get((model_id, effort))
+        if known is None:
+            model = self._catalogue.find(model_id)
+            levels = model.effort_levels if model is not None else ()
+            known = self._levels[model_id, effort] = fitted(effort, levels) if levels else effort
+        return known
+
+    def usual_output(self, arm: Arm) -> int:
         """Tokens of an answer, as shipped for its effort."""
         model = self._catalogue.find(arm.model)
-        level = effort or arm.effort or (model.default_effort if model is not None else None) or USUAL_EFFORT
+        level = arm.effort or (model.default_effort if model is not None else None) or USUAL_EFFORT
         return self._catalogue.efforts.usual_output[level]
 
 
 class KnownNow:
     """For one request. Implements `Known`."""
 
-    __slots__ = (
-        "_estimates",
-        "_facts",
-        "_knowing",
-        "_ladder",
-        "_measured",
-        "_place",
-        "_prefers_model",
-        "_usual_cost",
-    )
+    __slots__ = ("_estimates", "_facts", "_knowing", "_ladder", "_place")
 
-    def __init__(
-        self,
-        knowing: Knowing,
-        measured: Measured | None,
-        prefers_model: PrefersModel,
-        usual_cost: UsualCost,
-        ladder: Ladder,
-        facts: Facts,
-        route: str,
-        simulated: bool,
-    ) -> None:
+    def __init__(self, knowing: Knowing, ladder: Ladder, facts: Facts, route: str, simulated: bool) -> None:
         self._knowing = knowing
-        self._measured = measured
-        self._prefers_model = prefers_model
-        self._usual_cost = usual_cost
         self._ladder = ladder
         self._facts = facts
         self._place = (route, simulated)
@@ -234,7 +221,7 @@ class KnownNow:
 
     def failure(self, arm: Arm) -> Failure:
         """See `Known`."""
-        measured = self._measured
+        measured = self._knowing.measured
         if measured is None:
             return NOTHING_JUDGED
         arm = self._worked(arm)
@@ -257,12 +244,17 @@ class KnownNow:
         model = next((one for one in above if one.model != arm.model), None)
         if effort is None or model is None:
             return False
-        return self._prefers_model(self._facts.task_class, arm, effort, model)
+        return self._knowing.prefers_model(self._facts.task_class, arm, effort, model)
 
     def _worked(self, arm: Arm) -> Arm:
-        """The arm as it works for this request: with the client's own effort, where there is one."""
-        effort = self._facts.effort
-        return arm if effort is None or effort == arm.effort else Arm(arm.model, effort, arm.thinking)
+        """The arm as it works for this request, by which attempts are recorded: the client's own effort wins, and a
+        level that the model lacks is another."""
+        facts = self._facts
+        effort = facts.effort or arm.effort or facts.other_effort
+        thinking = arm.thinking or facts.thinking
+        if effort is not None:
+            effort = self._knowing.level(arm.model, effort)
+        return arm if effort == arm.effort and thinking == arm.thinking else Arm(arm.model, effort, thinking)
 
     def _of_all(self) -> dict[Arm, Estimate]:
         """Of all rungs. One whose cost was not measured is taken at what its list price is against that of the nearest
@@ -295,19 +287,21 @@ class KnownNow:
 
     def _measured_costs(self) -> tuple[list[NanoUSD | None], list[NanoUSD | None]]:
         """Of calls and of their checks, of all rungs."""
-        measured, (route, simulated), name = self._measured, self._place, self._facts.task_class
+        measured, (route, simulated), name = self._knowing.measured, self._place, self._facts.task_class
         costs: list[NanoUSD | None] = []
         checks: list[NanoUSD | None] = []
         for rung in self._ladder.rungs:
             arm = self._worked(rung)
             cost = None if measured is None else measured.attempt_cost(route, name, arm, simulated)
-            costs.append(self._usual_cost(arm.model, arm.effort, name, simulated) if cost is None else cost)
+            costs.append(
+                self._knowing.usual_cost(arm.model, arm.effort, name, simulated) if cost is None else cost
+            )
             checks.append(None if measured is None else measured.checks_cost(route, name, arm, simulated))
         return costs, checks
 
     def _times(self, arm: Arm) -> tuple[float | None, float]:
         """How long a call with its checks takes, and how much more it costs where a lower rung failed."""
-        measured, (route, simulated), name = self._measured, self._place, self._facts.task_class
+        measured, (route, simulated), name = self._knowing.measured, self._place, self._facts.task_class
         if measured is None:
             return None, 1.0
         arm = self._worked(arm)
@@ -324,8 +318,7 @@ class KnownNow:
             return 0, 0
         code = min(facts.code_tokens, facts.input_tokens)
         prompt = (facts.input_tokens - code) * rates.ratio_text + code * rates.ratio_code
-        output = float(self._knowing.usual_output(arm, facts.effort))
-        output *= rates.ratio_text
+        output = self._knowing.usual_output(self._worked(arm)) * rates.ratio_text
         if facts.max_tokens is not None:
             output = min(output, facts.max_tokens)
         cached, prefix, switch = 0.0, 0.0, 0.0

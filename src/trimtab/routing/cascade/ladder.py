@@ -83,6 +83,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the conversation came to `on_rung` because a lower one's answer was not accepted."""
     effort: Effort | None = None
     """The client's own, which wins over each rung's, so that rungs of one model are one."""
+    other_effort: Effort | None = None
+    """What a rung works at that names none, where the client names none: as its scenario or tier has it."""
+    thinking: Literal["adaptive"] | None = None
+    """What holds of thinking whatever the rung says: the client's own, or its tier's."""
     judged: bool = True
     """Whether an answer is judged before it goes out; else there is one step."""
     task_class: str = ""
