@@ -1,9 +1,21 @@
 """What comes of a run: every ending, what goes in and out, how many at once, and that nothing stays."""
 
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import escapes
 import pytest
 from sandboxes import LIMITS, need_sandbox, python, ran
+from waiting import until, until_so
 
-from trimtab.sandbox import Limits, Run
+from trimtab.errors import SandboxUnavailable
+from trimtab.sandbox import Limits, Ran, Run, Sandbox, SandboxSettings
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +69,202 @@ def test_a_command_that_is_not_there_never_began() -> None:
     one = ran(Run(argv=("no-such-program",)))
     assert one.ended == "failed"
     assert one.problem.startswith("there is no program 'no-such-program' in /usr/bin")
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"argv": ()}, "there is no program to run"),
+        ({"argv": ("a=b",)}, "the program 'a=b' has '=' in its name"),
+        ({"argv": ("echo", "a\0b")}, "holds the character NUL"),
+        ({"argv": ("echo", "\ud800")}, "is not Unicode text"),
+        ({"environment": {"A=B": "c"}}, "the variable 'A=B' must be of letters"),
+        ({"environment": {"-i": "c"}}, "the variable '-i' must be of letters"),
+        ({"environment": {"A": "\0"}}, "the variable A holds the character NUL"),
+        ({"files": {"../x": b""}}, "the path '../x' has"),
+        ({"files": {"/etc/passwd": b""}}, "the path '/etc/passwd' is absolute"),
+        ({"keep": ("../../etc/passwd",)}, "the path to keep '../../etc/passwd' has"),
+        ({"keep": ("/etc/passwd",)}, "the path to keep '/etc/passwd' is absolute"),
+        ({"limits": Limits(processes=0)}, "the limit processes is 0"),
+        ({"limits": Limits(wall_s=float("nan"))}, "the limit wall_s is nan"),
+    ],
+)
+def test_what_cannot_be_run_is_said_and_not_tried(changed: dict[str, Any], problem: str) -> None:
+    one = ran(Run(**{"argv": ("/bin/true",), **changed}))
+    assert one.ended == "failed"
+    assert problem in one.problem
+
+
+def test_words_that_look_like_options_are_the_programs_own() -> None:
+    one = ran(
+        Run(
+            argv=("/bin/echo", "--bind", "/", "/", "--", "$HOME", "`id`"),
+            files={"--help": b"", "-i": b""},
+            environment={"IFS": "x", "PATH": "/nowhere"},
+        )
+    )
+    assert (one.ended, one.stdout) == ("exited", b"--bind / / -- $HOME `id`\n")
+
+
+def test_everyday_programs_find_what_they_need() -> None:
+    one = ran(
+        python(
+            """
+import asyncio, concurrent.futures, multiprocessing, os, pathlib, pwd, sqlite3, ssl, subprocess, tempfile, threading, time
+with multiprocessing.get_context('fork').Pool(2) as pool: assert pool.map(abs, [-1, -2]) == [1, 2]
+assert multiprocessing.get_context('spawn').Value('i', 3).value == 3
+async def serve():
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), '127.0.0.1', 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    assert await reader.read() == b''
+    process = await asyncio.create_subprocess_exec('echo', 'hi', stdout=subprocess.PIPE)
+    return (await process.communicate())[0]
+assert asyncio.run(serve()) == b'hi\\n'
+with tempfile.TemporaryDirectory() as folder: sqlite3.connect(folder + '/x.db').execute('create table t (a)').connection.close()
+assert pwd.getpwuid(os.getuid()).pw_name == 'sandbox' and pathlib.Path.home() == pathlib.Path.cwd()
+ssl.create_default_context()
+assert time.localtime() and len(os.urandom(4)) == 4 and open('/dev/zero', 'rb').read(2) == b'\\0\\0'
+open('/dev/null', 'w').write('x'); open('/dev/stdout', 'w').write('said')
+"""
+        )
+    )
+    assert (one.stdout, one.stderr, one.status) == (b"said", b"", 0)
+
+
+def test_a_folder_that_the_operator_named_can_be_read_and_no_other() -> None:
+    here = Path(__file__).resolve().parent
+    if os.geteuid() == 0 and not all(folder.stat().st_mode & 0o001 for folder in (here, *here.parents)):
+        pytest.skip("the folder of these tests is root's alone, and runs are not root's")
+    program = (
+        "import os, sys; here = sys.argv[1]; print(open(here + '/test_folder.py').read(3), os.listdir(here + '/..'))\n"
+        "try: open(here + '/x', 'w')\nexcept OSError as error: print(error.strerror)"
+    )
+    one = ran(python(program, str(here)), SandboxSettings(readable=(str(here),)))
+    assert one.stdout.decode().split("\n") == ['""" [\'sandbox\']', "Read-only file system", ""]
+
+
+def test_no_more_runs_go_on_at_once_than_are_allowed() -> None:
+    program = "import time; begun = time.monotonic(); time.sleep(0.05); print(begun, time.monotonic())"
+
+    async def several() -> list[Ran]:
+        sandbox = Sandbox(SandboxSettings(concurrent=1))
+        return await asyncio.gather(*(sandbox.run(python(program)) for _ in range(4)))
+
+    times = sorted(tuple(map(float, one.stdout.split())) for one in asyncio.run(several()))
+    assert len(times) == 4
+    assert all(ended <= begun for (_, ended), (begun, _) in pairwise(times))
+
+
+def test_a_run_that_is_cancelled_is_gone_when_the_caller_goes_on() -> None:
+    mark = f"cancelled-{os.urandom(8).hex()}"
+    program = (
+        "import os, signal, time\nfor number in range(1, 32):\n try: signal.signal(number, signal.SIG_IGN)\n"
+        " except OSError: pass\nos.fork(); os.setsid() if os.getpid() != 2 else None\nos.fork(); time.sleep(100000)"
+    )
+
+    async def cancelled() -> None:
+        sandbox = Sandbox(SandboxSettings(concurrent=1))
+        running = asyncio.create_task(sandbox.run(python(program, mark)))
+        waiting = asyncio.create_task(sandbox.run(python(program, mark)))
+        await until_so(lambda: len(escapes.processes(mark)) >= 6)  # bubblewrap's two and the four
+        for task in (waiting, running):
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert escapes.processes(mark) == []
+        assert (await sandbox.run(Run(argv=("/bin/true",)))).status == 0
+
+    asyncio.run(cancelled())
+
+
+def test_runs_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    mark = f"orphan-{os.urandom(8).hex()}"
+    program = (
+        "import asyncio, sys; from trimtab.sandbox import *\n"
+        "asyncio.run(Sandbox().run(Run(argv=('/bin/sh', '-c', 'sleep 100000 & sleep 100000', 'mark-' + sys.stdin.read()))))"
+    )
+    starter = subprocess.Popen(
+        [sys.executable, "-P", "-c", program],
+        stdin=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert starter.stdin is not None
+    starter.stdin.write(mark.encode())
+    starter.stdin.close()
+    try:
+        until(lambda: len(escapes.processes(f"mark-{mark}")) >= 3)
+    finally:
+        starter.kill()
+        starter.wait()
+    until(lambda: not escapes.processes(f"mark-{mark}"))
+
+
+def test_a_hundred_runs_leave_nothing_behind() -> None:
+    mark = f"hundred-{os.urandom(8).hex()}"
+    kinds = [
+        Run(argv=("/bin/sh", "-c", "echo x > kept; sleep 1000 & exit 3", mark), keep=("kept",)),
+        Run(argv=("/bin/sh", "-c", "kill -SEGV $$", mark)),
+        Run(argv=("/bin/sleep", "1000", mark), limits=Limits(wall_s=0.01)),
+        Run(argv=("/bin/sh", "-c", "while :; do echo flood; done", mark), limits=Limits(output_bytes=1000)),
+        Run(argv=("/usr/bin/no-such-program", mark), stdin=b"unread" * 100_000),
+    ]
+
+    def held() -> dict[str, object]:
+        return {
+            "descriptors": len(os.listdir("/proc/self/fd")),
+            "threads": sorted(thread.name for thread in threading.enumerate()),
+            "mounts": Path("/proc/self/mountinfo").read_text(),
+            "processes": escapes.processes(mark),
+        }
+
+    async def all_of_them() -> tuple[dict[str, object], dict[str, object], set[str]]:
+        sandbox = Sandbox(SandboxSettings(concurrent=4))
+        await asyncio.gather(*map(sandbox.run, kinds))
+        until(
+            lambda: (
+                threading.active_count() == 1 or not any("sandbox" in t.name for t in threading.enumerate())
+            )
+        )
+        before = held()
+        done = await asyncio.gather(*(sandbox.run(kinds[number % len(kinds)]) for number in range(100)))
+        until(lambda: not any("sandbox" in thread.name for thread in threading.enumerate()))
+        return before, held(), {one.ended for one in done}
+
+    before, after, endings = asyncio.run(all_of_them())
+    assert endings == {"exited", "signalled", "wall", "output"}
+    assert after == before
+
+
+def test_where_bubblewrap_is_missing_one_line_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SandboxUnavailable, match="apt-get install bubblewrap"):
+        Sandbox()
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("bwrap: Unknown option --disable-userns", "it needs bubblewrap 0.8 or later"),
+        ("bwrap: setting up uid map: Permission denied", "apparmor_restrict_unprivileged_userns=0"),
+        ("bwrap: No permissions to create new namespace", "user.max_user_namespaces"),
+    ],
+)
+def test_where_the_kernel_does_not_permit_it_one_line_says_what_to_permit(
+    said: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bwrap"
+    program.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+    program.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents):
+        if (
+            not folder.stat().st_mode & 0o001
+        ):  # of whoever runs the tests; where that is root, runs are somebody else's
+            folder.chmod(folder.stat().st_mode | 0o001)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(SandboxUnavailable) as raised:
+        asyncio.run(Sandbox().check())
+    assert said in str(raised.value)
+    assert advice in str(raised.value)
+    assert "\n" not in str(raised.value)

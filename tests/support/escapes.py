@@ -132,7 +132,7 @@ if sorted(pids) != [1, 2] or os.getpid() != 2: escaped(pids)"""
     ),
     "read the kernel's own files": Attempt(
         program="""
-reads('/proc/kcore', '/proc/kallsyms', '/proc/cmdline', '/proc/keys', '/proc/modules', '/proc/kmsg', '/proc/interrupts', '/proc/partitions', '/proc/timer_list', '/dev/mem', '/dev/kmem', '/dev/port', '/dev/kmsg', '/dev/sda', '/dev/vda', '/sys/kernel/notes', '/sys/kernel/vmcoreinfo')"""
+reads('/proc/kcore', '/proc/kallsyms', '/proc/cmdline', '/proc/keys', '/proc/modules', '/proc/kmsg', '/proc/interrupts', '/proc/timer_list', '/dev/mem', '/dev/kmem', '/dev/port', '/dev/kmsg', '/dev/sda', '/dev/vda', '/sys/kernel/notes', '/sys/kernel/vmcoreinfo')"""
     ),
     "find devices": Attempt(
         program="""

@@ -48,6 +48,8 @@ class Installation(msgspec.Struct, frozen=True):
     """bubblewrap, behind what sets limits that its command may not, and makes us an ordinary user where we are not."""
     view: tuple[str, ...]
     seccomp: bytes
+    user: int | None = None
+    """Who the runs are where they are somebody else than we."""
 
 
 class Started:
@@ -82,6 +84,9 @@ def launch(installation: Installation, run: Run, limits: Limits, files: ExitStac
             ours[name] = files.enter_context(FileIO(pipe[end], "w" if end else "r"))
             theirs[name] = pipe[1 - end]
             given.callback(os.close, theirs[name])
+            if installation.user is not None:
+                with suppress(PermissionError):  # without, programs cannot open /dev/stdout by its name
+                    os.fchown(pipe[0], installation.user, installation.user)
         arguments, contents = _arguments(installation, run, limits, given)
         child = subprocess.Popen(  # noqa: S603
             [

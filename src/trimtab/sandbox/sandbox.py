@@ -168,6 +168,7 @@ def _installation(settings: SandboxSettings) -> Installation:
             raise SandboxUnavailable(f"the sandbox needs {program}: apt-get install {package}")
     return Installation(
         launcher=(PRLIMIT, f"--core={lowered('core', 1)}", "--", *_as_somebody_else(), bubblewrap),
+        user=NOBODY_ELSE if os.geteuid() == 0 else None,
         view=view(settings.readable),
         seccomp=seccomp.program("x86_64" if machine == "x86_64" else "aarch64"),
     )
