@@ -2,10 +2,10 @@
 
     python benchmarks/sandbox.py [--smoke]
 
-- Start: wall time of `Sandbox.run` for a command, less that of the same command started bare (`subprocess`, pipes read);
-  the two in turn, so that what else the machine does meets both (bar: 50 ms).
-- Cancel: from `task.cancel()` until the call has ended, which is when no process of the run is left (bar: 100 ms). It is
-  tried on one that sleeps, on 30 that count for ever, and on one that holds 400 MiB.
+- Start: wall time of `Sandbox.run` for a command, less that of the same command started bare (`subprocess`, pipes
+  read); the two in turn, so that what else the machine does meets both (bar: 50 ms).
+- Cancel: from `task.cancel()` until the call has ended, which is when no process of the run is left (bar: 100 ms). It
+  is tried on one that sleeps, on 30 that count for ever, and on one that holds 400 MiB.
 - Memory: how far four processes that fill theirs as fast as they can get beyond the limit before they are ended.
 - The event loop: the longest time that it stood still while runs began and ended, beside the same without any.
 - 100 runs of every ending: processes, descriptors, threads, mounts and memory before and after.
@@ -21,6 +21,8 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+
+import msgspec
 
 from trimtab.errors import SandboxUnavailable
 from trimtab.sandbox import Limits, Run, Sandbox, SandboxSettings
@@ -44,9 +46,9 @@ ENDINGS = (
     Run(argv=("python3", "-c", "open('kept', 'w').write('x')"), keep=("kept",), limits=ROOMY),
     Run(argv=("/bin/sh", "-c", "kill -SEGV $$")),
     Run(argv=("/bin/sh", "-c", "sleep 1000 & sleep 1000 & exit 3")),
-    Run(argv=("/bin/sleep", "1000"), limits=Limits(wall_s=0.05)),
+    Run(argv=("/bin/sh", "-c", "sleep 1000; true"), limits=Limits(wall_s=0.05)),
     Run(argv=("/bin/sh", "-c", "while :; do echo flood; done"), limits=Limits(output_bytes=10_000)),
-    Run(argv=("/bin/dd", "if=/dev/zero", "of=full", "bs=1M"), limits=Limits(folder_bytes=MIB)),
+    Run(argv=("/bin/sh", "-c", "head -c 9000000 /dev/zero > full"), limits=Limits(folder_bytes=MIB)),
     Run(argv=("no-such-program",)),
 )
 
@@ -181,10 +183,7 @@ async def nothing_left(runs: int) -> None:
     sandbox = Sandbox(SandboxSettings(concurrent=4))
 
     async def some(count: int) -> None:
-        marked = [
-            Run(**{**{f: getattr(one, f) for f in one.__struct_fields__}, "environment": {"MARK": mark}})
-            for one in ENDINGS
-        ]
+        marked = [msgspec.structs.replace(one, argv=(*one.argv, mark)) for one in ENDINGS]
         ran = await asyncio.gather(*(sandbox.run(marked[at % len(marked)]) for at in range(count)))
         endings.update(one.ended for one in ran)
 
@@ -198,6 +197,11 @@ async def nothing_left(runs: int) -> None:
         print(f"  {name:16} {count:>8,} {after[name]:>8,}")
 
 
+def version() -> str:
+    """Of bubblewrap."""
+    return subprocess.run(["bwrap", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
 async def everything(smoke: bool) -> None:
     """All of it."""
     try:
@@ -205,12 +209,9 @@ async def everything(smoke: bool) -> None:
     except SandboxUnavailable as error:
         print(f"skipped: {error}")
         return
-    version = subprocess.run(
-        ["bwrap", "--version"], capture_output=True, text=True, check=True
-    ).stdout.strip()
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Linux {platform.release()}, "
-        f"Python {sys.version.split()[0]}, {version}, user {os.geteuid()}"
+        f"Python {sys.version.split()[0]}, {version()}, user {os.geteuid()}"
     )
     await start(10 if smoke else 300)
     await cancel(2 if smoke else 30)
