@@ -50,6 +50,19 @@ ROWS: dict[str, tuple[str, str, str, str]] = {
     "right, asserts": (GOOD, PLAIN, "accept", "2 checks"),
     "right, functions": (GOOD, FUNCTIONS, "accept", "2 tests with 2 checks"),
     "right, unittest": (GOOD, CASES, "accept", "2 tests"),
+    "right, a class of tests": (
+        GOOD,
+        "class TestAdd:\n    def setup_method(self):\n        self.three = 3\n\n    def test_small(self):\n"
+        "        assert add(1, 2) == self.three\n",
+        "accept",
+        "1 tests",
+    ),
+    "wrong, a class of tests": (
+        "def add(a, b):\n    return 0\n",
+        "class TestAdd:\n    def test_small(self):\n        assert add(1, 2) == 3\n",
+        "escalate",
+        "TestAdd.test_small",
+    ),
     "right, names that are not imported": (GOOD, "assert add(1, 2) == 3", "accept", "1 check"),
     "right, with an example of its use": (GOOD + "print(add(1, 2))\n", PLAIN, "accept", ""),
     "right, with a main guard": (

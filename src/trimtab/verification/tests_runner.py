@@ -196,11 +196,11 @@ def _expected(tree: ast.Module) -> list[str]:
     for node in tree.body:
         if isinstance(node, functions) and node.name.startswith("test") and not _parameters(node):
             found.append(node.name)
-        elif isinstance(node, ast.ClassDef) and _is_case(node):
+        elif isinstance(node, ast.ClassDef) and (_is_case(node) or node.name.startswith("Test")):
             found += [
                 f"{node.name}.{one.name}"
                 for one in node.body
-                if isinstance(one, functions) and one.name.startswith("test")
+                if isinstance(one, functions) and one.name.startswith("test") and len(one.args.args) == 1
             ]
     return found
 
@@ -395,6 +395,12 @@ class _Plain:
         for name, value in list(space.items()):
             if name.startswith("test") and inspect.isfunction(value) and self._is_own(value):
                 self._function(name, value)
+            elif (
+                name.startswith("Test")
+                and isinstance(value, type)
+                and not issubclass(value, unittest.TestCase)
+            ):
+                self._methods(name, value)
         self._cases()
         return self.checks
 
@@ -429,6 +435,21 @@ class _Plain:
         except BaseException as problem:
             self._fail(name, problem)
         self._child.passed(name)
+
+    def _methods(self, name: str, own: type) -> None:
+        """Of a class that only pytest takes for tests: each on an object of its own."""
+        if own.__module__ != "given_tests":
+            return
+        for method in [one for one in dir(own) if one.startswith("test")]:
+
+            def called(method: str = method) -> None:
+                made = own()
+                for step in ("setup_method", method, "teardown_method"):
+                    result = getattr(made, step)() if step == method or hasattr(made, step) else None
+                    if inspect.iscoroutine(result):
+                        importlib.import_module("asyncio").run(result)
+
+            self._function(f"{name}.{method}", called)
 
     def _cases(self) -> None:
         suite = unittest.TestSuite()
