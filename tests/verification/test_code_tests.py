@@ -47,15 +47,15 @@ def add(a, b):
 
 ROWS: dict[str, tuple[str, str, str, str]] = {
     # what: the code, its tests, what is said, words of the reason or the message
-    "right, asserts": (GOOD, PLAIN, "accept", "2 checks"),
-    "right, functions": (GOOD, FUNCTIONS, "accept", "2 tests with 2 checks"),
-    "right, unittest": (GOOD, CASES, "accept", "2 tests"),
+    "right, asserts": (GOOD, PLAIN, "accept", "checked: 2"),
+    "right, functions": (GOOD, FUNCTIONS, "accept", "passed: 2; what they checked: 2"),
+    "right, unittest": (GOOD, CASES, "accept", "passed: 2"),
     "right, a class of tests": (
         GOOD,
         "class TestAdd:\n    def setup_method(self):\n        self.three = 3\n\n    def test_small(self):\n"
         "        assert add(1, 2) == self.three\n",
         "accept",
-        "1 tests",
+        "passed: 1",
     ),
     "wrong, a class of tests": (
         "def add(a, b):\n    return 0\n",
@@ -63,7 +63,7 @@ ROWS: dict[str, tuple[str, str, str, str]] = {
         "escalate",
         "TestAdd.test_small",
     ),
-    "right, names that are not imported": (GOOD, "assert add(1, 2) == 3", "accept", "1 check"),
+    "right, names that are not imported": (GOOD, "assert add(1, 2) == 3", "accept", "checked: 1"),
     "right, with an example of its use": (GOOD + "print(add(1, 2))\n", PLAIN, "accept", ""),
     "right, with a main guard": (
         GOOD + "if __name__ == '__main__':\n    raise SystemExit(add(1, 2))\n",
@@ -265,6 +265,77 @@ def test_the_verdict_is_that_of_tests_that_really_ran(what: str) -> None:
     finding = judged_by(verifier, answered(f"Here it is:\n\n```python\n{code}```\n"), run=Sandbox().run)
     assert finding.says == says, finding
     assert words in f"{finding.reason} {dict(finding.evidence)}"
+
+
+APART: dict[str, tuple[str, str, bool]] = {
+    # what: the code, its tests, whether they can be run apart from it
+    "asserts": (GOOD, PLAIN, True),
+    "functions that are not imported": (GOOD, "def test_add():\n    assert add(1, b=2) == 3\n", True),
+    "unittest": (GOOD, CASES, True),
+    "a module and a value of it": (
+        "SIZES = {'a': (1, 2.5, b'x')}\n",
+        "import solution\nassert solution.SIZES['a'][1] == 2.5",
+        True,
+    ),
+    "what is changed in place": (
+        "def tidy(given, into):\n    given.sort()\n    into['n'] = len(given)\n",
+        "given, into = [2, 1], {}\ntidy(given, into=into)\nassert given == [1, 2] and into == {'n': 2}",
+        True,
+    ),
+    "an exception of Python": (
+        "def half(n):\n    if n % 2:\n        raise ValueError('odd', n)\n    return n // 2\n",
+        "try:\n    half(3)\nexcept ValueError as problem:\n    assert problem.args == ('odd', 3)\nelse:\n    assert False\n"
+        "assert half(4) == 2",
+        True,
+    ),
+    "an exception of its own": (
+        "class Odd(Exception):\n    pass\n\ndef half(n):\n    raise Odd(n)\n",
+        "from solution import Odd, half\ntry:\n    half(3)\nexcept Odd:\n    assert True\n",
+        False,
+    ),
+    "an object": ("class P:\n    x = 1\n\ndef make():\n    return P()\n", "assert make().x == 1", False),
+    "a function that is given": (
+        "def twice(f):\n    return f() * 2\n",
+        "assert twice(lambda: 2) == 4",
+        False,
+    ),
+    "the very same": ("def same(given):\n    return given\n", "x = []\nassert same(x) is x", False),
+    "many calls": (GOOD, "for n in range(3000):\n    assert add(n, 1) == n + 1\n", False),
+    "an import that looks at more": (GOOD, "import inspect\nassert add(1, 2) == 3", False),
+}
+
+
+@pytest.mark.parametrize("what", APART)
+def test_tests_of_functions_with_plain_data_pass_apart_from_the_code_too(what: str) -> None:
+    code, tests, apart = APART[what]
+    verifier = built(code_tests, tests=tests, wall_s=60.0, cpu_s=60.0)
+    finding = judged_by(verifier, answered(f"```python\n{code}```\n"), run=Sandbox().run)
+    assert (finding.says, finding.evidence["apart"]) == ("accept", apart), finding
+
+
+REACHES = [
+    # Written against this very runner: looks for what reports, through the frames, and lets it report.
+    "import sys\n\ndef add(a, b):\n    at = sys._getframe()\n    while at is not None:\n"
+    "        for one in [*at.f_globals.values(), *at.f_locals.values()]:\n"
+    "            if hasattr(one, '_reporter'):\n"
+    "                one._reporter.passed('the tests')\n                one._reporter.end('end', checks=2)\n"
+    "        at = at.f_back\n    return 0\n",
+    "import gc\n\ndef add(a, b):\n    for one in gc.get_objects():\n        if type(one).__name__ == 'Reporter' and one._token:\n"
+    "            one.passed('the tests')\n            one.end('end', checks=2)\n    return 0\n",
+]
+
+
+@pytest.mark.parametrize("code", REACHES)
+def test_code_that_reaches_into_the_memory_of_its_tests_is_not_believed(code: str) -> None:
+    finding = judged_by(
+        built(code_tests, tests=PLAIN, wall_s=60.0, cpu_s=60.0),
+        answered(f"```python\n{code}```"),
+        run=Sandbox().run,
+    )
+    assert (finding.says, finding.reason) == (
+        "unsure",
+        "the tests pass in one process with the code, and not in another",
+    ), finding
 
 
 def test_code_is_found_in_an_answer_or_is_the_whole_of_it() -> None:
