@@ -38,17 +38,24 @@ class Sandbox:
     """Runs commands. Built once; shared by all who run anything."""
 
     def __init__(self, settings: SandboxSettings | None = None) -> None:
-        """Find the programs on PATH. Raises `SandboxUnavailable` where one is missing; whether the kernel lets them do
-        their work only a run (`check`) can say."""
+        """Find the programs on PATH. Raises nothing: where one is missing, each run says so."""
         self._settings = settings or SandboxSettings()
-        self._installation = _installation(self._settings)
+        self._installation: Installation | None = None
+        self._missing = ""
+        try:
+            self._installation = _installation(self._settings)
+        except SandboxUnavailable as error:
+            self._missing = str(error)
         self._slots = asyncio.Semaphore(self._settings.concurrent)
 
     async def run(self, run: Run) -> Ran:
         """Run a command within its limits, or those of the settings where they are tighter; waits for its turn first.
 
-        Starting takes some 10 ms. Whatever happens is a result. Cancelled, it kills all of the run before it ends.
+        Starting takes some 15 ms. Whatever happens is a result, but that a program is missing on this machine, which
+        raises `SandboxUnavailable`. Cancelled, it kills all of the run before it ends.
         """
+        if self._installation is None:
+            raise SandboxUnavailable(self._missing)
         limits = self._settings.within(run.limits)
         if problem := _unfit(run, limits):
             return Ran(ended="failed", problem=problem)
