@@ -1,0 +1,162 @@
+"""Cascades together with what else a request can have: another API, a cache, a task, a key's limits, a history."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from serving_harness import VERSION, Site, site, upstream
+from waiting import until_given
+
+PATH = "/v1/chat/completions"
+OPUS = "claude-opus-4-7@high"
+USAGE = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
+CONFIG = """
+[routes.auto]
+ladder = ["claude-sonnet-4-6@medium", "claude-opus-4-7@high"]
+verify = ["says-yes"]
+[verifiers.says-yes]
+kind = "style"
+must_contain = ["yes"]
+[cache]
+mode = "on_request"
+"""
+SCRIPT = """
+version: 1
+rules:
+- match: {contains: never}
+  reply: {text: "no way"}
+- match: {contains: at once}
+  reply: {text: "yes at once"}
+- match: {model: claude-sonnet-4-6}
+  reply: {text: "no"}
+- match: {}
+  reply: {text: "yes"}
+"""
+
+
+def asked(text: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "model": "trimtab/auto",
+        "max_tokens": 64,
+        "messages": [{"role": "user", "content": text}],
+        **fields,
+    }
+
+
+def at(tmp_path: Path, work: Any, config: str = CONFIG) -> None:
+    async def run() -> None:
+        async with site(tmp_path, config, SCRIPT) as there:
+            await work(there)
+
+    asyncio.run(run())
+
+
+async def told(there: Site, name: str) -> dict[str, Any]:
+    _, _, body = await until_given(
+        lambda: there.get(f"/trimtab/v1/requests/{name}"), lambda answer: answer[0] == 200
+    )
+    found: dict[str, Any] = json.loads(body)
+    return found
+
+
+def test_only_an_accepted_answer_is_given_again(tmp_path: Path) -> None:
+    cache = VERSION + b"x-trimtab-cache: on\r\n"
+
+    async def work(there: Site) -> None:
+        async def tried(text: str) -> str:
+            _, headers, _ = await there.post(asked(text, temperature=0), headers=cache)
+            return headers["x-trimtab-cache"].partition(";")[0]
+
+        assert await tried("never") == await tried("at once") == "miss"
+        assert await until_given(lambda: tried("at once"), lambda said: said == "hit")
+        assert await tried("never") == "miss"
+
+    at(tmp_path, work)
+
+
+ON_CHAT = """
+[routes.auto]
+ladder = ["claude-sonnet-4-6@medium", "claude-opus-4-7@high"]
+verify = ["says-yes"]
+[verifiers.says-yes]
+kind = "style"
+must_contain = ["yes"]
+[verification]
+hold_headers_s = {hold}
+keep_alive_s = 0.1
+[platforms.local]
+kind = "openai"
+base_url = "{url}/v1"
+models = {{"claude-sonnet-4-6" = "s", "claude-opus-4-7" = "o"}}
+"""
+
+
+def test_chat_streams_and_answers_are_judged_as_messages_are(tmp_path: Path) -> None:
+    asked_of: list[str] = []
+
+    async def platform(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            got = (await reader.readuntil(b"\r\n\r\n")).lower()
+            body = json.loads(
+                await reader.readexactly(int(got.split(b"content-length:")[1].split(b"\r\n")[0]))
+            )
+            asked_of.append(body["model"])
+            await asyncio.sleep(0.3)
+            text = "yes" if body["model"] == "o" else "no"
+            writer.write(streamed(text) if body.get("stream") else whole(text))
+
+    async def work() -> None:
+        async with upstream(platform) as config:
+            url = config.partition('base_url = "')[2].partition('"')[0]
+            for hold, arm in ((10, OPUS), (0.05, "pending")):
+                folder = tmp_path / str(hold)
+                folder.mkdir()
+                async with site(folder, ON_CHAT.format(url=url, hold=hold)) as there:
+                    for stream in (False, True):
+                        _, headers, body = await there.post(asked("hello", stream=stream), PATH, b"")
+                        assert headers["x-trimtab-arm"] == (arm if stream else OPUS)
+                        assert b"yes" in body
+                        assert b'"no"' not in body
+                        assert body.startswith(b": keep-alive\n\n") is (stream and arm == "pending")
+                        record = await told(there, headers["x-trimtab-request"])
+                        assert [one["verdicts"][0]["says"] for one in record["attempts"]] == [
+                            "escalate",
+                            "accept",
+                        ]
+                        assert record["attempts"][1]["usage"]["output_tokens"] == 2
+        assert asked_of == ["s", "o"] * 4
+
+    asyncio.run(work())
+
+
+def whole(text: str) -> bytes:
+    body = json.dumps(
+        {
+            "id": "c1",
+            "object": "chat.completion",
+            "model": "m",
+            "choices": [
+                {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+            ],
+            "usage": USAGE,
+        }
+    ).encode()
+    return (
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    )
+
+
+def streamed(text: str) -> bytes:
+    def piece(delta: dict[str, str], finish: str | None) -> bytes:
+        one = {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}], "id": "c1", "model": "m"}
+        return b"data: " + json.dumps(one).encode() + b"\n\n"
+
+    usage = (
+        b"data: " + json.dumps({"id": "c1", "model": "m", "choices": [], "usage": USAGE}).encode() + b"\n\n"
+    )
+    body = (
+        piece({"role": "assistant", "content": text}, None) + piece({}, "stop") + usage + b"data: [DONE]\n\n"
+    )
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n" % len(body)
+    return head + body
