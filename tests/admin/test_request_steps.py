@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from judged_requests import CUT, FIRST, SECOND, WHY, judged_outcome
+from judged_requests import CHEAP, CUT, FIRST, SECOND, STRONG, WHY, judged_outcome
 
 from trimtab.admin.request_steps import steps_of, whys
 from trimtab.messages import Usage
@@ -119,8 +119,25 @@ def test_a_rung_that_was_passed_over_is_no_step_and_says_why() -> None:
     found = steps_of(judged_outcome(attempts=(FIRST, later), answered=1, escalations=reasons))
     first, second = found.steps
     assert (first.number, second.number, first.because, first.stopped) == (1, 2, "", "")
-    assert second.because == f"{reasons[0]}; {reasons[1]}"
+    assert second.because == f"{WHY}; {reasons[0]}"
     assert second.stopped == "no rung is left"
     assert found.whys[1] == f"escalated: {second.because}"
     alone = steps_of(judged_outcome(escalations=(f"claude-opus-4-7@high: {WHY}",)))
     assert alone.steps[1].because == WHY, "its own name is not said twice"
+
+
+def test_why_it_went_on_names_the_verifier_and_what_the_policy_adds() -> None:
+    failed_before = f"{CHEAP} was not accepted"
+    for recorded, told in (
+        (f"{STRONG}: {failed_before}", WHY),
+        (f"{STRONG}: {failed_before}: 3 of 10 of its answers fail", f"{WHY}; 3 of 10 of its answers fail"),
+        (f"{STRONG}: {failed_before}; no time is left for another", f"{WHY}; no time is left for another"),
+    ):
+        assert steps_of(judged_outcome(escalations=(recorded,))).steps[1].because == told
+    last = (f"{STRONG}: {failed_before}", f"of {STRONG} nobody is sure; there is no further rung")
+    assert steps_of(judged_outcome(escalations=last)).steps[1].stopped == "there is no further rung"
+    silent = msgspec.structs.replace(FIRST, verdicts=())
+    quiet = steps_of(
+        judged_outcome(attempts=(silent, SECOND), answered=1, escalations=(f"{CHEAP} gave no answer",))
+    )
+    assert quiet.steps[1].because == f"{CHEAP} gave no answer"

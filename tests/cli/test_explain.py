@@ -1,5 +1,6 @@
 """`trimtab explain`: a request's whole story on either engine, as a person reads it and as programs do."""
 
+import asyncio
 import json
 import threading
 from pathlib import Path
@@ -9,8 +10,13 @@ import msgspec
 import pytest
 from cli_shell import CLAUDE, CliShell
 from judged_requests import JUDGE_ID, JUDGED_ID, WHY, judge_call, judged_outcome
+from serving_harness import ASK, run, site
+from waiting import until_given
 
+from trimtab.admin.request_explained import RequestExplained, explain_request
 from trimtab.cli.explain import command
+from trimtab.cli.explain_shown import print_request
+from trimtab.errors import NotFound
 from trimtab.records import Outcome, RequestId
 from trimtab.store import StoreSettings, open_database, open_store
 from trimtab.store.feedback import FeedbackStore, Told
@@ -52,17 +58,18 @@ def test_the_story_of_a_cascade_is_told_whole_within_80_columns(shell: Shell) ->
     plain = " ".join(said.split())
     for text in (
         "trimtab/auto",
-        "claude-sonnet-4-6@medium on sim",
+        "began with claude-sonnet-4-6@medium",
+        "answered claude-opus-4-7@high on other",
         "route auto, tier default",
         "route auto: the cheapest rung first",
         f"step 1, claude-sonnet-4-6@medium: not accepted; escalated: {WHY}",
-        "step 2, claude-opus-4-7@high: unsure; not escalated: second: unsure, and there is no further rung; "
+        "step 2, claude-opus-4-7@high: unsure; no further step: second: unsure, and there is no further rung; "
         "the client was given this answer",
         "$0.0267 for 3 attempts",
         "$0.0021 for 1 call of verifiers",
         "$0.0288",
         "$0.02 expected for one call",
-        "$0.0088 less than this",
+        "this came to $0.0088 more",
         JUDGE_ID,
         "this answer failed: wrong sum",
     ):
@@ -77,6 +84,61 @@ def test_the_story_of_a_cascade_is_told_whole_within_80_columns(shell: Shell) ->
         "another platform",
     ):
         assert text in plain, text
+
+
+LADDER = """
+[routes.auto]
+ladder = ["claude-sonnet-4-6@medium", "claude-opus-4-7@high"]
+verify = ["says-yes", "voice"]
+[verifiers.says-yes]
+kind = "style"
+must_contain = ["yes"]
+[verifiers.voice]
+kind = "second_opinion"
+arm = "fast"
+"""
+SCRIPT = """
+version: 1
+rules:
+- match: {model: claude-sonnet-4-6}
+  reply: {text: "no"}
+- match: {}
+  reply: {text: "yes"}
+"""
+
+
+def test_a_cascade_that_was_served_is_explained_from_its_own_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def whole() -> None:
+        async with site(tmp_path, LADDER, SCRIPT) as there:
+            _, heads, _ = await there.post({**ASK, "model": "trimtab/auto"})
+            name = heads["x-trimtab-request"]
+            database = there.application.parts.ground.database
+
+            async def told() -> RequestExplained | None:
+                try:
+                    return await asyncio.to_thread(explain_request, database, name)
+                except NotFound:
+                    return None
+
+            found = await until_given(told, lambda one: one is not None and bool(one.beside))
+            assert found is not None
+            first, second = found.tried.steps
+            assert (first.arm, first.says, first.given) == ("claude-sonnet-4-6@medium", "escalate", False)
+            assert second.because.startswith("says-yes: ")
+            assert (second.arm, second.given) == ("claude-opus-4-7@high", True)
+            assert [one.verifier for one in second.verdicts] == ["says-yes", "voice"]
+            assert (found.beside[0].verifier, found.beside[0].purpose) == ("voice", "judge")
+            assert found.beside_nanousd["judge"] == found.record.checks_nanousd > 0
+            assert found.record.plan is not None
+            assert found.record.plan.direct_cost_nanousd
+            print_request(found)
+
+    run(whole)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "began with claude-sonnet-4-6@medium answered claude-opus-4-7@high" in said
+    assert "expected for one call of the rung" in said
 
 
 def test_programs_get_the_record_its_steps_and_what_was_called_beside(shell: Shell) -> None:

@@ -243,7 +243,7 @@ def test_a_cascade_is_told_step_by_step_with_verdicts_and_what_may_be_of_the_ans
             for body in bodies.values():
                 for text in (
                     f"Escalated: {WHY}",
-                    "Not escalated further: second: unsure, and there is no further rung",
+                    "No further step: second: unsure, and there is no further rung",
                     "unsure, it failed",
                     "could not be checked: no such model",
                     "escalated: json_schema",

@@ -60,14 +60,14 @@ def steps_of(record: Outcome) -> Steps:
     given = last_place if attempts and record.result in ("ok", "truncated") else None
     planned = "" if record.plan is None else str(record.plan.arm)
     numbers = sorted({attempt.step for attempt in attempts})
-    found = []
+    found: list[Step] = []
     for order, number in enumerate(numbers):
         places = tuple(place for place, attempt in enumerate(attempts) if attempt.step == number)
         own = [attempts[place] for place in places]
         verdicts = tuple(verdict for attempt in own for verdict in attempt.verdicts)
         called = next((attempt.arm for attempt in reversed(own) if attempt.arm is not None), None)
         arm = planned if called is None else str(called)
-        because = "" if order == 0 else _escalated(record, numbers[order - 1], number)
+        because = "" if order == 0 else _escalated(record, numbers[order - 1], number, found[-1].arm, arm)
         found.append(
             Step(
                 number=order + 1,
@@ -80,8 +80,10 @@ def steps_of(record: Outcome) -> Steps:
                 ms=sum(attempt.total_ms for attempt in own),
                 checks_ms=sum(verdict.ms for verdict in verdicts),
                 given=given in places,
-                because=because.removeprefix(f"{arm}: "),
-                stopped="; ".join(record.escalations[number:]) if number == numbers[-1] else "",
+                because=because,
+                stopped="; ".join(_plainly(record.escalations[number:], arm))
+                if number == numbers[-1]
+                else "",
             )
         )
     return Steps(
@@ -98,16 +100,26 @@ def steps_of(record: Outcome) -> Steps:
     )
 
 
-def _escalated(record: Outcome, before: int, step: int) -> str:
-    """Why a step was begun after another one, and why those in between were passed over; where no reason is recorded,
-    it is told from the verdicts."""
-    if said := "; ".join(record.escalations[before:step]):
-        return said
+def _escalated(record: Outcome, before: int, step: int, arm_before: str, arm: str) -> str:
+    """Why a step was begun after another one: what speaks against that one's answer, and what else is recorded, as why
+    rungs in between were passed over."""
     verdicts = [
         verdict for attempt in record.attempts if attempt.step == before for verdict in attempt.verdicts
     ]
-    against = [verdict for verdict in verdicts if verdict.says != "accept"]
-    return "; ".join(f"{one.verifier}: {one.reason or one.says}" for one in against) or "the step before it"
+    against = [f"{one.verifier}: {one.reason or one.says}" for one in verdicts if one.says != "accept"]
+    recorded = [one.removeprefix(f"{arm}: ") for one in record.escalations[before:step]]
+    rest = [one for one in _plainly(recorded, arm_before) if one not in against]
+    return "; ".join([*against, *rest]) or "; ".join(recorded) or "the step before it"
+
+
+def _plainly(reasons: Sequence[str], arm: str) -> list[str]:
+    """Reasons without what verdicts say better: that the arm's answer was not accepted."""
+    said = []
+    for reason in reasons:
+        for opening in (f"{arm} was not accepted", f"of {arm} nobody is sure"):
+            reason = reason.removeprefix(opening).lstrip(" ;:,")
+        said.append(reason)
+    return [reason for reason in said if reason]
 
 
 def whys(

@@ -65,14 +65,16 @@ def _print_decision(found: RequestExplained) -> None:
     if plan is None:
         say("It was refused before there was a decision.")
         return
+    steps = found.tried.steps
     rows = {
-        "decided": f"{plan.arm} on {plan.platform}",
+        "decided": "" if len(steps) > 1 else f"{plan.arm} on {plan.platform}",
+        "began with": steps[0].arm if len(steps) > 1 else "",
+        "answered": _answered(found),
         "by": ", ".join(
             filter(
                 None, (f"route {plan.route}" if plan.route else "", f"tier {plan.tier}" if plan.tier else "")
             )
         ),
-        "answered": _answered(found),
         "chance": "" if plan.propensity == 1 else f"{plan.propensity:.2%} of such requests, at random",
         "expected": _expected(plan.expected_cost_nanousd),
     }
@@ -90,7 +92,9 @@ def _answered(found: RequestExplained) -> str:
         return ""
     attempt = found.record.attempts[given]
     arm = plan.arm if attempt.arm is None else attempt.arm
-    return "" if (arm, attempt.platform) == (plan.arm, plan.platform) else f"{arm} on {attempt.platform}"
+    if len(found.tried.steps) == 1 and (arm, attempt.platform) == (plan.arm, plan.platform):
+        return ""
+    return f"{arm} on {attempt.platform}"
 
 
 def _expected(nanousd: int | None) -> str:
@@ -184,7 +188,7 @@ def _followed(step: Step, following: Step | None) -> str:
     given = "; the client was given this answer" if step.given else ""
     if following is not None:
         return f"{said}; escalated: {following.because}{given}"
-    return f"{said}{f'; not escalated: {step.stopped}' if step.stopped else ''}{given}"
+    return f"{said}{f'; no further step: {step.stopped}' if step.stopped else ''}{given}"
 
 
 def _print_money(found: RequestExplained) -> None:
@@ -193,13 +197,17 @@ def _print_money(found: RequestExplained) -> None:
     direct = None if plan is None else plan.direct_cost_nanousd
     rows = {"the request": f"{dollars(record.cost_nanousd)} for {counted(len(record.attempts), 'attempt')}"}
     if record.checks_nanousd or found.tried.judged:
-        rows["its checks"] = f"{dollars(record.checks_nanousd)} for {counted(calls, 'call')} of verifiers"
+        rows["its checks"] = (
+            f"{dollars(record.checks_nanousd)} for {counted(calls, 'call')} of verifiers"
+            if calls
+            else "$0: they called no model"
+        )
         rows["together"] = dollars(found.tried.whole_nanousd)
     if direct is not None:
         more = found.tried.whole_nanousd - direct
         rows["directly"] = (
-            f"{about_dollars(direct)} expected for one call of the rung that would be called without a cascade: "
-            f"{about_dollars(abs(more))} {'less' if more > 0 else 'more'} than this"
+            f"{about_dollars(direct)} expected for one call of the rung that would be called without a cascade; this "
+            f"came to {about_dollars(abs(more))} {'more' if more > 0 else 'less'}"
         )
     say()
     console().print(card(rows.items()))
