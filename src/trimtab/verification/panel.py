@@ -7,17 +7,32 @@ ends what it began before it goes.
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol, get_args
 
 import msgspec
 
-from trimtab.errors import TrimtabError, shortened
+from trimtab.errors import TrimtabError, shortened, visible
 from trimtab.messages.exchange import Answered, Question
-from trimtab.records import MAX_ERROR_CHARS, MAX_EVIDENCE, MAX_EVIDENCE_CHARS, Fact, RequestId, Verdict
+from trimtab.records import (
+    MAX_ERROR_CHARS,
+    MAX_EVIDENCE,
+    MAX_EVIDENCE_CHARS,
+    Fact,
+    RequestId,
+    Says,
+    Verdict,
+)
 from trimtab.verification.seam import Case, Finding, Heard, Means, Spends, Verifier
 
 ORDER: dict[Spends, int] = {"nothing": 0, "processor": 1, "money": 2}
+
+MAX_NAME_CHARS = 60
+"""Of a fact."""
+
+_FITS = 2**63
+"""Stores keep whole numbers below it."""
 
 _log = logging.getLogger("trimtab.verification")
 
@@ -52,13 +67,17 @@ async def judge(checks: Sequence[Check], judged: Judged, means_for: MeansFor) ->
     money. May spend money. Never raises, except when it is cancelled."""
     verdicts: list[Verdict] = []
     rejected = False
-    for check in sorted(checks, key=lambda one: ORDER[one.verifier.spends]):
+    for check in sorted(checks, key=_cost):
         if rejected and check.verifier.spends != "nothing":
             break
         verdict = await _checked(check, judged, means_for)
         verdicts.append(verdict)
         rejected = rejected or verdict.says == "escalate"
     return tuple(verdicts)
+
+
+def _cost(check: Check) -> int:
+    return ORDER[check.verifier.spends]
 
 
 async def _checked(check: Check, judged: Judged, means_for: MeansFor) -> Verdict:
@@ -69,29 +88,41 @@ async def _checked(check: Check, judged: Judged, means_for: MeansFor) -> Verdict
     if judged.deadline is not None:
         deadline = min(deadline, judged.deadline)
     finding, failed = Finding("accept"), False
+    before = _cancellations()
     try:
-        async with asyncio.timeout(deadline - began):
+        async with asyncio.timeout(deadline - began) as limit:
             for answer in judged.answers:
                 case = Case(
                     question=judged.question, answer=answer, arm=judged.arm, means=means, deadline=deadline
                 )
-                finding = _worse(finding, await check.verifier.check(case))
+                finding = _worse(finding, _kept(await check.verifier.check(case)))
                 if finding.says == "escalate":
                     break
+        # A verifier may have swallowed its cancellation, and said something all the same.
+        if _cancellations() > before:
+            raise asyncio.CancelledError
+        if limit.expired():
+            raise TimeoutError
         if not judged.answers:
             finding = Finding("unsure", "there is no answer in what came")
-    except TimeoutError:
-        finding, failed = Finding("unsure", f"not finished after {means.monotonic() - began:.3g} s"), True
+    except TimeoutError as problem:
+        failed = True
+        finding = Finding("unsure", f"not finished after {means.monotonic() - began:.3g} s")
+        if not limit.expired():  # its own
+            finding = _crashed(check.name, problem)
     except TrimtabError as problem:
-        finding, failed = Finding("unsure", f"could not be checked: {problem}"), True
-    except Exception as problem:
-        _log.exception("verifier %s crashed", check.name)
-        finding, failed = Finding("unsure", f"crashed: {type(problem).__name__}"), True
+        finding, failed = Finding("unsure", visible(f"could not be checked: {problem}")), True
+    except (Exception, SystemExit) as problem:  # somebody else's code: whatever it does
+        finding, failed = _crashed(check.name, problem), True
+    except asyncio.CancelledError as problem:
+        if _cancellations() > before:
+            raise
+        finding, failed = _crashed(check.name, problem), True  # of something that it waited for
     return Verdict(
         check.name,
         finding.says,
         shortened(finding.reason, MAX_ERROR_CHARS),
-        _bounded(finding),
+        dict(finding.evidence),
         finding.confidence,
         sum(heard.cost_nanousd for heard in calls),
         tuple(RequestId(heard.request) for heard in calls),
@@ -100,17 +131,44 @@ async def _checked(check: Check, judged: Judged, means_for: MeansFor) -> Verdict
     )
 
 
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
+def _crashed(name: str, problem: BaseException) -> Finding:
+    _log.error("verifier %s crashed", name, exc_info=problem)
+    return Finding("unsure", f"crashed: {type(problem).__name__}")
+
+
 def _worse(one: Finding, other: Finding) -> Finding:
     order = ("escalate", "unsure", "accept")
     return other if order.index(other.says) <= order.index(one.says) else one
 
 
-def _bounded(finding: Finding) -> dict[str, Fact]:
-    """Evidence as it may stand in a record, whatever a verifier wrote."""
-    found: dict[str, Fact] = {}
+def _kept(finding: Finding) -> Finding:
+    """A finding as it may stand in a record, whatever a verifier wrote. Raises for what is none."""
+    if finding.says not in get_args(Says):
+        raise ValueError(f"a verifier may say {', '.join(get_args(Says))}, not {finding.says!r}")
+    evidence: dict[str, Fact] = {}
     for name, value in list(finding.evidence.items())[:MAX_EVIDENCE]:
-        if isinstance(value, bool | int | float):
-            found[shortened(str(name), 60)] = value
-        else:
-            found[shortened(str(name), 60)] = shortened(str(value), MAX_EVIDENCE_CHARS)
-    return found
+        evidence[shortened(visible(str(name)), MAX_NAME_CHARS)] = _fact(value)
+    confidence = finding.confidence
+    if confidence is not None:
+        confidence = float(confidence)
+        if not 0 <= confidence <= 1:  # so written that nan is refused
+            raise ValueError(f"a confidence is from 0 to 1, not {confidence!r}")
+    reason = shortened(visible(str(finding.reason)), MAX_ERROR_CHARS)
+    return Finding(finding.says, reason, evidence, confidence)
+
+
+def _fact(value: Any) -> Fact:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int) and -_FITS <= value < _FITS:
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, int):
+        return "(a number too large to keep)"
+    return shortened(visible(str(value), "\n"), MAX_EVIDENCE_CHARS)

@@ -6,13 +6,14 @@ imported when it is first named; a name that is not known is refused before any 
 
 import difflib
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from trimtab.config import fail
 from trimtab.errors import ConfigError, RequestError, printable, shortened
-from trimtab.verification.panel import Check
+from trimtab.verification.panel import ORDER, Check
 from trimtab.verification.seam import Factory, Verifier
 from trimtab.verification.settings import VerificationSettings
 
@@ -37,6 +38,8 @@ class Verifiers:
         self._timeout_s = settings.timeout_s
         self._per_request = settings.per_request
         self._checks: dict[str, Check] = {}
+        self._failed: dict[str, ConfigError] = {}
+        """Kinds that cannot be used with their own defaults: what is wrong is not found out for each request."""
         self._where = where
         for name, options in named.items():
             self._checks[name] = self._built(name, options)
@@ -44,10 +47,12 @@ class Verifiers:
             self.check(name, where("verification.per_request"))
 
     @functools.cached_property
-    def _kinds(self) -> dict[str, EntryPoint]:
-        """Looked for when the first one is named: it takes 15 ms."""
-        found = entry_points(group=GROUP) if self._found is None else self._found
-        return {one.name: one for one in found}
+    def _kinds(self) -> dict[str, dict[str, EntryPoint]]:
+        """By name and by what they name. Looked for when the first one is named: it takes 15 ms."""
+        kinds: dict[str, dict[str, EntryPoint]] = {}
+        for one in entry_points(group=GROUP) if self._found is None else self._found:
+            kinds.setdefault(one.name, {})[one.value] = one
+        return kinds
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -66,7 +71,13 @@ class Verifiers:
         """
         if name not in self._checks:
             self.named(name, place)
-            self._checks[name] = self._built(name, {"kind": name})
+            if name in self._failed:
+                raise self._failed[name]
+            try:
+                self._checks[name] = self._built(name, {"kind": name})
+            except ConfigError as problem:
+                self._failed[name] = problem
+                raise
         return self._checks[name]
 
     def wanted(self, header: str) -> tuple[Check, ...]:
@@ -96,22 +107,64 @@ class Verifiers:
         if not isinstance(kind, str) or kind not in self._kinds:
             fail(where("kind"), kind, self._unknown(str(kind)))
         timeout_s = options.get("timeout_s", self._timeout_s)
-        if not isinstance(timeout_s, int | float) or not 0.001 <= timeout_s <= 3600:
+        if not isinstance(timeout_s, int | float) or isinstance(timeout_s, bool):
+            fail(where("timeout_s"), timeout_s, "must be a number of seconds")
+        if not 0.001 <= timeout_s <= 3600:
             fail(where("timeout_s"), timeout_s, "must be from 0.001 to 3600 seconds")
         factory = self._loaded(kind, where("kind"))
         rest = {key: value for key, value in options.items() if key not in OWN}
-        verifier: Verifier = factory(rest, where)
-        return Check(name, verifier, float(timeout_s))
+        return Check(name, self._made(factory, rest, where, kind), float(timeout_s))
 
     def _loaded(self, kind: str, place: str) -> Factory:
+        offered = self._kinds[kind]
+        if len(offered) > 1:
+            who = ", ".join(sorted(_offer(one) for one in offered.values()))
+            fail(place, kind, f"is the name of several verifiers: {who}; remove all but one")
+        (one,) = offered.values()
         try:
-            factory: Factory = self._kinds[kind].load()
-        except Exception as problem:  # a package of somebody else's: whatever its import does
-            fail(place, kind, f"cannot be loaded: {printable(f'{type(problem).__name__}: {problem}', 200)}")
-        return factory
+            factory: Any = one.load()
+        except (Exception, SystemExit) as problem:  # somebody else's code: whatever its import does
+            fail(place, kind, f"{_offer(one)} cannot be loaded: {_said(problem)}")
+        if not callable(factory):
+            fail(
+                place,
+                kind,
+                f"{_offer(one)} is no function that makes a verifier; name one as MODULE:FUNCTION",
+            )
+        made: Factory = factory
+        return made
+
+    def _made(
+        self, factory: Factory, options: Mapping[str, Any], where: Callable[[str], str], kind: str
+    ) -> Verifier:
+        try:
+            verifier: Any = factory(options, where)
+            spends, check = getattr(verifier, "spends", None), getattr(verifier, "check", None)
+        except ConfigError:
+            raise
+        except (Exception, SystemExit) as problem:  # the same of what it makes
+            fail(where(""), kind, f"cannot be made: {_said(problem)}")
+        if spends not in ORDER or not inspect.iscoroutinefunction(check):
+            fail(
+                where(""),
+                kind,
+                f"makes no verifier: needs `spends` ({', '.join(ORDER)}) and a method `async def check(self, case)`",
+            )
+        made: Verifier = verifier
+        return made
 
     def _unknown(self, name: str) -> str:
         there = sorted({*self._checks, *self._kinds})
         close = difflib.get_close_matches(name[:80], there, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         return f"no such verifier; {hint}there are {', '.join(there) or 'none'}"
+
+
+def _offer(one: EntryPoint) -> str:
+    """What an entry point names, and whose it is."""
+    package = one.dist.name if one.dist is not None else ""
+    return f"{one.value} of {package}" if package else one.value
+
+
+def _said(problem: BaseException) -> str:
+    return printable(f"{type(problem).__name__}: {problem}", 200)
