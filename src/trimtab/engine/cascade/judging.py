@@ -79,7 +79,8 @@ class Judging:
             beside = Beside(
                 purpose="judge",
                 counts=bench.charges_caller or check in self._callers,
-                simulated=reply.simulated,
+                place_simulated=job.provider.simulated,
+                answer_simulated=reply.simulated,
                 deadline=self._deadline,
                 most_nanousd=left,
             )

@@ -48,8 +48,11 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
     counts: bool = False
     """Whether it counts on the limits and budgets of the request's caller; else on nobody's, though it is recorded as
     that caller's."""
-    simulated: bool | None = None
-    """The side of the request; `None`: either."""
+    place_simulated: bool | None = None
+    """Whether it may go to the simulator only, or not at all; `None`: either."""
+    answer_simulated: bool | None = None
+    """The side on which the request was answered, which must be that of this call; `None`: either. A simulated platform
+    behind HTTP says so in its answers only."""
     deadline: float | None = None
     """In the engine's monotonic seconds."""
     most_nanousd: int | None = None
@@ -141,7 +144,7 @@ class Paired:
             asked, inbound=msgspec.structs.replace(asked.inbound, task=None), images=None
         )
         on_rung = await self._preparing.with_images(planner.on_rung(plain, arm, freely=True))
-        job, route = self._preparing.planned(planner, on_rung, beside.simulated)
+        job, route = self._preparing.planned(planner, on_rung, beside.place_simulated)
 
         name, inbound = self._new_id(), asked.inbound
 
@@ -158,7 +161,7 @@ class Paired:
             reply = await metered.call(job, hold)
         else:
             reply = await self._surviving.answer(route, job, hold)
-        return await _heard(reply)
+        return await _heard(reply, beside.answer_simulated)
 
     def _beside(self, job: Job, inbound: Inbound, beside: Beside, name: RequestId) -> Job:
         caller = job.caller if beside.counts else msgspec.structs.replace(job.caller, limits=Limits())
@@ -177,7 +180,7 @@ class Paired:
         )
 
 
-async def _heard(reply: MeteredReply) -> Called:
+async def _heard(reply: MeteredReply, simulated: bool | None) -> Called:
     """Read an answer to its end and record it."""
     try:
         if reply.is_event_stream:
@@ -194,6 +197,11 @@ async def _heard(reply: MeteredReply) -> Called:
     if reply.status >= HTTP_ERRORS or attempt.result != "ok":
         raise UpstreamBroken(
             f"{job.plan.arm} answered with status {reply.status}: {shortened(attempt.error or 'no answer', 200)}"
+        )
+    if simulated not in (None, reply.simulated):
+        side = "simulated" if reply.simulated else "real"
+        raise UpstreamBroken(
+            f"platform {reply.platform} gives {side} answers, and that of this request does not"
         )
     answers = answers_of(
         body,

@@ -114,19 +114,19 @@ class Steps:
                 spent_nanousd=self._spent((*reply.before, attempt)),
             )
             if following.arm is None:
-                if self._made[-1].says != "accept":
+                if overall(verdicts) != "accept":
                     self._whys.append(following.reason)
                 return None, arm
             step = len(self._made)
             try:
-                job, route = await self._prepare(following.arm, step, reply.simulated)
+                job, route = await self._prepare(following.arm, step, reply.job.provider.simulated)
                 hold = await self._reserved(job, reply, attempt)
             except RequestError as problem:
                 if problem.status in (402, 429):
                     self._whys.append(f"not escalated to {following.arm}: {problem}")
                     return None, arm
                 self._whys.append(f"{following.arm} is passed over: {problem}")
-                self._made.append(Made(following.arm, None, 0))
+                self._made.append(Made(following.arm, None, 0, called=False))
                 continue
             except Unavailable as problem:
                 self._whys.append(f"not escalated to {following.arm}: {problem}")

@@ -34,12 +34,13 @@ def next_step(
     """
     if not made:
         return Next(beginning.rungs[0], "the first step")
-    last = made[-1]
+    called = [step for step in made if step.called]
+    last = called[-1] if called else made[-1]
     if last.says == "accept":
         return Next(None, f"{last.arm} was accepted")
     if beginning.baseline:
         return Next(None, "the baseline's answer is not escalated")
-    if len(made) >= ladder.steps:
+    if len(called) >= ladder.steps:
         return Next(None, f"{_failed(last)}; {ladder.steps} steps were made, and no more are allowed")
     rest = _after(beginning, made)
     if not rest:

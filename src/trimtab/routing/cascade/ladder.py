@@ -162,6 +162,8 @@ class Made(msgspec.Struct, frozen=True):
     """What the verifiers came to; `None`: there was no answer to judge."""
     cost_nanousd: int
     """With its checks."""
+    called: bool = True
+    """`False`: the rung was passed over, for the request cannot be put to it."""
 
 
 class Next(msgspec.Struct, frozen=True):
