@@ -146,7 +146,7 @@ def load_settings(
     )
     for route in routes:
         for name in route.verify:
-            verifiers.named(name, document.where(f"routes.{route.name}.verify"))
+            verifiers.check(name, document.where(f"routes.{route.name}.verify"))
     tier_names, route_names = [name for name, _ in tiers.items()], [route.name for route in routes]
     cache = _checked(
         document, "cache", CacheSettings, partial(check_cache, tiers=tier_names, routes=route_names)
