@@ -135,3 +135,12 @@ def test_who_goes_while_a_check_asks_a_model_ends_that_call_too(tmp_path: Path) 
         assert found == [("judge", "cancelled"), ("live", "cancelled")]
 
     at(tmp_path, work)
+
+
+def test_a_check_that_the_request_asks_for_counts_on_the_keys_limit(tmp_path: Path) -> None:
+    """What a route asks for does not, unless the configuration says so."""
+
+    async def work(there: Site) -> None:
+        pass
+
+    at(tmp_path, work)
