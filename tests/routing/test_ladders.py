@@ -85,9 +85,9 @@ CAPPED = TierSettings(fast=TierBinding("claude-sonnet-4-6@low", most_effort="low
     [
         # Effort before model, and the escalation tier within reach.
         ({}, ["sonnet-4-6", "opus-4-7"]),
-        ({"effort": "medium"}, ["sonnet-4-6@medium", "sonnet-4-6@high", "opus-4-7"]),
-        ({"effort": "low"}, ["sonnet-4-6@low", "sonnet-4-6@high", "opus-4-7"]),
-        ({"effort": "low", "steps": 2}, ["sonnet-4-6@low", "opus-4-7"]),
+        ({"effort": "medium"}, ["sonnet-4-6@medium", "sonnet-4-6@high", "opus-4-7@high"]),
+        ({"effort": "low"}, ["sonnet-4-6@low", "sonnet-4-6@high", "opus-4-7@high"]),
+        ({"effort": "low", "steps": 2}, ["sonnet-4-6@low", "opus-4-7@high"]),
         ({"effort": "low", "steps": 1}, ["sonnet-4-6@low"]),
         ({"model": "claude-opus-4-7@low"}, ["opus-4-7@low", "opus-4-7@high", "opus-4-7@xhigh"]),
         ({"model": "claude-opus-4-7@high"}, ["opus-4-7@high", "opus-4-7@xhigh"]),
@@ -96,11 +96,12 @@ CAPPED = TierSettings(fast=TierBinding("claude-sonnet-4-6@low", most_effort="low
         ({"tier": "fast"}, ["haiku-4-5-20251001", "opus-4-7"]),
         ({"model": "claude-fable-5"}, ["fable-5", "fable-5@xhigh"]),
         # What a scenario says of effort is where it begins, and what is capped is not tried.
-        ({"scenario": "quick"}, ["sonnet-4-6", "sonnet-4-6@high", "opus-4-7"]),
+        ({"scenario": "quick"}, ["sonnet-4-6", "sonnet-4-6@high", "opus-4-7@high"]),
+        ({"scenario": "agent"}, ["sonnet-4-6", "opus-4-7@xhigh"]),
         ({"tiers": BY_SCENARIO, "tier": "fast"}, ["sonnet-4-6", "sonnet-4-6@high", "opus-4-7"]),
-        ({"effort": "low", "most_effort": "medium"}, ["sonnet-4-6@low", "opus-4-7"]),
+        ({"effort": "low", "most_effort": "medium"}, ["sonnet-4-6@low", "opus-4-7@high"]),
         ({"tiers": CAPPED, "tier": "fast"}, ["sonnet-4-6@low", "opus-4-7"]),
-        ({"most": "medium", "effort": "low"}, ["sonnet-4-6@low", "opus-4-7"]),
+        ({"most": "medium", "effort": "low"}, ["sonnet-4-6@low", "opus-4-7@high"]),
         # For the record, nothing is escalated; a baseline alone needs no ladder of its own.
         ({"verify_when": "after"}, []),
         ({"verify": None, "control_share": 0.05}, ["sonnet-4-6"]),

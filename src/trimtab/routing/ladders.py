@@ -286,18 +286,25 @@ def _derived(served: Served, around: Around, steps: int) -> list[_Rung]:
         around.catalogue,
         tier,
     )
-    above = _above(first, around)
+    above = _above(first, served, around)
     rungs = [first, *_more_effort(first, served, around)[: max(0, steps - (2 if above is not None else 1))]]
     return [*rungs, above] if above is not None and steps > 1 else rungs
 
 
-def _above(first: _Rung, around: Around) -> _Rung | None:
-    """The escalation tier, where it is another model that is not cheaper."""
+def _above(first: _Rung, served: Served, around: Around) -> _Rung | None:
+    """The escalation tier, where it is another model that is not cheaper. What the route says of effort is for where it
+    begins: this rung works at no less than its model's own."""
     above = _rung(around.tiers.escalation, around.catalogue, "escalation")
     if above.model.id == first.model.id:
         return None
-    cheaper = _usual_cost(above.model, first.model, around) < _usual_cost(first.model, first.model, around)
-    return None if cheaper else above
+    if _usual_cost(above.model, first.model, around) < _usual_cost(first.model, first.model, around):
+        return None
+    levels, own = above.model.effort_levels, above.model.default_effort
+    begins = served.effort or (around.scenarios[served.scenario].effort if served.scenario else None)
+    if above.arm.effort is not None or own is None or begins is None:
+        return above
+    level = fitted(begins if is_higher(begins, own) else own, levels, around.effort.clamp)
+    return msgspec.structs.replace(above, arm=msgspec.structs.replace(above.arm, effort=level))
 
 
 def _more_effort(first: _Rung, served: Served, around: Around) -> list[_Rung]:
