@@ -37,6 +37,9 @@ def settings(text: str, folder: Path, **more: str):  # type: ignore[no-untyped-d
         ("[routes.r]\nthinking = 'on'", "trimtab.toml: routes.r.thinking: 'on': must be one of as_sent, off, adaptive, summarized"),
         ("[tiers]\ndefault = 'claude-sonet-4-6'", "claude-sonnet-4-6"),
         ("[tiers]\nlineup = 'modern'", "trimtab.toml: tiers.lineup: 'modern'"),
+        ("[verifiers.v]\nkind = 'rubric'\narm = 'claude-opus-4-77'", "trimtab.toml: verifiers.v.arm: 'claude-opus-4-77': no such model in the catalogue; did you mean"),
+        ("[verifiers.v]\nkind = 'second_opinion'\narm = 'claude-haiku-4-5@hihg'", "trimtab.toml: verifiers.v.arm: 'claude-haiku-4-5@hihg': effort must be one of"),
+        ("[verifiers.v]\nkind = 'rubric'\nrubric_file = 'rubric.txt'", "rubric.txt: cannot read the file"),
         ("[routes.auto]\nmode = 'cost'", "trimtab.toml: routes.auto.mode: has no effect without verify or ladder"),
         ("[server]\nlisten = 'a b:8787'", "trimtab.toml: server.listen: 'a b:8787': the host must be a name or an address"),
         ("[server]\nlisten = 'nowhere'", "trimtab.toml: server.listen: 'nowhere': must be host:port"),
@@ -164,3 +167,9 @@ def test_the_documentation_has_snippets() -> None:
         "simulator.md",
         "store.md",
     }
+
+
+def test_files_of_verifiers_are_found_beside_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "given.py").write_text("assert add(1, 2) == 3\n")
+    read = settings("[verifiers.v]\nkind = 'code_tests'\ntests_file = 'given.py'", tmp_path)
+    assert read.verifiers.check("v", "here").verifier.spends == "processor"

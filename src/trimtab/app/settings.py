@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -12,7 +12,7 @@ from trimtab.budgets.settings import BudgetSettings, check_budgets, webhook_of
 from trimtab.cache import CacheSettings, check_cache
 from trimtab.catalogue import Catalogue, CatalogueSettings, Effort, Tiers, TierSettings, resolve_tiers
 from trimtab.catalogue.effort import EffortSettings, Scenario, with_own
-from trimtab.catalogue.tiers import check_scenario
+from trimtab.catalogue.tiers import check_scenario, resolve_arm
 from trimtab.config import Document, fail, load_document, read_file
 from trimtab.content import ContentSettings
 from trimtab.engine import RetrySettings, check_retries
@@ -130,7 +130,7 @@ def load_settings(
     scenarios = _scenarios(document, catalogue, tiers)
     _check_strict(tiers, catalogue, normaliser, document)
     sandbox = _checked(document, "sandbox", SandboxSettings, check_sandbox)
-    verification, verifiers = _verification(document)
+    verification, verifiers = _verification(path, document, tiers, catalogue)
     routes = resolve_routes(
         document.named("routes", RouteSettings),
         catalogue,
@@ -201,11 +201,21 @@ def _checked(
     return settings
 
 
-def _verification(document: Document) -> tuple[VerificationSettings, Verifiers]:
-    """What holds for all verifiers, and those that the file names."""
+def _verification(
+    path: Path | None, document: Document, tiers: Tiers, catalogue: Catalogue
+) -> tuple[VerificationSettings, Verifiers]:
+    """What holds for all verifiers, and those that the file names; arms and files among their options as anywhere."""
     settings = _checked(document, "verification", VerificationSettings, check_verification)
-    named = document.named("verifiers", dict)
-    return settings, Verifiers(settings, named, document.where)
+    named: dict[str, dict[str, Any]] = document.named("verifiers", dict)
+    placed: dict[str, dict[str, Any]] = {name: dict(options) for name, options in named.items()}
+    for name, options in named.items():
+        for key, value in options.items():
+            where = document.where(f"verifiers.{name}.{key}")
+            if key == "arm" and isinstance(value, str) and tiers.by_name(value) is None:
+                resolve_arm(value, catalogue, where)
+            elif key.endswith("_file") and isinstance(value, str):
+                placed[name][key] = str(beside(path, value, where))
+    return settings, Verifiers(settings, placed, document.where)
 
 
 def _server(document: Document, listen: str | None, workers: int | None) -> tuple[ServerSettings, Listen]:
