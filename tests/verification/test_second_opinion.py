@@ -31,6 +31,7 @@ BROKEN = call("mail", '{"to":', None, readable=False)
 ROWS: list[tuple[str, dict[str, Any], Any, Any, str]] = [
     ("the same number in words of its own", {}, "The answer is 18.", "So she makes **$18**", "accept"),
     ("the same number, written otherwise", {}, "#### 1,234.50", "\\boxed{1234.5}", "accept"),
+    ("a number at the end", {"compare": "number"}, "So 5 x 12 = 60 apples.", "That makes 60.", "accept"),
     ("near: another number", {}, "The answer is 18.", "The answer is 18.5.", "escalate"),
     ("near: another unit", {}, "The answer is 18 km.", "The answer is 18 miles.", "escalate"),
     ("the same choice", {"compare": "choice"}, "The answer is (B).", "B", "accept"),

@@ -202,7 +202,7 @@ class CodeTests:
             evidence.update(tests=end.ran, checks=end.checks, apart=end.apart)
             return Finding("accept", f"tests passed: {end.ran}; what they checked: {end.checks}", evidence)
         told = {
-            "failed": f"test {shortened(end.test, 80)!r} failed" if end.test else "a test failed",
+            "failed": "a test failed",
             "broken": "the code or what the tests need of it cannot be loaded",
             "exited": "the code ended its process before its tests had ended",
             "tampered": "the code changes what its tests rely on",
@@ -213,7 +213,10 @@ class CodeTests:
             return Finding(
                 "unsure", "the tests pass in one process with the code, and not in another", evidence
             )
-        return Finding("unsure", f"the tests cannot be run: {shortened(end.message)}", evidence)
+        why = {"missing": "a package is missing", "no_tests": "nothing is tested"}.get(
+            end.outcome, end.outcome
+        )
+        return Finding("unsure", f"the tests cannot be run: {why}", evidence)
 
     def _of_command(self, ran: Ran, nonce: str, wall_s: float) -> Finding:
         evidence = _evidence(ran)

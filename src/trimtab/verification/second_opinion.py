@@ -130,7 +130,8 @@ class SecondOpinion:
         first, second = _shown(agreement.one), _shown(agreement.other)
         if agreement.same is None:
             return Compared(None, first, second, "one of the two has no final answer that can be compared")
-        if not _stands_out(agreement.one) and not _stands_out(agreement.other):
+        unmarked = not _stands_out(agreement.one) and not _stands_out(agreement.other)
+        if self._options.compare == "auto" and unmarked:
             return Compared(None, first, second, "neither of the two says which is its final answer")
         return Compared(agreement.same, first, second)
 
