@@ -1,8 +1,7 @@
 """What one model did lately, request by request: tokens that were billed, live conversations, and kept prompts.
 
 What it is not: figures over time (`reading`). Invariants: a bounded number of records is read; real and simulated
-requests are never added; requests that took several steps of a cascade are left out; content that a deletion covers is
-not found.
+requests are never added; content that a deletion covers is not found.
 """
 
 import msgspec
@@ -17,8 +16,6 @@ LIVE_MOST = 20_000
 """Requests of that hour that are looked at."""
 
 _PURPOSES = "purpose IN ('live', 'task') AND endpoint = 'messages' AND result IN ('ok', 'truncated')"
-_ONE_STEP = "NOT EXISTS (SELECT 1 FROM judged_attempts WHERE request_id = {}.id AND step > 0)"
-"""Tokens of a cascade's steps are of several arms."""
 
 
 class ModelTraffic(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +62,7 @@ def model_traffic(database: Database, model: str, *, from_ms: int, simulated: bo
 
     def work(view: Transaction) -> ModelTraffic:
         where, values = (
-            f"model = ? AND at_ms >= ? AND simulated = ? AND {_PURPOSES} AND {_ONE_STEP.format('requests')}",
+            f"model = ? AND at_ms >= ? AND simulated = ? AND {_PURPOSES}",
             (model, from_ms, int(simulated)),
         )
         row = view.row(f"SELECT {_SUMS} FROM requests WHERE {where}", values)  # noqa: S608 (our own words)
@@ -109,8 +106,7 @@ def kept_requests(
             "r.cache_read_tokens, r.output_tokens, r.attempt_count "
             "FROM requests r JOIN content c ON c.request_id = r.id "
             f"WHERE r.model = ? AND r.at_ms >= ? AND r.simulated = ? AND {_of_requests()} "
-            f"AND {_ONE_STEP.format('r')} AND c.request_cut = 0 AND c.request IS NOT NULL "
-            "ORDER BY r.at_ms DESC, r.id DESC LIMIT ?",
+            "AND c.request_cut = 0 AND c.request IS NOT NULL ORDER BY r.at_ms DESC, r.id DESC LIMIT ?",
             (model, from_ms, int(simulated), most),
         )
     )
