@@ -76,8 +76,24 @@ def decision_json(decision: Decision) -> dict[str, object]:
         "thinking": decision.set_thinking or ("adaptive" if decision.set_adaptive else None),
         "scenario": decision.scenario or None,
         "changes": list(plan.changes),
+        "ladder": [str(rung) for rung in decision.ladder.rungs] if decision.ladder is not None else None,
+        "mode": decision.ladder.mode if decision.ladder is not None else None,
+        "verify": list(decision.verify),
+        "verify_when": decision.verify_when if decision.verify else None,
         "reasons": list(plan.reasons),
     }
+
+
+def _judged(decision: Decision) -> tuple[tuple[str, str], ...]:
+    """How its answer is judged, and where it may go on."""
+    rows: list[tuple[str, str]] = []
+    if (ladder := decision.ladder) is not None:
+        rungs = ", ".join(map(str, ladder.rungs))
+        rows.append(("ladder", f"{rungs}; mode {ladder.mode}, {ladder.steps} steps at most"))
+    if decision.verify:
+        when = "before it goes out" if decision.verify_when == "before" else "after it went out"
+        rows.append(("checks", f"{', '.join(decision.verify)}; {when}"))
+    return tuple(rows)
 
 
 def render_decision(decision: Decision) -> Group:
@@ -95,6 +111,7 @@ def render_decision(decision: Decision) -> Group:
         ("effort", effort),
         ("thinking", shown["thinking"] or "as the request says, else the model's own"),
         ("scenario", shown["scenario"] or "none"),
+        *_judged(decision),
         ("platforms", ", ".join(one.place.name for one in decision.candidates)),
     )
     why = [Padding(Text(reason), (0, 0, 0, 2), expand=False) for reason in decision.plan.reasons]

@@ -253,6 +253,11 @@ class TierRouter:
             or (cap is not None and ask.thinking == "enabled"),
         )
 
+    def _first_rung(self, ask: Ask) -> Arm | None:
+        """That of the ladder along which a request may go; where it begins is decided later, and may be higher."""
+        route = self._routes[ask.route.name] if ask.route is not None and ask.route.climbs else None
+        return None if route is None or route.ladder is None else route.ladder.rungs[0]
+
     def _tier_of(self, ask: Ask, ladder: Ladder | None, tier: str | None) -> str | None:
         """The tier whose rules of places and efforts hold for a rung: the one that it is, else that of the request.
         Raises `PermissionDenied` where the caller may not name it."""
@@ -277,8 +282,9 @@ class TierRouter:
                     f"x-trimtab-effort: {shortened(wanted, 80)!r} is no effort; it is one of {', '.join(EFFORTS)}"
                 )
             named.append(Named("the x-trimtab-effort header", level, key="x-trimtab-effort"))
-        if ask.rung is not None and (ask.rung.effort is not None or ask.rung.thinking is not None):
-            named.append(Named(f"rung {ask.rung}", ask.rung.effort, ask.rung.thinking or "as_sent"))
+        rung = ask.rung or self._first_rung(ask)
+        if rung is not None and (rung.effort is not None or rung.thinking is not None):
+            named.append(Named(f"rung {rung}", rung.effort, rung.thinking or "as_sent"))
         scenario = ask.scenario or ""
         if ask.scenario is not None:
             found = self._scenarios.get(ask.scenario)
