@@ -6,6 +6,7 @@ import random
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -90,6 +91,22 @@ NEGOTIATED = "prices:\n- model: claude-sonnet-4-6\n  rows:\n  - {effective_from:
 @pytest.fixture
 def month(tmp_path: Path) -> Month:
     return Month(tmp_path)
+
+
+def test_each_call_of_a_cascade_is_priced_as_its_own_model(month: Month) -> None:
+    month.keep(claude=DIRECT)
+    version, usage = month.catalogue.version, Usage(input_tokens=1_000_000)
+    made = record("2026-11-02T10:00:00", SONNET, 0, usage, version=version)
+    first = msgspec.structs.replace(made.attempts[0], cost_nanousd=3_000_000_000, arm=Arm(SONNET, "low"))
+    second = msgspec.structs.replace(first, arm=Arm(OPUS_46), step=1, cost_nanousd=5_000_000_000)
+    month.put(msgspec.structs.replace(made, attempts=(first, second), cost_nanousd=8_000_000_000))
+    found = reprice_month(month.config, "2026-11")
+    assert found.differences == ()
+    assert (found.real.calls, found.real.then_nanousd, found.real.today_nanousd) == (
+        2,
+        8_000_000_000,
+        8_000_000_000,
+    )
 
 
 def test_dated_prices_hold_for_their_days_whenever_the_month_is_priced(month: Month) -> None:

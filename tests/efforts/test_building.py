@@ -77,6 +77,14 @@ def test_requests_of_one_conversation_count_as_one_where_they_go_alike(ask: Ask)
     )
 
 
+def test_a_word_on_a_conversation_that_other_arms_went_on_with_says_nothing_of_the_first(ask: Ask) -> None:
+    told = (ToldOf("user", "session", 1.0, 1),)
+    alone = [ask(told=told) for _ in range(40)]
+    mixed = [ask(told=told, several_arms=True) for _ in range(7)]
+    table = coding([*alone, *mixed])
+    assert (table.unit, table.left_out, cell_of(table).told) == ("conversation", 7, 40)
+
+
 def test_errors_and_requests_without_an_outcome_are_in_no_rate_of_success(ask: Ask) -> None:
     asked = [ask(success=1.0) for _ in range(30)]
     asked += [ask() for _ in range(300)]

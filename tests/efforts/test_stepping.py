@@ -2,42 +2,57 @@
 
 import pytest
 
-from trimtab.efforts import ClassTable
-from trimtab.efforts.stepping import prefers_model
+from trimtab.catalogue import Arm
+from trimtab.efforts import ClassTable, EffortTable
+from trimtab.efforts.stepping import Stepping, model_first
 from trimtab.efforts.table import Cell, Success
 from trimtab.stats.clusters import rate_of
 
-A, MORE, OTHER = ("sonnet", "medium"), ("sonnet", "high"), ("opus", "high")
+A, MORE, OTHER = Arm("sonnet", "medium"), Arm("sonnet", "high"), Arm("opus")
 
 
-def cell(arm: tuple[str, str], share: float | None, told: int = 400) -> Cell:
+def cell(arm: Arm, share: float | None, told: int) -> Cell:
     success = None
     if share is not None:
         rate = rate_of([(1, float(n < share * told)) for n in range(told)])
         interval = rate.interval()
         success = Success(rate.value, interval.low, interval.high, rate.effective, told, told)
-    return Cell(model=arm[0], effort=arm[1], asked=told, conversations=told, success=success)
+    return Cell(model=arm.model, effort=arm.effort or "", asked=told, conversations=told, success=success)
+
+
+def table(before: float | None, more: float | None, other: float | None, told: int = 2000) -> ClassTable:
+    cells = (cell(A, before, told), cell(MORE, more, told), cell(OTHER, other, told))
+    return ClassTable(task_class="coding", unit="request", cells=cells)
 
 
 @pytest.mark.parametrize(
-    ("before", "more", "other", "prefers"),
+    ("shown", "prefers"),
     [
-        (0.70, 0.70, 0.85, True),  # effort is shown not to help, the model is shown to
-        (0.70, 0.55, 0.85, True),
-        (0.70, 0.80, 0.95, False),  # effort helps
-        (0.70, 0.74, 0.90, False),  # nobody knows whether effort helps
-        (0.70, 0.70, 0.72, False),  # nobody knows whether the model helps
-        (0.70, None, 0.95, False),
-        (None, 0.70, 0.95, False),
-        (0.70, 0.70, None, False),
+        (table(0.70, 0.70, 0.85), True),  # effort is shown not to help, the model is shown to
+        (table(0.70, 0.55, 0.85), True),
+        (table(0.70, 0.80, 0.95), False),  # effort helps
+        (table(0.70, 0.70, 0.85, told=60), False),  # nobody knows whether effort helps
+        (table(0.70, 0.70, 0.72), False),  # nobody knows whether the model helps
+        (table(0.70, None, 0.95), False),
+        (table(None, 0.70, 0.95), False),
+        (table(0.70, 0.70, None), False),
     ],
 )
-def test_what_the_outcomes_do_not_show_leaves_effort_first(
-    before: float | None, more: float | None, other: float | None, prefers: bool
-) -> None:
-    cells = (cell(A, before, 2000), cell(MORE, more, 2000), cell(OTHER, other, 2000))
-    if before == 0.70 and more == 0.74:
-        cells = (cell(A, before, 200), cell(MORE, more, 200), cell(OTHER, other, 200))
-    table = ClassTable(task_class="coding", unit="request", cells=cells)
-    assert prefers_model(table, A, MORE, OTHER) is prefers
-    assert not prefers_model(table, A, MORE, ("haiku", ""))
+def test_what_the_outcomes_do_not_show_leaves_effort_first(shown: ClassTable, prefers: bool) -> None:
+    assert model_first(shown, A, MORE, OTHER) is prefers
+    assert not model_first(shown, A, MORE, Arm("haiku"))
+
+
+def test_the_newest_table_of_each_side_holds_and_classes_without_one_keep_effort_first() -> None:
+    stepping = Stepping()
+    assert not stepping("coding", A, MORE, OTHER, False)
+    good = EffortTable(from_ms=0, to_ms=1, simulated=False, requests=1, classes=(table(0.7, 0.7, 0.85),))
+    stepping.now_is(good)
+    for _ in range(2):
+        assert stepping("coding", A, MORE, OTHER, False)
+        assert not stepping("coding", A, MORE, OTHER, True)
+        assert not stepping("law", A, MORE, OTHER, False)
+    stepping.now_is(
+        EffortTable(from_ms=0, to_ms=2, simulated=False, requests=1, classes=(table(0.7, 0.8, 0.85),))
+    )
+    assert not stepping("coding", A, MORE, OTHER, False)

@@ -367,6 +367,7 @@ def _pipeline(
             parts.memory,
             parts.afterwards,
             parts.ground.judged.measured,
+            parts.ground.efforts.stepping,
             parts.ground.usual.expectations.cost,
             parts.new_id,
         ),

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from trimtab.admin import ContentAdmin
 from trimtab.app.budget_watch import BudgetWatch
 from trimtab.app.clock import unix_ms
+from trimtab.app.effort_watch import EffortWatch
 from trimtab.app.expecting import UsualWatch, usual_upkeep
 from trimtab.app.housekeeping import (
     FIGURES_FIRST_LOOK_S,
@@ -163,6 +164,7 @@ class Ground:
         self.ledger = Ledger(self._dealer, time.monotonic)
         self.usual = UsualWatch(self.database)
         self.judged = MeasuredWatch(self.database)
+        self.efforts = EffortWatch(self.database)
         self.budgets = BudgetWatch(
             self.database,
             self.ledger.keep_to,
@@ -176,6 +178,7 @@ class Ground:
         """Take over what was learnt since. Blocks. Raises `StoreError`."""
         self.usual.look()
         self.judged.look()
+        self.efforts.look()
 
     def _content_days(self) -> int:
         """Content is never kept for longer than its record."""

@@ -8,7 +8,7 @@ from trimtab.catalogue import Arm, Catalogue, Tiers
 from trimtab.catalogue.tiers import resolve_arm
 from trimtab.engine.cascade import Afterwards, Climbing, Judges, Memory
 from trimtab.records import RequestId
-from trimtab.routing.cascade import Knowing, Measured, UsualCost
+from trimtab.routing.cascade import Knowing, Measured, PrefersModel, UsualCost
 from trimtab.sandbox import Sandbox
 
 
@@ -17,11 +17,12 @@ def open_judges(
     memory: Memory,
     afterwards: Afterwards,
     measured: Measured,
+    prefers_model: PrefersModel,
     usual_cost: UsualCost,
     new_id: Callable[[], RequestId],
 ) -> Judges:
     """For one version of the configuration. Raises nothing: all of it was checked."""
-    knowing = Knowing(settings.catalogue, today, measured, usual_cost=usual_cost)
+    knowing = Knowing(settings.catalogue, today, measured, prefers_model, usual_cost)
     return Judges(
         verifiers=settings.verifiers,
         settings=settings.verification,

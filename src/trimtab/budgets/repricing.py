@@ -120,7 +120,7 @@ class Repricing:
             total += attempt.cost_nanousd
             self._attempt(record, attempt, sums)
         if total != record.cost_nanousd:
-            self._differs("then", record, "", total, record.cost_nanousd, "")
+            self._differs("then", record, None, total, record.cost_nanousd, "")
 
     def _attempt(self, record: PricedRecord, attempt: PricedAttempt, sums: dict[str, int]) -> None:
         recorded = attempt.cost_nanousd
@@ -128,7 +128,7 @@ class Repricing:
         if attempt.cost_source == "unbilled":
             _count(sums, unbilled=1)
             if recorded:
-                self._differs("then", record, attempt.platform, recorded, 0, "")
+                self._differs("then", record, attempt, recorded, 0, "")
             return
         if attempt.cost_source == "estimated":
             _count(sums, estimated=1)
@@ -139,24 +139,24 @@ class Repricing:
             )
             return
         if then is None or now is None:
-            self._differs("then", record, attempt.platform, recorded, 0, "")
+            self._differs("then", record, attempt, recorded, 0, "")
             return
         _count(sums, then_nanousd=then, today_nanousd=now, unkept=int(not kept))
         if then != recorded:
-            self._differs("then", record, attempt.platform, recorded, then, "")
+            self._differs("then", record, attempt, recorded, then, "")
         elif now != recorded:
-            self._differs("today", record, attempt.platform, recorded, now, self._why(record, attempt))
+            self._differs("today", record, attempt, recorded, now, self._why(record, attempt))
 
     def _prices(self, record: PricedRecord, attempt: PricedAttempt) -> tuple[int | None, int | None, bool]:
         """By the catalogue of then and by today's; whether that of then was kept."""
         usage, today = attempt.usage, self._today
         then = self._catalogue(record.catalogue_version)
         terms, of_then = self._terms_of(record, attempt)
-        if usage is None or terms is None or record.plan is None:
+        if usage is None or terms is None or record.model_of(attempt) is None:
             return None, None, False
 
         def price(catalogue: Catalogue) -> int | None:
-            model = self._model(catalogue, record)
+            model = self._model(catalogue, record, attempt)
             if model is None:
                 return None
             return catalogue.price(
@@ -184,8 +184,9 @@ class Repricing:
         return self._catalogues[version]
 
     @staticmethod
-    def _model(catalogue: Catalogue, record: PricedRecord) -> Model | None:
-        return None if record.plan is None else catalogue.find(record.plan.arm.model)
+    def _model(catalogue: Catalogue, record: PricedRecord, attempt: PricedAttempt) -> Model | None:
+        model = record.model_of(attempt)
+        return None if model is None else catalogue.find(model)
 
     def _why(self, record: PricedRecord, attempt: PricedAttempt) -> str:
         """What makes today's price another one."""
@@ -201,7 +202,7 @@ class Repricing:
             parts.append("the shipped price rows changed")
         if files.platforms != now.platforms:
             parts.append("what platforms add to prices changed")
-        model, other = self._model(then, record), self._model(today, record)
+        model, other = self._model(then, record, attempt), self._model(today, record, attempt)
         terms, _ = self._terms_of(record, attempt)
         if parts and model is not None and other is not None and terms is not None:
             day = _hour(record.at_ms).date()
@@ -215,9 +216,16 @@ class Repricing:
         return ", ".join(parts)
 
     def _differs(
-        self, against: str, record: PricedRecord, entry: str, recorded: int, priced: int, why: str
+        self,
+        against: str,
+        record: PricedRecord,
+        attempt: PricedAttempt | None,
+        recorded: int,
+        priced: int,
+        why: str,
     ) -> None:
-        model = "" if record.plan is None else record.plan.arm.model
+        model = record.model_of(attempt) or ""
+        entry = "" if attempt is None else attempt.platform
         key = (against, model, entry, record.catalogue_version, record.simulated, why)
         self._groups.setdefault(key, _Group()).add(record.id, recorded, priced)
 

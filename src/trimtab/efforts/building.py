@@ -52,6 +52,8 @@ class _Class:
         self.words: dict[str, dict[str, ToldOf]] = {}
         """What was told of conversations as wholes: of each source its newest word."""
         self.told_of_requests = 0
+        self.several: set[str] = set()
+        """Conversations of which some requests went through several arms."""
 
     def add(self, asked: AskedOnce) -> None:
         conversation = asked.task or asked.session
@@ -67,6 +69,8 @@ class _Class:
             score=sum(own) / len(own) if own else None,
         )
         arm = (asked.model, asked.effort)
+        if asked.several_arms:
+            self.several.add(conversation)
         self.requests.setdefault(arm, {}).setdefault(conversation, []).append(unit)
         for word in asked.told:
             if word.covers != "request":
@@ -87,7 +91,7 @@ class _Class:
         arms: dict[str, int] = {}
         for found in self.requests.values():
             for conversation in found:
-                arms[conversation] = arms.get(conversation, 0) + 1
+                arms[conversation] = arms.get(conversation, 0) + 1 + (conversation in self.several)
         units: Units = {}
         for arm, found in self.requests.items():
             whole = {name: [self._together(name, parts)] for name, parts in found.items() if arms[name] == 1}

@@ -133,6 +133,7 @@ class Metered(Means):
             *(("", "") if job.task is None else (job.task.grant.task, job.task.grant.phase)),
             job.task_class,
             hold.draws,
+            *((None, 0) if job.step is None else (job.plan.arm, job.step)),
         )
 
     def worst_case(self, job: Job) -> NanoUSD:

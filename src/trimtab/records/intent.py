@@ -50,10 +50,6 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """As of an attempt: that is called on a step of a cascade; else it is the plan's."""
     step: int = 0
     """The steps before it are among `before`, with their verdicts."""
-    checks_nanousd: int = 0
-    """What the checks of the steps before it cost."""
-    escalations: tuple[str, ...] = ()
-    """Why each step so far was made."""
 
     def outcome(self) -> Outcome:
         """The record of a call whose process died: estimated at its worst case."""
@@ -99,6 +95,5 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             phase=self.phase,
             task_class=self.task_class,
             draws=self.draws,
-            checks_nanousd=self.checks_nanousd,
-            escalations=self.escalations,
+            checks_nanousd=sum(said.cost_nanousd for made in self.before for said in made.verdicts),
         )

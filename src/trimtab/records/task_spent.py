@@ -7,6 +7,7 @@ then counts as all that was held.
 import msgspec
 
 from trimtab.messages import Usage
+from trimtab.records.answered import answered_by
 from trimtab.records.outcome import Outcome
 
 
@@ -24,9 +25,12 @@ class TaskSpent(msgspec.Struct, frozen=True, gc=False):
 
 
 def spent_of(outcome: Outcome) -> TaskSpent:
-    """What a recorded request came to. Of several attempts the last one that may have been billed is the answer that
-    stands; the others cost money, but nothing of them is in the conversation."""
-    for attempt in reversed(outcome.attempts):
+    """What a recorded request came to. Of several attempts the answer that stands is that of the one that the client
+    was given, else of the last one that may have been billed; the others cost money, but nothing of them is in the
+    conversation."""
+    given = answered_by(outcome) if outcome.answered is not None else None
+    made = reversed(outcome.attempts)
+    for attempt in made if given is None else (given, *made):
         if attempt.cost_source == "unbilled":
             continue
         usage = attempt.usage

@@ -9,7 +9,7 @@ from serving_harness import VERSION, Site, site, upstream
 from waiting import until_given
 
 PATH = "/v1/chat/completions"
-OPUS = "claude-opus-4-7@high"
+MEDIUM, OPUS = "claude-sonnet-4-6@medium", "claude-opus-4-7@high"
 USAGE = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
 CONFIG = """
 [routes.auto]
@@ -160,3 +160,24 @@ def streamed(text: str) -> bytes:
     )
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n" % len(body)
     return head + body
+
+
+def test_a_task_counts_the_answer_that_was_given_and_the_money_of_all_steps(tmp_path: Path) -> None:
+    async def work(there: Site) -> None:
+        status, _, body = await there.post({"total": 50_000, "usd": 1}, "/trimtab/v1/tasks", b"")
+        assert status == 201, body
+        name = json.loads(body)["id"]
+        _, headers, _ = await there.post(
+            asked("hello"), headers=VERSION + b"x-trimtab-task: %b\r\n" % name.encode()
+        )
+        record = await told(there, headers["x-trimtab-request"])
+        assert len(record["attempts"]) == 2
+        _, _, body = await until_given(
+            lambda: there.get(f"/trimtab/v1/tasks/{name}"),
+            lambda answer: json.loads(answer[2])["calls"] == 1,
+        )
+        task, given = json.loads(body), record["attempts"][-1]["usage"]
+        assert task["spent"] == given["input_tokens"] + given["output_tokens"]
+        assert round(task["spent_usd"] * 1e9) == record["cost_nanousd"]
+
+    at(tmp_path, work)

@@ -8,6 +8,9 @@ from typing import Any
 from serving_harness import VERSION, Site, head, site
 from waiting import until_given
 
+from trimtab.admin import Actor, NewKey
+from trimtab.records import Limits
+
 CONFIG = """
 [routes.auto]
 ladder = ["claude-sonnet-4-6@medium", "claude-opus-4-7@high"]
@@ -133,5 +136,25 @@ def test_who_goes_while_a_check_asks_a_model_ends_that_call_too(tmp_path: Path) 
 
         found = await until_given(records, lambda rows: len(rows) == 2)
         assert found == [("judge", "cancelled"), ("live", "cancelled")]
+
+    at(tmp_path, work)
+
+
+def test_a_check_counts_on_the_limits_of_whoever_asked_for_it(tmp_path: Path) -> None:
+    """Of a key that may ask once a minute: the call of a check that its request names is one too many."""
+
+    async def work(there: Site) -> None:
+        door = there.application.parts.callers.admin(there.application.settings)
+        for checks, model, verdict in (
+            (b"", "trimtab/auto", "accept"),
+            (b"x-trimtab-verify: opinion\r\n", "claude-opus-4-6", "unsure"),
+        ):
+            limits = Limits(requests_per_minute=1)
+            secret = door.add(Actor("cli:tester"), NewKey(name=verdict, limits=limits)).secret.reveal()
+            shown = VERSION + checks + b"x-api-key: %b\r\n" % secret.encode()
+            status, headers, body = await there.post({**asked("agreed"), "model": model}, headers=shown)
+            assert status == 200, body
+            record = await told(there, headers["x-trimtab-request"])
+            assert headers["x-trimtab-verdict"] == verdict, record["attempts"]
 
     at(tmp_path, work)

@@ -184,10 +184,10 @@ def test_a_conversation_stays_up_for_its_cache_and_goes_down_without_one() -> No
 
 
 def test_another_model_comes_first_only_where_there_is_a_choice_and_the_table_says_so() -> None:
-    asked: list[tuple[str, Arm, Arm, Arm]] = []
+    asked: list[tuple[str, Arm, Arm, Arm, bool]] = []
 
-    def says(task_class: str, arm: Arm, effort: Arm, model: Arm) -> bool:
-        asked.append((task_class, arm, effort, model))
+    def says(task_class: str, arm: Arm, effort: Arm, model: Arm, simulated: bool) -> bool:
+        asked.append((task_class, arm, effort, model, simulated))
         return True
 
     knowing = Knowing(CATALOGUE, lambda: DAY, None, says)
@@ -195,7 +195,7 @@ def test_another_model_comes_first_only_where_there_is_a_choice_and_the_table_sa
     assert found.prefers_model(MED)
     assert not found.prefers_model(HIGH)
     assert not found.prefers_model(Arm("nobody-knows"))
-    assert asked == [("coding", MED, HIGH, OPUS)]
+    assert asked == [("coding", MED, HIGH, OPUS, False)]
 
 
 def test_prices_are_those_of_the_day() -> None:

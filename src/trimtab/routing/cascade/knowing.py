@@ -95,13 +95,13 @@ def nothing_usual(model: str, effort: str | None, task_class: str, simulated: bo
 class PrefersModel(Protocol):
     """What tables of efforts say."""
 
-    def __call__(self, task_class: str, arm: Arm, effort: Arm, model: Arm) -> bool:
+    def __call__(self, task_class: str, arm: Arm, effort: Arm, model: Arm, simulated: bool) -> bool:
         """Whether the class's table shows that after `arm` the arm of another `model` is the better next step than more
         `effort` of the same. Never waits."""
         ...
 
 
-def effort_first(task_class: str, arm: Arm, effort: Arm, model: Arm) -> bool:
+def effort_first(task_class: str, arm: Arm, effort: Arm, model: Arm, simulated: bool) -> bool:
     """What holds where no table says otherwise. Implements `PrefersModel`."""
     return False
 
@@ -244,7 +244,8 @@ class KnownNow:
         model = next((one for one in above if one.model != arm.model), None)
         if effort is None or model is None:
             return False
-        return self._knowing.prefers_model(self._facts.task_class, arm, effort, model)
+        one, more, other = self._worked(arm), self._worked(effort), self._worked(model)
+        return self._knowing.prefers_model(self._facts.task_class, one, more, other, self._place[1])
 
     def _worked(self, arm: Arm) -> Arm:
         """The arm as it works for this request, by which attempts are recorded: the client's own effort wins, and a

@@ -27,6 +27,10 @@ class Terms(msgspec.Struct, frozen=True):
     discount: Decimal
 
 
+class _Arm(msgspec.Struct, frozen=True):
+    model: str
+
+
 class PricedAttempt(msgspec.Struct, frozen=True):
     """What a record keeps of a call's price; names as in `records.Attempt`."""
 
@@ -35,10 +39,7 @@ class PricedAttempt(msgspec.Struct, frozen=True):
     reserved_nanousd: int = 0
     cost_nanousd: int = 0
     cost_source: CostSource = "unbilled"
-
-
-class _Arm(msgspec.Struct, frozen=True):
-    model: str
+    arm: _Arm | None = None
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -56,6 +57,12 @@ class PricedRecord(msgspec.Struct, frozen=True):
     simulated: bool = False
     config_version: str = ""
     catalogue_version: str = ""
+
+    def model_of(self, attempt: PricedAttempt | None) -> str | None:
+        """By whose prices a call was priced, by catalogue id; without one, the request. `None`: none was decided."""
+        if attempt is not None and attempt.arm is not None:
+            return attempt.arm.model
+        return None if self.plan is None else self.plan.arm.model
 
 
 def note_prices(

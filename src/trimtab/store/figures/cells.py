@@ -1,7 +1,8 @@
 """Adding up records, in the engine: the one place where figures come from rows.
 
-What it is not: for spans of any length; who calls bounds the number of records first. Invariant: what counts as an
-error, an answer and a time is said here once, in the words of `records.rollups`.
+What it is not: for spans of any length; who calls bounds the number of records first. Invariants: what counts as
+an error, an answer and a time is said here once, in the words of `records.rollups`; as there, money and tokens count
+where they were spent, and a request where it was answered.
 """
 
 from collections import Counter
@@ -89,7 +90,50 @@ def cells(
     for row in found:
         if row[width]:
             yield Cell(row[:width], [*row[width : width + 9]], row[-2], row[-1])
+    if not MOVED.isdisjoint(by):
+        yield from _moved(view, from_ms, to_ms, by, width_ms, where, values)
     yield from _gaps(view, from_ms, to_ms, by, width_ms, where, values)
+
+
+MOVED = frozenset({"model", "effort", "platform"})
+"""Columns that tell the calls of one request apart, in a cascade."""
+
+_PLACED = "r.at_ms, r.simulated, r.purpose, r.organisation, r.team_id, r.key_id, r.tier, r.result"
+
+
+def _moved(
+    view: Transaction,
+    from_ms: int,
+    to_ms: int,
+    by: Sequence[str],
+    width_ms: int | None,
+    where: str,
+    values: Sequence[Value],
+) -> Iterator[Cell]:
+    """Money and tokens of calls under another arm than the one that answered: away from where their request counts, and
+    to where they were spent."""
+    least = view.words.least
+    figures = [f"{least}(a.{column}, {_SANE_MOST})" for column in ("cost_nanousd", *TOKENS)]
+    names = [f"f{n}" for n in range(len(figures))]
+    called = ", ".join(f"{figure} AS {name}" for figure, name in zip(figures, names, strict=True))
+    away = ", ".join(f"-{figure}" for figure in figures)
+    joined = (
+        "FROM judged_attempts j JOIN requests r ON r.id = j.request_id "
+        "JOIN attempts a ON a.request_id = j.request_id AND a.n = j.n WHERE j.at_ms >= ? AND j.at_ms < ? "
+        "AND (j.model <> coalesce(r.model, '') OR j.effort <> coalesce(r.effort, ''))"
+    )
+    span = [] if width_ms is None else [f"at_ms - at_ms % {width_ms}"]
+    columns = [*span, *(NAMED.get(column, column) for column in by)]
+    found = view.rows(
+        f"WITH moved AS (SELECT {_PLACED}, j.model, j.effort, a.platform, {called} {joined} UNION ALL "  # noqa: S608 (our own names)
+        f"SELECT {_PLACED}, r.model, r.effort, r.platform, {away} {joined}) "
+        f"SELECT {', '.join(columns)}, {', '.join(f'CAST(sum({name}) AS BIGINT)' for name in names)} "
+        f"FROM moved WHERE true {where} GROUP BY {', '.join(str(n + 1) for n in range(len(columns)))}",
+        (from_ms, to_ms, from_ms, to_ms, *values),
+    )
+    width = len(columns)
+    for row in found:
+        yield Cell(row[:width], [0, 0, *row[width:]], None, None)
 
 
 def _gaps(

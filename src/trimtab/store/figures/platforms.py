@@ -190,10 +190,11 @@ def _errors(view: Transaction, from_ms: int, to_ms: int, simulated: bool) -> dic
     )
     for (platform,) in platforms:
         for request, account, status, error, at_ms, model in view.rows(
-            "SELECT a.request_id, a.account, a.status, a.error, r.at_ms, coalesce(r.model, '') FROM ("
+            "SELECT a.request_id, a.account, a.status, a.error, r.at_ms, coalesce(j.model, r.model, '') FROM ("
             "SELECT request_id, account, status, error, n FROM attempts "
             "WHERE platform = ? AND error IS NOT NULL AND request_id >= ? AND request_id < ? "
             "ORDER BY request_id DESC LIMIT ?) AS a JOIN requests r ON r.id = a.request_id "
+            "LEFT JOIN judged_attempts j ON j.request_id = a.request_id AND j.n = a.n "
             "WHERE r.simulated = ? AND r.endpoint <> 'count_tokens' ORDER BY a.request_id DESC, a.n DESC",
             (platform, first, last, LAST_ERRORS, int(simulated)),
         ):

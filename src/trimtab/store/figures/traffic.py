@@ -1,7 +1,8 @@
 """What one model did lately, request by request: tokens that were billed, live conversations, and kept prompts.
 
 What it is not: figures over time (`reading`). Invariants: a bounded number of records is read; real and simulated
-requests are never added; content that a deletion covers is not found.
+requests are never added; requests that took several steps of a cascade are left out; content that a deletion covers is
+not found.
 """
 
 import msgspec
@@ -16,6 +17,8 @@ LIVE_MOST = 20_000
 """Requests of that hour that are looked at."""
 
 _PURPOSES = "purpose IN ('live', 'task') AND endpoint = 'messages' AND result IN ('ok', 'truncated')"
+_ONE_STEP = "NOT EXISTS (SELECT 1 FROM judged_attempts WHERE request_id = {}.id AND step > 0)"
+"""Tokens of a cascade's steps are of several arms."""
 
 
 class ModelTraffic(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +65,7 @@ def model_traffic(database: Database, model: str, *, from_ms: int, simulated: bo
 
     def work(view: Transaction) -> ModelTraffic:
         where, values = (
-            f"model = ? AND at_ms >= ? AND simulated = ? AND {_PURPOSES}",
+            f"model = ? AND at_ms >= ? AND simulated = ? AND {_PURPOSES} AND {_ONE_STEP.format('requests')}",
             (model, from_ms, int(simulated)),
         )
         row = view.row(f"SELECT {_SUMS} FROM requests WHERE {where}", values)  # noqa: S608 (our own words)
@@ -106,7 +109,8 @@ def kept_requests(
             "r.cache_read_tokens, r.output_tokens, r.attempt_count "
             "FROM requests r JOIN content c ON c.request_id = r.id "
             f"WHERE r.model = ? AND r.at_ms >= ? AND r.simulated = ? AND {_of_requests()} "
-            "AND c.request_cut = 0 AND c.request IS NOT NULL ORDER BY r.at_ms DESC, r.id DESC LIMIT ?",
+            f"AND {_ONE_STEP.format('r')} AND c.request_cut = 0 AND c.request IS NOT NULL "
+            "ORDER BY r.at_ms DESC, r.id DESC LIMIT ?",
             (model, from_ms, int(simulated), most),
         )
     )

@@ -2,8 +2,8 @@
 byte of their requests came to as input, and what they cost on average.
 
 What it is not: a table that says what effort buys (`efforts`), or the use of these figures (`budgets.expected`).
-Invariants: whole answers of one attempt only; real and simulated calls are never in one figure; a figure is there only
-where `CONVERSATIONS_MIN` conversations stand behind it.
+Invariants: whole answers of one attempt only, or of the first step of a cascade; real and simulated calls are never in
+one figure; a figure is there only where `CONVERSATIONS_MIN` conversations stand behind it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -51,6 +51,20 @@ class UsualCall(msgspec.Struct, frozen=True, kw_only=True):
     """When it was worked out."""
 
 
+_ASKED = "simulated, purpose, endpoint, task_class, task, session, request_bytes"
+_TAKEN = "input_tokens + {0}cache_write_5m_tokens + {0}cache_write_1h_tokens + {0}cache_read_tokens AS taken"
+_CALLED = f"SELECT {_ASKED}, model, coalesce(effort, '') AS effort, output_tokens, cost_nanousd, {_TAKEN.format('')}"
+_FIRST_STEP = (
+    f"SELECT {', '.join(f'r.{name}' for name in _ASKED.split(', '))}, j.model, j.effort, a.output_tokens, "  # noqa: S608
+    f"a.cost_nanousd, a.{_TAKEN.format('a.')} FROM newest r "
+    "JOIN judged_attempts j ON j.request_id = r.id AND j.n = 0 AND j.result = 'ok' "
+    "JOIN judged_attempts k ON k.request_id = r.id AND k.n = 1 AND k.step > 0 "
+    "JOIN attempts a ON a.request_id = r.id AND a.n = 0 WHERE r.attempt_count > 1"
+)
+"""A cascade's first call, where it was one: of calls whose answers are checked it would else be only those that passed.
+Later steps are left out, for they see the harder requests."""
+
+
 def usual_calls(view: Transaction) -> dict[bool, list[UsualCall]]:
     """Of the newest records, real and simulated calls, by model, effort and class, and of all classes together."""
     found: dict[bool, list[UsualCall]] = {False: [], True: []}
@@ -68,14 +82,16 @@ def _usual(view: Transaction, task_class: str) -> Iterator[tuple[bool, UsualCall
     # Ids begin with the moment of their request (`records.ids`).
     rows = view.rows(
         f"WITH newest AS (SELECT * FROM requests WHERE id >= ? ORDER BY id DESC LIMIT {RECORDS_MOST}), "  # noqa: S608 (our own names)
-        f"calls AS (SELECT simulated, model, coalesce(effort, '') AS effort, {task_class} AS class, output_tokens, "
-        "1000 * (input_tokens + cache_write_5m_tokens + cache_write_1h_tokens + cache_read_tokens) / request_bytes "
-        "AS permille, cost_nanousd, CASE WHEN task <> '' THEN task ELSE session END AS conversation "
-        f"FROM newest WHERE purpose IN ({purposes}) AND endpoint <> 'count_tokens' "
-        "AND attempt_count = 1 AND result = 'ok' AND output_tokens > 0 AND request_bytes > 0 AND model IS NOT NULL), "
+        f"calls AS ({_CALLED} FROM newest WHERE attempt_count = 1 AND result = 'ok' AND model IS NOT NULL "
+        f"UNION ALL {_FIRST_STEP}), "
+        f"usual AS (SELECT simulated, model, effort, {task_class} AS class, output_tokens, "
+        "1000 * taken / request_bytes AS permille, cost_nanousd, "
+        "CASE WHEN task <> '' THEN task ELSE session END AS conversation "
+        f"FROM calls WHERE purpose IN ({purposes}) AND endpoint <> 'count_tokens' "
+        "AND output_tokens > 0 AND request_bytes > 0), "
         f"ranked AS (SELECT *, row_number() OVER (PARTITION BY {group} ORDER BY output_tokens) AS by_output, "
         f"row_number() OVER (PARTITION BY {group} ORDER BY permille) AS by_input, "
-        f"count(*) OVER (PARTITION BY {group}) AS among FROM calls) "
+        f"count(*) OVER (PARTITION BY {group}) AS among FROM usual) "
         f"SELECT {group}, count(*), count(DISTINCT conversation), "
         f"max(CASE WHEN 100 * (by_output - 1) < {QUANTILE_PERCENT} * among THEN output_tokens END), "
         f"max(output_tokens), "
