@@ -41,23 +41,35 @@ UNSEEN = (
 )
 """Characters that are not seen, or only change how their neighbours look: within a word they would hide it."""
 
+WIDE = tuple((chr(code), chr(code - 0xFEE0)) for code in map(ord, "，：；！？（）．"))
+"""Punctuation of Chinese and Japanese, with what NFKC makes of it. Most texts hold no other character that changes, and
+replacing it takes a twentieth of the time."""
+
 BLOCK = 256
 """Characters that are folded at once to trace a place: 8 ms for a million of them, then 0.2 ms in the block itself."""
 
 
 def cased_fold(text: str) -> str:
-    """NFKC without what is not seen. 1 us for 50 KB of ASCII; 3 ms for 50,000 characters where some change."""
+    """NFKC without what is not seen. 1 us for 50 KB of ASCII, 0.3 ms for 50,000 other characters; 4 ms where rarer ones
+    among them change."""
     if text.isascii():
         return text
     for char in UNSEEN:
         if char in text:
             text = text.replace(char, "")
+    for char, plain in WIDE:
+        text = text.replace(char, plain)
     return text if unicodedata.is_normalized("NFKC", text) else unicodedata.normalize("NFKC", text)
 
 
 def fold(text: str) -> str:
     """The same, without case (`ß` is `ss`). 20 us for 50 KB of ASCII."""
-    return text.lower() if text.isascii() else cased_fold(cased_fold(text).casefold())
+    return text.lower() if text.isascii() else without_case(cased_fold(text))
+
+
+def without_case(cased: str) -> str:
+    """A text that `cased_fold` gave, without case."""
+    return cased.lower() if cased.isascii() else cased_fold(cased.casefold())
 
 
 class Places:

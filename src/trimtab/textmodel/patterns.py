@@ -14,7 +14,7 @@ import re2
 
 from trimtab.config import fail
 from trimtab.errors import printable
-from trimtab.textmodel.folding import Places, cased_fold, fold
+from trimtab.textmodel.folding import Places, cased_fold, fold, without_case
 
 MAX_RULES = 2_000
 MAX_RULE_CHARS = 1_000
@@ -86,9 +86,10 @@ class Patterns:
 
     def each(self, text: str) -> Iterator[Match]:
         """All matches, rule by rule, as they are asked for."""
+        plain = cased_fold(text)
         for lane, cased in ((self._cased, True), (self._uncased, False)):
             if lane.members:
-                folded = cased_fold(text) if cased else fold(text)
+                folded = plain if cased else without_case(plain)
                 places: Places | None = None
                 for rule, start, end in lane.each(folded):
                     if places is None:

@@ -11,6 +11,8 @@ import msgspec
 
 MAX_NUMBER_CHARS = 100
 MAX_EXPONENT = 400
+MAX_WORDS_BEHIND = 6
+"""`18 duck eggs per day for each`: with more words it is a sentence that begins with a number."""
 MAX_PLAIN_CHARS = 40
 """Longer numbers are written as digits and a power of ten."""
 
@@ -118,6 +120,8 @@ def number(text: str) -> Number | None:
         return None
     value, end = read
     rest = text[end:].strip().rstrip(".!,;").strip(" *_`\u00a0")
+    if len(rest.split()) > MAX_WORDS_BEHIND:
+        return None
     if any(char in _DIGITS for char in rest) or rest[:1] in (
         "/",
         "-",
