@@ -187,6 +187,11 @@ def test_a_story_has_its_times_its_relatives_and_its_key(place: Place) -> None:
         ("content", 30, 40),
         ("rest", 40, 100),
     ]
+    place.put(outcome(4, at_ms=NOW - 1, purpose="judge", parent=RequestId(f"{2:032x}"), **mine))
+    again = place.figures.story(f"{2:032x}")
+    assert again is not None
+    assert again.following == story.following, "the call of a check is no turn of the conversation"
+    assert [int(child.id, 16) for child in again.children] == [4]
     above = place.figures.story(f"{1:032x}")
     assert above is not None
     assert [int(child.id, 16) for child in above.children] == [2]

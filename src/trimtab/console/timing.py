@@ -72,10 +72,12 @@ def stretches(found: Sequence[Bar], total_ms: float) -> list[Stretch]:
 def lanes(attempts: Sequence[Attempt]) -> list[str]:
     """What the rows of the timing bar are called: ours, and each attempt's."""
     steps = {step: number for number, step in enumerate(sorted({attempt.step for attempt in attempts}), 1)}
+    if len(steps) < 2:
+        return ["Trimtab", *(f"Attempt {number}" for number in range(1, len(attempts) + 1))]
     return [
         "Trimtab",
         *(
-            f"Step {steps[attempt.step]}, attempt {number}" if len(steps) > 1 else f"Attempt {number}"
+            f"Step {steps[attempt.step]}" + (f", attempt {number}" if len(attempts) > len(steps) else "")
             for number, attempt in enumerate(attempts, 1)
         ),
     ]

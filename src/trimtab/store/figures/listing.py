@@ -244,6 +244,10 @@ def _containing(part: str) -> str:
     return f"%{part}%"
 
 
+_ASKED = "AND purpose IN ('live', 'task', 'eval')"
+"""What a conversation consists of; calls of verifiers and audits bear its name, too."""
+
+
 class Relatives(msgspec.Struct, frozen=True):
     """What lies beside a request; rows in the order of `RELATIVE`."""
 
@@ -290,11 +294,11 @@ def relatives(
         previous = following = None
         if session:  # what is refused at the door has none
             previous = view.row(
-                f"{head} AND session = ? AND at_ms <= ? AND (at_ms < ? OR id < ?) ORDER BY at_ms DESC, id DESC LIMIT 1",
+                f"{head} AND session = ? {_ASKED} AND at_ms <= ? AND (at_ms < ? OR id < ?) ORDER BY at_ms DESC, id DESC LIMIT 1",
                 (*own, session, at_ms, at_ms, request_id),
             )
             following = view.row(
-                f"{head} AND session = ? AND at_ms >= ? AND (at_ms > ? OR id > ?) ORDER BY at_ms, id LIMIT 1",
+                f"{head} AND session = ? {_ASKED} AND at_ms >= ? AND (at_ms > ? OR id > ?) ORDER BY at_ms, id LIMIT 1",
                 (*own, session, at_ms, at_ms, request_id),
             )
         noted = view.row("SELECT at_ms FROM config_versions WHERE version = ?", (config,))
