@@ -131,6 +131,9 @@ def test_a_cascade_that_was_served_is_explained_from_its_own_records(
             assert [one.verifier for one in second.verdicts] == ["says-yes", "voice"]
             assert (found.beside[0].verifier, found.beside[0].purpose) == ("voice", "judge")
             assert found.beside_nanousd["judge"] == found.record.checks_nanousd > 0
+            quoted = [fact for fact in second.verdicts[1].evidence.values() if isinstance(fact, str)]
+            assert not any("yes" in fact for fact in quoted), "nothing of the answer is kept"
+            assert second.verdicts[1].evidence["other_arm"]
             assert found.record.plan is not None
             assert found.record.plan.direct_cost_nanousd
             print_request(found)

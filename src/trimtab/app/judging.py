@@ -1,11 +1,13 @@
 """Builds what answers are judged with."""
 
 from collections.abc import Callable
+from functools import partial
 
 from trimtab.app.live import today
 from trimtab.app.settings import Settings
 from trimtab.catalogue import Arm, Catalogue, Tiers
 from trimtab.catalogue.tiers import resolve_arm
+from trimtab.content import quoted_under
 from trimtab.engine.cascade import Afterwards, Climbing, Judges, Memory
 from trimtab.records import RequestId
 from trimtab.routing.cascade import Knowing, Measured, PrefersModel, UsualCost
@@ -31,6 +33,7 @@ def open_judges(
         run=Sandbox(settings.sandbox).run,
         new_id=new_id,
         afterwards=afterwards,
+        quoted=partial(quoted_under, settings.content),
     )
 
 

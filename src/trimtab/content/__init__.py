@@ -8,6 +8,7 @@ record never is because of it.
 from trimtab.content.capture import Capture
 from trimtab.content.editing import edited_under
 from trimtab.content.keeper import Keeper
+from trimtab.content.quoting import quoted_under
 from trimtab.content.redaction import redacted_answer, redacted_request
 from trimtab.content.settings import ContentSettings, days_kept
 from trimtab.content.showing import shown
@@ -18,6 +19,7 @@ __all__ = [
     "Keeper",
     "days_kept",
     "edited_under",
+    "quoted_under",
     "redacted_answer",
     "redacted_request",
     "shown",

@@ -25,7 +25,8 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     """One short sentence."""
     evidence: dict[str, Fact] = {}
-    """What it rests on, at most `MAX_EVIDENCE` facts. Texts of an answer stand here only where content is kept."""
+    """What it rests on, at most `MAX_EVIDENCE` facts. Texts of an answer stand here only where content is
+    kept in full."""
     confidence: float | None = None
     """The probability that the answer is right, where the verifier knows it from measurement."""
     cost_nanousd: int = 0

@@ -5,6 +5,7 @@ within what the request may cost.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import msgspec
 
@@ -19,6 +20,12 @@ from trimtab.sandbox import Ran, Run
 from trimtab.verification import Check, Heard, Judged, Means, judge
 
 
+class Quoted(Protocol):
+    """Leaves of verdicts what may be kept of prompts and answers."""
+
+    def __call__(self, verdicts: tuple[Verdict, ...], *, simulated: bool) -> tuple[Verdict, ...]: ...
+
+
 class Bench(msgspec.Struct, frozen=True, kw_only=True):
     """What checks are run with."""
 
@@ -28,6 +35,9 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
     monotonic: Callable[[], float]
     charges_caller: bool
     """Whether the calls of all checks count on the caller's limits, and not only of those that it asked for."""
+
+    quoted: Quoted
+    """What verdicts may quote of prompts and answers, on this side of real and simulated."""
 
 
 class Judging:
@@ -87,4 +97,5 @@ class Judging:
             ask = Asking(bench.paired, self._asked, bench.arm_of, beside, spend)
             return Means(ask, bench.run, bench.monotonic)
 
-        return await judge(self.checks, judged, means_for)
+        verdicts = await judge(self.checks, judged, means_for)
+        return self._bench.quoted(verdicts, simulated=reply.simulated)

@@ -12,7 +12,7 @@ from trimtab.catalogue import Arm
 from trimtab.engine.cascade.afterwards import Afterwards
 from trimtab.engine.cascade.checked import Checked, Floor
 from trimtab.engine.cascade.deciding import Climb, Deciding, Pinned
-from trimtab.engine.cascade.judging import Bench, Judging
+from trimtab.engine.cascade.judging import Bench, Judging, Quoted
 from trimtab.engine.cascade.paired import Paired
 from trimtab.engine.chat import ChatPlanner
 from trimtab.engine.inbound import VERIFY, Inbound
@@ -40,6 +40,8 @@ class Judges(msgspec.Struct, frozen=True, kw_only=True):
     """Runs code in a sandbox. Raises `TrimtabError` where there is none."""
     new_id: Callable[[], RequestId]
     afterwards: Afterwards
+    quoted: Quoted
+    """What verdicts may quote of prompts and answers, on this side of real and simulated."""
 
 
 def concerns_judges(decision: Decision, inbound: Inbound) -> bool:
@@ -78,6 +80,7 @@ class Verifying:
             run=judges.run,
             monotonic=metered.runtime.monotonic,
             charges_caller=judges.settings.charge == "caller",
+            quoted=judges.quoted,
         )
 
     def begin(self, planner: Planner[S], asked: S) -> tuple[Checked[S], S]:

@@ -292,13 +292,14 @@ def relatives(
             f"{head} AND parent = ? ORDER BY at_ms, id LIMIT ?", (*own, request_id, CHILDREN_MOST)
         )
         previous = following = None
+        turns = f"{head} AND session = ? {_ASKED}"
         if session:  # what is refused at the door has none
             previous = view.row(
-                f"{head} AND session = ? {_ASKED} AND at_ms <= ? AND (at_ms < ? OR id < ?) ORDER BY at_ms DESC, id DESC LIMIT 1",
+                f"{turns} AND at_ms <= ? AND (at_ms < ? OR id < ?) ORDER BY at_ms DESC, id DESC LIMIT 1",
                 (*own, session, at_ms, at_ms, request_id),
             )
             following = view.row(
-                f"{head} AND session = ? {_ASKED} AND at_ms >= ? AND (at_ms > ? OR id > ?) ORDER BY at_ms, id LIMIT 1",
+                f"{turns} AND at_ms >= ? AND (at_ms > ? OR id > ?) ORDER BY at_ms, id LIMIT 1",
                 (*own, session, at_ms, at_ms, request_id),
             )
         noted = view.row("SELECT at_ms FROM config_versions WHERE version = ?", (config,))
