@@ -13,6 +13,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from sandboxes import missing
 from scripted_upstream import Upstream, whole
 
 from trimtab.store import StoreSettings, open_database
@@ -76,6 +77,18 @@ def test_doctor_alone_still_checks(tmp_path: Path) -> None:
         r"ok +store: sqlite:///trimtab\.db can be written; SQLite 3\.\d+\.\d+, schema \d+", done.stdout
     )
     assert "records: no record yet, kept for ever (store.keep_days = 0); the store takes" in done.stdout
+    works = "ok       sandbox: code can be run in it"
+    assert (
+        f"note     sandbox: {missing()}; checks that run code are unsure" if missing() else works
+    ) in done.stdout
+
+
+def test_doctor_says_what_to_install_where_code_cannot_be_run(tmp_path: Path) -> None:
+    done = run(tmp_path, "doctor", "--offline", PATH=str(tmp_path))
+    assert (
+        "note     sandbox: the sandbox needs bubblewrap: apt-get install bubblewrap (0.8 or later)"
+        in done.stdout
+    )
 
 
 def test_doctor_says_how_long_records_are_kept_and_what_dead_processes_hold(tmp_path: Path) -> None:

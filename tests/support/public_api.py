@@ -39,6 +39,7 @@ from trimtab.routing import ChoosingSettings, RouteSettings
 from trimtab.routing.cascade import EscalationSettings
 from trimtab.routing.cascade.rules_file import RuleSettings
 from trimtab.routing.routes import RouteMatch
+from trimtab.sandbox import SandboxSettings
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings
 from trimtab.vision import ImageSettings
@@ -61,6 +62,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "routes.NAME.match": RouteMatch,
     "escalation": EscalationSettings,
     "escalation.rules": RuleSettings,
+    "sandbox": SandboxSettings,
     "choosing": ChoosingSettings,
     "budgets.NAME": BudgetSettings,
     "cache": CacheSettings,

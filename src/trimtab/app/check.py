@@ -29,8 +29,9 @@ from trimtab.catalogue.effort import fitted
 from trimtab.catalogue.estimating.learning import tables_version
 from trimtab.catalogue.money import about_dollars
 from trimtab.catalogue.tokens import GENERATIONS
-from trimtab.errors import ConfigError, TrimtabError
+from trimtab.errors import ConfigError, SandboxUnavailable, TrimtabError
 from trimtab.gateway import bind
+from trimtab.sandbox import Sandbox
 from trimtab.store import open_database, store_exists
 from trimtab.store.housekeeping import Condition, condition_of
 from trimtab.store.opening import is_postgres, journal_root, sqlite_path
@@ -80,6 +81,7 @@ def diagnose(path: Path | None, *, network: bool) -> list[Finding]:
     findings.append(_address(settings))
     findings += _tiers(settings)
     findings += _efforts(settings)
+    findings.append(_sandbox(settings))
     for name in settings.platforms:
         findings += _platform(settings, name, network)
     return findings
@@ -381,6 +383,15 @@ def _platform(settings: Settings, name: str, network: bool) -> list[Finding]:
     if not network:
         return [Finding("ok", f"platform {name}", "configured; not asked (--offline)")]
     return run_loop(ask())
+
+
+def _sandbox(settings: Settings) -> Finding:
+    """Whether checks can run code: one run of nothing much, with the folders that may be read."""
+    try:
+        run_loop(Sandbox(settings.sandbox).check())
+    except SandboxUnavailable as missing:
+        return Finding("note", "sandbox", f"{missing}; checks that run code are unsure")
+    return Finding("ok", "sandbox", "code can be run in it")
 
 
 def _bound_first(settings: Settings, models: dict[str, str]) -> dict[str, str]:
