@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from serving_harness import VERSION, Site, site, upstream
+import pytest
+from serving_harness import VERSION, Site, site, take_request, upstream
 from waiting import until_given
 
 PATH = "/v1/chat/completions"
@@ -130,20 +131,84 @@ def test_chat_streams_and_answers_are_judged_as_messages_are(tmp_path: Path) -> 
     asyncio.run(work())
 
 
+def test_a_model_that_only_the_other_api_serves_gives_its_opinion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And of a request that cannot be put to it the check is unsure."""
+    monkeypatch.setenv("TEST_KEY", "k")
+    got: list[dict[str, Any]] = []
+
+    async def vendors(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head, body = await take_request(reader)
+            if head.startswith(b"POST /v1/chat/completions "):
+                got.append(json.loads(body))
+                writer.write(whole("So it is 7."))
+            else:
+                content = [{"type": "text", "text": "The answer is 7"}]
+                usage = {"input_tokens": 5, "output_tokens": 5}
+                writer.write(
+                    http({"type": "message", "content": content, "stop_reason": "end_turn", "usage": usage})
+                )
+
+    async def work() -> None:
+        async with upstream(vendors) as config:
+            url = config.partition('base_url = "')[2].partition('"')[0]
+            (tmp_path / "overlay.yaml").write_text(OVERLAY)
+            async with site(tmp_path, OPINION.format(url=url) + config) as there:
+                for more, verdict in (({}, "accept"), ({"mcp_servers": [{"name": "x"}]}, "unsure")):
+                    ask = {**asked("which?"), "model": "claude-opus-4-6", "system": "Say a number.", **more}
+                    _, headers, _ = await there.post(ask, headers=VERSION + b"x-trimtab-verify: opinion\r\n")
+                    record = await told(there, headers["x-trimtab-request"])
+                    assert headers["x-trimtab-verdict"] == verdict, record["attempts"]
+                    assert len(got) == 1
+                    assert got[0]["model"] == "Qwen/Qwen3-32B"
+                    assert got[0]["messages"] == [
+                        {"role": "system", "content": "Say a number."},
+                        {"role": "user", "content": "which?"},
+                    ]
+                assert "mcp_servers" in record["attempts"][0]["verdicts"][0]["reason"]
+
+    asyncio.run(work())
+
+
+OVERLAY = """
+models:
+- id: qwen3-32b
+  limits: {context: 32768, max_output: 4096}
+  prices:
+  - {effective_from: 2026-01-01, input: 0.50, output: 1.50, cache_write_5m: 0.60, cache_write_1h: 0.60, cache_read: 0.05}
+"""
+OPINION = """
+[catalogue]
+overlay = "overlay.yaml"
+[verifiers.opinion]
+kind = "second_opinion"
+arm = "qwen3-32b"
+[platforms.vllm]
+kind = "openai"
+base_url = "{url}/v1"
+models = {{"qwen3-32b" = "Qwen/Qwen3-32B"}}
+"""
+
+
+def http(answer: dict[str, Any]) -> bytes:
+    body = json.dumps(answer).encode()
+    return (
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    )
+
+
 def whole(text: str) -> bytes:
-    body = json.dumps(
+    message = {"role": "assistant", "content": text}
+    return http(
         {
             "id": "c1",
             "object": "chat.completion",
             "model": "m",
-            "choices": [
-                {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-            ],
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
             "usage": USAGE,
         }
-    ).encode()
-    return (
-        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body
     )
 
 

@@ -24,11 +24,16 @@ from trimtab.engine.reply import HTTP_ERRORS, MeteredReply
 from trimtab.engine.surviving import Surviving
 from trimtab.errors import NotFound, RequestError, UpstreamBroken, shortened
 from trimtab.messages.exchange import Answered, answers_of
+from trimtab.messages.exchange.crossing import as_other_surface
 from trimtab.records import Limits, Purpose, RequestId, Surface
 from trimtab.routing.decide import PATHS
 
 VERSION = (b"anthropic-version", b"2023-06-01")
 JSON = (b"content-type", b"application/json")
+
+
+CROSSED_TOKENS = 8192
+"""Of an answer on the other API, where the request names no limit and that API wants one."""
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +62,8 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
     """In the engine's monotonic seconds."""
     most_nanousd: int | None = None
     """What the call may cost at the most."""
+    whole: bool = False
+    """Whether the request must go out as it came, and not as the other API has it."""
 
 
 class Called(msgspec.Struct, frozen=True):
@@ -122,7 +129,22 @@ class Paired:
             return await self._called(self._chat, on_chat, arm, beside)
 
     async def _same(self, planner: Planner[S], asked: S, arm: Arm, beside: Beside) -> Called:
-        return await self._called(planner, asked, arm, beside)
+        try:
+            return await self._called(planner, asked, arm, beside)
+        except NotFound as nowhere:
+            if beside.whole:
+                raise
+            to: Surface = "messages" if isinstance(asked, Chat) else "chat"
+            crossed = as_other_surface(
+                asked.inbound.body, to, model=arm.model, max_tokens=asked.body.max_tokens or CROSSED_TOKENS
+            )
+            if crossed.body is None:
+                raise RequestError(f"{nowhere}; {crossed.reason}") from None
+            if to == "messages":
+                on_messages = self._fresh(self._messages, asked.inbound, to, crossed.body)
+                return await self._called(self._messages, on_messages, arm, beside)
+            on_chat = self._fresh(self._chat, asked.inbound, to, crossed.body)
+            return await self._called(self._chat, on_chat, arm, beside)
 
     def _fresh(self, planner: Planner[S], inbound: Inbound, surface: Surface, body: bytes) -> S:
         """A request of our own making, which says nothing that its client said in headers."""
