@@ -109,3 +109,38 @@ def test_doctor_says_which_efforts_become_others(config: str) -> None:
         ("note", "tier fast is claude-haiku-4-5@low: claude-haiku-4-5-20251001 has no effort levels, so it is said in words; see docs/effort.md"),
         ("ok", "reviews, interns"),
     }  # fmt: skip
+
+
+def test_it_says_where_a_request_begins_on_its_ladder_and_what_that_is_expected_to_cost(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "trimtab.toml"
+    file.write_text(
+        CONFIG
+        + """
+[routes.auto]
+ladder = ["claude-sonnet-4-6@medium", "claude-sonnet-4-6@high", "claude-opus-4-7@high"]
+verify = ["json"]
+mode = "cost"
+[routes.record]
+ladder = ["claude-sonnet-4-6@medium"]
+verify = ["json"]
+verify_when = "after"
+"""
+    )
+    found = told(str(file), "trimtab/auto")
+    assert (found["arm"], found["verify"], found["mode"]) == ("claude-sonnet-4-6@medium", ["json"], "cost")
+    assert found["may_call"] == found["ladder"]
+    assert isinstance(found["expected_nanousd"], int)
+    assert found["reasons"][-1].startswith("cascade from claude-sonnet-4-6@medium")  # type: ignore[index]
+    images = told(str(file), "trimtab/auto", "--images", "2")
+    assert (images["arm"], images["may_call"]) == ("claude-opus-4-7@high", ["claude-opus-4-7@high"])
+    assert told(str(file), "trimtab/auto", "--effort", "low")["may_call"] == [
+        "claude-sonnet-4-6@medium",
+        "claude-opus-4-7@high",
+    ]
+    for_people = CliRunner().invoke(command, ["trimtab/auto", "--config", str(file)], catch_exceptions=False)
+    assert "may call" in for_people.output
+    record = CliRunner().invoke(command, ["trimtab/record", "--config", str(file)], catch_exceptions=False)
+    assert "json; after it went out" in record.output
+    assert told(str(file), "trimtab/default")["ladder"] is None

@@ -8,12 +8,12 @@ from rich.padding import Padding
 from rich.text import Text
 
 from trimtab.app import config_path, load_settings
-from trimtab.app.dry_run import decided
+from trimtab.app.dry_run import Foreseen, decided
 from trimtab.cli.options import Config, Json
 from trimtab.cli.tables import card, console
 from trimtab.cli.term import print_json
 from trimtab.records import Caller
-from trimtab.routing import Decision
+from trimtab.routing.cascade import Facts
 
 command = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -42,9 +42,16 @@ def run(
     thinking: Annotated[
         str | None, typer.Option("--thinking", help="thinking.type in the request's body.")
     ] = None,
+    input_tokens: Annotated[
+        int, typer.Option("--input-tokens", min=0, help="Of the request, where its route has a ladder.")
+    ] = 10_000,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, help="As in the request's body, likewise.")
+    ] = None,
+    images: Annotated[int, typer.Option("--images", min=0, help="In the request, likewise.")] = 0,
 ) -> None:
     """Say which route, model and effort a request would get, and why."""
-    decision = decided(
+    foreseen = decided(
         load_settings(config_path(config)),
         model,
         surface=surface,
@@ -54,16 +61,18 @@ def run(
         scenario=scenario,
         body_effort=body_effort,
         thinking=thinking,
+        asks=Facts(input_tokens=input_tokens, max_tokens=max_tokens, images=images),
     )
     if as_json:
-        print_json(decision_json(decision))
+        print_json(decision_json(foreseen))
     else:
-        console().print(render_decision(decision))
+        console().print(render_decision(foreseen))
 
 
-def decision_json(decision: Decision) -> dict[str, object]:
+def decision_json(foreseen: Foreseen) -> dict[str, object]:
     """For programs."""
-    plan = decision.plan
+    decision, beginning = foreseen.decision, foreseen.beginning
+    plan, ladder = decision.plan, decision.ladder
     return {
         "route": plan.route or None,
         "tier": plan.tier,
@@ -75,44 +84,53 @@ def decision_json(decision: Decision) -> dict[str, object]:
         "most_effort": decision.most_effort,
         "thinking": decision.set_thinking or ("adaptive" if decision.set_adaptive else None),
         "scenario": decision.scenario or None,
-        "changes": list(plan.changes),
-        "ladder": [str(rung) for rung in decision.ladder.rungs] if decision.ladder is not None else None,
-        "mode": decision.ladder.mode if decision.ladder is not None else None,
         "verify": list(decision.verify),
         "verify_when": decision.verify_when if decision.verify else None,
-        "reasons": list(plan.reasons),
+        "ladder": [str(arm) for arm in ladder.rungs] if ladder is not None else None,
+        "mode": ladder.mode if ladder is not None else None,
+        "may_call": [str(arm) for arm in beginning.rungs] if beginning is not None else [str(plan.arm)],
+        "expected_nanousd": beginning.expected_nanousd if beginning is not None else None,
+        "direct_nanousd": beginning.direct_nanousd if beginning is not None else None,
+        "changes": list(plan.changes),
+        "reasons": [*plan.reasons, *(beginning.reasons if beginning is not None else ())],
     }
 
 
-def _judged(decision: Decision) -> tuple[tuple[str, str], ...]:
+def _judged(foreseen: Foreseen) -> tuple[tuple[str, str], ...]:
     """How its answer is judged, and where it may go on."""
-    rows: list[tuple[str, str]] = []
+    decision, rows = foreseen.decision, list[tuple[str, str]]()
     if (ladder := decision.ladder) is not None:
         rungs = ", ".join(map(str, ladder.rungs))
         rows.append(("ladder", f"{rungs}; mode {ladder.mode}, {ladder.steps} steps at most"))
+    if foreseen.beginning is not None:
+        rows.append(("may call", ", ".join(map(str, foreseen.beginning.rungs))))
     if decision.verify:
         when = "before it goes out" if decision.verify_when == "before" else "after it went out"
         rows.append(("checks", f"{', '.join(decision.verify)}; {when}"))
     return tuple(rows)
 
 
-def render_decision(decision: Decision) -> Group:
+def render_decision(foreseen: Foreseen) -> Group:
     """For people."""
-    shown = decision_json(decision)
+    decision, shown = foreseen.decision, decision_json(foreseen)
     effort = decision.plan.arm.effort or (
         f"the model's own, {decision.model.default_effort}" if decision.model.default_effort else "none"
     )
     if decision.said_effort is not None:
         effort += ", said in words or as a thinking budget"
-    rows = (
+    rows = [
         ("route", shown["route"] or "none takes it"),
         ("tier", shown["tier"] or "none"),
         ("model", shown["model"]),
         ("effort", effort),
         ("thinking", shown["thinking"] or "as the request says, else the model's own"),
         ("scenario", shown["scenario"] or "none"),
-        *_judged(decision),
+        *_judged(foreseen),
         ("platforms", ", ".join(one.place.name for one in decision.candidates)),
+    ]
+    reasons = (
+        *decision.plan.reasons,
+        *(foreseen.beginning.reasons if foreseen.beginning is not None else ()),
     )
-    why = [Padding(Text(reason), (0, 0, 0, 2), expand=False) for reason in decision.plan.reasons]
+    why = [Padding(Text(reason), (0, 0, 0, 2), expand=False) for reason in reasons]
     return Group(card((name, str(value)) for name, value in rows), Text("why", style="bold"), *why)

@@ -122,6 +122,7 @@ class Climbing:
         judged: bool,
     ) -> Facts:
         chain, now = question.chain, self._memory.monotonic()
+        first = decision.ladder.rungs[0] if decision.ladder is not None else decision.plan.arm
         conversations = self._memory.conversations
         remembered = conversations.known(conversation, now)
         tokens, code = _tokens(inbound, body, question)
@@ -138,8 +139,8 @@ class Climbing:
             disliked_on=remembered.disliked_on,
             chain_on=remembered.chain_on,
             effort=_effort_of(inbound, body),
-            other_effort=decision.plan.arm.effort,
-            thinking=decision.plan.arm.thinking,
+            other_effort=None if first.effort else decision.plan.arm.effort,
+            thinking=None if first.thinking else decision.plan.arm.thinking,
             error_cost_nanousd=error_cost_of(inbound.own.get(ERROR_COST)),
             latency_s=latency_of(inbound.own.get(LATENCY)),
             on_rung=remembered.on_rung,
