@@ -141,6 +141,30 @@ def test_what_is_told_of_an_answer_is_heard_by_who_goes_by_it_and_off_keeps_noth
     run(whole)
 
 
+def test_a_conversation_begins_higher_once_an_answer_of_it_was_disliked(tmp_path: Path) -> None:
+    ladder = '[routes.auto]\nladder = ["claude-sonnet-4-6@medium", "claude-opus-4-7@high"]\nverify = ["not_refused"]\n'
+
+    async def whole() -> None:
+        async with site(tmp_path, SIM + ladder) as at:
+
+            async def asked(session: bytes) -> tuple[str, str]:
+                status, heads, _ = await at.post(
+                    {**ASK, "model": "trimtab/auto"},
+                    headers=VERSION + b"x-trimtab-session: %b\r\n" % session,
+                )
+                assert status == 200
+                return heads["x-trimtab-arm"], heads["x-trimtab-request"]
+
+            first, request = await asked(b"s")
+            assert first == "claude-sonnet-4-6@medium"
+            told = {"request": request, "score": 0.2, "label": "wrong_sum"}
+            assert (await send(at, None, "POST", PATH, told))[0] == 200
+            assert (await asked(b"s"))[0] == "claude-opus-4-7@high"
+            assert (await asked(b"other"))[0] == first
+
+    run(whole)
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

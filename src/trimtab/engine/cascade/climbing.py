@@ -102,6 +102,8 @@ class Climbing:
     ) -> "Climber":
         """See `Deciding`. Cost: 0.1 ms for a small request, 1 ms at 53 KB."""
         conversation = conversation_of(body, session, inbound.caller.key)
+        if conversation != session:  # two sessions that begin with the same words are two conversations
+            conversation = f"{session} {conversation}"
         asked = None if question.chain else digest_of(question.asked, len(question.turns))
         if _is_new(session, question):
             self._memory.conversations.forget(conversation)
