@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from judged_requests import judged_outcome
 
 from trimtab.catalogue import Arm
 from trimtab.engine import Recorder
@@ -82,6 +83,9 @@ def test_an_access_line_has_the_documented_fields() -> None:
         "cost_source": "reported",
         "input_tokens": 117,
         "output_tokens": 5,
+        "steps": None,
+        "verdict": None,
+        "checks_usd": None,
         "stream": True,
         "total_ms": 450.0,
         "simulated": False,
@@ -189,6 +193,58 @@ def test_a_request_that_failed_over_is_the_platform_s_that_answered_and_its_cost
         'trimtab_attempts_total{account="2",ending="failed",model="claude-sonnet-4-6",platform="claude",'
         'simulated="false"} 1.0',
     ]
+
+
+def test_of_a_judged_request_steps_verdicts_and_their_money_are_told_and_counted_by_each_models_own() -> None:
+    outcome = judged_outcome()
+    fields = access_fields(outcome)
+    told = (fields["arm"], fields["platform"], fields["steps"], fields["verdict"], fields["checks_usd"])
+    assert told == ("claude-opus-4-7@high", "other", 2, "unsure", 0.0021)
+    server, first, cut, last = request_spans(outcome, [], {})
+    assert [server.attributes[name] for name in ("trimtab.step", "trimtab.verdict", "trimtab.arm")] == [
+        2,
+        "unsure",
+        "claude-opus-4-7@high",
+    ]
+    assert [span.attributes["trimtab.step"] for span in (first, cut, last)] == [1, 2, 2]
+    assert [span.attributes.get("trimtab.verdict") for span in (first, cut, last)] == [
+        "escalate",
+        None,
+        "unsure",
+    ]
+    assert first.attributes["trimtab.arm"] == "claude-sonnet-4-6@medium"
+    assert cut.start_ns - first.end_ns == 500_000, "what was checked before another step was begun"
+
+    metrics = Metrics()
+    Recorder(Kept(), metrics).record(outcome)
+    Recorder(Kept(), metrics).record(msgspec.structs.replace(OUTCOME, simulated=True))
+    text = metrics.render().decode()
+    counted = {
+        line
+        for line in text.splitlines()
+        if line.startswith(
+            ("trimtab_judged", "trimtab_cascade", "trimtab_escal", "trimtab_verdicts", "trimtab_checks")
+        )
+    }
+    simulated = 'simulated="true"'
+    assert counted == {
+        f'trimtab_judged_requests_total{{says="unsure",{simulated}}} 1.0',
+        f'trimtab_cascade_steps_total{{model="claude-sonnet-4-6",says="escalate",{simulated},step="1"}} 1.0',
+        f'trimtab_cascade_steps_total{{model="claude-opus-4-7",says="unsure",{simulated},step="2"}} 1.0',
+        f'trimtab_escalations_total{{because="escalate",{simulated}}} 1.0',
+        f'trimtab_verdicts_total{{says="escalate",{simulated},verifier="json_schema"}} 1.0',
+        f'trimtab_verdicts_total{{says="accept",{simulated},verifier="house-style"}} 1.0',
+        f'trimtab_verdicts_total{{says="accept",{simulated},verifier="json_schema"}} 1.0',
+        f'trimtab_verdicts_total{{says="failed",{simulated},verifier="second"}} 1.0',
+        f'trimtab_checks_usd_total{{{simulated},verifier="second"}} 0.0021',
+    }
+    cost = [
+        line for line in text.splitlines() if line.startswith("trimtab_cost_usd_total{") and "opus" in line
+    ]
+    assert cost == [
+        f'trimtab_cost_usd_total{{model="claude-opus-4-7",platform="other",{simulated},source="reported"}} 0.018'
+    ]
+    assert 'trimtab_check_seconds_sum{verifier="second"} 0.64' in text
 
 
 def test_no_words_of_a_request_are_told() -> None:

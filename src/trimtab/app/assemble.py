@@ -370,6 +370,7 @@ def _pipeline(
             parts.ground.efforts.stepping,
             parts.ground.usual.expectations.cost,
             parts.new_id,
+            parts.metrics,
         ),
     )
 

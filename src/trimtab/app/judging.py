@@ -1,6 +1,6 @@
 """Builds what answers are judged with."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from trimtab.app.live import today
@@ -11,7 +11,8 @@ from trimtab.content import quoted_under
 from trimtab.engine.cascade import Afterwards, Climbing, Judges, Memory
 from trimtab.records import RequestId
 from trimtab.routing.cascade import Knowing, Measured, PrefersModel, UsualCost
-from trimtab.sandbox import Sandbox
+from trimtab.sandbox import Ran, Run, Sandbox
+from trimtab.telemetry import Metrics
 
 
 def open_judges(
@@ -22,6 +23,7 @@ def open_judges(
     prefers_model: PrefersModel,
     usual_cost: UsualCost,
     new_id: Callable[[], RequestId],
+    metrics: Metrics,
 ) -> Judges:
     """For one version of the configuration. Raises nothing: all of it was checked."""
     knowing = Knowing(settings.catalogue, today, measured, prefers_model, usual_cost)
@@ -30,11 +32,22 @@ def open_judges(
         settings=settings.verification,
         deciding=Climbing(settings.escalation, knowing, memory),
         arm_of=lambda text: arm_of(text, settings.tiers, settings.catalogue),
-        run=Sandbox(settings.sandbox).run,
+        run=counted(Sandbox(settings.sandbox).run, metrics),
         new_id=new_id,
         afterwards=afterwards,
         quoted=partial(quoted_under, settings.content),
     )
+
+
+def counted(run: Callable[[Run], Awaitable[Ran]], metrics: Metrics) -> Callable[[Run], Awaitable[Ran]]:
+    """The same, and each run that was begun is in the metrics by how it ended."""
+
+    async def one(wanted: Run) -> Ran:
+        ran = await run(wanted)
+        metrics.sandbox_run(ran.ended)
+        return ran
+
+    return one
 
 
 def arm_of(text: str, tiers: Tiers, catalogue: Catalogue) -> Arm:

@@ -5,13 +5,13 @@ told; `requested_model` in the access log is the one value that a caller invents
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from trimtab.messages import Usage
 from trimtab.providers import Headers
-from trimtab.records import Attempt, Outcome
+from trimtab.records import Attempt, Outcome, Says, answered_by, arm_of, overall
 from trimtab.telemetry import Metrics, names
 from trimtab.telemetry.afterwards import Afterwards
 from trimtab.telemetry.tracing import (
@@ -73,9 +73,29 @@ class Observer:
             self._tracer.export(request_spans(outcome, finished.headers, finished.vendors))
 
 
+def steps_of(outcome: Outcome) -> list[tuple[Attempt, ...]]:
+    """The attempts of each step that was made, in order."""
+    steps: dict[int, tuple[Attempt, ...]] = {}
+    for attempt in outcome.attempts:
+        steps[attempt.step] = (*steps.get(attempt.step, ()), attempt)
+    return [steps[step] for step in sorted(steps)]
+
+
+def says_of(attempts: Sequence[Attempt]) -> Says | None:
+    """What verifiers came to on the answer of a step; `None`: nothing was judged."""
+    verdicts = tuple(verdict for attempt in attempts for verdict in attempt.verdicts)
+    return overall(verdicts) if verdicts else None
+
+
+def _is_judged(outcome: Outcome) -> bool:
+    return any(attempt.verdicts or attempt.step for attempt in outcome.attempts)
+
+
 def access_fields(outcome: Outcome) -> dict[str, str | int | float | bool | None]:
     """The fields of a line of the access log, in the order of the documentation."""
-    plan = outcome.plan
+    answered = answered_by(outcome)
+    arm = arm_of(outcome, answered)
+    judged = _is_judged(outcome)
     usage = [attempt.usage for attempt in outcome.attempts if attempt.usage is not None]
     return {
         names.ACCESS_METHOD: "POST",
@@ -83,8 +103,8 @@ def access_fields(outcome: Outcome) -> dict[str, str | int | float | bool | None
         names.ACCESS_ENDPOINT: outcome.endpoint,
         names.ACCESS_KEY: outcome.key or None,
         names.ACCESS_REQUESTED_MODEL: outcome.requested_model[:80],
-        names.ACCESS_MODEL: plan.arm.model if plan else None,
-        names.ACCESS_ARM: str(plan.arm) if plan else None,
+        names.ACCESS_MODEL: arm.model if arm is not None else None,
+        names.ACCESS_ARM: str(arm) if arm is not None else None,
         names.ACCESS_PLATFORM: _platform(outcome),
         names.ACCESS_ATTEMPTS: len(outcome.attempts),
         names.ACCESS_STATUS: outcome.status,
@@ -94,6 +114,9 @@ def access_fields(outcome: Outcome) -> dict[str, str | int | float | bool | None
         names.ACCESS_COST_SOURCE: _cost_source(outcome),
         names.ACCESS_INPUT_TOKENS: sum(map(input_tokens, usage)) if usage else None,
         names.ACCESS_OUTPUT_TOKENS: sum(u.output_tokens or 0 for u in usage) if usage else None,
+        names.ACCESS_STEPS: len(steps_of(outcome)) if judged else None,
+        names.ACCESS_VERDICT: None if answered is None else says_of((answered,)),
+        names.ACCESS_CHECKS_USD: outcome.checks_nanousd / 1e9 if judged else None,
         names.ACCESS_STREAM: outcome.stream,
         names.ACCESS_TOTAL_MS: outcome.total_ms,
         names.ACCESS_SIMULATED: outcome.simulated,
@@ -124,6 +147,8 @@ def request_spans(outcome: Outcome, headers: Headers, vendors: Mapping[str, str]
     attempt_end = end_ns
     # A record has no start of an attempt, but the last ends when the request does, and each before it earlier.
     for number, attempt in reversed(list(enumerate(outcome.attempts))):
+        if number + 1 < len(outcome.attempts):  # what was checked before another step was begun
+            attempt_end -= _ns(sum(verdict.ms for verdict in attempt.verdicts))
         attempt_start = max(start_ns, attempt_end - _ns(attempt.total_ms))
         spans.insert(
             1,
@@ -144,7 +169,9 @@ def request_spans(outcome: Outcome, headers: Headers, vendors: Mapping[str, str]
 
 
 def _request_attributes(outcome: Outcome) -> dict[str, AttributeValue]:
-    plan = outcome.plan
+    plan, answered = outcome.plan, answered_by(outcome)
+    arm = arm_of(outcome, answered)
+    judged = _is_judged(outcome)
     found: dict[str, AttributeValue | None] = {
         names.HTTP_METHOD: "POST",
         names.HTTP_ROUTE: PATHS[outcome.endpoint],
@@ -155,11 +182,14 @@ def _request_attributes(outcome: Outcome) -> dict[str, AttributeValue]:
         names.SPAN_RESULT: outcome.result,
         names.SPAN_STREAM: outcome.stream,
         names.SPAN_TIER: plan.tier if plan else None,
-        names.SPAN_ARM: str(plan.arm) if plan else None,
-        names.SPAN_EFFORT: plan.arm.effort if plan else None,
+        names.SPAN_ARM: str(arm) if arm is not None else None,
+        names.SPAN_EFFORT: arm.effort if arm is not None else None,
         names.SPAN_PLATFORM: _platform(outcome),
         names.SPAN_KEY: outcome.key or None,
         names.SPAN_COST_USD: outcome.cost_nanousd / 1e9,
+        names.SPAN_STEP: len(steps_of(outcome)) if judged else None,
+        names.SPAN_VERDICT: None if answered is None else says_of((answered,)),
+        names.SPAN_CHECKS_USD: outcome.checks_nanousd / 1e9 if judged else None,
         names.SPAN_CONFIG_VERSION: outcome.config_version or None,
         names.SPAN_CATALOGUE_VERSION: outcome.catalogue_version or None,
         names.SPAN_SIMULATED: outcome.simulated,
@@ -186,6 +216,9 @@ def _attempt_attributes(
         names.SPAN_FIRST_CONTENT_MS: attempt.first_content_ms,
         names.SPAN_COST_USD: attempt.cost_nanousd / 1e9,
         names.SPAN_COST_SOURCE: attempt.cost_source,
+        names.SPAN_ARM: None if attempt.arm is None else str(attempt.arm),
+        names.SPAN_STEP: attempt.step + 1 if attempt.step or attempt.verdicts else None,
+        names.SPAN_VERDICT: says_of((attempt,)),
         names.SPAN_SIMULATED: outcome.simulated,
     }
     if usage is not None and attempt.cost_source != "unbilled":
@@ -198,8 +231,9 @@ def _attempt_attributes(
 
 def _platform(outcome: Outcome) -> str | None:
     """The entry that answered; where none was called, the one that would have been."""
-    if outcome.attempts:
-        return outcome.attempts[-1].platform
+    answered = answered_by(outcome)
+    if answered is not None:
+        return answered.platform
     return outcome.plan.platform if outcome.plan is not None else None
 
 

@@ -3,12 +3,15 @@
 import logging
 from typing import Protocol
 
-from trimtab.engine.observing import Observe, error_type
+from trimtab.engine.observing import Observe, error_type, says_of, steps_of
 from trimtab.providers import Headers
-from trimtab.records import Intent, Outcome, call_ending
+from trimtab.records import Intent, Outcome, answered_by, arm_of, call_ending
 from trimtab.telemetry import Metrics
 
 NO_HEADERS: Headers = []
+
+UNJUDGED = "none"
+"""In the place of what verifiers came to."""
 
 LIMITS = {"RateLimited": "rate", "BudgetSpent": "budget", "Unavailable": "unchecked"}
 """What a refused request's error says of the limits of its key; see `names.LIMITS_REFUSED`."""
@@ -85,10 +88,14 @@ class Recorder:
     def _count(self, outcome: Outcome) -> None:
         plan, attempts = outcome.plan, outcome.attempts
         metrics = self._metrics
+        answered = attempts[-1] if attempts else None
+        if outcome.answered is not None:
+            answered = answered_by(outcome)
+        planned = plan.arm.model if plan else ""
         metrics.request(
             outcome.endpoint,
-            plan.arm.model if plan else "",
-            attempts[-1].platform if attempts else plan.platform if plan else "",
+            planned if answered is None or answered.arm is None else answered.arm.model,
+            answered.platform if answered is not None else plan.platform if plan else "",
             outcome.result,
             outcome.simulated,
             outcome.stream,
@@ -96,10 +103,13 @@ class Recorder:
         )
         if plan is None and (limit := LIMITS.get(error_type(outcome.error) or "")) is not None:
             metrics.limit_refused(limit)
-        model = plan.arm.model if plan else ""
+        judged = False
         simulated = outcome.simulated
         counts = outcome.endpoint != "count_tokens"
         for attempt in attempts:
+            model = planned if attempt.arm is None else attempt.arm.model
+            if attempt.verdicts or attempt.step:
+                judged = True
             source = attempt.cost_source
             first = attempt.first_content_ms
             metrics.attempt(
@@ -126,3 +136,24 @@ class Recorder:
                 metrics.upstream_error(attempt.platform, "no_answer")
             elif attempt.result == "truncated":
                 metrics.upstream_error(attempt.platform, "truncated")
+        if judged:
+            self._count_judged(outcome)
+
+    def _count_judged(self, outcome: Outcome) -> None:
+        metrics, simulated = self._metrics, outcome.simulated
+        answered = answered_by(outcome)
+        metrics.judged(says_of(() if answered is None else (answered,)) or UNJUDGED, simulated)
+        before = ""
+        for place, step in enumerate(steps_of(outcome), start=1):
+            says = says_of(step) or UNJUDGED
+            arm = arm_of(outcome, step[-1])
+            metrics.step("" if arm is None else arm.model, place, says, simulated)
+            if before:
+                metrics.escalation(before, simulated)
+            before = says
+            for attempt in step:
+                for verdict in attempt.verdicts:
+                    said = "failed" if verdict.failed else verdict.says
+                    metrics.verdict(
+                        verdict.verifier, said, verdict.ms / 1000, verdict.cost_nanousd, simulated
+                    )

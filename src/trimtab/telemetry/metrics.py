@@ -101,6 +101,13 @@ class Metrics:
         self._limits_refused = self._counter(names.LIMITS_REFUSED)
         self._telemetry_dropped = self._counter(names.TELEMETRY_DROPPED)
         self._invalid_streams = self._counter(names.INVALID_STREAMS)
+        self._judged = self._counter(names.JUDGED)
+        self._steps = self._counter(names.STEPS)
+        self._escalations = self._counter(names.ESCALATIONS)
+        self._verdicts = self._counter(names.VERDICTS)
+        self._check_seconds = self._histogram(names.CHECK_SECONDS)
+        self._checks_cost = self._counter(names.CHECKS_USD)
+        self._sandbox_runs = self._counter(names.SANDBOX_RUNS)
 
     def _counter(self, what: Instrument) -> Counts:
         counts = Counts(what)
@@ -165,6 +172,29 @@ class Metrics:
     def limit_refused(self, limit: str) -> None:
         """Count a request that a limit of its key refused; `limit` is one of a closed set."""
         self._limits_refused.add((limit,))
+
+    def judged(self, says: str, simulated: bool) -> None:
+        """Count a request with judged answers; `says` is one of a closed set, of the answer that was given."""
+        self._judged.add((says, _flag(simulated)))
+
+    def step(self, model: str, step: int, says: str, simulated: bool) -> None:
+        """Count a step of such a request, from 1."""
+        self._steps.add((model, str(step), says, _flag(simulated)))
+
+    def escalation(self, because: str, simulated: bool) -> None:
+        """Count a further step, by what the one before came to."""
+        self._escalations.add((because, _flag(simulated)))
+
+    def verdict(self, verifier: str, says: str, seconds: float, cost_nanousd: int, simulated: bool) -> None:
+        """Count what one verifier, by its configured name, said of an answer, its time and its money."""
+        self._verdicts.add((verifier, says, _flag(simulated)))
+        self._check_seconds.observe((verifier,), seconds)
+        if cost_nanousd:
+            self._checks_cost.add((verifier, _flag(simulated)), cost_nanousd / 1e9)
+
+    def sandbox_run(self, ended: str) -> None:
+        """Count a run of code; `ended` is one of a closed set."""
+        self._sandbox_runs.add((ended,))
 
     def invalid_stream(self) -> None:
         """Count a stream that broke the event rules (debug mode)."""

@@ -118,6 +118,47 @@ INVALID_STREAMS: Final = Instrument(
     "Upstream streams that broke the event rules (counted in debug mode only).",
 )
 
+# --- Metrics: answers that are judged ---
+
+JUDGED: Final = Instrument(
+    "trimtab_judged_requests",
+    "counter",
+    "Requests with an answer that verifiers judged, by what they came to on the answer that was given: `accept`, "
+    "`escalate`, `unsure`, or `none` where that one was not judged.",
+    ("says", "simulated"),
+)
+STEPS: Final = Instrument(
+    "trimtab_cascade_steps",
+    "counter",
+    "Steps of requests that were judged, by what the verifiers came to on their answers; `none`: there was no answer "
+    "to judge.",
+    ("model", "step", "says", "simulated"),
+)
+ESCALATIONS: Final = Instrument(
+    "trimtab_escalations",
+    "counter",
+    "Further steps of cascades, by what the step before came to: `escalate`, `unsure`, or `none`.",
+    ("because", "simulated"),
+)
+VERDICTS: Final = Instrument(
+    "trimtab_verdicts",
+    "counter",
+    "What verifiers said of answers; `failed`: it is unsure because it crashed or ran out of time.",
+    ("verifier", "says", "simulated"),
+)
+CHECK_SECONDS: Final = Instrument(
+    "trimtab_check_seconds", "histogram", "How long a verifier took to judge one answer.", ("verifier",)
+)
+CHECKS_USD: Final = Instrument(
+    "trimtab_checks_usd",
+    "counter",
+    "Cost of the calls that verifiers made, in US dollars; they are in `trimtab_cost_usd_total` too.",
+    ("verifier", "simulated"),
+)
+SANDBOX_RUNS: Final = Instrument(
+    "trimtab_sandbox_runs", "counter", "Runs of code in the sandbox, by how they ended.", ("ended",)
+)
+
 # --- Metrics: records ---
 
 STORE_WRITABLE: Final = Instrument(
@@ -249,6 +290,13 @@ METRICS: Final[tuple[Instrument, ...]] = (
     RATE_LIMIT_LEFT,
     UPSTREAM_ERRORS,
     INVALID_STREAMS,
+    JUDGED,
+    STEPS,
+    ESCALATIONS,
+    VERDICTS,
+    CHECK_SECONDS,
+    CHECKS_USD,
+    SANDBOX_RUNS,
     STORE_WRITABLE,
     RECORDS_QUEUED,
     RECORDS_SPILLED,
@@ -316,6 +364,11 @@ SPAN_PLATFORM_REQUEST: Final = "trimtab.platform_request.id"
 SPAN_CONFIG_VERSION: Final = "trimtab.config.version"
 SPAN_CATALOGUE_VERSION: Final = "trimtab.catalogue.version"
 SPAN_SIMULATED: Final = "trimtab.simulated"
+SPAN_STEP: Final = "trimtab.step"
+"""Of a cascade, from 1; of the request, the number of its steps. Where an answer was judged only."""
+SPAN_VERDICT: Final = "trimtab.verdict"
+"""What the verifiers came to on the answer: of a call, or that was given."""
+SPAN_CHECKS_USD: Final = "trimtab.checks_usd"
 
 # --- Resource attributes ---
 
@@ -368,6 +421,12 @@ ACCESS_COST_USD: Final = "cost_usd"
 ACCESS_COST_SOURCE: Final = "cost_source"
 ACCESS_INPUT_TOKENS: Final = "input_tokens"
 ACCESS_OUTPUT_TOKENS: Final = "output_tokens"
+ACCESS_STEPS: Final = "steps"
+"""Of a cascade; null where no answer was judged."""
+ACCESS_VERDICT: Final = "verdict"
+"""What verifiers came to on the answer that was given: `accept`, `escalate` or `unsure`; null where none judged it."""
+ACCESS_CHECKS_USD: Final = "checks_usd"
+"""What the calls of verifiers cost, which have records and lines of their own."""
 ACCESS_STREAM: Final = "stream"
 ACCESS_TOTAL_MS: Final = "total_ms"
 ACCESS_SIMULATED: Final = "simulated"
@@ -389,6 +448,9 @@ ACCESS_FIELDS: Final = (
     ACCESS_COST_SOURCE,
     ACCESS_INPUT_TOKENS,
     ACCESS_OUTPUT_TOKENS,
+    ACCESS_STEPS,
+    ACCESS_VERDICT,
+    ACCESS_CHECKS_USD,
     ACCESS_STREAM,
     ACCESS_TOTAL_MS,
     ACCESS_SIMULATED,
