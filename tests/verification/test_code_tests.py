@@ -1,6 +1,7 @@
 """Code that must pass tests: right code is accepted, wrong code is sent on, and code that only looks as if its tests had
 passed is wrong code."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from judged_cases import answered, asked, built, judged_by
 
 from trimtab.errors import ConfigError
-from trimtab.sandbox import Ran, Run, Sandbox
+from trimtab.sandbox import Ran, Run, Sandbox, SandboxSettings
 from trimtab.verification.code_tests import CodeTests, code_tests
 
 PLAIN = "from solution import add\nassert add(1, 2) == 3\nassert add(2, 2) == 4\n"
@@ -263,6 +264,46 @@ def test_the_verdict_is_that_of_tests_that_really_ran(what: str) -> None:
     limit = 1.5 if "never ends" in what else 60.0
     verifier = built(code_tests, tests=tests, wall_s=60.0, cpu_s=limit)
     finding = judged_by(verifier, answered(f"Here it is:\n\n```python\n{code}```\n"), run=Sandbox().run)
+    assert finding.says == says, finding
+    assert words in f"{finding.reason} {dict(finding.evidence)}"
+
+
+PYTEST = """
+import pytest
+from solution import add
+
+@pytest.mark.parametrize("one", [1, 2])
+def test_add(one, tmp_path):
+    assert add(one, 1) == one + 1
+
+def test_texts():
+    with pytest.raises(TypeError):
+        add(1, "x")
+"""
+SILENCES = """
+import _pytest.reports
+
+def add(a, b):
+    _pytest.reports.BaseReport.failed = property(lambda report: False)
+    _pytest.reports.BaseReport.passed = property(lambda report: True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "says", "words"),
+    [
+        (GOOD, "accept", "passed: 2"),
+        ("def add(a, b):\n    return 2\n", "escalate", "test_add[2]"),
+        (SILENCES, "escalate", "tests that must fail do not"),
+    ],
+)
+def test_tests_for_pytest_run_where_the_sandbox_can_read_it(code: str, says: str, words: str) -> None:
+    """With the environment of these tests, which has it."""
+    sandbox = Sandbox(SandboxSettings(readable=(sys.prefix,)))
+    verifier = built(code_tests, tests=PYTEST, python=f"{sys.prefix}/bin/python", wall_s=60.0, cpu_s=60.0)
+    finding = judged_by(verifier, answered(f"```python\n{code}```\n"), run=sandbox.run)
+    if "could not be begun" in finding.reason:
+        pytest.skip("this Python is outside of what a sandbox can read")
     assert finding.says == says, finding
     assert words in f"{finding.reason} {dict(finding.evidence)}"
 
