@@ -70,6 +70,8 @@ class Job(msgspec.Struct, frozen=True):
     """The kind of work: the scenario that the caller, its task, its route or its tier named."""
     step: int | None = None
     """On which step of a cascade it is made, from 0; `None`: there is none."""
+    most_nanousd: int | None = None
+    """What its request may cost at the most, all calls and checks together; no call is begun that could pass it."""
     counts: bool = False
     """Whether it counts on budgets though its purpose does not."""
 

@@ -33,6 +33,8 @@ class Metered(Means):
         be written.
         """
         provider, ledger = job.provider, self.ledger
+        if job.most_nanousd is not None:
+            self._check_most(job, job.most_nanousd, before)
         if job.task is not None:
             self._check_task(job, job.task, before)
         simulated = provider.simulated or provider.name in self.simulated
@@ -57,6 +59,17 @@ class Metered(Means):
         money. Raises `RateLimited`, or `Unavailable` when the limits cannot be checked."""
         use = use_of(job, calls=False) if self.ledger.has_budgets else UNUSED
         return await self.ledger.reserve(NanoUSD(0), simulated=simulated, caller=job.caller, use=use)
+
+    def _check_most(self, job: Job, most: int, before: tuple[Attempt, ...]) -> None:
+        """Raises `BudgetSpent` where the request could come to more than it may."""
+        spent = sum(made.cost_nanousd + sum(said.cost_nanousd for said in made.verdicts) for made in before)
+        worst = self.worst_case(job)
+        if spent + worst > most:
+            tried = f"{dollars(spent)} are spent, and " if before else ""
+            raise BudgetSpent(
+                f"this request may cost {dollars(most)} at the most, as its route says (most_usd); {tried}"
+                f"a call of {job.plan.arm} may cost {dollars(worst)}: lower max_tokens, or raise most_usd"
+            )
 
     def _check_task(self, job: Job, task: TaskCall, before: tuple[Attempt, ...]) -> None:
         """What the task holds is for one call; a further one must fit into what those before it left. Raises

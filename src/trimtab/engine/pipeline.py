@@ -102,6 +102,8 @@ class Pipeline:
                 asked = await preparing.for_task(planner, asked)
                 task = asked.inbound.task
             job, route = preparing.planned(planner, asked)
+            if checked is not None:
+                job, route = checked.shaped(job, route)
             if repeating is not None and concerns(repeating, inbound):
                 checks = () if checked is None else checked.checks
                 repeat = await self._repeat(repeating, inbound, job, route, checks)

@@ -191,15 +191,18 @@ def test_the_deadline_cuts_a_later_step_and_the_earlier_answer_is_given(tmp_path
     at(tmp_path, work, LADDER.format(more="within_s = 2"))
 
 
-def test_no_step_is_made_that_could_cost_more_than_the_request_may(tmp_path: Path) -> None:
+def test_no_call_is_made_that_could_cost_more_than_the_request_may(tmp_path: Path) -> None:
     async def work(there: Site) -> None:
         _, headers, _ = await there.post(asked("hello"))
         record = await told(there, headers)
-        assert steps(record) == [(MEDIUM, "escalate")]
-        assert "most_usd" in record["escalations"][-1] or "the most" in record["escalations"][-1]
-        assert record["cost_nanousd"] <= 1_000_000
+        assert steps(record) == [(MEDIUM, "escalate"), (HIGH, "escalate")]
+        assert "not escalated" in record["escalations"][-1] or "the most" in record["escalations"][-1]
+        assert record["cost_nanousd"] <= 2_000_000
+        status, _, body = await there.post(asked("hello", max_tokens=1000))
+        assert status == 402
+        assert "this request may cost $0.002 at the most" in json.loads(body)["error"]["message"]
 
-    at(tmp_path, work, LADDER.format(more="most_usd = 0.001"))
+    at(tmp_path, work, LADDER.format(more="most_usd = 0.002"))
 
 
 def test_a_check_that_a_request_names_itself_judges_a_pinned_model_too(tmp_path: Path) -> None:

@@ -99,7 +99,6 @@ class Checked(Generic[S]):
     async def answer(self, job: Job, route: Route | None, hold: Hold, repeat: Repeated | None) -> Answering:
         """The answer, or as much of it as must be known. Spends money. Raises as `Pipeline.answer` does, and has it
         recorded."""
-        job, route = self._shaped(job, route, 0)
         self._task = job.task
         shelf = None if repeat is None else repeat.shelf
         try:
@@ -177,7 +176,7 @@ class Checked(Generic[S]):
             raise RequestError(f"as it is decided it is {decided}, which was called already")
         asked = await self._floor.preparing.again(self._planner, asked, self._task)
         job, route = self._floor.preparing.planned(self._planner, asked, simulated)
-        return self._shaped(job, route, step)
+        return self.shaped(job, route, step)
 
     def _released(self, rung: Arm, attempt: Attempt) -> None:
         """The answer of this rung is given."""
@@ -189,8 +188,10 @@ class Checked(Generic[S]):
         except RequestError:  # a key that was changed meanwhile: the answer is there
             pass
 
-    def _shaped(self, job: Job, route: Route | None, step: int) -> tuple[Job, Route | None]:
-        """The call as a step of a cascade: its answer is read here, and later steps end with the ladder's time."""
+    def shaped(self, job: Job, route: Route | None, step: int = 0) -> tuple[Job, Route | None]:
+        """The call as a step of a cascade: its answer is read here, it stays within what the request may cost, and
+        later steps end with the ladder's time."""
+        most = self._ladder.most_nanousd
         deadline = job.deadline
         if step and self._ladder.within_s is not None:
             end = job.arrived + self._ladder.within_s
@@ -198,7 +199,7 @@ class Checked(Generic[S]):
 
         def shaped(made: Job) -> Job:
             return msgspec.structs.replace(
-                made, step=step, deadline=deadline, call=without_encoding(made.call)
+                made, step=step, deadline=deadline, most_nanousd=most, call=without_encoding(made.call)
             )
 
         self._called.append(job.plan.arm)

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from trimtab.budgets import Hold
 from trimtab.catalogue import Arm
-from trimtab.catalogue.money import dollars
 from trimtab.engine.cascade.deciding import Climb
 from trimtab.engine.cascade.judging import Judging
 from trimtab.engine.job import Job
@@ -120,7 +119,7 @@ class Steps:
             step = len(self._made)
             try:
                 job, route = await self._prepare(following.arm, step, reply.job.provider.simulated)
-                hold = await self._reserved(job, reply, attempt)
+                hold = await self._metered.reserve(job, (*reply.before, attempt), reply.hold)
             except RequestError as problem:
                 if problem.status in (402, 429):
                     self._whys.append(f"not escalated to {following.arm}: {problem}")
@@ -133,15 +132,6 @@ class Steps:
                 return None, arm
             self._whys.append(f"{following.arm}: {following.reason}")
             return (job, route, hold), following.arm
-
-    async def _reserved(self, job: Job, reply: MeteredReply, attempt: Attempt) -> Hold:
-        before, most = (*reply.before, attempt), self._ladder.most_nanousd
-        if most is not None and self._spent(before) + self._metered.worst_case(job) > most:
-            raise _NotPaid(
-                f"it may cost {dollars(self._metered.worst_case(job))}, and of most_usd "
-                f"{dollars(max(0, most - self._spent(before)))} is left"
-            )
-        return await self._metered.reserve(job, before, reply.hold)
 
     def _left_s(self, job: Job) -> float | None:
         """How long it is until the deadline of the ladder."""
@@ -219,9 +209,3 @@ class Steps:
             reply.close(gone)
         for other in self._ended:
             other.carry()
-
-
-class _NotPaid(RequestError):
-    """A further step is not paid for."""
-
-    status = 402
