@@ -191,10 +191,10 @@ def test_how_wide_a_schema_is_is_found_in_bounded_steps() -> None:
         f"n{n}": {"properties": {str(m): {"$ref": f"#/$defs/n{(n * 7 + m) % 60}"} for m in range(60)}}
         for n in range(60)
     }
-    found = widths_of({"$defs": wide, "$ref": "#/$defs/n0"}, 200)
+    found = widths_of({"$defs": wide, "$ref": "#/$defs/n0"}, 200, 10**9)
     assert not isinstance(found, str)
     assert not found.settled
     assert found.at(200) is None
-    narrow = widths_of({"type": "object", "properties": {"a": {"items": {"type": "null"}}}}, 200)
+    narrow = widths_of({"type": "object", "properties": {"a": {"items": {"type": "null"}}}}, 200, 10**9)
     assert not isinstance(narrow, str)
     assert (narrow.settled, len(narrow.levels), narrow.levels[-1].parts) == (True, 3, 1)

@@ -60,10 +60,13 @@ class Widths(msgspec.Struct, frozen=True):
         return self.levels[-1] if self.settled else None
 
 
-def widths_of(schema: Any, most_levels: int) -> Widths | str:
-    """The widths of a schema, or why they cannot be told. Cost: at most about 0.1 s; 50 us where it is small."""
+def widths_of(schema: Any, most_levels: int, most_parts: int) -> Widths | str:
+    """The widths of a schema, down to a level that is wider than `most_parts`, or why they cannot be told.
+
+    Cost: at most about 0.1 s; 50 us where it is small.
+    """
     try:
-        return _Search(schema).widths(most_levels)
+        return _Search(schema).widths(most_levels, most_parts)
     except _TooMuch:
         return "it has too many parts"
     except _Ambiguous as problem:
@@ -103,13 +106,13 @@ class _Search:
         self._steps = 0
         self._name_parts()
 
-    def widths(self, most_levels: int) -> Widths:
+    def widths(self, most_levels: int, most_parts: int) -> Widths:
         """Level by level: the places that an answer may have, as what looks at them."""
         here = {self._key(places): places for places in [self._closed({self._number(self._root): 1})]}
         seen = set(here)
         levels: list[Width] = []
         widest = Width()
-        while here and len(levels) <= most_levels:
+        while here and len(levels) <= most_levels and widest.parts <= most_parts:
             for counts in here.values():
                 found = self._width(counts)
                 widest = Width(max(widest.parts, found.parts), max(widest.patterns, found.patterns))

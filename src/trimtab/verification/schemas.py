@@ -141,7 +141,7 @@ class Schemas:
             return Untried(f"the schema has {size} bytes; at most {MAX_SCHEMA_BYTES} are tried")
         if (patterns := patterns_in(schema)) > MAX_PATTERNS:
             return Untried(f"the schema has {patterns} patterns; at most {MAX_PATTERNS} are tried")
-        widths = widths_of(schema, MAX_NESTING)
+        widths = widths_of(schema, MAX_NESTING, MAX_WORK)
         if isinstance(widths, str):
             return Untried(f"the schema cannot be used: {widths}")
         problem = "it is none"
