@@ -200,7 +200,7 @@ class CodeTests:
             evidence["test"] = end.test
         if end.outcome == "passed":
             evidence.update(tests=end.ran, checks=end.checks, apart=end.apart)
-            return Finding("accept", f"tests passed: {end.ran}; what they checked: {end.checks}", evidence)
+            return Finding("accept", "the tests passed", evidence)
         told = {
             "failed": "a test failed",
             "broken": "the code or what the tests need of it cannot be loaded",
