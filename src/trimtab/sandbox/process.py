@@ -33,7 +33,12 @@ def perform(installation: Installation, run: Run, limits: Limits, cancelled: int
             started = launch(installation, run, limits, files)
         except (NotStarted, OSError) as error:
             return Ran(ended="failed", problem=printable(f"it was not started: {error}", 400))
-        return _Going(started, run, limits, cancelled).to_its_end()
+        try:
+            return _Going(started, run, limits, cancelled).to_its_end()
+        except OSError as error:
+            return Ran(
+                ended="failed", problem=printable(f"it was ended, for it could not be watched: {error}", 400)
+            )
 
 
 class _Going:

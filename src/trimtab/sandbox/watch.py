@@ -14,11 +14,17 @@ from trimtab.sandbox.folder import MOST_INODES
 from trimtab.sandbox.run import Limits
 
 LOOK_EVERY_S = 0.02
-"""Two cores filled 0.1 GB between two looks (docs/benchmarks.md, "The sandbox"); looking takes 0.1 ms."""
+"""Two cores filled 0.1 GB between two looks (docs/benchmarks.md, "The sandbox"); looking takes 0.2 ms."""
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 Reason = Literal["cpu", "memory", "folder"]
+
+
+_GONE = (FileNotFoundError, ProcessLookupError)
+"""What reading of a process raises that has ended meanwhile."""
 
 
 class Taken(msgspec.Struct):
@@ -39,20 +45,21 @@ class Watch:
         self._own_ticks: dict[tuple[str, bytes], int] = {}
         """Of each process (its number and when it began) that the last look saw, without its children."""
         self._gone_ticks = 0
+        self._swaps = _swaps()
 
     def look(self) -> Reason | None:
-        """The limit that is passed, if one is. Costs some 30 us for each process."""
+        """The limit that is passed, if one is. Raises `OSError` where it cannot be seen."""
         memory = living = 0
         pids = self._pids()
         own: dict[tuple[str, bytes], int] = {}
         for pid in pids:
             about = self._read(f"{pid}/stat").rpartition(b")")[2].split()
-            if len(about) < 20:
+            if len(about) < 22:
                 continue  # gone in between
             user, system, childrens_user, childrens_system = map(int, about[11:15])
             own[pid, about[19]] = user + system
             living += user + system + childrens_user + childrens_system
-            memory += self._memory(pid)
+            memory += self._swapped(pid) if self._swaps else int(about[21]) * _PAGE_BYTES
         # Of those that are gone: as their parents count them who waited for them, or as they were last seen.
         self._gone_ticks += sum(ticks for one, ticks in self._own_ticks.items() if one not in own)
         self._own_ticks = own
@@ -77,28 +84,37 @@ class Watch:
     def _pids(self) -> list[str]:
         try:
             return [name for name in os.listdir(self._processes) if name.isdigit()]
-        except OSError:  # the last one is gone, and their /proc with it
+        except _GONE:  # the last one, and their /proc with it
             return []
 
-    def _memory(self, pid: str) -> int:
-        """Resident and swapped out, with what others share."""
+    def _swapped(self, pid: str) -> int:
+        """Resident and swapped out, with what others share. Costs twice what the rest of a look does."""
         return _kib(self._read(f"{pid}/status"), b"VmRSS:", b"VmSwap:")
 
     def _share(self, pid: str) -> int:
-        shared = self._read(f"{pid}/smaps_rollup")
-        return _kib(shared, b"Pss:", b"SwapPss:") if shared else self._memory(pid)
+        try:
+            shared = self._read(f"{pid}/smaps_rollup")
+        except PermissionError:
+            shared = b""
+        return _kib(shared, b"Pss:", b"SwapPss:") if shared else self._swapped(pid)
 
     def _read(self, name: str) -> bytes:
         try:
             descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._processes)
-        except OSError:
+        except _GONE:
             return b""
         try:
             return os.read(descriptor, 8192)
-        except OSError:
+        except _GONE:
             return b""
         finally:
             os.close(descriptor)
+
+
+def _swaps() -> bool:
+    """Whether memory of this machine can be out of memory."""
+    with open("/proc/meminfo", "rb") as file:
+        return _kib(file.read(), b"SwapTotal:") > 0
 
 
 def _kib(table: bytes, *names: bytes) -> int:
