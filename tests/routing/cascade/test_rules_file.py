@@ -90,6 +90,13 @@ def test_the_shipped_rules_begin_where_they_say(facts: Facts, first: Arm, name: 
     assert f"rule {name}: " in said if name else "rule " not in said
 
 
+def test_beginning_above_an_answer_that_failed_counts_as_escalated_and_other_rules_do_not() -> None:
+    assert begun(Facts(repeated=1, on_rung=LOW)).after_failure
+    assert begun(Facts(disliked=True, disliked_on=(LOW,))).after_failure
+    assert not begun(Facts(images=1)).after_failure
+    assert not begun(Facts()).after_failure
+
+
 def test_what_a_rule_goes_by_stands_in_its_reason() -> None:
     assert begun(Facts(max_tokens=100_000)).reasons[0] == (
         "claude-opus-4-7@high: rule long-output: a long answer is asked for (max_tokens 100,000 > 64,000)"

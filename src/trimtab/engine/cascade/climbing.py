@@ -110,7 +110,9 @@ class Climbing:
         facts = self._facts(inbound, body, decision, question, conversation, asked, judged=judged)
         known = self._knowing.of(ladder, facts, route=decision.plan.route, simulated=simulated)
         beginning = begin(ladder, facts, known, drawn(conversation), self._rules)
-        return Climber(ladder, facts, known, beginning, self._memory, conversation, asked, inbound.id)
+        return Climber(
+            ladder, facts, known, beginning, self._memory, conversation, asked, inbound.id, inbound.arrived
+        )
 
     def _facts(
         self,
@@ -166,8 +168,10 @@ class Climber:
         conversation: str,
         asked: bytes | None,
         request: RequestId,
+        arrived: float,
     ) -> None:
-        """`asked` is what tells its question from others; `None` within a chain of tools."""
+        """`asked` is what tells its question from others; `None` within a chain of tools. `arrived` by the clock of
+        the memory."""
         self._ladder = ladder
         self._facts = facts
         self._known = known
@@ -176,9 +180,14 @@ class Climber:
         self._conversation = conversation
         self._asked = asked
         self._request = request
+        latency_s = facts.latency_s if facts.latency_s is not None else ladder.latency_s
+        self._wanted_by = None if latency_s is None else arrived + latency_s
 
     def next(self, made: Sequence[Made], *, left_s: float | None, spent_nanousd: int) -> Next:
-        """See `Climb`."""
+        """See `Climb`. A step that is not expected to end within the latency bound is not begun either."""
+        if self._wanted_by is not None:
+            until_s = self._wanted_by - self._memory.monotonic()
+            left_s = until_s if left_s is None else min(left_s, until_s)
         return next_step(
             self._ladder,
             self.beginning,
@@ -201,7 +210,7 @@ class Climber:
             rung,
             self._memory.monotonic(),
             cached_tokens=cached,
-            escalated=released.step > 0,
+            escalated=released.step > 0 or self.beginning.after_failure,
             question=self._asked,
         )
         self._memory.answered(self._request, Where(self._conversation, rung))

@@ -10,6 +10,8 @@ where the conversation was; what pays.
 
 from collections.abc import Sequence
 
+import msgspec
+
 from trimtab.catalogue import Arm
 from trimtab.catalogue.money import about_dollars
 from trimtab.routing.cascade.available import OfRung, available, begun_at
@@ -42,10 +44,11 @@ def begin(ladder: Ladder, facts: Facts, known: Known, drawn: float, rules: Rules
         )
     reasons: list[str] = []
     rungs = available(ladder, facts, known, rules, reasons)
-    start = _ruled(ladder, facts, rungs, rules, reasons)
+    start, failed = _ruled(ladder, facts, rungs, rules, reasons)
     start = _sticky(ladder, facts, rungs, start, reasons)
     window = _window(ladder, facts, known, rungs, start, reasons)
-    return _paying(ladder, facts, window, reasons, 1.0 - share)
+    beginning = _paying(ladder, facts, window, reasons, 1.0 - share)
+    return msgspec.structs.replace(beginning, after_failure=True) if failed else beginning
 
 
 def _sticky(ladder: Ladder, facts: Facts, rungs: list[Rung], start: int, reasons: list[str]) -> int:
@@ -86,15 +89,18 @@ def _place(ladder: Ladder, rungs: Sequence[Rung], arm: Arm | None) -> int | None
     return next((n for n, rung in enumerate(rungs) if rung.at >= at), len(rungs) - 1)
 
 
-def _ruled(ladder: Ladder, facts: Facts, rungs: list[Rung], rules: Rules, reasons: list[str]) -> int:
-    """The highest place at which a rule begins, else the first."""
+def _ruled(
+    ladder: Ladder, facts: Facts, rungs: list[Rung], rules: Rules, reasons: list[str]
+) -> tuple[int, bool]:
+    """The highest place at which a rule begins, else the first; and whether it is above an answer that failed."""
     top = len(rungs) - 1
-    highest = 0
+    highest, failed = 0, False
     for rule in rules.rules:
         if holds(rule, facts):
             at = min(top, _begins(rule, ladder, facts, rungs))
             if at > 0:
                 reasons.append(f"{rungs[at].arm}: {because(rule, facts)}")
+                failed = failed or rule.then in AFTER
             highest = max(highest, at)
     lifting = [rule for rule in rules.by_rung if rule.then != "leave_out"]
     while lifting and highest < top:
@@ -109,7 +115,7 @@ def _ruled(ladder: Ladder, facts: Facts, rungs: list[Rung], rules: Rules, reason
             break
         reasons.append(f"{rungs[found].arm}: {because(why, facts, of_rung)}")
         highest = found
-    return highest
+    return highest, failed
 
 
 def _begins(rule: Rule, ladder: Ladder, facts: Facts, rungs: Sequence[Rung], at: int = 0) -> int:

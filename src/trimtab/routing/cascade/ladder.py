@@ -40,7 +40,8 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
     most_nanousd: int | None = None
     """All attempts and checks of one request, at most."""
     latency_s: float | None = None
-    """The request is to be answered within so long: rungs that usually take longer are left out."""
+    """The request is to be answered within so long: rungs that usually take longer are left out, and no step is begun
+    that is not expected to end by then."""
     error_cost_nanousd: int | None = None
     """What a wrong answer costs whoever asked: a request begins higher where the share of answers that fail times this
     exceeds what the higher rung costs more."""
@@ -148,6 +149,8 @@ class Beginning(msgspec.Struct, frozen=True, kw_only=True):
     propensity: float = 1.0
     baseline: bool = False
     """Whether it is one of the control tier's share; then there is one rung, and nothing is escalated."""
+    after_failure: bool = False
+    """Whether it begins so high because an earlier answer failed: the conversation counts as escalated."""
     expected_nanousd: int | None = None
     """Of the whole cascade as it is begun, checks included."""
     direct_nanousd: int | None = None
