@@ -72,6 +72,8 @@ def test_failures_money_and_time_are_those_of_the_judged_attempts(records: Recor
     records.add([("accept",)] * 3, "chat")
     records.add([(None,)] * 50, "coding")
     records.add([("escalate",)] * 50, "coding", purpose="eval")
+    too_long = Attempt("p", "m", "ok", arm=WEAK, verdicts=(Verdict("held_back", "unsure", failed=True),))
+    records.add([("accept",)] * 9, "coding", attempts=(too_long,))
     records.add([("escalate",)] * 25, "coding", simulated=True)
     assert records.measured().failure("auto", "coding", WEAK, False) == Judgements()
     assert work_out(records.database) == [False, True]

@@ -8,9 +8,7 @@ import msgspec
 
 from trimtab.content.settings import ContentSettings
 from trimtab.records import Verdict
-
-PLAIN = frozenset(("compare", "ended", "judge", "other_arm", "rule", "schema", "stop"))
-"""Facts of these names hold words of a configuration, an API or a catalogue, with the built-in verifiers."""
+from trimtab.records.verdict import quotes
 
 
 def quoted_under(
@@ -23,6 +21,5 @@ def quoted_under(
 
 
 def _unquoted(verdict: Verdict) -> Verdict:
-    facts = verdict.evidence.items()
-    kept = {name: fact for name, fact in facts if not isinstance(fact, str) or name in PLAIN}
+    kept = {name: fact for name, fact in verdict.evidence.items() if not quotes(name, fact)}
     return verdict if len(kept) == len(verdict.evidence) else msgspec.structs.replace(verdict, evidence=kept)

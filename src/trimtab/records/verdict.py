@@ -16,6 +16,14 @@ MAX_EVIDENCE_CHARS = 200
 
 Fact = str | int | float | bool
 
+PLAIN_FACTS = frozenset(("compare", "ended", "judge", "other_arm", "rule", "schema", "stop"))
+"""Facts of these names hold words of a configuration, an API or a catalogue: no text of a prompt or an answer."""
+
+
+def quotes(name: str, fact: Fact) -> bool:
+    """Whether a fact may hold text of a prompt or an answer."""
+    return isinstance(fact, str) and name not in PLAIN_FACTS
+
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     """One verifier's, of one attempt's answer."""
@@ -36,6 +44,10 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     ms: float = 0.0
     failed: bool = False
     """Whether it crashed or ran out of time, so that it is `unsure`."""
+
+
+UNJUDGED = ("all", "held_back")
+"""Verifiers of these names are none: the engine says so that an answer was not judged at all."""
 
 
 def overall(verdicts: tuple[Verdict, ...]) -> Says:

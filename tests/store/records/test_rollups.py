@@ -214,6 +214,23 @@ def test_a_lease_is_lowered_by_what_its_own_process_spent_and_by_nothing_else(
     check(database)
 
 
+def test_checks_that_a_key_pays_for_count_as_its_spending_and_others_do_not(
+    url: str, open_at: OpenStore, database_at: OpenDatabase, make_outcome: MakeOutcome
+) -> None:
+    database = database_at(url)
+    grant(database, "w", 1000)
+    store = open_at(url, worker="w")
+    paid: dict[str, object] = {"leased": True, "key": "k3", "parent": "r"}
+    store.put(make_outcome(1, purpose="judge", cost_nanousd=40, **paid))
+    store.put(make_outcome(2, purpose="audit", cost_nanousd=2, **paid), recovered=True)
+    store.put(make_outcome(3, purpose="judge", cost_nanousd=6, status=None, **paid))  # so it is in a gap
+    store.put(make_outcome(4, purpose="judge", cost_nanousd=9, key="k3", parent="r"))
+    store.put(make_outcome(5, cost_nanousd=100, leased=True, key="k3"))
+    assert store.close(10) == 0
+    assert table(database, KEY_SPEND) == [("k3", 0, 148)]
+    assert ("k3", 0, 1000 - 146) in leases(database)
+
+
 def test_totals_stay_right_when_old_records_are_deleted(
     url: str, open_at: OpenStore, database_at: OpenDatabase, make_outcome: MakeOutcome
 ) -> None:

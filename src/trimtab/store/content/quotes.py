@@ -5,6 +5,7 @@ What it is not: content, which has tables of its own. Invariant: all else of a r
 
 import msgspec
 
+from trimtab.records.verdict import quotes
 from trimtab.store.content.covering import overwriting
 from trimtab.store.database import Transaction, Value
 
@@ -52,12 +53,12 @@ def _forget(tx: Transaction, rows: list[tuple[str, str]]) -> int:
 
 
 def without_quotes(detail: str) -> str:
-    """A record, as JSON, whose verdicts rest on numbers only."""
+    """A record, as JSON, without the texts that its verdicts rest on."""
     raw = msgspec.json.decode(detail)
     for attempt in raw.get("attempts", ()):
         for verdict in attempt.get("verdicts", ()):
             if "evidence" in verdict:
                 verdict["evidence"] = {
-                    name: fact for name, fact in verdict["evidence"].items() if not isinstance(fact, str)
+                    name: fact for name, fact in verdict["evidence"].items() if not quotes(name, fact)
                 }
     return msgspec.json.encode(raw).decode()

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from trimtab.records.verdict import UNJUDGED
 from trimtab.store.database import Transaction
 from trimtab.store.figures.usual import EVERY_CLASS, OLD_MS, QUANTILE_PERCENT
 from trimtab.store.records.rows import BILLED
@@ -63,6 +64,10 @@ def judged_arms(view: Transaction) -> dict[bool, list[JudgedArm]]:
     return {side: sorted(arms, key=lambda one: -one.judged)[:FIGURES_MOST] for side, arms in found.items()}
 
 
+_BY_VERIFIERS = "".join(f" AND verdicts NOT LIKE '[[\"{name}\",%'" for name in UNJUDGED)
+"""An answer that nothing judged has one verdict, of a name that no verifier has."""
+
+
 def _grouped(view: Transaction, task_class: str) -> Iterator[tuple[bool, JudgedArm]]:
     now_ms = view.now_ms()
     purposes = ", ".join(f"'{purpose}'" for purpose in BILLED)
@@ -73,7 +78,7 @@ def _grouped(view: Transaction, task_class: str) -> Iterator[tuple[bool, JudgedA
         f"ORDER BY request_id DESC, n DESC LIMIT {ATTEMPTS_MOST}), "
         f"judged AS (SELECT simulated, route, {task_class} AS class, model, effort, thinking, "
         "CASE WHEN step > 0 THEN 1 ELSE 0 END AS later, says, cost_nanousd, checks_nanousd, checks_ms, total_ms "
-        f"FROM newest WHERE says <> '' AND purpose IN ({purposes})), "
+        f"FROM newest WHERE says <> '' AND purpose IN ({purposes}){_BY_VERIFIERS}), "
         f"ranked AS (SELECT *, row_number() OVER (PARTITION BY {group} ORDER BY total_ms) AS place, "
         f"count(*) OVER (PARTITION BY {group}) AS among FROM judged) "
         f"SELECT {group}, count(*), sum(CASE WHEN says = 'escalate' THEN 1 ELSE 0 END), "

@@ -18,6 +18,7 @@ from trimtab.records.billed import COUNT_MAX, plain_count
 from trimtab.store.records.journal import Journal
 from trimtab.store.records.rows import (
     BILLED,
+    CHECKS,
     HOUR_MS,
     NO_COUNTS,
     SUM_MAX,
@@ -390,7 +391,7 @@ def _gap_of(outcome: Outcome, own: bool) -> Gap:
             from_ms=at_ms,
             to_ms=at_ms,
             counts=figures,
-            own_nanousd=figures[2] if own and outcome.leased and purpose in BILLED else 0,
+            own_nanousd=figures[2] if own and outcome.leased and purpose in (*BILLED, *CHECKS) else 0,
             drawn=tuple(
                 (
                     draw.account,

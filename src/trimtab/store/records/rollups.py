@@ -19,6 +19,7 @@ from trimtab.store.records.backlog import Gap
 from trimtab.store.records.endings import ATTEMPT_SUMS, Tried
 from trimtab.store.records.rows import (
     BILLED,
+    CHECKS,
     HOUR_MS,
     REQUESTS,
     SUM_MAX,
@@ -162,6 +163,7 @@ class Adding:
         self._tried = Tried()
         self._gaps: list[tuple[_Key, Counts]] = []
         self._drawn: dict[tuple[str, int], int] = {}
+        """On accounts of budgets; and on keys, what is no request of theirs and counts against them."""
         self._leases: dict[tuple[str, int], int] = {}
         self.of_tasks: list[Outcome] = []
         """Records of calls that hold a part of a task's budget."""
@@ -179,8 +181,8 @@ class Adding:
             self._tried.record(hour, made)
         if outcome.task:
             self.of_tasks.append(outcome)
-        if own and outcome.leased and outcome.purpose in BILLED:
-            self._lower(plain_name(outcome.key), int(outcome.simulated), made.counts[2])
+        if outcome.leased:
+            self._leased(outcome, made.counts[2], own)
         if outcome.draws:
             simulated, drawn, leases = int(outcome.simulated), self._drawn, self._leases
             for draw in outcome.draws:
@@ -195,6 +197,8 @@ class Adding:
         names = ("", "", "", "", DROPPED, gap.key, gap.team, gap.organisation)
         self._gaps.append(((*gap.place, *names), gap.counts))
         self._lower(gap.key, int(gap.simulated), gap.own_nanousd)
+        if gap.purpose in CHECKS:
+            self._checked(gap.key, int(gap.simulated), gap.own_nanousd)
         for account, amount, own in gap.drawn:
             if amount:
                 place = account, int(gap.simulated)
@@ -211,12 +215,30 @@ class Adding:
         yield USAGE_BY_TEAM, _rows(_folded(by_key, _BY_TEAM))
         yield LATENCY_BY_HOUR, _rows(slots)
         yield LATENCY_BY_MODEL, _rows(_folded(slots, _TIMED_BY_MODEL))
-        yield KEY_SPEND, _rows(_spent(by_key) | {place: (amount,) for place, amount in self._drawn.items()})
+        spent = _spent(by_key)
+        for place, amount in self._drawn.items():
+            _add(spent, place, (amount,))
+        yield KEY_SPEND, _rows(spent)
         yield ATTEMPTS_BY_HOUR, self._tried.rows()
 
     def leases(self) -> list[tuple[str, int, int]]:
         """Account, simulated, and what this process spent on it that is recorded now."""
         return [(*owner, cost) for owner, cost in sorted(self._leases.items())]
+
+    def _leased(self, outcome: Outcome, nanousd: int, own: bool) -> None:
+        """A record whose money came out of its key's limit."""
+        checks = outcome.purpose in CHECKS
+        if checks or outcome.purpose in BILLED:
+            key, simulated = plain_name(outcome.key), int(outcome.simulated)
+            if own:
+                self._lower(key, simulated, nanousd)
+            if checks:
+                self._checked(key, simulated, nanousd)
+
+    def _checked(self, key: str, simulated: int, nanousd: int) -> None:
+        if key and nanousd:
+            place = key, simulated
+            self._drawn[place] = self._drawn.get(place, 0) + nanousd
 
     def _lower(self, key: str, simulated: int, nanousd: int) -> None:
         if key and nanousd:

@@ -12,7 +12,7 @@ import msgspec
 
 from trimtab.records import Attempt, Outcome, answered_by, arm_of
 from trimtab.records.billed import Tokens, billed_tokens, plain_count
-from trimtab.records.verdict import Verdict, overall
+from trimtab.records.verdict import Verdict, overall, quotes
 
 Counts = tuple[int, ...]
 """Nine figures: requests, attempts, cost_nanousd, then tokens in the order of `TOKENS`."""
@@ -147,6 +147,10 @@ HOUR_MS = 3_600_000
 
 BILLED = ("live", "task")
 """Purposes whose money counts against a key."""
+
+CHECKS = ("judge", "audit")
+"""Purposes whose money counts against a key where it came out of that key's limit: calls of checks that whoever asked
+pays for. Others of these purposes have a key, too, and hold nothing of it."""
 
 NAME_CHARS_MAX = 256
 """Longer names of models, tiers and the like are cut in roll-ups and gaps; none that Trimtab takes is."""
@@ -327,7 +331,7 @@ def _judged_row(outcome: Outcome, n: int, attempt: Attempt, released: bool) -> R
         plain_ms(sum(verdict.ms for verdict in verdicts)),
         plain_ms(attempt.total_ms),
         msgspec.json.encode([*map(_shortly, verdicts)]).decode(),
-        int(any(isinstance(fact, str) for verdict in verdicts for fact in verdict.evidence.values())),
+        int(any(quotes(name, fact) for verdict in verdicts for name, fact in verdict.evidence.items())),
     )
 
 
