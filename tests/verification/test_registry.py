@@ -153,6 +153,7 @@ def test_a_name_that_two_packages_offer_is_refused_and_one_offered_twice_is_not(
             {"mine": {"kind": "fime"}},
             "t.toml: verifiers.mine.kind: 'fime': no such verifier; did you mean 'fine'? there are fine",
         ),
+        ({"all": {"kind": "fine"}}, "verifiers.all: 'all': is what records say where nothing judged"),
         ({"mine": {}}, "verifiers.mine.kind: 'mine': no such verifier"),
         ({"mine": {"kind": 3}}, "verifiers.mine.kind: 3: no such verifier"),
         ({"mine": {"kind": "fine", "sise": 3}}, "t.toml: verifiers.mine.sise: there is only 'size'"),

@@ -13,6 +13,7 @@ from typing import Any
 
 from trimtab.config import fail
 from trimtab.errors import ConfigError, RequestError, printable, shortened
+from trimtab.records.verdict import UNJUDGED
 from trimtab.verification.panel import ORDER, Check
 from trimtab.verification.seam import Factory, Verifier
 from trimtab.verification.settings import VerificationSettings
@@ -103,6 +104,8 @@ class Verifiers:
         def where(key: str) -> str:
             return self._where(f"verifiers.{name}.{key}" if key else f"verifiers.{name}")
 
+        if name in UNJUDGED:
+            fail(where(""), name, "is what records say where nothing judged an answer; take another name")
         kind = options.get("kind", name)
         if not isinstance(kind, str) or kind not in self._kinds:
             fail(where("kind"), kind, self._unknown(str(kind)))
