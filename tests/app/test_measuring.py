@@ -94,6 +94,7 @@ def test_failures_money_and_time_are_those_of_the_judged_attempts(records: Recor
     # Three judged answers say nothing of a class's money: that of all classes stands in.
     assert known.attempt_cost("auto", "chat", WEAK, False) == (sum(range(42)) + sum(range(3))) // 45
     assert known.attempt_cost("auto", "coding", STRONG, False) is None
+    assert known.attempt_cost("auto", "coding", STRONG, False, later=True) is None, "of eleven"
     assert known.harder("auto", "coding", STRONG, False) == 1.0
 
 
@@ -105,6 +106,7 @@ def test_what_an_arm_costs_where_a_lower_one_failed_is_told_against_what_it_cost
     work_out(records.database)
     known = records.measured()
     assert known.harder("auto", "", STRONG, False) == pytest.approx((100 + 14.5) / 50, rel=0.01)
+    assert known.attempt_cost("auto", "", STRONG, False, later=True) == pytest.approx(100 + 14.5, abs=1)
     assert known.harder("auto", "", WEAK, False) == 1.0
 
 

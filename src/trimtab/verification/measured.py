@@ -89,10 +89,12 @@ class Measured:
         found = self.of(route, task_class, arm, simulated, later=later)
         return NONE if found is None else Judgements(found.judged, found.escalated, found.unsure)
 
-    def attempt_cost(self, route: str, task_class: str, arm: Arm, simulated: bool) -> NanoUSD | None:
+    def attempt_cost(
+        self, route: str, task_class: str, arm: Arm, simulated: bool, *, later: bool = False
+    ) -> NanoUSD | None:
         """What a first attempt costs on average, without its checks: of this class, else of all classes of the route.
-        `None`: too few were measured."""
-        found = self._enough(route, task_class, arm, simulated)
+        `later`: one on a request on which a lower rung had failed. `None`: too few were measured."""
+        found = self._enough(route, task_class, arm, simulated, later=later)
         return None if found is None else NanoUSD(found.cost_nanousd)
 
     def checks_cost(self, route: str, task_class: str, arm: Arm, simulated: bool) -> NanoUSD | None:
@@ -120,10 +122,12 @@ class Measured:
                 return after.cost_nanousd / first.cost_nanousd if first.cost_nanousd else 1.0
         return 1.0
 
-    def _enough(self, route: str, task_class: str, arm: Arm, simulated: bool) -> JudgedArm | None:
-        found = self.of(route, task_class, arm, simulated)
+    def _enough(
+        self, route: str, task_class: str, arm: Arm, simulated: bool, *, later: bool = False
+    ) -> JudgedArm | None:
+        found = self.of(route, task_class, arm, simulated, later=later)
         if not _enough(found):
-            found = self.of(route, EVERY_CLASS, arm, simulated)
+            found = self.of(route, EVERY_CLASS, arm, simulated, later=later)
         return found if _enough(found) else None
 
 

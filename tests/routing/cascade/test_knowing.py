@@ -33,10 +33,13 @@ class Measured:
     """Some of it. Implements `Measured`."""
 
     def __init__(
-        self, costs: Mapping[Arm, int], counts: Mapping[tuple[str, bool], Counts] | None = None
+        self,
+        costs: Mapping[Arm, int],
+        counts: Mapping[tuple[str, bool], Counts] | None = None,
+        after_others: Mapping[Arm, int] | None = None,
     ) -> None:
-        """`counts` by class and whether a lower rung had failed."""
-        self.costs, self.counts = costs, counts or {}
+        """`counts` by class and whether a lower rung had failed; `after_others`: costs where one had."""
+        self.costs, self.counts, self.after_others = costs, counts or {}, after_others or {}
 
     def failure(
         self, route: str, task_class: str, arm: Arm, simulated: bool, *, later: bool = False
@@ -45,8 +48,10 @@ class Measured:
             self.counts.get((task_class, later), Counts()) if route == "r" and arm in self.costs else Counts()
         )
 
-    def attempt_cost(self, route: str, task_class: str, arm: Arm, simulated: bool) -> NanoUSD | None:
-        found = self.costs.get(arm)
+    def attempt_cost(
+        self, route: str, task_class: str, arm: Arm, simulated: bool, *, later: bool = False
+    ) -> NanoUSD | None:
+        found = (self.after_others if later else self.costs).get(arm)
         return None if found is None or simulated else NanoUSD(found)
 
     def checks_cost(self, route: str, task_class: str, arm: Arm, simulated: bool) -> NanoUSD | None:
@@ -109,6 +114,26 @@ def test_measured_costs_hold_and_a_rung_without_one_is_put_on_their_scale() -> N
     assert [both.estimate(arm).cost_nanousd for arm in LADDER.rungs] == [11, 500, 500]
     simulated = known(facts, Measured({MED: 11}), simulated=True)
     assert simulated.estimate(MED).cost_nanousd == listed.estimate(MED).cost_nanousd
+
+
+def test_a_top_rung_that_costs_less_than_its_list_price_says_refuses_a_cascade_before_any_request_begins_there() -> (
+    None
+):
+    """The weak one costs 0.77 of the strong one in fact, for it needs more tokens, and 0.6 by list prices; 29.4 % fail."""
+    facts, ladder = Facts(input_tokens=1_000, task_class="coding"), Ladder(rungs=(MED, OPUS), mode="cost")
+    counts = {("coding", False): Counts(1000, 294)}
+
+    def begun(measured: Measured) -> tuple[Arm, ...]:
+        now = Knowing(CATALOGUE, lambda: DAY, measured).of(ladder, facts, route="r", simulated=False)
+        return begin(ladder, facts, now, 0.5, Rules()).rungs
+
+    assert begun(Measured({MED: 770_000}, counts)) == (MED, OPUS), "by list prices it would pay"
+    assert begun(Measured({MED: 770_000}, counts, {OPUS: 1_000_000})) == (OPUS,)
+    assert begun(Measured({MED: 770_000}, counts, {OPUS: 9_000_000})) == (MED, OPUS), (
+        "harder requests cost more"
+    )
+    measured = Measured({MED: 770_000, OPUS: 1_300_000}, counts, {OPUS: 1_000_000})
+    assert begun(measured) == (MED, OPUS), "what was measured of all requests wins"
 
 
 def test_failures_are_those_of_the_class_beside_all_classes_and_beside_requests_on_which_a_rung_had_failed() -> (

@@ -58,8 +58,11 @@ class Measured(Protocol):
         failed."""
         ...
 
-    def attempt_cost(self, route: str, task_class: str, arm: Arm, simulated: bool) -> NanoUSD | None:
-        """The mean, without checks; `None`: too few are known."""
+    def attempt_cost(
+        self, route: str, task_class: str, arm: Arm, simulated: bool, *, later: bool = False
+    ) -> NanoUSD | None:
+        """The mean, without checks; `None`: too few are known. `later`: of requests on which a lower rung had
+        failed."""
         ...
 
     def checks_cost(self, route: str, task_class: str, arm: Arm, simulated: bool) -> NanoUSD | None:
@@ -259,7 +262,9 @@ class KnownNow:
 
     def _of_all(self) -> dict[Arm, Estimate]:
         """Of all rungs. One whose cost was not measured is taken at what its list price is against that of the nearest
-        one that was, so that a mean over requests is never held against the price of this one."""
+        one that was, so that a mean over requests is never held against the price of this one. One that only followed
+        on others is taken at no more than it cost there: too little is put right once requests begin with it, too much
+        never would be, for nothing would begin with it."""
         rungs = self._ladder.rungs
         lists = [self._list_cost(arm) for arm in rungs]
         costs, checks = self._measured_costs()
@@ -274,6 +279,8 @@ class KnownNow:
                 listed, of_near = lists[near][0], costs[near]
                 if listed > 0 and of_near is not None:
                     cost = round(of_near * lists[n][0] / listed)
+            if (followed := self._cost_after_others(arm)) is not None:
+                cost = min(cost, followed)
             one = checks[n]
             ms, harder = self._times(arm)
             found[arm] = Estimate(
@@ -299,6 +306,16 @@ class KnownNow:
             )
             checks.append(None if measured is None else measured.checks_cost(route, name, arm, simulated))
         return costs, checks
+
+    def _cost_after_others(self, arm: Arm) -> NanoUSD | None:
+        """Of calls on requests on which a lower rung had failed, where nothing was measured of others."""
+        measured, (route, simulated), name = self._knowing.measured, self._place, self._facts.task_class
+        if measured is None:
+            return None
+        arm = self._worked(arm)
+        if measured.attempt_cost(route, name, arm, simulated) is not None:
+            return None
+        return measured.attempt_cost(route, name, arm, simulated, later=True)
 
     def _times(self, arm: Arm) -> tuple[float | None, float]:
         """How long a call with its checks takes, and how much more it costs where a lower rung failed."""
