@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from known_verifier import installed
 from cascade_model.expecting import SCHEMA, is_right, question, routes, script
 from cascade_model.judging import Request
 from cascade_model.settings import HAIKU, OPUS, SONNET, Schema, Setting
+from trimtab.app.expecting import work_out as work_out_usual
+from trimtab.app.measuring import work_out as work_out_judged
+from trimtab.store import StoreSettings, open_database
 
 THREADS = 8
 SEED = 20261122
@@ -73,10 +77,12 @@ class Told:
 
 @contextmanager
 def gateway(settings: Sequence[Setting], folder: Path) -> Iterator[int]:
-    """A gateway with a route for each setting, on the simulator in process and, for chat, over HTTP; its port."""
+    """A gateway with a route for each setting, on the simulator in process and, for chat, over HTTP; its port. It has
+    the store that is in the folder, if there is one."""
     (folder / "script.yaml").write_text(script(tuple(settings)))
     environment = {**os.environ, "ANTHROPIC_API_KEY": "", "PYTHONUNBUFFERED": "1"}
-    path = [str(installed(folder / "verifier")), os.environ.get("PYTHONPATH", "")]
+    verifier = folder / "verifier"
+    path = [str(verifier if verifier.exists() else installed(verifier)), os.environ.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(part for part in path if part)
     simulate = [
         "simulate",
@@ -237,3 +243,14 @@ def joined(asked: Sequence[Asked], records: dict[str, Told]) -> dict[str, list[t
         request = Request(one.right, record.calls, record.nanousd + record.checks_nanousd)
         found.setdefault(one.setting, []).append((request, record))
     return found
+
+
+def work_out_figures(folder: Path) -> None:
+    """What a gateway does every few minutes, while none runs: how often answers failed, and what calls came to."""
+    store = StoreSettings(url=f"sqlite:///{folder}/trimtab.db")
+    database = open_database(store, clock_ms=lambda: time.time_ns() // 1_000_000)
+    try:
+        work_out_judged(database)
+        work_out_usual(database)
+    finally:
+        database.close()

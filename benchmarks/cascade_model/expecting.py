@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +22,10 @@ from known_verifier import KIND
 
 from cascade_model.settings import Known, Opinion, Refusing, Rung, Schema, Setting
 from trimtab.catalogue import Catalogue
+from trimtab.records import Says
 
-RIGHT = "right"
-MALFORMED = '{"answer": "rig'
+ANSWER = "Answer: 42"
+MALFORMED = '{"answer": "Answ'
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {"answer": {"type": "string"}},
@@ -55,15 +57,20 @@ def must(setting: Setting, catalogue: Catalogue) -> Must:
     """Worked out from the setting and the catalogue's prices."""
     calls = [_cost(one, catalogue) for one in setting.rungs]
     voice = _cost(setting.check.voice, catalogue) if isinstance(setting.check, Opinion) else 0
-    worlds, judged = _worlds(setting), _judged(setting)
+    worlds = _worlds(setting)
 
     def beginning(at: int) -> Expected:
         chosen = range(at, min(at + setting.steps, len(calls)))
+        # Of its own answer no arm is asked.
+        checks = tuple(0.0 if n == _own(setting) else float(voice) for n in chosen)
         cascade = Cascade(
-            tuple(float(calls[n]) for n in chosen), (float(voice),) * len(chosen), not setting.releases_unsure
+            tuple(float(calls[n]) for n in chosen),
+            checks,
+            unsure_goes_on=not setting.releases_unsure,
+            broken_is_free=isinstance(setting.check, Refusing),
         )
         own = [(p, (*(answers[n] for n in chosen), *answers[len(calls) :])) for p, answers in worlds]
-        return cascade.expected(own, judged(len(chosen)))
+        return cascade.expected(own, _judged(setting, len(chosen), at))
 
     last = min(setting.steps, len(calls)) - 1
     ways = [beginning(at) for at in range(last + 1)]
@@ -95,20 +102,31 @@ def _worlds(setting: Setting) -> list[World]:
     worlds = (
         together(rights) if setting.together else apart(rights, setting.wrong, [one.broken for one in arms])
     )
-    if isinstance(setting.check, Opinion) and setting.check.voice in setting.rungs:
-        same = setting.rungs.index(setting.check.voice)  # the same arm, asked the same, answers the same
+    same = _own(setting)
+    if same >= 0:  # the same arm, asked the same, answers the same
         return [(p, (*answers, answers[same])) for p, answers in worlds]
     return worlds
 
 
-def _judged(setting: Setting) -> Any:
-    def of(chosen: int) -> Judged:
-        check = setting.check
-        if isinstance(check, Known):
-            return verifier(check.miss, check.false_alarm, check.unsure)
-        return opinion_of(chosen) if isinstance(check, Opinion) else readable
+def _own(setting: Setting) -> int:
+    """The rung that would be asked for an opinion on its own answer; -1 where none is."""
+    voice = setting.check.voice if isinstance(setting.check, Opinion) else None
+    return next((n for n, rung in enumerate(setting.rungs) if rung == voice), -1)
 
-    return of
+
+def _judged(setting: Setting, chosen: int, at: int) -> Judged:
+    """How answers are judged where so many rungs are called from `at` on; behind their answers is the voice's."""
+    check = setting.check
+    if isinstance(check, Known):
+        return verifier(check.miss, check.false_alarm, check.unsure)
+    if not isinstance(check, Opinion):
+        return readable
+    other = opinion_of(chosen)
+
+    def judged(answers: tuple[int, ...], rung: int) -> Mapping[Says, float]:
+        return {"unsure": 1.0} if rung + at == _own(setting) else other(answers, rung)
+
+    return judged
 
 
 def script(settings: tuple[Setting, ...]) -> str:
@@ -126,14 +144,16 @@ def script(settings: tuple[Setting, ...]) -> str:
                 match["effort"] = effort
             usage = {"input_tokens": rung.tokens[0], "output_tokens": rung.tokens[1]}
             if rung.broken:
-                fault = {"refusal": {}} if isinstance(setting.check, Refusing) else {"text": MALFORMED}
+                fault: dict[str, Any] = (
+                    {"refusal": {}} if isinstance(setting.check, Refusing) else {"text": MALFORMED}
+                )
                 rules.append({"match": {**match, "share": rung.broken}, "reply": {**fault, "usage": usage}})
             rules.append({"match": match, "reply": {"usage": usage}})
         cases.append(
             {
                 "contains": contains,
-                "answer": RIGHT,
-                "wrong": [f"wrong {n}" for n in range(1, setting.wrong + 1)],
+                "answer": ANSWER,
+                "wrong": [f"Answer: {42 + n}" for n in range(1, setting.wrong + 1)],
                 "chance": {**{rung.arm: rung.right for rung in arms}, "*": 0.0},
                 "together": setting.together,
             }
@@ -148,7 +168,7 @@ def routes(settings: tuple[Setting, ...]) -> str:
         check = setting.check
         name = {Schema: "json_schema", Refusing: "not_refused"}.get(type(check), setting.name)
         if isinstance(check, Known):
-            lines += [f"[verifiers.{name}]", f'kind = "{KIND}"', f'right = "{RIGHT}"']
+            lines += [f"[verifiers.{name}]", f'kind = "{KIND}"', f'right = "{ANSWER}"']
             lines += [
                 f"miss = {check.miss}",
                 f"false_alarm = {check.false_alarm}",
@@ -171,9 +191,9 @@ def routes(settings: tuple[Setting, ...]) -> str:
 def is_right(setting: Setting, text: str) -> bool:
     """Whether what a client got is the right answer."""
     if not isinstance(setting.check, Schema):
-        return text == RIGHT
+        return text == ANSWER
     try:
-        return bool(json.loads(text) == {"answer": RIGHT})
+        return bool(json.loads(text) == {"answer": ANSWER})
     except ValueError:
         return False
 

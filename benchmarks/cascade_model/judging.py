@@ -24,8 +24,8 @@ from trimtab.stats import Interval, student_reach
 
 CONFIDENCE = 0.95
 WIDEST = 0.10
-"""Of a rate, and relative of a cost: with 600 requests a rate of one half is known to ± 7 points at the confidence that
-60 comparisons together need."""
+"""Of a rate, and of a cost as a part of what the top rung alone costs: with 600 requests a rate of one half is known to
+± 7 points at the confidence that 90 comparisons together need."""
 
 Says = Literal["pass", "fail", "inconclusive"]
 
@@ -67,8 +67,10 @@ def holds(interval: Interval, value: float) -> bool:
     return interval.low - slack <= value <= interval.high + slack
 
 
-def compared(setting: str, requests: Sequence[Request], expected: Expected, comparisons: int) -> list[Line]:
-    """The three lines of a setting."""
+def compared(
+    setting: str, requests: Sequence[Request], expected: Expected, top: float, comparisons: int
+) -> list[Line]:
+    """The three lines of a setting. `top`: what the top rung alone costs."""
     count = len(requests)
     family = 1 - (1 - CONFIDENCE) / comparisons
     lines: list[Line] = []
@@ -85,7 +87,7 @@ def compared(setting: str, requests: Sequence[Request], expected: Expected, comp
     mean = fmean(costs)
     error = stdev(costs) / math.sqrt(count) if count > 1 else math.inf
     own, wide = (_around(mean, student_reach(count - 1, level) * error) for level in (CONFIDENCE, family))
-    known = (wide.high - wide.low) / 2 <= WIDEST * expected.cost
+    known = (wide.high - wide.low) / 2 <= WIDEST * top
     lines.append(Line(setting, "cost", expected.cost, mean, own, wide, _says(wide, expected.cost, known)))
     return lines
 
@@ -117,8 +119,8 @@ def pooled(
 
 
 def at_most(comparisons: int) -> int:
-    """So many lie outside their own 95 % interval at most, but in one of a thousand runs, if they were independent; those
-    of one setting are not, so this is a rough guide and not judged."""
+    """So many lie outside their own 95 % interval at most, but in one of a thousand runs, if they were independent.
+    Those of one setting are not, so this is a rough guide and not judged."""
     left, k = 1.0, -1
     while left > 0.001:
         k += 1

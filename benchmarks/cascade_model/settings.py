@@ -52,7 +52,9 @@ class Schema:
 
 @dataclass(frozen=True)
 class Refusing:
-    """The built-in check of refusals; `broken` of a rung are refusals then."""
+    """The built-in check of refusals; `broken` of a rung are refusals then, which are not billed.
+
+    Source: vendor refusal page (2026-11): none before any output is."""
 
 
 PERFECT, TEN_TEN, NOISY = Known(), Known(0.1, 0.1), Known(0.3, 0.2)

@@ -110,10 +110,10 @@ class Cascade:
     costs: tuple[float, ...]
     """Of one call of each rung; as many as may be called."""
     checks: tuple[float, ...] = ()
-    """Of the checks of an answer of each rung; none: they cost nothing."""
+    """Of the checks of an answer of each rung, that of the last one too; none: they cost nothing."""
     unsure_goes_on: bool = True
-    judges_last: bool = True
-    """Whether the answer of the last rung is judged too."""
+    broken_is_free: bool = False
+    """Whether an answer that cannot be read costs nothing, as one that is refused before it begins."""
 
     def expected(self, worlds: Sequence[World], judged: Judged) -> Expected:
         """The sum over all ways. `worlds` may know of more arms than are called, as of one that is asked for an opinion."""
@@ -123,9 +123,10 @@ class Cascade:
         for probability, answers, says in self._ways(worlds, judged):
             made = self._made(says)
             released = min(reversed(range(made)), key=lambda rung: BEST.index(says[rung]))
-            spent = sum(self.costs[:made])
+            free = BROKEN if self.broken_is_free else None
+            spent = sum(cost for cost, one in zip(self.costs[:made], answers, strict=False) if one != free)
             if self.checks:
-                spent += sum(self.checks[: made if self.judges_last else min(made, rungs - 1)])
+                spent += sum(self.checks[:made])
             right += probability * (answers[released] == RIGHT)
             accepted += probability * (says[released] == "accept")
             cost += probability * spent
@@ -140,9 +141,6 @@ class Cascade:
         rungs = len(self.costs)
         for probability, answers in worlds:
             verdicts = [judged(answers, rung) for rung in range(rungs)]
-            if not self.judges_last and rungs > 1:
-                # Not judged, it is given whatever it is.
-                verdicts[-1] = {"accept": 1.0}
             for says in itertools.product(*verdicts):
                 chance = math.prod(verdict[one] for verdict, one in zip(verdicts, says, strict=True))
                 if probability * chance > 0:
@@ -154,8 +152,3 @@ class Cascade:
             if one == "accept" or (one == "unsure" and not self.unsure_goes_on):
                 return rung + 1
         return len(says)
-
-
-def direct(right: float, cost: float) -> Expected:
-    """One arm alone."""
-    return Expected(right, cost, 0.0, (1.0,), 0.0)

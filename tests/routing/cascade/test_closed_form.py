@@ -76,6 +76,10 @@ def test_a_second_opinion_and_a_check_of_form_are_what_algebra_says() -> None:
     formed = Cascade((1.0, 5.0)).expected(apart([weak, strong], broken=[broken, 0.0]), readable)
     assert formed.escalated == pytest.approx(broken)
     assert formed.right == pytest.approx((1 - broken) * weak + broken * strong)
+    free = Cascade((1.0, 5.0), broken_is_free=True).expected(
+        apart([weak, strong], broken=[broken, 0.1]), readable
+    )
+    assert free.cost == pytest.approx((1 - broken) * 1 + broken * (1 - 0.1) * 5)
 
 
 def drawn(
