@@ -14,6 +14,24 @@ COLOURS: dict[Says, str] = {"pass": "#1f6f54", "fail": "#b3261e", "inconclusive"
 
 
 @dataclass(frozen=True)
+class Axis:
+    """Of one figure."""
+
+    name: str
+    of: str
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+
+
+AXES = (
+    Axis("right answers", "of all requests", 0.5, 1.0, (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
+    Axis("escalated", "of all requests", 0.0, 0.75, (0.0, 0.25, 0.5, 0.75)),
+    Axis("cost of a request", "× the top rung alone", 0.0, 2.1, (0.0, 0.5, 1.0, 1.5, 2.0)),
+)
+
+
+@dataclass(frozen=True)
 class Found:
     """A setting, and what came of it."""
 
@@ -74,20 +92,13 @@ def chart(found: Sequence[Found], requests: int) -> str:
             "which all of them together hold with 95 %.",
         ),
     ]
-    for column, (name, scale) in enumerate(
-        (
-            ("right answers", "of all requests"),
-            ("escalated", "of all requests"),
-            ("cost of a request", "× the top rung alone"),
-        )
-    ):
+    for column, axis in enumerate(AXES):
         left = LEFT + column * (PANEL + GAP)
-        most = 1.0 if column < 2 else 1.25
-        parts.append(_text(left, 66, name, bold=True))
-        parts.append(_text(left + PANEL, 66, scale, anchor="end", colour=FAINT))
-        for step in range(6):
-            value = most * step / 5
-            x = left + PANEL * step / 5
+        scale = PANEL / (axis.high - axis.low)
+        parts.append(_text(left, 66, axis.name, bold=True))
+        parts.append(_text(left + PANEL, 66, axis.of, anchor="end", colour=FAINT))
+        for value in axis.ticks:
+            x = left + (value - axis.low) * scale
             parts.append(
                 f'<line x1="{x:g}" y1="{TOP - 8}" x2="{x:g}" y2="{TOP + ROW * len(found)}" stroke="{LINE}"/>'
             )
@@ -95,15 +106,18 @@ def chart(found: Sequence[Found], requests: int) -> str:
             parts.append(_text(x, TOP - 14, label, anchor="middle", colour=FAINT, size=10))
         for row, one in enumerate(found):
             unit = one.must.top.cost if column == 2 else 1.0
-            parts += _mark(one.lines[column], left, TOP + ROW * row + ROW / 2, PANEL / most / unit)
+            parts += _mark(one.lines[column], left, TOP + ROW * row + ROW / 2, axis, unit)
     for row, one in enumerate(found):
         parts.append(_text(LEFT - 14, TOP + ROW * row + ROW / 2 + 4, one.setting.name, anchor="end"))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _mark(line: Line, left: float, y: float, scale: float) -> list[str]:
-    low, high = (left + max(value, 0.0) * scale for value in (line.family.low, line.family.high))
-    at, must = left + line.measured * scale, left + line.expected * scale
+def _mark(line: Line, left: float, y: float, axis: Axis, unit: float) -> list[str]:
+    def place(value: float) -> float:
+        part = (value / unit - axis.low) / (axis.high - axis.low)
+        return left + PANEL * min(max(part, 0.0), 1.0)
+
+    low, high, at, must = map(place, (line.family.low, line.family.high, line.measured, line.expected))
     colour = COLOURS[line.says]
     return [
         f'<line x1="{low:.1f}" y1="{y:g}" x2="{high:.1f}" y2="{y:g}" stroke="{colour}" stroke-width="3" '
