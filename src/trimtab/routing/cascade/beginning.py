@@ -30,7 +30,7 @@ def begin(ladder: Ladder, facts: Facts, known: Known, drawn: float, rules: Rules
     """On which rungs a request may be answered, the first one first. `drawn` is a number in [0, 1) that is the same for
     all requests of a conversation. Never raises, waits or spends.
 
-    Cost: 40 us with four rungs and the shipped rules (measured).
+    Cost: 40 us with four rungs and the shipped rules (`benchmarks/ladders.py`).
     """
     share = ladder.control_share if ladder.control is not None else 0.0
     if ladder.control is not None and drawn < share:
