@@ -27,7 +27,7 @@ OPTIONAL_EXTRAS: dict[str, set[str]] = {
 """Adapter files that import an optional extra inside a function, with the packages they may so import."""
 
 # Packages on the path of every request: patterns run there on the engines named in docs/dependencies.md.
-HOT_PACKAGES = ("gateway", "engine", "routing", "providers")
+HOT_PACKAGES = ("gateway", "engine", "routing", "providers", "verification", "textmodel")
 
 # Written in two parts, so that this file does not mention what it forbids.
 REGISTRY_HOSTS = [

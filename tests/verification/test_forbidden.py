@@ -1,5 +1,6 @@
 """What an operator forbids is found however it is written, at its place, and nothing of the answer gets out."""
 
+import random
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from searches import examples
 
 from trimtab.errors import ConfigError
 from trimtab.messages.exchange import Answered, ToolCall
-from trimtab.verification.forbidden import MAX_PLACES, forbidden_text
+from trimtab.verification.forbidden import MAX_CHARS, MAX_PLACES, forbidden_text
 
 RULES: dict[str, Any] = {
     "texts": ["internal only", "Müller & Söhne"],
@@ -101,6 +102,26 @@ def test_an_answer_that_is_excepted_in_too_many_places_is_unsure() -> None:
     verifier = built(forbidden_text, texts=["a"], allow=["ba"])
     assert judged_by(verifier, answered("ba" * (MAX_PLACES - 1))).says == "accept"
     assert judged_by(verifier, answered("ba" * MAX_PLACES + "a")).says == "unsure"
+
+
+def test_patterns_that_take_too_long_make_it_unsure() -> None:
+    """Patterns that RE2 cannot remember its way through; all of them would take a minute for this."""
+    slow = [rf"(?:[a-m]{{0,9}}x[^q]{{0,40}}){{1,6}}{number:04}" for number in range(100)]
+    found = judged_by(
+        built(forbidden_text, patterns=slow),
+        answered("".join(random.Random(1).choices("abcdefghijklmxyz019", k=60_000))),
+    )
+    assert (found.says, found.reason) == ("unsure", "its patterns need more than 0.5 s for it")
+
+
+def test_more_than_is_searched_is_not_accepted() -> None:
+    verifier = built(forbidden_text, texts=["secret"])
+    for text, says in (
+        ("a" * MAX_CHARS, "accept"),
+        ("a" * MAX_CHARS + "b", "unsure"),
+        ("secret" + "a" * MAX_CHARS, "escalate"),
+    ):
+        assert judged_by(verifier, answered(text)).says == says
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,7 @@ ROWS: dict[str, tuple[dict[str, Any], Answered | str, str, dict[str, Any]]] = {
     "near: a part of a sentence": (CODE, "Here you are.\nIt is AB-1234, I think.", "unsure", {}),
     "a pattern with case": ({**CODE, "cased": True}, "Answer: ab-1234", "escalate", {}),
     "tools": (SCORE, answered("", tool_calls=CALLS), "accept", {}),
+    "JSON that is longer than is read": (LIST, f"[{'1,' * 500_000}1]", "unsure", {}),
     "empty": (SCORE, " \n", "escalate", {}),
     "cut off": (SCORE, answered("The answer is 4", complete=False), "unsure", {}),
     "out of tokens": (SCORE, answered("The answer is 4", stop="max_tokens"), "unsure", {}),

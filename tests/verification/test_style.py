@@ -10,7 +10,7 @@ from searches import examples
 
 from trimtab.errors import ConfigError
 from trimtab.messages.exchange import Answered, ToolCall
-from trimtab.verification.style import style
+from trimtab.verification.style import MAX_CHARS, style
 
 LETTER = "Dear Ms. Doe,\n\nThank you. We will write soon.\n\nBest regards"
 REPORT = "## Summary\nGood.\n\n## Next Steps:\n- one\n- two\n\n```Python\nx = 1\n```"
@@ -124,6 +124,12 @@ def test_an_answer_keeps_its_form_or_the_rule_that_it_breaks_is_named(what: str)
 def test_the_reason_says_what_was_found_and_how_many_rules_more() -> None:
     found = judged_by(built(style, max_words=2, max_emojis=0), answered("One two three 🎉"))
     assert found.reason == "it has 3 words, and may have 2; and 1 more rules"
+
+
+def test_more_than_is_measured_is_not_accepted() -> None:
+    text = answered("a" * (MAX_CHARS + 1))
+    assert judged_by(built(style, min_words=1), text).says == "unsure"
+    assert judged_by(built(style, max_chars=MAX_CHARS), text).says == "escalate"
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,8 @@ class Places:
         self._fold = cased_fold if cased else fold
         self._moved = not (text.isascii() or folded == text or (not cased and _only_case(text, folded)))
         self._blocks: tuple[list[int], list[int]] | None = None
+        self._last = -1
+        self._inner: tuple[list[int], list[int]] = ([], [])
 
     def traced(self, start: int, end: int) -> tuple[int, int]:
         """The place in the text as given, in characters; all of the text where it cannot be told."""
@@ -100,9 +102,11 @@ class Places:
         assert self._blocks is not None
         given, folded = self._blocks
         block = min(max(block, 0), len(given) - 2)
-        text = self._text[given[block] : given[block + 1]]
-        part = self._folded[folded[block] : folded[block + 1]]
-        inner, at = _aligned(text, part, self._fold, 1)
+        if block != self._last:  # places are asked for in order, many of them in one block
+            text = self._text[given[block] : given[block + 1]]
+            part = self._folded[folded[block] : folded[block + 1]]
+            self._last, self._inner = block, _aligned(text, part, self._fold, 1)
+        inner, at = self._inner
         if not inner:
             return given[block], given[block + 1]
         before = inner[bisect_right(at, place - folded[block]) - 1]

@@ -20,15 +20,18 @@ MAX_RULES = 2_000
 MAX_RULE_CHARS = 1_000
 
 MAX_MEM = 2 << 20
-"""Bytes that one pattern may take, compiled and with what it remembers while it runs. `.{0,1000}x` is compiled within
-256 KiB, `\\pL{1,300}` not within 2 MiB."""
+"""Bytes that one pattern may take, compiled and with what it remembers while it runs."""
+MAX_SIZE = 5_000
+"""Instructions of RE2 that one pattern may have. Where it has to be run the slow way, without remembering, it takes
+1.3 ns for each of them and each byte of text. `\\w+@\\w+` has 23, `[\\pL\\pN]+@x` 1,350, `.{0,500}x` 4,000."""
 UNION_MEM = 16 << 20
 UNION = 256
 """Patterns that are tried as one. 50 KB of text take 0.1 ms for up to 500 of them; for 2,000 the memory is too small to
 run them fast, and they take 170 ms."""
-UNION_SIZE = 20_000
-"""Instructions of patterns that are tried as one; the rest of the memory is for running. `\\w+@\\w+` has 23 of them,
-`\\pL{1,20}` 24,000."""
+UNION_SIZE = MAX_SIZE
+"""Instructions of patterns that are tried as one."""
+STEP = 64 << 10
+"""Bytes of text that are searched before it is asked whether to go on: at most 0.4 s, by the figures above."""
 FEW = 3
 """Texts that are looked for one by one: 20 us each in 50 KB, where all together take 80 us."""
 
@@ -37,7 +40,7 @@ _HINTS = (
     (("escape sequence: \\1", "escape sequence: \\2", "escape sequence: \\k"), "RE2 has no back-references"),
     (("escape sequence: \\Z",), "the end of a text is \\z"),
     (("repetition size",), "a repetition may be at most 1000"),
-    (("too large", "budget"), "make repetitions smaller, or split it"),
+    (("too large", "budget"), "make repetitions smaller"),
 )
 
 
@@ -63,6 +66,10 @@ class Match(msgspec.Struct, frozen=True):
     end: int
 
 
+def _always() -> None:
+    """Goes on."""
+
+
 class Patterns:
     """Rules made ready. Build them once (50 us each); safe to use from any thread."""
 
@@ -77,21 +84,23 @@ class Patterns:
         self._cased = _Lane(self.rules, sources, cased)
         self._uncased = _Lane(self.rules, sources, uncased)
 
-    def find(self, text: str, most: int = 20) -> tuple[Match, ...]:
+    def find(self, text: str, most: int = 20, go_on: Callable[[], None] = _always) -> tuple[Match, ...]:
         """The first so many matches. A rule's matches do not overlap; those of different rules may.
 
-        Cost, for 50 KB of ASCII without a match: 0.05 ms for up to three texts, 0.2 ms for up to 500 of all kinds.
+        Cost, for 50 KB of ASCII without a match: 0.07 ms for up to three texts, 0.3 ms for 500 rules of all kinds. What
+        patterns that RE2 cannot run fast may cost has a bound, not a small one: `go_on` is called between steps, and
+        may raise to end the search.
         """
-        return tuple(itertools.islice(self.each(text), most))
+        return tuple(itertools.islice(self.each(text, go_on), most))
 
-    def each(self, text: str) -> Iterator[Match]:
+    def each(self, text: str, go_on: Callable[[], None] = _always) -> Iterator[Match]:
         """All matches, rule by rule, as they are asked for."""
         plain = cased_fold(text)
         for lane, cased in ((self._cased, True), (self._uncased, False)):
             if lane.members:
                 folded = plain if cased else without_case(plain)
                 places: Places | None = None
-                for rule, start, end in lane.each(folded):
+                for rule, start, end in lane.each(folded, go_on):
                     if places is None:
                         places = Places(text, folded, cased=cased)
                     yield Match(rule, *places.traced(start, end))
@@ -130,18 +139,21 @@ class _Lane:
         self._single = list(self._needles) if len(self._needles) <= FEW else []
         self._chunks = _chunks(sources, [number for number in members if number not in self._single])
 
-    def each(self, folded: str) -> Iterator[tuple[int, int, int]]:
+    def each(self, folded: str, go_on: Callable[[], None]) -> Iterator[tuple[int, int, int]]:
         for number in self._single:
             yield from self._needle(number, folded)
         if not self._chunks:
             return
         raw = folded.encode(errors="replace")  # half a character becomes one that is no letter
         for chunk in self._chunks:
-            for number in chunk.which(raw):
+            for number in chunk.which(raw, go_on):
+                go_on()
                 if number in self._needles:
                     yield from self._needle(number, folded)
-                else:
-                    yield from _spans(number, self._sources[number].compiled, folded, raw)
+                elif _is_there(self._sources[number].compiled, raw, go_on):
+                    for span in _spans(number, self._sources[number].compiled, folded, raw):
+                        yield span
+                        go_on()
 
     def _needle(self, number: int, folded: str) -> Iterator[tuple[int, int, int]]:
         needle, place = self._needles[number], 0
@@ -167,14 +179,26 @@ class _Chunk:
                 self._set.Add(part)
             self._set.Compile()
 
-    def which(self, raw: bytes) -> list[int]:
+    def which(self, raw: bytes, go_on: Callable[[], None]) -> list[int]:
         """The rules that match; perhaps some more."""
-        if self._union.search(raw) is None:
+        if not _is_there(self._union, raw, go_on):
             return []
-        if self._set is None:
+        if self._set is None or len(raw) > STEP:  # a set cannot be asked whether to go on
             return self._members
         # A set that runs out of memory says that nothing matches, which the pattern before it knows better.
         return [self._members[one] for one in sorted(self._set.Match(raw))] or self._members
+
+
+def _is_there(compiled: Any, raw: bytes, go_on: Callable[[], None]) -> bool:
+    """Whether a pattern matches, or seems to in a part of the text: each part is twice as long as that before."""
+    size = STEP
+    while size < len(raw):
+        go_on()
+        if compiled.search(raw, 0, size) is not None:
+            return True
+        size *= 2
+    go_on()
+    return compiled.search(raw) is not None
 
 
 def _options(max_mem: int, *, cased: bool = True) -> Any:
@@ -200,9 +224,12 @@ def _source(rule: Rule, where: Callable[[str], str]) -> _Source:
         compiled = re2.compile(rule.text, _options(MAX_MEM, cased=rule.cased))
     except (re2.error, UnicodeEncodeError) as problem:
         fail(place, rule.text, f"is no pattern that RE2 knows: {_explained(problem)}")
+    size = compiled.programsize
+    if size > MAX_SIZE:
+        fail(place, rule.text, f"has {size} instructions, and may have {MAX_SIZE}; make repetitions smaller")
     if compiled.search(b"") is not None:
         fail(place, rule.text, "matches an empty text, so every text; make it need a character")
-    return _Source(rule.text, rule.cased, compiled.programsize)
+    return _Source(rule.text, rule.cased, size)
 
 
 def _explained(problem: Exception) -> str:

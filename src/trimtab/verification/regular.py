@@ -24,6 +24,9 @@ from trimtab.verification.numerals import UNITS, numbers_in
 from trimtab.verification.readings import date_of, label_of
 from trimtab.verification.seam import Case, Finding, Spends
 
+MAX_JSON_CHARS = 1_000_000
+"""4 ms of processor time."""
+
 JSON_TYPES: dict[str, type | tuple[type, ...]] = {
     "object": dict,
     "array": list,
@@ -218,6 +221,10 @@ class RegularAnswer:
         if final is not None and final.marked:
             value = final.value if final.found == "field" else _decoded(final.text)
             found = final.found
+        if value is msgspec.UNSET and len(text) > MAX_JSON_CHARS:
+            return Finding(
+                "unsure", f"it is longer than the {MAX_JSON_CHARS} characters that are read as JSON"
+            )
         if value is msgspec.UNSET:
             return Finding("escalate", "its final answer is not JSON", {"found": found})
         name = next(name for name, kind in JSON_TYPES.items() if _is(value, name, kind))
@@ -229,7 +236,9 @@ class RegularAnswer:
 
 
 def _decoded(text: str) -> Any:
-    """JSON values; `UNSET` where it is no JSON."""
+    """JSON values; `UNSET` where it is no JSON, or longer than `MAX_JSON_CHARS`."""
+    if len(text) > MAX_JSON_CHARS:
+        return msgspec.UNSET
     try:
         return msgspec.json.decode(text.encode(errors="replace"))
     except (msgspec.DecodeError, RecursionError):
