@@ -190,6 +190,16 @@ def test_what_is_told_wrongly_is_refused_with_what_is_right(body: dict[str, Any]
         read_feedback(json.dumps(body).encode())
 
 
+def test_an_edited_answer_that_nothing_could_show_is_refused() -> None:
+    for deep in (300, 990, 100_000):
+        body = b'{"request":"r","score":1,"edited":' + b"[" * deep + b"]" * deep + b"}"
+        if deep < 500:
+            assert read_feedback(body).edited == b"[" * deep + b"]" * deep
+        else:
+            with pytest.raises(RequestError, match="recursion"):
+                read_feedback(body)
+
+
 VALUES = st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5) | st.just([])
 
 

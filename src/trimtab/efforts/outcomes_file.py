@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from trimtab.errors import ConfigError, printable, shortened
-from trimtab.store.edited_answers import EDITED_BYTES_MAX
+from trimtab.store.edited_answers import EDITED_BYTES_MAX, written
 from trimtab.store.feedback import LABEL_CHARS_MAX, NOTE_CHARS_MAX, SOURCE_CHARS_MAX, Covers, Told
 
 LINES_MAX = 1_000_000
@@ -146,12 +146,13 @@ def _told(where: str, line: _Line, source: str, teller: str) -> Told:
 def _edited(where: str, value: Any) -> bytes | None:
     if value is None:
         return None
-    written = msgspec.json.encode(value)
-    if len(written) > EDITED_BYTES_MAX:
-        raise ConfigError(
-            where, f"edited: has {len(written):,} bytes; at most {EDITED_BYTES_MAX:,} are taken"
-        )
-    return written
+    try:
+        found = written(value)
+    except RecursionError:
+        raise ConfigError(where, "edited: is nested too deeply to be shown") from None
+    if len(found) > EDITED_BYTES_MAX:
+        raise ConfigError(where, f"edited: has {len(found):,} bytes; at most {EDITED_BYTES_MAX:,} are taken")
+    return found
 
 
 def _permitted(problem: Exception) -> str:

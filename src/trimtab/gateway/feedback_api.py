@@ -16,7 +16,7 @@ from trimtab.gateway.http import Exchange
 from trimtab.gateway.keys_api import blocking, query_of
 from trimtab.gateway.opinion import Opinion
 from trimtab.records import NOBODY, Caller
-from trimtab.store.edited_answers import EDITED_BYTES_MAX
+from trimtab.store.edited_answers import EDITED_BYTES_MAX, written
 from trimtab.store.feedback import LABEL_CHARS_MAX, NOTE_CHARS_MAX, SOURCE_CHARS_MAX, Covers, Told
 
 FEEDBACK = "/trimtab/v1/feedback"
@@ -105,16 +105,16 @@ def _edited(raw: msgspec.Raw | msgspec.UnsetType) -> bytes | None:
     """An edited answer as JSON; `null` is none."""
     if raw is msgspec.UNSET:
         return None
-    written = bytes(raw)
-    if len(written) > EDITED_BYTES_MAX:
+    sent = bytes(raw)
+    if len(sent) > EDITED_BYTES_MAX:
         raise RequestError(
-            f"body: edited: has {len(written):,} bytes; at most {EDITED_BYTES_MAX:,} are taken; send what matters"
+            f"body: edited: has {len(sent):,} bytes; at most {EDITED_BYTES_MAX:,} are taken; send what matters"
         )
     try:
-        value = msgspec.json.decode(written)
+        value = msgspec.json.decode(sent)
+        return None if value is None else written(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise RequestError(f"body: edited: {printable(str(problem), 300)}") from None
-    return None if value is None else written
 
 
 async def _own(http: Exchange, name: str) -> "_Owner":

@@ -19,6 +19,9 @@ EDITED_BYTES_MAX = 256 * 1024
 
 DAY_MS = 86_400_000
 
+_ROOM = 200
+"""Levels that whoever shows one puts around it, frames of the program included."""
+
 
 class Edited(msgspec.Struct, frozen=True):
     """One, as the policy lets it be kept."""
@@ -31,6 +34,15 @@ class Edited(msgspec.Struct, frozen=True):
     """Whether that of a simulated request is kept, too."""
     days: int = 0
     """How old the request may be; 0: whatever it is."""
+
+
+def written(value: Any) -> bytes:
+    """One as JSON, such that it can be read and shown wherever it is. Raises `RecursionError` where it is nested too
+    deeply for that, by some 800 levels."""
+    around = value
+    for _ in range(_ROOM):
+        around = [around]
+    return msgspec.json.encode(around)[_ROOM:-_ROOM]
 
 
 def keep_edited(tx: Transaction, request_id: str, source: str, edited: Edited | None) -> bool:
