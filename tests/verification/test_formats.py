@@ -108,6 +108,7 @@ def test_an_answer_with_one_thing_wrong_is_sent_on_with_its_place(drawn: tuple[A
     found = judged_by(built(json_schema), answered(json.dumps(value)), question)
     assert found.says == "escalate"
     assert found.evidence["at"] == pointer
+    assert found.reason == "not as its schema wants it"
 
 
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}, "degrees": {"type": "number"}}, "required": ["city", "degrees"], "additionalProperties": False}  # fmt: skip
@@ -125,7 +126,7 @@ CASES: dict[str, tuple[str, Any, dict[str, Any], str, dict[str, Any]]] = {
     "in a block that is allowed": ('```json\n{"city": "Rome", "degrees": 21}\n```', WEATHER, FENCED, "accept", {}),
     "a long text in the wrong place": (json.dumps({"city": "Rome", "degrees": LONG}), WEATHER, {}, "escalate", {"got": '"' + LONG[:59] + "..."}),
     "no schema": ("Anything.", None, {}, "accept", {"schema": "none"}),
-    "a schema that cannot be used": ("{}", {"type": "text"}, {}, "unsure", {"schema": "request"}),
+    "a schema that cannot be used": ("{}", {"type": "text"}, {}, "unsure", {"schema": "request", "problem": '"text" is not valid under any of the schemas listed in the \'anyOf\' keyword'}),
     "a schema of the options": ('{"city": "Rome"}', None, {"schema": WEATHER}, "escalate", {"schema": "options"}),
     "that of the options goes first": ("1", WEATHER, {"schema": {"type": "integer"}}, "accept", {"schema": "options"}),
     "a format": ('"never"', {"format": "date"}, {}, "accept", {}),

@@ -132,7 +132,7 @@ HOSTILE: dict[str, tuple[Any, Any]] = {
 def test_what_could_take_long_or_cannot_be_used_is_not_tried(what: str) -> None:
     found = check(*HOSTILE[what])
     assert isinstance(found, Untried)
-    assert 10 < len(found.reason) < 300
+    assert 10 < len(found.reason) + len(found.problem) < 300
 
 
 @pytest.mark.parametrize(

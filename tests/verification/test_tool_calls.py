@@ -48,7 +48,7 @@ ROWS: dict[str, tuple[tuple[ToolCall, ...], tuple[Tool, ...], ToolChoice, str, s
     "arguments that are JSON in a text": ((call(given='{"city": "Rome"}'),), (WEATHER,), ToolChoice(), "escalate", "no object"),
     "arguments that are a text for a tool without a schema": ((call("clock", "now"),), (CLOCK,), ToolChoice(), "escalate", "no object"),
     "a missing argument": ((call(given={}),), (WEATHER,), ToolChoice(), "escalate", "its schema"),
-    "an argument of the wrong kind": ((call(given={"city": 5}),), (WEATHER,), ToolChoice(), "escalate", "/city"),
+    "an argument of the wrong kind": ((call(given={"city": 5}),), (WEATHER,), ToolChoice(), "escalate", "its schema"),
     "the second one is wrong": ((call(), call(given={}, id="t2")), (WEATHER,), ToolChoice(), "escalate", "its schema"),
     "no id": ((call(id=""),), (WEATHER,), ToolChoice(), "escalate", "no id"),
     "an id twice": ((call(), call("clock", {})), (WEATHER, CLOCK), ToolChoice(), "escalate", "the id of another"),

@@ -16,7 +16,9 @@ MAX_EVIDENCE_CHARS = 200
 
 Fact = str | int | float | bool
 
-PLAIN_FACTS = frozenset(("compare", "ended", "judge", "other_arm", "rule", "schema", "stop"))
+PLAIN_FACTS = frozenset(
+    ("begins", "compare", "ended", "judge", "other_arm", "rule", "schema", "stop", "tool_choice")
+)
 """Facts of these names hold words of a configuration, an API or a catalogue: no text of a prompt or an answer."""
 
 

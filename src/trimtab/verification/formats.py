@@ -62,7 +62,11 @@ def json_schema(options: Mapping[str, Any], where: Callable[[str], str]) -> "Jso
         if problem is not None:
             fail(place, read.schema_file, f"is no JSON: {problem.reason}")
     if given is not None and isinstance(made := schemas.compiled(given), Untried):
-        fail(place, read.schema_file or "a schema", made.reason)
+        fail(
+            place,
+            read.schema_file or "a schema",
+            f"{made.reason}: {made.problem}" if made.problem else made.reason,
+        )
     return JsonSchema(read, schemas, given)
 
 
@@ -110,7 +114,7 @@ class JsonSchema:
             return passed
         schema = self._schemas.compiled(wanted)
         if isinstance(schema, Untried):
-            return Finding("unsure", schema.reason, source)
+            return not_told(schema, source)
         text = _without_fence(case.answer.text) if self._options.fenced else case.answer.text
         value, problem = _parsed(text)
         if problem is not None:
@@ -123,10 +127,15 @@ def satisfied(schema: Schema, value: Any, written: bytes | str, facts: Mapping[s
     match schema.check(value, written):
         case Mismatch(pointer, expected, got):
             told = {**facts, "at": pointer, "expected": expected, "got": got}
-            return Finding("escalate", f"not as its schema wants it at {pointer or 'its top'}", told)
-        case Untried(reason):
-            return Finding("unsure", reason, facts)
+            return Finding("escalate", "not as its schema wants it", told)
+        case Untried() as untried:
+            return not_told(untried, facts)
     return Finding("accept", "", facts)
+
+
+def not_told(why: Untried, facts: Mapping[str, Fact]) -> Finding:
+    """What a schema that cannot be tried comes to."""
+    return Finding("unsure", why.reason, {**facts, "problem": why.problem} if why.problem else facts)
 
 
 def _is_no_text(answer: Answered) -> Finding | None:

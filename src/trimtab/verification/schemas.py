@@ -56,6 +56,9 @@ class Untried(msgspec.Struct, frozen=True):
     """Why it could not be told."""
 
     reason: str
+    """Without a word of the schema."""
+    problem: str = ""
+    """With some of them, shortened."""
 
 
 class Schema:
@@ -143,7 +146,7 @@ class Schemas:
             return Untried(f"the schema has {patterns} patterns; at most {MAX_PATTERNS} are tried")
         widths = widths_of(schema, MAX_NESTING, MAX_WORK)
         if isinstance(widths, str):
-            return Untried(f"the schema cannot be used: {widths}")
+            return Untried("the schema cannot be used", widths)
         problem = "it is none"
         for draft in _drafts(schema):
             try:
@@ -154,7 +157,7 @@ class Schemas:
                 problem = str(why).partition("\n")[0]
                 continue
             return Schema(validator, widths)
-        return Untried(f"the schema cannot be used: {shortened(problem, 120)}")
+        return Untried("the schema cannot be used", shortened(problem, 120))
 
 
 def _drafts(schema: Any) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from trimtab.config import decoded
 from trimtab.errors import shortened
 from trimtab.messages.exchange import Answered, Question, Tool, ToolCall
 from trimtab.records import Fact
-from trimtab.verification.formats import satisfied
+from trimtab.verification.formats import not_told, satisfied
 from trimtab.verification.schemas import MAX_SHOWN_CHARS, Schemas, Untried
 from trimtab.verification.seam import Case, Finding, Spends
 
@@ -83,7 +83,7 @@ class ToolCalls:
             return Finding("accept", "", facts)
         schema = self._schemas.compiled(tool.schema)
         if isinstance(schema, Untried):
-            return Finding("unsure", schema.reason, facts)
+            return not_told(schema, facts)
         return satisfied(schema, call.input, call.arguments, facts)
 
 
