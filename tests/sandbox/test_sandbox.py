@@ -1,6 +1,7 @@
 """What comes of a run: every ending, what goes in and out, how many at once, and that nothing stays."""
 
 import asyncio
+import errno
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from waiting import until, until_so
 
 from trimtab.errors import SandboxUnavailable
 from trimtab.sandbox import Limits, Ran, Run, Sandbox, SandboxSettings
+from trimtab.sandbox.watch import Watch
 
 
 @pytest.fixture(autouse=True)
@@ -197,6 +199,18 @@ def test_runs_end_with_the_process_that_started_them(tmp_path: Path) -> None:
         starter.kill()
         starter.wait()
     until(lambda: not escapes.processes(f"mark-{mark}"))
+
+
+def test_a_run_that_cannot_be_watched_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(watch: Watch) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Watch, "look", look)
+    mark = f"unseen-{os.urandom(8).hex()}"
+    one = ran(python("import time; time.sleep(100000)", mark))
+    assert one.ended == "failed"
+    assert "could not be watched" in one.problem
+    assert escapes.processes(mark) == []
 
 
 def test_a_hundred_runs_leave_nothing_behind() -> None:

@@ -8,6 +8,7 @@ attempts and writes what came of them as JSON: so they are made by another user.
 import asyncio
 import json
 import os
+import resource
 import secrets
 import socket
 import subprocess
@@ -309,7 +310,7 @@ for name in ('AS', 'NPROC', 'FSIZE', 'NOFILE', 'CPU', 'MEMLOCK', 'CORE'):
     "have the machine's handler of crashes read it": Attempt(
         program="""
 import resource
-if resource.getrlimit(resource.RLIMIT_CORE) != (1, 1): escaped(resource.getrlimit(resource.RLIMIT_CORE))
+if resource.getrlimit(resource.RLIMIT_CORE) != (CORE, CORE): escaped(resource.getrlimit(resource.RLIMIT_CORE))
 for do in (lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 1)), lambda: resource.prlimit(os.getpid(), resource.RLIMIT_CORE, (0, 0))):
     try: do()
     except (OSError, ValueError): continue
@@ -632,6 +633,9 @@ class Machine:
             "SOCKET_FILE": str(folder / "socket"),
             "PID": self._process.pid,
             "PARENT": os.getpid(),
+            "CORE": 1
+            if resource.getrlimit(resource.RLIMIT_CORE)[1]
+            else 0,  # of no use where the machine's is 0
             "OOM_SCORE": int(Path("/proc/self/oom_score_adj").read_text()),
         }
 

@@ -195,7 +195,7 @@ def _take_hold(started: Started, info: FileIO, files: ExitStack) -> None:
     root = _hold(os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), files)
     started.processes = _hold(os.open("proc", folder, dir_fd=root), files)
     started.folder = _hold(os.open(inside.BOX[1:], folder, dir_fd=root), files)
-    os.setpriority(os.PRIO_PGRP, pid, NICENESS)
+    os.setpriority(os.PRIO_PGRP, pid, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
         children = file.read().split()
     for each in (pid, *children):
