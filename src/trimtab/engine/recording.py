@@ -72,6 +72,10 @@ class Recorder:
         """Count a stream that broke the event rules (debug mode)."""
         self._metrics.invalid_stream()
 
+    def held_back(self, stream: bool, seconds: float) -> None:
+        """Count how long an answer was held back that was judged before it went out."""
+        self._metrics.held_back(stream, seconds)
+
     def record(self, outcome: Outcome, headers: Headers = NO_HEADERS) -> None:
         """Keep the record and count it. `headers` are the request's; only the trace context in them is read."""
         self._sink.put(outcome)

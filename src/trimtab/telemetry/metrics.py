@@ -105,6 +105,7 @@ class Metrics:
         self._steps = self._counter(names.STEPS)
         self._escalations = self._counter(names.ESCALATIONS)
         self._verdicts = self._counter(names.VERDICTS)
+        self._held_back = self._histogram(names.HELD_BACK_SECONDS)
         self._check_seconds = self._histogram(names.CHECK_SECONDS)
         self._checks_cost = self._counter(names.CHECKS_USD)
         self._sandbox_runs = self._counter(names.SANDBOX_RUNS)
@@ -191,6 +192,10 @@ class Metrics:
         self._check_seconds.observe((verifier,), seconds)
         if cost_nanousd:
             self._checks_cost.add((verifier, _flag(simulated)), cost_nanousd / 1e9)
+
+    def held_back(self, stream: bool, seconds: float) -> None:
+        """Count how long an answer was held back that was judged before it went out."""
+        self._held_back.observe((_flag(stream),), seconds)
 
     def sandbox_run(self, ended: str) -> None:
         """Count a run of code; `ended` is one of a closed set."""

@@ -146,6 +146,13 @@ VERDICTS: Final = Instrument(
     "What verifiers said of answers; `failed`: it is unsure because it crashed or ran out of time.",
     ("verifier", "says", "simulated"),
 )
+HELD_BACK_SECONDS: Final = Instrument(
+    "trimtab_held_back_seconds",
+    "histogram",
+    "Of answers that are judged before they go out: from the first call until one was released, all steps and checks "
+    "included.",
+    ("stream",),
+)
 CHECK_SECONDS: Final = Instrument(
     "trimtab_check_seconds", "histogram", "How long a verifier took to judge one answer.", ("verifier",)
 )
@@ -294,6 +301,7 @@ METRICS: Final[tuple[Instrument, ...]] = (
     STEPS,
     ESCALATIONS,
     VERDICTS,
+    HELD_BACK_SECONDS,
     CHECK_SECONDS,
     CHECKS_USD,
     SANDBOX_RUNS,

@@ -51,6 +51,9 @@ def test_a_gateway_learns_how_often_its_first_and_later_steps_fail_and_checks_ar
             )
             assert status == 200, body
 
+        told = there.application.metrics.render().decode()
+        assert 'trimtab_held_back_seconds_count{stream="false"} 3.0' in told
+
         def rows(sql: str, *values: str) -> list[tuple[Any, ...]]:
             return ground.database.read(lambda view: view.rows(sql, values))
 

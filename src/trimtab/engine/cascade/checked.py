@@ -137,10 +137,18 @@ class Checked(Generic[S]):
             self._released,
             most_bytes,
         )
-        running = steps.run(job, route, hold)
+        running = self._timed(steps.run(job, route, hold), job.call.stream)
         if not job.call.stream:
             return await running
         return await self._streamed(running, job, hold)
+
+    async def _timed(self, running: Coroutine[Any, Any, MeteredReply], stream: bool) -> MeteredReply:
+        """The released answer, with how long it took in the metrics."""
+        metered = self._floor.metered
+        began = metered.runtime.monotonic()
+        reply = await running
+        metered.recorder.held_back(stream, metered.runtime.monotonic() - began)
+        return reply
 
     async def _made(self, job: Job, route: Route | None, hold: Hold) -> MeteredReply:
         if route is None or self._floor.surviving is None:
