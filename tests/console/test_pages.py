@@ -255,14 +255,21 @@ def test_a_cascade_is_told_step_by_step_with_verdicts_and_what_may_be_of_the_ans
                     assert text in body, text
                 assert body.count('class="tag given">given to the client') == 2, "the step and its attempt"
                 assert "<dt>words</dt><dd>41</dd>" in body, "a figure is no text"
-            assert "<dt>rule</dt><dd>required</dd>" in bodies["operator"]
-            assert "<dt>rule</dt>" not in bodies["viewer"]
+            assert "<dt>at</dt><dd>/answer</dd>" in bodies["operator"]
+            assert "<dt>at</dt>" not in bodies["viewer"]
+            assert "<dt>rule</dt><dd>required</dd>" in bodies["viewer"], (
+                "words of the configuration are no quotes"
+            )
             assert "There is more evidence" in bodies["viewer"]
             _, _, told = await get(s, f"{page}.json", viewer)
-            assert "required" not in told
             data = json.loads(told)
+            evidence = data["story"]["record"]["attempts"][0]["verdicts"][0]["evidence"]
+            assert evidence == {"rule": "required", "words": 41}
             assert [one["says"] for one in data["tried"]["steps"]] == ["escalate", "unsure"]
             assert data["evidence_kept"] is True
+            status, _, record = await get(s, f"/trimtab/v1/requests/{JUDGED_ID}")
+            assert status == 200
+            assert json.loads(record)["attempts"][0]["verdicts"][0]["evidence"] == evidence, "without a key"
 
     run(work)
 

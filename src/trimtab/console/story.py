@@ -22,6 +22,7 @@ from trimtab.console.visitors import Role, Visitor
 from trimtab.content import shown
 from trimtab.errors import NotFound, shortened
 from trimtab.records import Outcome, Verdict
+from trimtab.records.verdict import quotes
 from trimtab.store.content import Content, Deletion
 from trimtab.store.feedback import Feedback
 
@@ -182,7 +183,7 @@ def without_texts(record: Outcome) -> Outcome:
     """A record whose verdicts say what was found, but no text that may be of the answer."""
 
     def figures(verdict: Verdict) -> Verdict:
-        plain = {name: value for name, value in verdict.evidence.items() if not isinstance(value, str)}
+        plain = {name: fact for name, fact in verdict.evidence.items() if not quotes(name, fact)}
         return msgspec.structs.replace(verdict, evidence=plain)
 
     return msgspec.structs.replace(
