@@ -133,7 +133,9 @@ def test_an_entry_point_that_gives_no_verifier_is_one_error_that_names_it(
         assert str(caught.value).startswith(f"t.toml: verifiers.{next(iter(named))}")
     there = verifiers(None, one)
     for _ in range(2):
-        with pytest.raises(RequestError, match="x-trimtab-verify: "):
+        with pytest.raises(
+            RequestError, match=r"x-trimtab-verify: 'odd' cannot be used as it is .*there are none"
+        ):
             there.wanted("odd")
 
 
@@ -192,6 +194,17 @@ def test_a_request_names_what_it_may_or_is_told_what_it_may(header: str, problem
         there.wanted(header)
     with pytest.raises(RequestError, match="no such verifier; did you mean 'fine'"):
         verifiers(None, *found("fine")).wanted("fin")
+
+
+def test_a_kind_that_needs_options_is_refused_to_a_request_in_words_that_it_can_use() -> None:
+    style = entry("style", SHIPPED["style"])
+    there = verifiers({"short": {"kind": "style", "max_words": 3}}, style)
+    with pytest.raises(RequestError) as caught:
+        there.wanted("style")
+    assert str(caught.value) == (
+        "x-trimtab-verify: 'style' cannot be used as it is (nothing is asked for; name a rule, as max_words = 200); "
+        "its options are the operator's to name, in a [verifiers.NAME] of this kind; there are short"
+    )
 
 
 def test_what_requests_may_name_must_be_there() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from trimtab.config import decoded, fail
-from trimtab.errors import printable
+from trimtab.config import decoded
+from trimtab.errors import ConfigError, printable
 from trimtab.messages.exchange import Answered
 from trimtab.records import Fact
 from trimtab.textmodel.patterns import Match, Patterns, Rule
@@ -58,7 +58,7 @@ def forbidden_text(options: Mapping[str, Any], where: Callable[[str], str]) -> "
         *_rules(read.patterns, "patterns", "pattern", read.cased),
     ]
     if not rules:
-        fail(where("texts"), [], "nothing is forbidden; name texts, words or patterns")
+        raise ConfigError(where("texts"), "nothing is forbidden; name texts, words or patterns")
     allow = Patterns([*_rules(read.allow, "allow", "text", read.cased)], where)
     return ForbiddenText(Patterns(rules, where), allow, tool_calls=read.tool_calls)
 

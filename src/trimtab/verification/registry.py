@@ -95,10 +95,17 @@ class Verifiers:
                 )
             if name not in self._checks and name not in self._kinds:
                 raise RequestError(f"x-trimtab-verify: {shortened(name, 80)!r}: {self._unknown(name)}")
+        return tuple(self._wanted(name) for name in names)
+
+    def _wanted(self, name: str) -> Check:
         try:
-            return tuple(self.check(name, "x-trimtab-verify") for name in names)
+            return self.check(name, "x-trimtab-verify")
         except ConfigError as problem:
-            raise RequestError(f"x-trimtab-verify: {problem}") from None
+            ready = ", ".join(sorted(self._checks)) or "none"
+            raise RequestError(
+                f"x-trimtab-verify: {name!r} cannot be used as it is ({problem.problem}); its options are the "
+                f"operator's to name, in a [verifiers.NAME] of this kind; there are {ready}"
+            ) from None
 
     def _built(self, name: str, options: Mapping[str, Any]) -> Check:
         def where(key: str) -> str:

@@ -157,7 +157,11 @@ class RegularAnswer:
     def _within(self, read: Canonical) -> Finding:
         """What was read, held against the bounds."""
         options = self._options
-        evidence: dict[str, Fact] = {"read": printable(read.value, 120), "found": read.found}
+        evidence: dict[str, Fact] = {
+            "read": printable(read.value, 120),
+            "found": read.found,
+            "marked": read.marked,
+        }
         if read.unit:
             evidence["unit"] = read.unit
         problem = ""
@@ -185,7 +189,7 @@ class RegularAnswer:
 
     def _unread(self, final: Final, text: str) -> Finding:
         options = self._options
-        evidence: dict[str, Fact] = {"found": final.found}
+        evidence: dict[str, Fact] = {"found": final.found, "marked": final.marked}
         what = f"its final answer is no {options.answer}"
         if options.answer == "number" and options.place == "final" and not numbers_in(text[-20_000:], 1):
             return Finding("escalate", "there is no number in it", evidence)
@@ -204,7 +208,7 @@ class RegularAnswer:
 
     def _matched(self, final: Final) -> Finding:
         assert self._pattern is not None
-        evidence: dict[str, Fact] = {"found": final.found}
+        evidence: dict[str, Fact] = {"found": final.found, "marked": final.marked}
         if self._pattern.find(final.text, 1):
             return Finding("accept", "", evidence)
         if final.marked or final.found == "whole":

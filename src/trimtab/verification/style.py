@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from trimtab.config import decoded, fail
-from trimtab.errors import printable
+from trimtab.errors import ConfigError, printable
 from trimtab.records import Fact
 from trimtab.textmodel import TextFigures, cased_fold, figures_of, fold
 from trimtab.verification.seam import Case, Finding, Spends
@@ -62,7 +62,7 @@ def style(options: Mapping[str, Any], where: Callable[[str], str]) -> "Style":
     """The verifier of these options. Raises `ConfigError`."""
     read = decoded(dict(options), StyleOptions, where)
     if read == StyleOptions(cased=read.cased):
-        fail(where("max_words"), None, "nothing is asked for; name a rule, as max_words = 200")
+        raise ConfigError(where("max_words"), "nothing is asked for; name a rule, as max_words = 200")
     for name in LENGTHS:
         least, most = getattr(read, f"min_{name}"), getattr(read, f"max_{name}")
         if least is not None and most is not None and least > most:
