@@ -70,7 +70,7 @@ _HIDDEN_FILES = (
     "timer_list",
 )
 """Of /proc those that tell what a stranger could use: where the kernel lies, how it was started, when keys are struck.
-Each mount takes 0.2 ms, so those stay that say how large the machine is and how busy."""
+Each mount takes 0.1 to 0.8 ms, so those stay that say how large the machine is and how busy."""
 
 _HIDDEN_FOLDER = "/usr/local/etc"
 

@@ -9,6 +9,7 @@ the /proc of the namespace's first process we open what is needed; when that pro
 
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -105,7 +106,7 @@ def launch(installation: Installation, run: Run, limits: Limits, files: ExitStac
     try:
         started.exited = _hold(os.pidfd_open(child.pid), files)
         _until_ready(started)
-        _take_hold(started, ours["info"], files)
+        _take_hold(started, ours["info"], files, ours_to_limit=installation.user is None)
     except BaseException:
         kill(started)
         raise
@@ -188,7 +189,7 @@ def _said(stderr: FileIO) -> str:
     return printable(said.decode("utf-8", "replace").strip() or "bubblewrap ended without a word", 300)
 
 
-def _take_hold(started: Started, info: FileIO, files: ExitStack) -> None:
+def _take_hold(started: Started, info: FileIO, files: ExitStack, *, ours_to_limit: bool) -> None:
     pid = json.loads(info.readall())["child-pid"]
     started.first = _hold(os.pidfd_open(pid), files)
     folder = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -201,6 +202,8 @@ def _take_hold(started: Started, info: FileIO, files: ExitStack) -> None:
     for each in (pid, *children):
         with open(f"/proc/{each}/oom_score_adj", "w", encoding="ascii") as file:
             file.write(_FIRST_TO_KILL)
+        if ours_to_limit:  # another user's processes are not; there the launcher has done it
+            resource.prlimit(int(each), resource.RLIMIT_CORE, (inside.lowered("core", 1),) * 2)
 
 
 def kill(started: Started) -> bool:

@@ -28,7 +28,7 @@ anybody, and that a container's usual range of numbers has.
 _NEEDED_AS_ROOT = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_SYS_PTRACE": 19}
 """To become somebody else, and then to look at those processes and end them."""
 
-_INSIDE = {"/bin/sh": "dash", PRLIMIT: "util-linux", "/usr/bin/env": "coreutils"}
+_INSIDE = {"/bin/sh": "dash", "/usr/bin/env": "coreutils"}
 """Programs that begin every run, and the Debian packages that have them."""
 
 _TRIAL = Run(argv=("/bin/true",))
@@ -174,7 +174,7 @@ def _installation(settings: SandboxSettings) -> Installation:
         if not os.access(program, os.X_OK):
             raise SandboxUnavailable(f"the sandbox needs {program}: apt-get install {package}")
     return Installation(
-        launcher=(PRLIMIT, f"--core={lowered('core', 1)}", "--", *_as_somebody_else(), bubblewrap),
+        launcher=(*_as_somebody_else(), bubblewrap),
         user=NOBODY_ELSE if os.geteuid() == 0 else None,
         view=view(settings.readable),
         seccomp=seccomp.program("x86_64" if machine == "x86_64" else "aarch64"),
@@ -191,12 +191,13 @@ def _as_somebody_else() -> tuple[str, ...]:
             f"the sandbox needs {', '.join(missing)} where Trimtab runs as root; run Trimtab as an ordinary user"
         )
     setpriv = shutil.which("setpriv")
-    if setpriv is None:
+    if setpriv is None or not os.access(PRLIMIT, os.X_OK):
         raise SandboxUnavailable(
-            "the sandbox needs setpriv where Trimtab runs as root: apt-get install util-linux"
+            "the sandbox needs setpriv and prlimit where Trimtab runs as root: apt-get install util-linux"
         )
     ids = (f"--reuid={NOBODY_ELSE}", f"--regid={NOBODY_ELSE}")
-    return (setpriv, *ids, "--clear-groups", "--inh-caps=-all", "--")
+    limited = (PRLIMIT, f"--core={lowered('core', 1)}", "--")  # what `launch` does to processes of our own
+    return (*limited, setpriv, *ids, "--clear-groups", "--inh-caps=-all", "--")
 
 
 def _missing_capabilities() -> list[str]:
