@@ -271,6 +271,17 @@ def test_rules_say_where_it_begins(rules: Rules, facts: Facts, first: Arm) -> No
     assert any("rule " in reason for reason in found.reasons) == (first != MED)
 
 
+def test_a_rule_never_brings_a_conversation_down() -> None:
+    """Back at the first rung it would cost more than where it is, but at the second less."""
+    known = Table(
+        {MED: 50 * CENT, HIGH: 10 * CENT, OPUS: 20 * CENT, TOP: 55 * CENT},
+        {MED: (900, 1000), HIGH: (300, 1000), OPUS: (300, 1000)},
+    )
+    up = Facts(on_rung=TOP, code_tokens=60_000)
+    for rules in (NONE, rule("code", "+1", "code_tokens", ">=", 50_000)):
+        assert begin(Ladder(rungs=FOUR), up, known, 0.5, rules).rungs == (TOP,)
+
+
 arms = st.lists(st.sampled_from(FOUR), min_size=1, max_size=4, unique=True).map(
     lambda some: tuple(arm for arm in FOUR if arm in some)
 )

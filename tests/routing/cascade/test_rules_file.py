@@ -140,6 +140,10 @@ def test_an_operator_changes_switches_off_and_adds_rules_by_name() -> None:
     no_haiku = {"name": "no-haiku", "when": {"model": "= claude-haiku-4-5-20251001", "tools": ">= 1"}, "then": "leave_out"}  # fmt: skip
     assert begun(Facts(tools=1), no_haiku).rungs[0] == MED
     assert begun(images, shipped=False).rungs[0] == LOW
+    dear = {"name": "dear", "when": {"error_cost_usd": "> 2.5"}, "then": "top"}
+    for cents, first in ((250, LOW), (251, TOP)):
+        facts = Facts(error_cost_nanousd=cents * USD // 100)
+        assert begun(facts, dear, shipped=False).rungs[0] == first
 
 
 def test_rules_are_read_from_the_configuration_and_versioned_by_what_they_say(tmp_path: Path) -> None:
