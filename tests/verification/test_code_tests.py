@@ -9,6 +9,7 @@ import pytest
 from judged_cases import answered, asked, built, judged_by
 
 from trimtab.errors import ConfigError
+from trimtab.messages.exchange import ToolCall
 from trimtab.sandbox import Ran, Run, Sandbox, SandboxSettings
 from trimtab.verification.code_tests import CodeTests, code_tests
 
@@ -337,6 +338,8 @@ def test_code_is_found_in_an_answer_or_is_the_whole_of_it() -> None:
     assert says("I would add the two numbers.") == "escalate there is no code in the answer"
     assert says("") == "escalate there is no code in the answer"
     assert says("```bash\nls\n```") == "escalate there is no code in the answer"
+    calls = answered("", tool_calls=(ToolCall("c", "write", b"{}", {}),), stop="tool_use")
+    assert judged_by(verifier, calls, run=Sandbox().run).says == "unsure"
     two = f"```python\n{GOOD}```\nor\n```python\nadd = max\n```"
     assert says(two).startswith("escalate")
     assert says(two, blocks="first").startswith("accept")

@@ -124,6 +124,8 @@ class CodeTests:
         """Run the tests. Costs a sandbox, and the processor time that the code takes."""
         found = blocks(case.answer.text)
         code = self._code(case.answer.text, found)
+        if not code.strip() and case.answer.tool_calls:
+            return Finding("unsure", "the answer calls tools, and has no code")
         if not code.strip():
             return Finding("escalate", "there is no code in the answer")
         if len(code) > MAX_CODE_CHARS:
