@@ -19,12 +19,13 @@ from trimtab.textmodel.folding import Places, cased_fold, fold, without_case
 MAX_RULES = 2_000
 MAX_RULE_CHARS = 1_000
 
-MAX_MEM = 2 << 20
-"""Bytes that one pattern may take, compiled and with what it remembers while it runs."""
+MAX_MEM = 1 << 20
+"""Bytes that one pattern may take, compiled and with what it remembers while it runs. The newest 128 are kept."""
 MAX_SIZE = 5_000
 """Instructions of RE2 that one pattern may have. Where it has to be run the slow way, without remembering, it takes
 1.3 ns for each of them and each byte of text. `\\w+@\\w+` has 23, `[\\pL\\pN]+@x` 1,350, `.{0,500}x` 4,000."""
-UNION_MEM = 16 << 20
+UNION_MEM = 4 << 20
+"""The same of those that are tried as one, and of their set; 16 MiB made nothing faster."""
 UNION = 256
 """Patterns that are tried as one. 50 KB of text take 0.1 ms for up to 500 of them; for 2,000 the memory is too small to
 run them fast, and they take 170 ms."""
