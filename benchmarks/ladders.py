@@ -57,7 +57,9 @@ class Measured:
         """Always the same."""
         return COUNTS
 
-    def attempt_cost(self, route: str, task_class: str, arm: Arm, simulated: bool) -> NanoUSD | None:
+    def attempt_cost(
+        self, route: str, task_class: str, arm: Arm, simulated: bool, *, later: bool = False
+    ) -> NanoUSD | None:
         """More on each rung."""
         return NanoUSD(10_000_000 * (RUNGS.index(arm) + 1))
 
