@@ -1,6 +1,7 @@
 """Cascades through a real gateway, held against what must come of them. SIMULATED: failures are known beforehand.
 
-    python benchmarks/cascade.py [--smoke] [--requests N] [--only NAME ...] [--table FILE] [--chart FILE]
+    python benchmarks/cascade.py [--smoke] [--requests N] [--first N] [--only NAME ...] [--table FILE]
+                                [--chart FILE]
 
 A `trimtab serve` of its own, with a route for each setting (`cascade_model/settings.py`): ladders of models and
 efforts, verifiers that make no mistakes and many, modes `quality` and `cost`, answers whole and streamed on both APIs.
@@ -30,9 +31,9 @@ from cascade_model.settings import SETTINGS, Setting
 from trimtab.catalogue import Catalogue
 
 REQUESTS, SMOKE_REQUESTS = 600, 12
-LEARNT, SMOKE_LEARNT = 600, 40
+LEARNT, SMOKE_LEARNT = 600, 120
 """Requests of each setting in mode `cost` from which the gateway learns how often answers fail."""
-LEARNING = 10**6
+LEARNING = 10**9
 """The number of the first of them: other questions than those that count."""
 SMOKE = ("pair-10-10", "three-10-10", "opinion", "json", "stream", "chat-stream", "cost-pays", "cost-refused")
 
@@ -44,6 +45,9 @@ def main() -> int:
     )
     parser.add_argument("--smoke", action="store_true", help="some settings, few requests; nothing is judged")
     parser.add_argument("--requests", type=int, help=f"for each setting; {REQUESTS} without it")
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first question: others, other draws"
+    )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these settings")
     parser.add_argument("--table", type=Path, help="write the table there")
     parser.add_argument("--chart", type=Path, help="write the picture there")
@@ -60,7 +64,8 @@ def main() -> int:
             )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        asked = run(settings, requests, SMOKE_LEARNT if given.smoke else LEARNT, folder)
+        numbers = range(given.first, given.first + requests)
+        asked = run(settings, numbers, SMOKE_LEARNT if given.smoke else LEARNT, folder)
         came = joined(asked, told(folder))
     found, elsewhere = [], 0
     for one in settings:
@@ -86,7 +91,7 @@ def main() -> int:
     return 1 if failed and not given.smoke else 0
 
 
-def run(settings: list[Setting], requests: int, learnt: int, folder: Path) -> list[Asked]:
+def run(settings: list[Setting], numbers: range, learnt: int, folder: Path) -> list[Asked]:
     """All requests that count; `learnt` others come before in mode `cost`."""
     learning = [one for one in settings if one.mode == "cost"]
     if learning:
@@ -94,7 +99,7 @@ def run(settings: list[Setting], requests: int, learnt: int, folder: Path) -> li
             ask(port, learning, range(LEARNING, LEARNING + learnt))
         work_out_figures(folder)
     with gateway(settings, folder) as port:
-        return ask(port, settings, range(requests))
+        return ask(port, settings, numbers)
 
 
 def summary(found: list[Found], requests: list[list[Request]], musts: dict[str, Must]) -> str:

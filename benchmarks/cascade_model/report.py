@@ -8,7 +8,7 @@ from cascade_model.expecting import Must
 from cascade_model.judging import Line, Says
 from cascade_model.settings import Setting
 
-ROW, TOP, LEFT, PANEL, GAP = 19, 96, 262, 236, 26
+ROW, TOP, LEFT, PANEL, GAP = 19, 96, 262, 232, 40
 INK, FAINT, LINE = "#1c2529", "#56636b", "#d5dbdf"
 COLOURS: dict[Says, str] = {"pass": "#1f6f54", "fail": "#b3261e", "inconclusive": "#8a6d1a"}
 
@@ -50,14 +50,16 @@ class Found:
 def table(found: Sequence[Found]) -> str:
     """Markdown: of each figure what must come of it, what was measured, and its own 95 % interval."""
     rows = [
-        "| setting | right: must, measured | escalated: must, measured | cost in $0.001: must, measured | × top | |",
-        "|---|---|---|---|---|---|",
+        "| setting | | right: must, measured | escalated: must, measured | cost in $0.001: must, measured | × top | |",
+        "|---|---|---|---|---|---|---|",
     ]
     for one in found:
         right, escalated, cost = one.lines
         cells = [_rate(right), _rate(escalated), _cost(cost)]
         ratio = f"{cost.measured / one.must.top.cost:.2f}"
-        rows.append(f"| {one.setting.about} | {' | '.join(cells)} | {ratio} | {one.says} |")
+        rows.append(
+            f"| {one.setting.name} | {one.setting.about} | {' | '.join(cells)} | {ratio} | {one.says} |"
+        )
     return "\n".join(rows)
 
 

@@ -103,13 +103,18 @@ _EFFORTS = (
 )
 
 SETTINGS = (
-    Setting("pair-perfect", "Sonnet, Opus; a verifier that is never wrong", _pair(0.70, 0.93)),
-    Setting("pair-10-10", "... that misses 10 % and rejects 10 % wrongly", _pair(0.70, 0.93), TEN_TEN),
-    Setting("pair-30-20", "... that misses 30 % and rejects 20 % wrongly", _pair(0.70, 0.93), NOISY),
-    Setting("weak-best", "the first rung is the better one", _pair(0.90, 0.70), TEN_TEN),
-    Setting("wide-perfect", "Haiku, Opus", _wide(0.60, 0.94)),
+    Setting("pair-perfect", "Sonnet, Opus; the verifier is never wrong", _pair(0.70, 0.93)),
+    Setting("pair-10-10", "Sonnet, Opus; misses 10 %, rejects 10 % wrongly", _pair(0.70, 0.93), TEN_TEN),
+    Setting("pair-30-20", "Sonnet, Opus; 30 %, 20 %", _pair(0.70, 0.93), NOISY),
+    Setting(
+        "weak-best",
+        "Sonnet, Opus, of which the first is the better one; 10 %, 10 %",
+        _pair(0.90, 0.70),
+        TEN_TEN,
+    ),
+    Setting("wide-perfect", "Haiku, Opus; never wrong", _wide(0.60, 0.94)),
     Setting("wide-10-10", "Haiku, Opus; 10 %, 10 %", _wide(0.60, 0.94), TEN_TEN),
-    Setting("three-perfect", "Haiku, Sonnet, Opus", _THREE),
+    Setting("three-perfect", "Haiku, Sonnet, Opus; never wrong", _THREE),
     Setting("three-10-10", "Haiku, Sonnet, Opus; 10 %, 10 %", _THREE, TEN_TEN),
     Setting("three-30-20", "Haiku, Sonnet, Opus; 30 %, 20 %", _THREE, NOISY),
     Setting("three-two-steps", "three rungs, two steps", _THREE, TEN_TEN, steps=2),
