@@ -227,7 +227,11 @@ def test_a_hundred_runs_leave_nothing_behind() -> None:
         return {
             "descriptors": len(os.listdir("/proc/self/fd")),
             "threads": sorted(thread.name for thread in threading.enumerate()),
-            "mounts": Path("/proc/self/mountinfo").read_text(),
+            "mounts": [  # others of this machine mount what they like
+                line
+                for line in Path("/proc/self/mountinfo").read_text().splitlines()
+                if "/box" in line or "newroot" in line
+            ],
             "processes": escapes.processes(mark),
         }
 
