@@ -182,6 +182,74 @@ def test_cancelled_it_ends_what_it_began_and_begins_nothing_more(swallows: bool)
     assert after.begun == 0
 
 
+def test_a_check_that_heeds_no_end_is_left_behind_and_keeps_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    async def deaf(case: Case) -> Finding:
+        while not released.is_set():
+            try:
+                await released.wait()
+            except asyncio.CancelledError:
+                continue
+        return ACCEPT
+
+    async def both_ways() -> None:
+        async with asyncio.timeout(60):
+            (verdict,) = await panel(Says(deaf), timeout_s=0.01)
+            assert (verdict.says, verdict.failed) == ("unsure", True)
+            task = asyncio.create_task(panel(Says(deaf)))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        released.set()
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr("trimtab.verification.lending.LET_GO_S", 0.01)
+    released = asyncio.Event()
+    with caplog.at_level(logging.ERROR, "trimtab.verification"):
+        asyncio.run(both_ways())
+    assert "check-0 does not end when it is cancelled" in caplog.text
+
+
+def test_once_a_check_is_over_nothing_is_spent_for_it() -> None:
+    """A verifier that asks beside what it says, and one that asks on after its time."""
+    ended: list[str] = []
+
+    def slow(name: str, spent: Callable[[Heard], None]) -> Means:
+        async def ask(arm: str, prompt: Any = None) -> Heard:
+            ended.append("begun")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                spent(heard(answered("cut"), arm=arm))
+                ended.append("cut")
+            raise AssertionError
+
+        return Means(ask, means_for(name, spent).run, time.monotonic)
+
+    async def beside(case: Case) -> Finding:
+        tasks.append(asyncio.ensure_future(case.means.ask("fast")))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        kept.append(case.means)
+        return ACCEPT
+
+    async def work() -> None:
+        checks = (Check("sly", Says(beside, "money"), 60),)
+        judged = Judged(question=asked(), answers=(answered("x"),), arm="m@low")
+        (verdict,) = await judge(checks, judged, slow)
+        assert ended == ["begun", "cut"]
+        assert (verdict.says, verdict.cost_nanousd) == ("accept", 5)
+        with pytest.raises(Unavailable, match="may spend no more"):
+            await kept[0].ask("fast")
+        assert ended == ["begun", "cut"]
+
+    tasks: list[asyncio.Future[Heard]] = []
+    kept: list[Means] = []
+    asyncio.run(work())
+
+
 def test_each_of_several_answers_is_judged_and_the_worst_counts() -> None:
     async def by_text(case: Case) -> Finding:
         return {"good": ACCEPT, "bad": ESCALATE, "odd": UNSURE}[case.answer.text]

@@ -2,7 +2,7 @@
 
 What it is not: any check, or what follows from a verdict. Invariants: every check that was begun has a verdict;
 one that crashes or passes its deadline is unsure; after one that says `escalate` no dearer one is begun; cancelled, it
-ends what it began before it goes.
+ends what it began before it goes; once a check is over, nothing more is spent for it.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from trimtab.records import (
     Says,
     Verdict,
 )
+from trimtab.verification.lending import Lent
 from trimtab.verification.seam import Case, Finding, Heard, Means, Spends, Verifier
 
 ORDER: dict[Spends, int] = {"nothing": 0, "processor": 1, "money": 2}
@@ -82,42 +83,22 @@ def _cost(check: Check) -> int:
 
 async def _checked(check: Check, judged: Judged, means_for: MeansFor) -> Verdict:
     calls: list[Heard] = []
-    means = means_for(check.name, calls.append)
+    lent = Lent(means_for(check.name, calls.append))
+    means = lent.means
     began = means.monotonic()
     deadline = began + check.timeout_s
     if judged.deadline is not None:
         deadline = min(deadline, judged.deadline)
-    finding, failed = Finding("accept"), False
-    before = _cancellations()
+    # In a task of its own: one that does not heed the end of its time is left behind, and keeps nobody waiting.
+    work = asyncio.create_task(_found(check, judged, means, deadline))
     try:
-        async with asyncio.timeout(deadline - began) as limit:
-            for answer in judged.answers:
-                case = Case(
-                    question=judged.question, answer=answer, arm=judged.arm, means=means, deadline=deadline
-                )
-                finding = _worse(finding, _kept(await check.verifier.check(case)))
-                if finding.says == "escalate":
-                    break
-        # A verifier may have swallowed its cancellation, and said something all the same.
-        if _cancellations() > before:
-            raise asyncio.CancelledError
-        if limit.expired():
-            raise TimeoutError
-        if not judged.answers:
-            finding = Finding("unsure", "there is no answer in what came")
-    except TimeoutError as problem:
-        failed = True
-        finding = Finding("unsure", f"not finished after {means.monotonic() - began:.3g} s")
-        if not limit.expired():  # its own
-            finding = _crashed(check.name, problem)
-    except TrimtabError as problem:
-        finding, failed = Finding("unsure", visible(f"could not be checked: {problem}")), True
-    except (Exception, SystemExit) as problem:  # somebody else's code: whatever it does
-        finding, failed = _crashed(check.name, problem), True
-    except asyncio.CancelledError as problem:
-        if _cancellations() > before:
-            raise
-        finding, failed = _crashed(check.name, problem), True  # of something that it waited for
+        await asyncio.wait({work}, timeout=max(0.0, deadline - began))
+        late = not work.done()
+    finally:
+        await lent.take_back(check.name, work)
+    finding, failed = Finding("unsure", f"not finished after {means.monotonic() - began:.3g} s"), True
+    if not late:
+        finding, failed = _made_of(check.name, work)
     return Verdict(
         check.name,
         finding.says,
@@ -131,9 +112,34 @@ async def _checked(check: Check, judged: Judged, means_for: MeansFor) -> Verdict
     )
 
 
-def _cancellations() -> int:
-    task = asyncio.current_task()
-    return task.cancelling() if task is not None else 0
+async def _found(
+    check: Check, judged: Judged, means: Means, deadline: float
+) -> Finding | Exception | SystemExit:
+    """What a check finds, or what it breaks with: somebody else's code, whatever it does."""
+    finding = Finding("accept")
+    try:
+        for answer in judged.answers:
+            case = Case(
+                question=judged.question, answer=answer, arm=judged.arm, means=means, deadline=deadline
+            )
+            finding = _worse(finding, _kept(await check.verifier.check(case)))
+            if finding.says == "escalate":
+                break
+    except (Exception, SystemExit) as problem:
+        return problem
+    return finding if judged.answers else Finding("unsure", "there is no answer in what came")
+
+
+def _made_of(name: str, work: "asyncio.Task[Finding | Exception | SystemExit]") -> tuple[Finding, bool]:
+    """The finding of a check that has ended, and whether it failed."""
+    if work.cancelled():  # of something that it waited for
+        return _crashed(name, asyncio.CancelledError()), True
+    found = work.result()
+    if isinstance(found, Finding):
+        return found, False
+    if isinstance(found, TrimtabError):
+        return Finding("unsure", visible(f"could not be checked: {found}")), True
+    return _crashed(name, found), True
 
 
 def _crashed(name: str, problem: BaseException) -> Finding:
