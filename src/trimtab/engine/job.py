@@ -5,6 +5,7 @@ What it is not: the call under way (`reply`), or who makes it (`metered`).
 
 import datetime
 import functools
+from collections.abc import Callable
 
 import msgspec
 
@@ -12,7 +13,7 @@ from trimtab.catalogue import Model
 from trimtab.engine.pictures import AnswerChange
 from trimtab.engine.task_call import TaskCall
 from trimtab.providers import Call, Provider
-from trimtab.records import NOBODY, Caller, Endpoint, Plan, Purpose, RequestId
+from trimtab.records import NOBODY, Caller, Endpoint, Outcome, Plan, Purpose, RequestId
 
 HOUR_MS = 3_600_000
 
@@ -74,6 +75,10 @@ class Job(msgspec.Struct, frozen=True):
     """What its request may cost at the most, all calls and checks together; no call is begun that could pass it."""
     counts: bool = False
     """Whether it counts on budgets though its purpose does not."""
+    escalations: tuple[str, ...] = ()
+    """Of a later step: why it and those before it are made."""
+    recorded: Callable[[Outcome], None] | None = None
+    """Is told of its record, however it ends. Never waits or raises."""
 
 
 @functools.lru_cache(maxsize=8)

@@ -85,9 +85,15 @@ def outcome_of(
         job.task_class,
         hold.draws,
     )
+    if judged is None and job.step:  # it ended in the middle of a later step
+        judged = Judgement(escalations=job.escalations, checks_nanousd=_of_checks(before))
     if judged is None and not delivery.gone:
         return outcome
     return _judged(outcome, judged or Judgement(), gone=delivery.gone)
+
+
+def _of_checks(attempts: tuple[Attempt, ...]) -> int:
+    return sum(verdict.cost_nanousd for made in attempts for verdict in made.verdicts)
 
 
 def so_far(job: Job, reserved_nanousd: int) -> Attempt:

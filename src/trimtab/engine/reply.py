@@ -506,6 +506,8 @@ class MeteredReply:
         if (task := self._job.task) is not None and (tasking := self._means.tasking) is not None:
             tasking.settle(task, outcome)
         recorder.record(outcome, self._job.call.headers)
+        if job.recorded is not None:
+            job.recorded(outcome)
         if self._copy is not None:
             self._copy.end(outcome, self.is_event_stream, self.header(b"content-encoding"))
         if self._validator is not None and self._ended and (problems := self._validator.finish()):

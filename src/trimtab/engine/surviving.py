@@ -167,7 +167,7 @@ class Surviving:
         try:
             await reply.open(silent_s)
             if simulated not in (None, reply.simulated):
-                raise _mixed(reply)
+                raise mixed(reply)
             if holds:
                 await reply.hold_back(settings.hold_s, silent_s)
         except (UpstreamError, RequestError) as problem:
@@ -268,7 +268,8 @@ class Surviving:
         return wait_s
 
 
-def _mixed(reply: MeteredReply) -> UpstreamBroken:
+def mixed(reply: MeteredReply) -> UpstreamBroken:
+    """What breaks a call whose answer is not of the side, real or simulated, of the others of its request."""
     side = "simulated" if reply.simulated else "real"
     return UpstreamBroken(
         f"platform {reply.job.provider.name} gives {side} answers, and another one of this request does not"

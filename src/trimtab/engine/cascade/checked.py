@@ -232,13 +232,12 @@ class Checked(Generic[S]):
         except BaseException:
             self._unjudged(reply, "the process stopped before it was judged")
             raise
-        checks = sum(verdict.cost_nanousd for verdict in verdicts)
         attempt = reply.judged(verdicts)
-        reply.judgement = Judgement(overall(verdicts), checks_nanousd=checks)
+        reply.judgement = Judgement(overall(verdicts), checks_nanousd=self._judging.spent_nanousd)
         reply.record(attempt)
 
     def _unjudged(self, reply: MeteredReply, why: str) -> None:
         verdict = Verdict("all", "unsure", f"not judged: {why}", failed=True)
         attempt = reply.judged((verdict,))
-        reply.judgement = Judgement("unsure")
+        reply.judgement = Judgement("unsure", checks_nanousd=self._judging.spent_nanousd)
         reply.record(attempt)

@@ -62,6 +62,8 @@ class Judging:
         self._question = question
         self._most_nanousd = most_nanousd
         self._deadline = deadline
+        self.spent_nanousd = 0
+        """What the checks of all its answers have come to, those that were cut included."""
 
     async def __call__(self, reply: MeteredReply, body: bytes, spent_nanousd: int) -> tuple[Verdict, ...]:
         """The verdicts on an answer that came whole. `spent_nanousd` is what the request has come to so far. May spend
@@ -83,6 +85,7 @@ class Judging:
                 nonlocal left
                 if left is not None:
                     left = max(0, left - heard.cost_nanousd)
+                self.spent_nanousd += heard.cost_nanousd
                 spent(heard)
 
             bench = self._bench

@@ -25,7 +25,7 @@ from trimtab.engine.surviving import Surviving
 from trimtab.errors import NotFound, RequestError, UpstreamBroken, shortened
 from trimtab.messages.exchange import Answered, answers_of
 from trimtab.messages.exchange.crossing import as_other_surface
-from trimtab.records import Limits, Purpose, RequestId, Surface
+from trimtab.records import Limits, Outcome, Purpose, RequestId, Surface
 from trimtab.routing.decide import PATHS
 
 VERSION = (b"anthropic-version", b"2023-06-01")
@@ -64,6 +64,8 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
     """What the call may cost at the most."""
     whole: bool = False
     """Whether the request must go out as it came, and not as the other API has it."""
+    recorded: Callable[[Outcome], None] | None = None
+    """Is told of the call's record, however it ends. Never waits or raises."""
 
 
 class Called(msgspec.Struct, frozen=True):
@@ -197,6 +199,7 @@ class Paired:
             task=None,
             tags=job.tags if beside.counts else (),
             deadline=beside.deadline,
+            recorded=beside.recorded,
             arrived=self._metered.runtime.monotonic(),
             call=without_encoding(job.call),
         )

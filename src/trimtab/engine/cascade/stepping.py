@@ -5,7 +5,10 @@ says all that was tried; a step that fails or may not be paid for never costs th
 already; no money is held while an answer is judged; cancelled, everything is ended, and recorded once.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
 
 from trimtab.budgets import Hold
 from trimtab.catalogue import Arm
@@ -16,13 +19,16 @@ from trimtab.engine.metered import Metered
 from trimtab.engine.outcome_of import Judgement
 from trimtab.engine.reply import HTTP_ERRORS, MeteredReply
 from trimtab.engine.route import Route
-from trimtab.engine.surviving import Surviving
+from trimtab.engine.surviving import Surviving, mixed
 from trimtab.errors import RequestError, Unavailable, UpstreamError, shortened
 from trimtab.records import MAX_ERROR_CHARS, Attempt, Says, Verdict, overall
 from trimtab.routing.cascade import Ladder, Made
 
 RANK: dict[Says | None, int] = {"accept": 2, "unsure": 1, "escalate": 0, None: -1}
 """Which answer is given where none was accepted: the best verdict, and of two alike the later one."""
+
+
+_log = logging.getLogger("trimtab.engine")
 
 
 class Steps:
@@ -91,7 +97,10 @@ class Steps:
         self, job: Job, route: Route | None, hold: Hold, before: tuple[Attempt, ...], simulated: bool | None
     ) -> tuple[MeteredReply, UpstreamError | RequestError | None]:
         if route is None or self._surviving is None:
-            return await self._metered.attempt(job, hold, before)
+            reply, problem = await self._metered.attempt(job, hold, before)
+            if problem is None and simulated not in (None, reply.simulated):
+                problem = mixed(reply)
+            return reply, problem
         return await self._surviving.attempt(route, job, hold, before, simulated)
 
     def _failed(self, reply: MeteredReply) -> bool:
@@ -116,9 +125,9 @@ class Steps:
                 if overall(verdicts) != "accept":
                     self._whys.append(following.reason)
                 return None, arm
-            step = len(self._made)
+            why = f"{following.arm}: {following.reason}"
             try:
-                job, route = await self._prepare(following.arm, step, reply.job.provider.simulated)
+                job, route = await self._prepared(following.arm, why, reply.job.provider.simulated)
                 hold = await self._metered.reserve(job, (*reply.before, attempt), reply.hold)
             except RequestError as problem:
                 if problem.status in (402, 429):
@@ -130,8 +139,22 @@ class Steps:
             except Unavailable as problem:
                 self._whys.append(f"not escalated to {following.arm}: {problem}")
                 return None, arm
-            self._whys.append(f"{following.arm}: {following.reason}")
+            except Exception as problem:  # there is an answer, whatever it was that broke
+                _log.exception("request %s: a further step could not be begun", reply.job.id)
+                self._whys.append(f"not escalated to {following.arm}: {type(problem).__name__}")
+                return None, arm
+            self._whys.append(why)
             return (job, route, hold), following.arm
+
+    async def _prepared(self, arm: Arm, why: str, simulated: bool) -> tuple[Job, Route | None]:
+        """The call of the next step, with why it is made: should its client go meanwhile, its record says so."""
+        job, route = await self._prepare(arm, len(self._made), simulated)
+        whys = (*self._whys, why)
+
+        def told(made: Job) -> Job:
+            return msgspec.structs.replace(made, escalations=whys)
+
+        return told(job), None if route is None else route.as_others(told)
 
     def _left_s(self, job: Job) -> float | None:
         """How long it is until the deadline of the ladder."""
@@ -170,7 +193,7 @@ class Steps:
         for other in self._ended:
             other.carry()
         self._whys.append(f"not judged: {reason}")
-        reply.judgement = self._judgement("unsure", (), (*reply.before,), (verdict,))
+        reply.judgement = self._judgement("unsure", (), (verdict,))
         return reply
 
     def _released(self, replies: list[MeteredReply]) -> MeteredReply:
@@ -185,7 +208,7 @@ class Steps:
         for other in replies:
             if other is not best:
                 other.carry()
-        best.judgement = self._judgement(overall(best.end().verdicts), after, attempts)
+        best.judgement = self._judgement(overall(best.end().verdicts), after)
         attempt = best.end()
         self._given(self._made[attempt.step].arm, attempt)
         return best
@@ -194,18 +217,16 @@ class Steps:
         self,
         says: Says,
         after: tuple[Attempt, ...],
-        attempts: tuple[Attempt, ...],
         verdicts: tuple[Verdict, ...] = (),
     ) -> Judgement:
-        checks = sum(verdict.cost_nanousd for made in attempts for verdict in made.verdicts)
         steps = sum(made.says is not None for made in self._made) or 1
-        return Judgement(says, steps, after, tuple(self._whys), checks, verdicts)
+        return Judgement(says, steps, after, tuple(self._whys), self._judging.spent_nanousd, verdicts)
 
     def _given_up(self, reply: MeteredReply | None, gone: BaseException) -> None:
         """The client went, or we broke. A call that was under way has recorded the request, or does so now."""
         if reply is not None:
-            if self._whys or reply.end().verdicts:
-                reply.judgement = self._judgement("unsure", (), (*reply.before, reply.end(gone)))
+            reply.end(gone)
+            reply.judgement = self._judgement("unsure", ())
             reply.close(gone)
         for other in self._ended:
             other.carry()
