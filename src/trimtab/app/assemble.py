@@ -250,9 +250,7 @@ def assemble(
     callers.start()
     _watch(metrics, ground, callers, state)
     workshop = Workshop(settings.images.cache_mib * MIB)
-    metrics.watch(names.IMAGES_RESIZED, lambda: workshop.resized)
-    metrics.watch(names.IMAGES_REUSED, lambda: workshop.again)
-    metrics.watch(names.IMAGES_LEFT, lambda: workshop.left)
+    _watch_images(metrics, workshop)
     standings = Standings(time.monotonic, time.time, _chance())
     watch_places(metrics, standings)
     parts = Parts(
@@ -414,6 +412,12 @@ def open_records(settings: Settings, on_problem: Callable[[str], None] | None) -
     """The record store that the configuration names. Raises `ConfigError`, `StoreError`."""
     with settings.document.placing():
         return open_store(settings.store, clock_ms=unix_ms, on_problem=on_problem)
+
+
+def _watch_images(metrics: Metrics, workshop: Workshop) -> None:
+    metrics.watch(names.IMAGES_RESIZED, lambda: workshop.resized)
+    metrics.watch(names.IMAGES_REUSED, lambda: workshop.again)
+    metrics.watch(names.IMAGES_LEFT, lambda: workshop.left)
 
 
 def _watch(metrics: Metrics, ground: Ground, callers: Callers, state: ServingState) -> None:

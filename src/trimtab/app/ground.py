@@ -16,6 +16,7 @@ from trimtab.app.expecting import UsualWatch, usual_upkeep
 from trimtab.app.housekeeping import (
     FIGURES_FIRST_LOOK_S,
     FIGURES_LOOK_S,
+    Chore,
     FiguresUpkeep,
     Housekeeping,
     RecordsRetention,
@@ -129,17 +130,7 @@ class Ground:
         self.learning = TokenLearning(self._content_database)
         self.housekeeping = Housekeeping(
             self.database,
-            [
-                *self.retention.chores(),
-                content_retention(self._content_database, self._content_days),
-                forgetting(self.database),
-                accounts_retention(self.database),
-                *forgetting_tasks(self.database, settings.keep_tasks_days),
-                answers_upkeep(answers),
-                usual_upkeep(self.database),
-                judged_upkeep(self.database),
-                self.learning.chore(),
-            ],
+            self._chores(settings, answers),
             holder=worker_id,
             on_problem=on_problem,
             uniform=random.uniform,
@@ -173,6 +164,20 @@ class Ground:
             beside=self._look_beside,
             refusals=refusals,
         )
+
+    def _chores(self, settings: StoreSettings, answers: AnswerStore) -> list[Chore]:
+        """What one process does for all, now and then."""
+        return [
+            *self.retention.chores(),
+            content_retention(self._content_database, self._content_days),
+            forgetting(self.database),
+            accounts_retention(self.database),
+            *forgetting_tasks(self.database, settings.keep_tasks_days),
+            answers_upkeep(answers),
+            usual_upkeep(self.database),
+            judged_upkeep(self.database),
+            self.learning.chore(),
+        ]
 
     def _look_beside(self) -> None:
         """Take over what was learnt since. Blocks. Raises `StoreError`."""

@@ -29,6 +29,7 @@ from trimtab.routing import (
     resolve_routes,
 )
 from trimtab.routing.cascade import EscalationSettings, Rules, resolve_rules
+from trimtab.routing.ladders import Around
 from trimtab.sandbox import SandboxSettings, check_sandbox
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings, check_telemetry
@@ -131,22 +132,7 @@ def load_settings(
     _check_strict(tiers, catalogue, normaliser, document)
     sandbox = _checked(document, "sandbox", SandboxSettings, check_sandbox)
     verification, verifiers = _verification(path, document, tiers, catalogue)
-    routes = resolve_routes(
-        document.named("routes", RouteSettings),
-        catalogue,
-        scenarios,
-        document.where,
-        tiers=tiers,
-        effort=effort,
-    )
-    escalation = resolve_rules(
-        document.section("escalation", EscalationSettings),
-        tiers,
-        lambda key: document.where(f"escalation.{key}"),
-    )
-    for route in routes:
-        for name in route.verify:
-            verifiers.check(name, document.where(f"routes.{route.name}.verify"))
+    routes, escalation = _routes(document, Around(catalogue, tiers, effort, scenarios), verifiers)
     tier_names, route_names = [name for name, _ in tiers.items()], [route.name for route in routes]
     cache = _checked(
         document, "cache", CacheSettings, partial(check_cache, tiers=tier_names, routes=route_names)
@@ -216,6 +202,27 @@ def _verification(
             elif key.endswith("_file") and isinstance(value, str):
                 placed[name][key] = str(beside(path, value, where))
     return settings, Verifiers(settings, placed, document.where)
+
+
+def _routes(document: Document, around: Around, verifiers: Verifiers) -> tuple[tuple[Route, ...], Rules]:
+    """The routes, whose checks are built, and the rules of where their requests begin."""
+    routes = resolve_routes(
+        document.named("routes", RouteSettings),
+        around.catalogue,
+        around.scenarios,
+        document.where,
+        tiers=around.tiers,
+        effort=around.effort,
+    )
+    for route in routes:
+        for name in route.verify:
+            verifiers.check(name, document.where(f"routes.{route.name}.verify"))
+    escalation = resolve_rules(
+        document.section("escalation", EscalationSettings),
+        around.tiers,
+        lambda key: document.where(f"escalation.{key}"),
+    )
+    return routes, escalation
 
 
 def _server(document: Document, listen: str | None, workers: int | None) -> tuple[ServerSettings, Listen]:

@@ -193,21 +193,8 @@ class TierRouter:
             raise PermissionDenied(
                 f"model: {meant}, which this key may not use; it may use {_all(ask.models)}"
             )
-        left = permitted(
-            self._candidates(model, arm.model, ask),
-            model.id,
-            ANYWHERE if tier is None else self._tiers.places.get(tier, ANYWHERE),
-            self._data_regions,
-            self._today(),
-            keep_order=ask.wanted_platforms is not None,
-        )
-        candidates = left.candidates
         reasons = [reason]
-        if left.left_out is not None:
-            reasons.append(left.left_out)
-        if ask.wanted_platforms is not None:
-            only = "one of platforms" if len(ask.wanted_platforms) > 1 else "platform"
-            reasons.append(f"{only} {_all(ask.wanted_platforms)}, from the x-trimtab-platform header")
+        candidates = self._permitted(ask, model, arm.model, tier, reasons)
         scenario, named, cap = self._effort_of(ask, tier, arm)
         if scenario and scenario not in self._scenarios:
             reasons.append(f"scenario {scenario} of the task names no effort: it is not configured")
@@ -252,6 +239,25 @@ class TierRouter:
             or not plain
             or (cap is not None and ask.thinking == "enabled"),
         )
+
+    def _permitted(
+        self, ask: Ask, model: Model, written: str, tier: str | None, reasons: list[str]
+    ) -> tuple[Candidate, ...]:
+        """The places that may serve it, the first one first; adds to the reasons. Raises `RequestError`."""
+        left = permitted(
+            self._candidates(model, written, ask),
+            model.id,
+            ANYWHERE if tier is None else self._tiers.places.get(tier, ANYWHERE),
+            self._data_regions,
+            self._today(),
+            keep_order=ask.wanted_platforms is not None,
+        )
+        if left.left_out is not None:
+            reasons.append(left.left_out)
+        if ask.wanted_platforms is not None:
+            only = "one of platforms" if len(ask.wanted_platforms) > 1 else "platform"
+            reasons.append(f"{only} {_all(ask.wanted_platforms)}, from the x-trimtab-platform header")
+        return left.candidates
 
     def _first_rung(self, ask: Ask) -> Arm | None:
         """That of the ladder along which a request may go; where it begins is decided later, and may be higher."""

@@ -71,7 +71,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str | None = None
 
 
-class Around(msgspec.Struct, frozen=True, kw_only=True):
+class Around(msgspec.Struct, frozen=True):
     """What a ladder is checked against."""
 
     catalogue: Catalogue

@@ -19,8 +19,8 @@ from io import FileIO
 
 import msgspec
 
+import trimtab.sandbox.inside as inside
 from trimtab.errors import printable
-from trimtab.sandbox import inside
 from trimtab.sandbox.run import Limits, Run
 
 START_S = 30.0

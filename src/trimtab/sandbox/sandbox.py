@@ -11,8 +11,8 @@ import shutil
 import sys
 import threading
 
+import trimtab.sandbox.seccomp as seccomp
 from trimtab.errors import SandboxUnavailable, printable, quoted
-from trimtab.sandbox import seccomp
 from trimtab.sandbox.folder import unfit_files, unfit_path
 from trimtab.sandbox.inside import PATH, PRLIMIT, lowered, view
 from trimtab.sandbox.launch import Installation

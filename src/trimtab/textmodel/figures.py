@@ -39,6 +39,8 @@ _WIDE = (("\u3040", "\u30ff"), ("\u3400", "\u4dbf"), ("\u4e00", "\u9fff"), ("\uf
 
 
 class Heading(msgspec.Struct, frozen=True):
+    """A heading of Markdown."""
+
     level: int
     """1 to 6."""
     text: str

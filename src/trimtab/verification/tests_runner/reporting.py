@@ -56,6 +56,7 @@ class Reporter:
 
 
 def told(problem: BaseException) -> str:
+    """What a test broke with, in one line, whatever its text does."""
     try:
         text = str(problem)
     except BaseException:
