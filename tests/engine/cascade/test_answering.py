@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from serving_harness import VERSION, Site, head, site
+from judged_site import asked, at, told
+from serving_harness import VERSION, Site, head
 from waiting import until_given
 
 LADDER = """
@@ -41,34 +41,6 @@ rules:
 MEDIUM, HIGH, OPUS = "claude-sonnet-4-6@medium", "claude-sonnet-4-6@high", "claude-opus-4-7@high"
 
 
-def asked(text: str, **fields: Any) -> dict[str, Any]:
-    return {
-        "model": "trimtab/auto",
-        "max_tokens": 64,
-        "messages": [{"role": "user", "content": text}],
-        **fields,
-    }
-
-
-def at(tmp_path: Path, work: Callable[[Site], Awaitable[None]], config: str = LADDER.format(more="")) -> None:
-    async def run() -> None:
-        async with site(tmp_path, config, SCRIPT) as there:
-            await work(there)
-
-    asyncio.run(run())
-
-
-async def told(there: Site, headers: dict[str, str]) -> dict[str, Any]:
-    """The record of an answered request."""
-    name = headers["x-trimtab-request"]
-
-    _, _, body = await until_given(
-        lambda: there.get(f"/trimtab/v1/requests/{name}"), lambda answer: answer[0] == 200
-    )
-    found: dict[str, Any] = json.loads(body)
-    return found
-
-
 def steps(record: dict[str, Any]) -> list[tuple[str, str]]:
     """Of each attempt its arm, and what the verifiers came to."""
     found = []
@@ -86,14 +58,14 @@ def test_an_answer_that_is_not_accepted_is_asked_for_again_on_the_next_rungs(tmp
         assert json.loads(body)["content"][0]["text"] == "yes, says opus"
         shown = [headers[f"x-trimtab-{name}"] for name in ("arm", "verdict", "steps", "attempts")]
         assert shown == [OPUS, "accept", "3", "3"]
-        record = await told(there, headers)
+        record = await told(there, headers["x-trimtab-request"])
         assert steps(record) == [(MEDIUM, "escalate"), (HIGH, "escalate"), (OPUS, "accept")]
         assert record["cost_nanousd"] == sum(attempt["cost_nanousd"] for attempt in record["attempts"])
         assert [text.partition(":")[0] for text in record["escalations"]] == [HIGH, OPUS]
         assert record["plan"]["direct_cost_nanousd"] > 0
         assert there.held == "0.0"
 
-    at(tmp_path, work)
+    at(tmp_path, work, LADDER.format(more=""), SCRIPT)
 
 
 def test_an_accepted_answer_is_the_first_and_only_call(tmp_path: Path) -> None:
@@ -105,11 +77,11 @@ def test_an_accepted_answer_is_the_first_and_only_call(tmp_path: Path) -> None:
             "accept",
             "1",
         ]
-        record = await told(there, headers)
+        record = await told(there, headers["x-trimtab-request"])
         assert steps(record) == [(MEDIUM, "accept")]
         assert "escalations" not in record
 
-    at(tmp_path, work)
+    at(tmp_path, work, LADDER.format(more=""), SCRIPT)
 
 
 def test_a_stream_holds_only_what_was_accepted(tmp_path: Path) -> None:
@@ -119,12 +91,12 @@ def test_a_stream_holds_only_what_was_accepted(tmp_path: Path) -> None:
         assert body.count(b"event: message_start") == body.count(b"event: message_stop") == 1
         assert b"opus" in body
         assert b"medium" not in body
-        record = await told(there, headers)
+        record = await told(there, headers["x-trimtab-request"])
         assert record["stream"]
         assert record["result"] == "ok"
         assert [attempt["usage"]["output_tokens"] for attempt in record["attempts"]] == [4, 4, 5]
 
-    at(tmp_path, work)
+    at(tmp_path, work, LADDER.format(more=""), SCRIPT)
 
 
 def test_a_stream_that_waits_gets_its_head_and_signs_of_life_first(tmp_path: Path) -> None:
@@ -138,24 +110,24 @@ def test_a_stream_that_waits_gets_its_head_and_signs_of_life_first(tmp_path: Pat
         assert before.count(b"event: ping") >= 2
         assert after.count(b"event: message_stop") == 1
         assert b"yes, says opus" in after
-        record = await told(there, headers)
+        record = await told(there, headers["x-trimtab-request"])
         assert steps(record)[-1] == (OPUS, "accept")
         assert record["plan"]["arm"]["model"] == "claude-opus-4-7"
 
-    at(tmp_path, work, LADDER.format(more="") + more)
+    at(tmp_path, work, LADDER.format(more="") + more, SCRIPT)
 
 
 def test_where_no_step_is_accepted_the_last_of_the_best_is_given_and_said_so(tmp_path: Path) -> None:
     async def work(there: Site) -> None:
         _, headers, _ = await there.post(asked("never"))
         assert [headers[f"x-trimtab-{name}"] for name in ("arm", "verdict")] == [OPUS, "escalate"]
-        record = await told(there, headers)
+        record = await told(there, headers["x-trimtab-request"])
         assert len(record["escalations"]) == 3
         assert (
             "3 steps were made" in record["escalations"][-1] or "no further rung" in record["escalations"][-1]
         )
 
-    at(tmp_path, work)
+    at(tmp_path, work, LADDER.format(more=""), SCRIPT)
 
 
 def test_a_step_that_fails_never_costs_the_answer_that_is_there(tmp_path: Path) -> None:
@@ -168,13 +140,13 @@ def test_a_step_that_fails_never_costs_the_answer_that_is_there(tmp_path: Path) 
             "escalate",
             "3",
         ]
-        record = await told(there, headers)
+        record = await told(there, headers["x-trimtab-request"])
         assert record["answered"] == 1
         assert steps(record) == [(MEDIUM, "escalate"), (HIGH, "escalate"), (OPUS, "")]
         assert record["result"] == "ok"
         assert "had no answer" in record["escalations"][-1]
 
-    at(tmp_path, work)
+    at(tmp_path, work, LADDER.format(more=""), SCRIPT)
 
 
 def test_the_deadline_cuts_a_later_step_and_the_earlier_answer_is_given(tmp_path: Path) -> None:
@@ -183,18 +155,18 @@ def test_the_deadline_cuts_a_later_step_and_the_earlier_answer_is_given(tmp_path
         assert status == 200
         assert headers["x-trimtab-arm"] == HIGH
         assert b"no, says high" in body
-        record = await told(there, headers)
+        record = await told(there, headers["x-trimtab-request"])
         assert steps(record)[-1] == (OPUS, "")
         assert record["attempts"][-1]["result"] == "truncated"
         assert "deadline" in record["attempts"][-1]["error"]
 
-    at(tmp_path, work, LADDER.format(more="within_s = 2"))
+    at(tmp_path, work, LADDER.format(more="within_s = 2"), SCRIPT)
 
 
 def test_no_call_is_made_that_could_cost_more_than_the_request_may(tmp_path: Path) -> None:
     async def work(there: Site) -> None:
         _, headers, _ = await there.post(asked("hello"))
-        record = await told(there, headers)
+        record = await told(there, headers["x-trimtab-request"])
         assert steps(record) == [(MEDIUM, "escalate"), (HIGH, "escalate")]
         assert "not escalated" in record["escalations"][-1] or "the most" in record["escalations"][-1]
         assert record["cost_nanousd"] <= 2_000_000
@@ -202,7 +174,7 @@ def test_no_call_is_made_that_could_cost_more_than_the_request_may(tmp_path: Pat
         assert status == 402
         assert "this request may cost $0.002 at the most" in json.loads(body)["error"]["message"]
 
-    at(tmp_path, work, LADDER.format(more="most_usd = 0.002"))
+    at(tmp_path, work, LADDER.format(more="most_usd = 0.002"), SCRIPT)
 
 
 def test_a_check_that_a_request_names_itself_judges_a_pinned_model_too(tmp_path: Path) -> None:
@@ -210,12 +182,12 @@ def test_a_check_that_a_request_names_itself_judges_a_pinned_model_too(tmp_path:
         pinned = {**asked("hello"), "model": "claude-opus-4-6"}
         _, headers, _ = await there.post(pinned, headers=VERSION + b"x-trimtab-verify: says-yes\r\n")
         assert [headers[f"x-trimtab-{name}"] for name in ("verdict", "steps")] == ["escalate", "1"]
-        assert "no other rung" in (await told(there, headers))["escalations"][0]
+        assert "no other rung" in (await told(there, headers["x-trimtab-request"]))["escalations"][0]
         status, _, body = await there.post(pinned, headers=VERSION + b"x-trimtab-verify: says-no\r\n")
         assert status == 400
         assert "x-trimtab-verify: 'says-no': no such verifier; did you mean 'says-yes'?" in body.decode()
 
-    at(tmp_path, work)
+    at(tmp_path, work, LADDER.format(more=""), SCRIPT)
 
 
 def test_an_answer_that_goes_out_first_is_judged_for_the_record(tmp_path: Path) -> None:
@@ -226,9 +198,9 @@ def test_an_answer_that_goes_out_first_is_judged_for_the_record(tmp_path: Path) 
             _, headers, body = await there.post(asked("hello", stream=stream))
             assert b"no, says medium" in body
             assert "x-trimtab-verdict" not in headers
-            assert steps(await told(there, headers)) == [(MEDIUM, "escalate")]
+            assert steps(await told(there, headers["x-trimtab-request"])) == [(MEDIUM, "escalate")]
 
-    at(tmp_path, work, config)
+    at(tmp_path, work, config, SCRIPT)
 
 
 def test_who_goes_while_an_answer_is_held_back_ends_everything(tmp_path: Path) -> None:
@@ -250,7 +222,7 @@ def test_who_goes_while_an_answer_is_held_back_ends_everything(tmp_path: Path) -
             assert [arm for arm, _ in steps(record)] == [MEDIUM, HIGH, OPUS][: len(record["attempts"])]
 
     more = "[verification]\nhold_headers_s = 0.5\nkeep_alive_s = 0.1\n"
-    at(tmp_path, work, LADDER.format(more="") + more)
+    at(tmp_path, work, LADDER.format(more="") + more, SCRIPT)
 
 
 async def held(there: Site) -> str:

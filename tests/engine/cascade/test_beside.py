@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judged_site import asked, at, told
 from serving_harness import VERSION, Site, site, take_request, upstream
 from waiting import until_given
 
@@ -36,31 +37,6 @@ rules:
 """
 
 
-def asked(text: str, **fields: Any) -> dict[str, Any]:
-    return {
-        "model": "trimtab/auto",
-        "max_tokens": 64,
-        "messages": [{"role": "user", "content": text}],
-        **fields,
-    }
-
-
-def at(tmp_path: Path, work: Any, config: str = CONFIG) -> None:
-    async def run() -> None:
-        async with site(tmp_path, config, SCRIPT) as there:
-            await work(there)
-
-    asyncio.run(run())
-
-
-async def told(there: Site, name: str) -> dict[str, Any]:
-    _, _, body = await until_given(
-        lambda: there.get(f"/trimtab/v1/requests/{name}"), lambda answer: answer[0] == 200
-    )
-    found: dict[str, Any] = json.loads(body)
-    return found
-
-
 def test_only_an_accepted_answer_is_given_again(tmp_path: Path) -> None:
     cache = VERSION + b"x-trimtab-cache: on\r\n"
 
@@ -73,7 +49,7 @@ def test_only_an_accepted_answer_is_given_again(tmp_path: Path) -> None:
         assert await until_given(lambda: tried("at once"), lambda said: said == "hit")
         assert await tried("never") == "miss"
 
-    at(tmp_path, work)
+    at(tmp_path, work, CONFIG, SCRIPT)
 
 
 ON_CHAT = """
@@ -245,4 +221,4 @@ def test_a_task_counts_the_answer_that_was_given_and_the_money_of_all_steps(tmp_
         assert task["spent"] == given["input_tokens"] + given["output_tokens"]
         assert round(task["spent_usd"] * 1e9) == record["cost_nanousd"]
 
-    at(tmp_path, work)
+    at(tmp_path, work, CONFIG, SCRIPT)

@@ -3,9 +3,9 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
 
-from serving_harness import VERSION, Site, head, site
+from judged_site import asked, at, told
+from serving_harness import VERSION, Site, head
 from waiting import until_given
 
 from trimtab.admin import Actor, NewKey
@@ -36,31 +36,6 @@ rules:
 """
 
 
-def asked(text: str, **fields: Any) -> dict[str, Any]:
-    return {
-        "model": "trimtab/auto",
-        "max_tokens": 64,
-        "messages": [{"role": "user", "content": text}],
-        **fields,
-    }
-
-
-def at(tmp_path: Path, work: Any, config: str = CONFIG.format(more="")) -> None:
-    async def run() -> None:
-        async with site(tmp_path, config, SCRIPT) as there:
-            await work(there)
-
-    asyncio.run(run())
-
-
-async def told(there: Site, name: str) -> dict[str, Any]:
-    _, _, body = await until_given(
-        lambda: there.get(f"/trimtab/v1/requests/{name}"), lambda answer: answer[0] == 200
-    )
-    found: dict[str, Any] = json.loads(body)
-    return found
-
-
 def test_a_second_opinion_has_a_record_of_its_own_and_counts_for_its_check(tmp_path: Path) -> None:
     async def work(there: Site) -> None:
         _, headers, _ = await there.post(asked("which number?"))
@@ -78,7 +53,7 @@ def test_a_second_opinion_has_a_record_of_its_own_and_counts_for_its_check(tmp_p
         whole = record["cost_nanousd"] + checks
         assert headers["x-trimtab-cost-usd"] == f"{whole // 10**9}.{whole % 10**9:09d}"
 
-    at(tmp_path, work)
+    at(tmp_path, work, CONFIG.format(more=""), SCRIPT)
 
 
 def test_an_opinion_that_agrees_ends_it(tmp_path: Path) -> None:
@@ -86,7 +61,7 @@ def test_an_opinion_that_agrees_ends_it(tmp_path: Path) -> None:
         _, headers, _ = await there.post(asked("agreed?"))
         assert [headers[f"x-trimtab-{name}"] for name in ("verdict", "steps")] == ["accept", "1"]
 
-    at(tmp_path, work)
+    at(tmp_path, work, CONFIG.format(more=""), SCRIPT)
 
 
 def test_an_opinion_that_never_comes_is_unsure_and_never_accepted(tmp_path: Path) -> None:
@@ -100,7 +75,7 @@ def test_an_opinion_that_never_comes_is_unsure_and_never_accepted(tmp_path: Path
                 assert (verdict["says"], verdict["failed"]) == ("unsure", True)
                 assert verdict["reason"].startswith(why)
 
-    at(tmp_path, work, CONFIG.format(more="") + "timeout_s = 0.5\n")
+    at(tmp_path, work, CONFIG.format(more="") + "timeout_s = 0.5\n", SCRIPT)
 
 
 def test_an_unsure_answer_is_given_where_the_route_says_so(tmp_path: Path) -> None:
@@ -108,7 +83,7 @@ def test_an_unsure_answer_is_given_where_the_route_says_so(tmp_path: Path) -> No
         _, headers, _ = await there.post(asked("broken"))
         assert [headers[f"x-trimtab-{name}"] for name in ("verdict", "steps")] == ["unsure", "1"]
 
-    at(tmp_path, work, CONFIG.format(more='unsure = "release"'))
+    at(tmp_path, work, CONFIG.format(more='unsure = "release"'), SCRIPT)
 
 
 def test_who_goes_while_a_check_asks_a_model_ends_that_call_too(tmp_path: Path) -> None:
@@ -137,7 +112,7 @@ def test_who_goes_while_a_check_asks_a_model_ends_that_call_too(tmp_path: Path) 
         found = await until_given(records, lambda rows: len(rows) == 2)
         assert found == [("judge", "cancelled"), ("live", "cancelled")]
 
-    at(tmp_path, work)
+    at(tmp_path, work, CONFIG.format(more=""), SCRIPT)
 
 
 def test_a_check_counts_on_the_limits_of_whoever_asked_for_it(tmp_path: Path) -> None:
@@ -157,4 +132,4 @@ def test_a_check_counts_on_the_limits_of_whoever_asked_for_it(tmp_path: Path) ->
             record = await told(there, headers["x-trimtab-request"])
             assert headers["x-trimtab-verdict"] == verdict, record["attempts"]
 
-    at(tmp_path, work)
+    at(tmp_path, work, CONFIG.format(more=""), SCRIPT)
