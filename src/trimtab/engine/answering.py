@@ -68,6 +68,11 @@ class Answering(Protocol):
         ...
 
     @property
+    def failed(self) -> bool:
+        """Whether it ends in an error that its status could not tell, for that had gone out as 200."""
+        ...
+
+    @property
     def at_boundary(self) -> bool:
         """Whether another event may be written to the client now."""
         ...

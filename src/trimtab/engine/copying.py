@@ -63,6 +63,7 @@ class CopiedReply:
 
     free = False
     pending = False
+    failed = False
 
     def __init__(self, reply: MeteredReply, told: str, shelf: Shelf | None, asked: Job) -> None:
         """`asked` is what the shelf is for: where another call was made in the end, that asked something else, nothing

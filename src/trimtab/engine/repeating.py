@@ -86,6 +86,7 @@ class KeptReply:
 
     free = True
     pending = False
+    failed = False
     judgement: Judgement | None = None
     at_boundary = False
     """It cannot end early between two events."""

@@ -63,6 +63,7 @@ class MeteredReply:
     told = ""
     free = False
     pending = False
+    failed = False
 
     __slots__ = (
         "_after",

@@ -236,7 +236,7 @@ class Gateway:
         try:
             while not await reply.pump(push):
                 await to.drain()
-        except UpstreamError as problem:
+        except (UpstreamError, RequestError) as problem:
             reply.close()
             if not reply.at_boundary:
                 raise
@@ -250,6 +250,7 @@ class Gateway:
                 to.finish(_error_event(http, Stopping(STOPPING, DRAIN_RETRY_S)))
             raise
         reply.close()
+        http.failed = reply.failed
         to.finish(change.rest() if change is not None else b"")
 
     async def _models(self, http: Exchange) -> None:

@@ -1,11 +1,24 @@
 """Clients that go, platforms that break off and verifiers that misbehave: the money and the record stay true."""
 
 import asyncio
+import gzip
 import json
 from pathlib import Path
 from typing import Any
 
-from serving_harness import VERSION, Site, head, site
+import pytest
+from serving_harness import (
+    EVENTS,
+    VERSION,
+    Site,
+    chunk,
+    head,
+    one_answer,
+    parsed,
+    site,
+    take_request,
+    upstream,
+)
 from waiting import until_given
 
 OPINION = """
@@ -96,5 +109,86 @@ def test_who_goes_in_a_later_step_leaves_a_record_of_the_checks_and_of_why_it_wa
             assert parent["checks_nanousd"] == child["cost_nanousd"] > 0
             (why,) = parent["escalations"]
             assert why.startswith("claude-opus-4-7@high: ")
+
+    asyncio.run(run())
+
+
+PENDING = """
+[routes.auto]
+ladder = ["claude-sonnet-4-6@medium"]
+verify = ["not_truncated"]
+[verification]
+hold_headers_s = 0.1
+keep_alive_s = 0.1
+"""
+OVERLOADED = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'
+WHOLE = b'{"type":"message","model":"m","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}}'
+
+
+def as_json(status: bytes, body: bytes) -> bytes:
+    return b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
+        status,
+        len(body),
+        body,
+    )
+
+
+def as_stream(encoding: bytes, body: bytes) -> bytes:
+    headers = (
+        b"content-type: text/event-stream\r\ncontent-encoding: %b\r\ntransfer-encoding: chunked" % encoding
+    )
+    return b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b0\r\n\r\n" % (headers, chunk(body))
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "again"),
+    [
+        (as_json(b"529 Overloaded", OVERLOADED), b"event: error\ndata: " + OVERLOADED, True),
+        (as_json(b"502 Bad Gateway", b"<html>\n</html>"), b"the platform answered with status 502", True),
+        (as_json(b"200 OK", WHOLE), b"in one piece, where a stream was asked for", True),
+        (as_stream(b"gzip", gzip.compress(b"".join(EVENTS))), b"".join(EVENTS), False),
+        (as_stream(b"gzip", b"".join(EVENTS)), b"cannot be unpacked", True),
+        (as_stream(b"br", b"\x01\x02"), b"packed its stream as 'br'", True),
+    ],
+    ids=["overloaded", "page", "no stream", "packed", "not packed", "packed unreadably"],
+)
+def test_whatever_comes_after_a_head_is_a_stream_and_an_error_may_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes, expected: bytes, again: bool
+) -> None:
+    """With an idempotency key: what failed once its head had gone out is not given again as the answer."""
+    monkeypatch.setenv("TEST_KEY", "k")
+    calls = 0
+
+    async def run() -> None:
+        shown = asyncio.Event()
+
+        async def platform(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal calls
+            while True:
+                await take_request(reader)
+                calls += 1
+                await shown.wait()
+                writer.write(answer)
+
+        async with upstream(platform) as named, site(tmp_path, PENDING + named) as there:
+            body = json.dumps(asked("hello", stream=True)).encode()
+            sent = head("POST", "/v1/messages", VERSION + b"idempotency-key: once\r\n", len(body)) + body
+            reader, writer = await asyncio.open_connection("127.0.0.1", there.port)
+            writer.write(sent)
+            begun = await asyncio.wait_for(reader.readuntil(b"event: ping"), 60)
+            assert b"x-trimtab-arm: pending" in begun
+            assert b"content-encoding" not in begun
+            shown.set()
+            rest = await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), 60)
+            writer.close()
+            assert expected in rest
+            assert rest.count(b"event: error") == again
+            before = calls
+            reader, writer = await asyncio.open_connection("127.0.0.1", there.port)
+            writer.write(sent)
+            status, headers, _ = parsed(await asyncio.wait_for(one_answer(reader), 60))
+            writer.close()
+            assert (calls > before) is again, (status, headers)
+            assert await held(there) == {"0.0"}
 
     asyncio.run(run())

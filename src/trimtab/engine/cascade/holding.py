@@ -1,10 +1,12 @@
 """A stream that is held back: its head goes out, and signs of life, until it is known which attempt is the answer.
 
 What it is not: the steps (`stepping`). Invariants: of the events only those of the released attempt go out, whole and
-as they came; what fails once the head is out is an error event; who closes it ends whatever is under way.
+as they came, and unpacked, for the head says no coding; what fails once the head is out is an error event; who closes
+it ends whatever is under way.
 """
 
 import asyncio
+import zlib
 
 import msgspec
 
@@ -13,7 +15,9 @@ from trimtab.engine.job import Job
 from trimtab.engine.outcome_of import Judgement
 from trimtab.engine.pictures import StreamChange
 from trimtab.engine.reply import MeteredReply
-from trimtab.errors import UpstreamBroken
+from trimtab.errors import UpstreamBroken, shortened
+from trimtab.messages.chat import chat_error_event
+from trimtab.messages.meter import Inflater, Unpackable, inflater
 from trimtab.messages.wire import error_event
 from trimtab.providers import Headers, Sink
 from trimtab.records import Attempt
@@ -58,6 +62,9 @@ class PendingReply:
         self._reply: MeteredReply | None = None
         self.told = ""
         self._change: StreamChange | None = None
+        self._unpacks: Inflater | None = None
+        self._begun = False
+        """Whether anything of the released attempt has been written."""
         self.headers = HEAD
         self.simulated = simulated
         self.warned = warned
@@ -77,7 +84,16 @@ class PendingReply:
     @property
     def at_boundary(self) -> bool:
         """Whether another event may be written to the client now."""
-        return self._reply is None or not self._reply.is_event_stream or self._reply.at_boundary
+        reply = self._reply
+        return reply is None or not self._begun or not reply.is_event_stream or reply.at_boundary
+
+    @property
+    def failed(self) -> bool:
+        """See `Answering`."""
+        reply = self._reply
+        return reply is not None and (
+            not reply.is_event_stream or reply.status >= HTTP_ERRORS or reply.error_type is not None
+        )
 
     async def body(self) -> bytes:
         """Never asked for: it is a stream."""
@@ -93,19 +109,26 @@ class PendingReply:
             self._reply = self._steps.result()
             if (change := self._reply.job.change) is not None:
                 self._change = change.stream()
-        reply, changing = self._reply, self._change
+            if self._reply.is_event_stream:
+                self._unpacks = _unpacking(self._reply)
+        reply, changing, unpacks = self._reply, self._change, self._unpacks
         if not reply.is_event_stream or reply.status >= HTTP_ERRORS:
             write(await _as_event(reply))
             return True
-        if changing is None:
+        if changing is None and unpacks is None:
+            self._begun = True
             return await reply.pump(write)
 
         def changed(piece: bytes) -> bool:
-            goes = changing.feed(piece)
-            return write(goes) if goes else True
+            if unpacks is not None:
+                piece = _plain(unpacks, piece)
+            if changing is not None:
+                piece = changing.feed(piece)
+            self._begun = self._begun or bool(piece)
+            return write(piece) if piece else True
 
         ended = await reply.pump(changed)
-        if ended and (rest := changing.rest()):
+        if ended and changing is not None and (rest := changing.rest()):
             write(rest)
         return ended
 
@@ -119,15 +142,41 @@ class PendingReply:
             self._reply.close(problem)
         elif not self._steps.done():
             self._steps.cancel()
+            self._steps.add_done_callback(_closed)
         elif not self._steps.cancelled() and self._steps.exception() is None:
             self._steps.result().close(problem)
+
+
+def _closed(steps: "asyncio.Task[MeteredReply]") -> None:
+    """Nobody takes what comes of it."""
+    if not steps.cancelled() and steps.exception() is None:
+        steps.result().close()
+
+
+def _unpacking(reply: MeteredReply) -> Inflater | None:
+    """What unpacks a stream that a platform packed unasked. Raises `UpstreamError` where that is not known here."""
+    encoding = reply.header(b"content-encoding")
+    unpacks, readable = inflater(encoding)
+    if not readable:
+        name = shortened(encoding.decode("latin-1"), 40)
+        raise UpstreamBroken(f"the platform packed its stream as {name!r}, which nobody asked for")
+    return unpacks
+
+
+def _plain(unpacks: Inflater, piece: bytes) -> bytes:
+    try:
+        return b"".join(unpacks.unpack(piece))
+    except (Unpackable, zlib.error):
+        raise UpstreamBroken("the platform packed its stream in a way that cannot be unpacked") from None
 
 
 async def _as_event(reply: MeteredReply) -> bytes:
     """An error answer as the event that ends a stream: its head has gone out as that of a stream."""
     body = b"".join((await reply.body()).splitlines())
-    if reply.job.endpoint == "chat":
-        return b"data: " + (body or b"{}") + b"\n\n"
-    if body.startswith(b"{"):
-        return b"event: error\ndata: " + body + b"\n\n"
-    return error_event("api_error", f"the platform answered with status {reply.status}", reply.job.id)
+    on_chat = reply.job.endpoint == "chat"
+    if reply.error_type is not None and body.startswith(b"{"):
+        return (b"data: " if on_chat else b"event: error\ndata: ") + body + b"\n\n"
+    said = f"the platform answered with status {reply.status}"
+    if reply.status < HTTP_ERRORS:
+        said = "the platform answered in one piece, where a stream was asked for"
+    return chat_error_event(502, said) if on_chat else error_event("api_error", said, reply.job.id)
