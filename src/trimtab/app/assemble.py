@@ -173,6 +173,7 @@ class Application:
 
         async def close() -> None:
             await in_use.unused()
+            await self.parts.afterwards.begun_so_far()  # its answers are judged with its platforms
             await old.aclose()
 
         task = asyncio.create_task(close())
@@ -200,9 +201,9 @@ class Application:
 
     async def aclose(self) -> int:
         """Close connections, drain the store; the number of records that could not be kept."""
+        await self.parts.afterwards.aclose(AFTERWARDS_S)  # before what it works with
         for task in list(self._leaving):
             await task
-        await self.parts.afterwards.aclose(AFTERWARDS_S)
         await self._edition.aclose()
         await self.parts.workshop.aclose()
         if self.parts.observer is not None:

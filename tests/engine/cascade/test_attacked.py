@@ -21,6 +21,10 @@ from serving_harness import (
 )
 from waiting import until_given
 
+from trimtab.app.assemble import build
+from trimtab.app.settings import reload_settings
+from trimtab.engine.cascade import Afterwards
+
 OPINION = """
 [routes.auto]
 ladder = ["claude-sonnet-4-6@medium", "claude-opus-4-7@high"]
@@ -190,5 +194,108 @@ def test_whatever_comes_after_a_head_is_a_stream_and_an_error_may_be_tried_again
             writer.close()
             assert (calls > before) is again, (status, headers)
             assert await held(there) == {"0.0"}
+
+    asyncio.run(run())
+
+
+ANSWERED = (
+    b'{"type":"message","model":"m","content":[{"type":"text","text":"The answer is 7"}],"stop_reason":"end_turn",'
+    b'"usage":{"input_tokens":1,"output_tokens":1}}'
+)
+AFTER = """
+[routes.auto]
+ladder = ["claude-sonnet-4-6@medium"]
+verify = ["opinion"]
+verify_when = "after"
+[verifiers.opinion]
+kind = "second_opinion"
+arm = "claude-haiku-4-5"
+"""
+
+
+def test_an_answer_that_is_judged_after_keeps_its_platforms_over_a_new_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_KEY", "k")
+
+    async def run() -> None:
+        asks, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def platform(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while True:
+                _, body = await take_request(reader)
+                if b"haiku" in body:
+                    asks.set()
+                    await may_answer.wait()
+                writer.write(as_json(b"200 OK", ANSWERED))
+
+        async with upstream(platform) as named, site(tmp_path, AFTER + named) as there:
+            status, _, _ = await there.post(asked("hello"))
+            assert status == 200
+            await asyncio.wait_for(asks.wait(), 60)
+            application = there.application
+            application.put_in_force(build(reload_settings(application.settings), application.parts))
+            for _ in range(20):  # the old platforms would be closed in the meantime
+                await asyncio.sleep(0)
+            may_answer.set()
+            found = await until_given(lambda: records(there), lambda rows: len(rows) == 2)
+            parent, (child,) = whole_and_children(found)
+            (verdict,) = parent["attempts"][0]["verdicts"]
+            assert (verdict["says"], child["result"]) == ("accept", "ok"), verdict
+
+    asyncio.run(run())
+
+
+def test_a_simulated_answer_never_follows_a_real_one_whatever_a_platform_says_of_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each rung has one place, and the second one's platform says in its answer only that it is simulated."""
+    monkeypatch.setenv("TEST_KEY", "k")
+
+    async def run() -> None:
+        async def platform(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while True:
+                _, body = await take_request(reader)
+                simulated = b"content-type: application/json\r\nx-trimtab-simulated: true\r\n"
+                answer = as_json(b"200 OK", ANSWERED)
+                if b"opus" in body:
+                    answer = answer.replace(b"content-type: application/json\r\n", simulated)
+                writer.write(answer)
+
+        config = OPINION.replace('verify = ["opinion"]', 'verify = ["never"]') + (
+            '[verifiers.never]\nkind = "style"\nmust_contain = ["yes"]\n'
+        )
+        async with upstream(platform) as named, site(tmp_path, config + named) as there:
+            status, headers, _ = await there.post(asked("hello"))
+            assert status == 200
+            (record,) = await until_given(lambda: records(there), lambda rows: len(rows) == 1)
+            assert "x-trimtab-simulated" not in headers
+            assert headers["x-trimtab-arm"] == "claude-sonnet-4-6@medium"
+            assert not record.get("simulated")
+            assert "gives simulated answers" in record["attempts"][1]["error"]
+            assert await held(there) == {"0.0"}
+
+    asyncio.run(run())
+
+
+def test_what_waits_to_be_judged_after_has_a_bound_in_answers_and_in_bytes() -> None:
+    async def run() -> None:
+        afterwards, go = Afterwards(most=3, most_bytes=100), asyncio.Event()
+
+        async def work() -> None:
+            await go.wait()
+
+        assert afterwards.takes(1000), "one alone is judged, however long it is"
+        afterwards.begin(work(), 60)
+        assert afterwards.takes(40)
+        assert not afterwards.takes(41)
+        afterwards.begin(work(), 10)
+        afterwards.begin(work(), 10)
+        assert not afterwards.takes(1)
+        go.set()
+        await afterwards.begun_so_far()
+        await asyncio.sleep(0)
+        assert len(afterwards) == 0
+        assert afterwards.takes(100)
 
     asyncio.run(run())

@@ -221,10 +221,10 @@ class Checked(Generic[S]):
             reply.record(attempt)
         elif body is None:
             self._unjudged(reply, "it is longer than what is judged")
-        elif self._floor.afterwards.full:
+        elif not self._floor.afterwards.takes(len(body)):
             self._unjudged(reply, "too many answers are being judged")
         else:
-            self._floor.afterwards.begin(self._judge_later(reply, body))
+            self._floor.afterwards.begin(self._judge_later(reply, body), len(body))
 
     async def _judge_later(self, reply: MeteredReply, body: bytes) -> None:
         try:
