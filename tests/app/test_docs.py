@@ -16,8 +16,10 @@ from trimtab.providers.anthropic import AnthropicSettings
 from trimtab.providers.aws import BedrockSettings, ClaudeOnAwsSettings
 from trimtab.providers.simulator import SimulatorSettings
 from trimtab.routing import ChoosingSettings
+from trimtab.sandbox import SandboxSettings
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings
+from trimtab.verification import VerificationSettings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -42,6 +44,8 @@ def test_the_documented_file_loads_and_shows_the_defaults(
     assert settings.normaliser == NormaliserSettings()
     assert settings.content == ContentSettings()
     assert settings.retries == RetrySettings()
+    assert settings.sandbox == SandboxSettings()
+    assert settings.verification == VerificationSettings()
     assert settings.choosing == ChoosingSettings()
     assert settings.effort == EffortSettings()
     assert settings.scenarios == settings.catalogue.scenarios
@@ -62,6 +66,8 @@ def test_the_documented_file_names_every_setting() -> None:
         RetrySettings,
         ChoosingSettings,
         EffortSettings,
+        SandboxSettings,
+        VerificationSettings,
         AnthropicSettings,
         BedrockSettings,
         ClaudeOnAwsSettings,

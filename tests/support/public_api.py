@@ -42,6 +42,7 @@ from trimtab.routing.routes import RouteMatch
 from trimtab.sandbox import SandboxSettings
 from trimtab.store import StoreSettings
 from trimtab.telemetry import TelemetrySettings
+from trimtab.verification import VerificationSettings
 from trimtab.vision import ImageSettings
 from trimtab.vision.settings import ImageRules
 
@@ -63,6 +64,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "escalation": EscalationSettings,
     "escalation.rules": RuleSettings,
     "sandbox": SandboxSettings,
+    "verification": VerificationSettings,
     "choosing": ChoosingSettings,
     "budgets.NAME": BudgetSettings,
     "cache": CacheSettings,
