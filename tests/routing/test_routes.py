@@ -4,9 +4,10 @@ import msgspec
 import pytest
 from effort_bench import EffortBench, level
 
+from trimtab.catalogue import Arm
 from trimtab.errors import NotFound, PermissionDenied
 from trimtab.records import NOBODY, Caller
-from trimtab.routing import RouteSettings
+from trimtab.routing import Ask, RouteSettings, Wanted
 from trimtab.routing.routes import RouteMatch
 
 S46, O47, H45 = "claude-sonnet-4-6", "claude-opus-4-7", "claude-haiku-4-5-20251001"
@@ -44,6 +45,22 @@ def test_a_request_that_names_a_route_gets_it_and_others_get_the_first_that_take
     assert b.job("trimtab/auto", caller=TEAM).plan.reasons[0] == f"route red serves this request by {O47}"
     with pytest.raises(NotFound, match="'trimtab/nmaed' is not known here; did you mean 'trimtab/named'"):
         b.job("trimtab/nmaed")
+
+
+def test_the_reason_names_what_was_asked_for_and_whether_what_is_called_stands_on_the_ladder() -> None:
+    b = bench(
+        r=RouteSettings(effort="low"),
+        up=RouteSettings(ladder=(f"{S46}@low", f"{O47}@high"), verify=("json",)),
+    )
+    assert b.job("trimtab/r").plan.reasons[0] == "trimtab/r is the default tier; route r holds for it"
+    ask = Ask(model="trimtab/up", route=b.router.taken(Wanted("trimtab/up", "messages", NOBODY, ())))
+    for rung, said in (
+        (f"{O47}@high", f"; this is its rung {O47}@high"),
+        (f"{S46}@max", f"; this is its rung {S46}@max"),
+        ("claude-opus-4-6", "; this is claude-opus-4-6, which is not on it"),
+    ):
+        asked = msgspec.structs.replace(ask, rung=Arm.parse(rung))
+        assert b.router.decide(asked).plan.reasons[0].endswith(said)
 
 
 def test_a_pinned_model_and_a_named_tier_stay_unless_the_route_names_them_and_the_rest_of_the_route_holds() -> (

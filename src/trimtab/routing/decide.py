@@ -184,7 +184,8 @@ class TierRouter:
         ladder = route.ladder if route is not None and ask.route is not None and ask.route.climbs else None
         if ask.rung is not None:
             tier = self._tier_of(ask, ladder, tier)
-            arm, reason = _on_rung(ask.rung, arm), f"{reason}; this is its rung {ask.rung}"
+            reason = f"{reason}; {_named_rung(ask.rung, ladder)}"
+            arm = _on_rung(ask.rung, arm)
         model = self._catalogue.find(arm.model)
         if model is None:
             raise self._unknown(arm.model)
@@ -350,9 +351,7 @@ class TierRouter:
         tier = name[len(VIRTUAL_PREFIX) :]
         if tier == AUTO or (route is not None and name == route.virtual_model):
             tier = ask.default_tier or "default"
-            reason = "trimtab/auto is the default tier" + (
-                f" of this key, {tier}" if ask.default_tier else ""
-            )
+            reason = f"{name} is the default tier" + (f" of this key, {tier}" if ask.default_tier else "")
         else:
             reason = f"the request names tier {tier}"
         return tier, self._tier(tier, ask), reason + _beside(route)
@@ -431,6 +430,13 @@ class TierRouter:
             close = difflib.get_close_matches(name[:80], known, n=1, cutoff=0.75)
             hint = f"did you mean {close[0]!r}?" if close else "GET /v1/models lists what is served"
         return NotFound(f"model: {shown!r} is not known here; {hint}")
+
+
+def _named_rung(rung: Arm, ladder: Ladder | None) -> str:
+    """What is called, in words: the control tier stands on few ladders."""
+    if ladder is not None and all(rung.model != one.model for one in ladder.rungs):
+        return f"this is {rung}, which is not on it"
+    return f"this is its rung {rung}"
 
 
 def _on_rung(rung: Arm, arm: Arm) -> Arm:
