@@ -117,7 +117,7 @@ ROWS: dict[str, tuple[str, str, str, str]] = {
         "import atexit, os\natexit.register(os._exit, 0)\ndef add(a, b):\n    return 0\n",
         PLAIN,
         "escalate",
-        "0 == 3",
+        "'line': 2",
     ),
     "kills its process": ("import os\nos.kill(os.getpid(), 9)\n", PLAIN, "escalate", "by signal 9"),
     "kills who judges": ("import os\nos.kill(os.getppid(), 9)\n", PLAIN, "escalate", ""),

@@ -123,7 +123,7 @@ def test_an_answer_keeps_its_form_or_the_rule_that_it_breaks_is_named(what: str)
 
 def test_the_reason_says_what_was_found_and_how_many_rules_more() -> None:
     found = judged_by(built(style, max_words=2, max_emojis=0), answered("One two three 🎉"))
-    assert found.reason == "it has 3 words, and may have 2; and 1 more rules"
+    assert found.reason == "it has 3 words, and may have 2; and 1 more rule"
 
 
 def test_more_than_is_measured_is_not_accepted() -> None:

@@ -17,7 +17,21 @@ MAX_EVIDENCE_CHARS = 200
 Fact = str | int | float | bool
 
 PLAIN_FACTS = frozenset(
-    ("begins", "compare", "ended", "judge", "other_arm", "rule", "schema", "stop", "tool_choice")
+    (
+        "begins",
+        "code_language",
+        "compare",
+        "ended",
+        "judge",
+        "must_contain",
+        "must_end_with",
+        "must_start_with",
+        "other_arm",
+        "rule",
+        "schema",
+        "stop",
+        "tool_choice",
+    )
 )
 """Facts of these names hold words of a configuration, an API or a catalogue: no text of a prompt or an answer."""
 

@@ -198,7 +198,9 @@ class CodeTests:
             return Finding("escalate", "the code ended what runs its tests", evidence)
         if end.message:
             evidence["message"] = end.message
-        if end.test:
+        if end.test.startswith("line ") and end.test[5:10].isdecimal():
+            evidence["line"] = int(end.test[5:10])  # of the tests: a figure is kept where no text is
+        elif end.test:
             evidence["test"] = end.test
         if end.outcome == "passed":
             evidence.update(tests=end.ran, checks=end.checks, apart=end.apart)

@@ -121,7 +121,7 @@ class Style:
         evidence = {one.rule: one.found for one in certain or broken}
         if not certain:
             return Finding("unsure", f"the answer was cut off, and so far {broken[0].reason}", evidence)
-        more = f"; and {len(certain) - 1} more rules" if len(certain) > 1 else ""
+        more = f"; and {_of(len(certain) - 1, 'more rules')}" if len(certain) > 1 else ""
         return Finding("escalate", certain[0].reason + more, evidence)
 
     def _too_long(self, chars: int) -> Finding:
@@ -140,21 +140,23 @@ class Style:
             count = of.characters if name == "chars" else getattr(of, name)
             what = "characters" if name == "chars" else name
             if most is not None and count > most:
-                yield _Broken(f"max_{name}", f"it has {count} {what}, and may have {most}", count, False)
+                yield _Broken(f"max_{name}", f"it has {_of(count, what)}, and may have {most}", count, False)
             if least is not None and count < least:
-                yield _Broken(f"min_{name}", f"it has {count} {what}, and needs {least}", count, True)
+                yield _Broken(f"min_{name}", f"it has {_of(count, what)}, and needs {least}", count, True)
         if options.max_emojis is not None and of.emojis > options.max_emojis:
-            reason = f"it has {of.emojis} emojis, and may have {options.max_emojis}"
+            reason = f"it has {_of(of.emojis, 'emojis')}, and may have {options.max_emojis}"
             yield _Broken("max_emojis", reason, of.emojis, False)
         if options.markdown == "none" and of.markdown:
-            yield _Broken("markdown", f"it has Markdown in {of.markdown} places", of.markdown, False)
+            yield _Broken("markdown", f"it has Markdown in {_of(of.markdown, 'places')}", of.markdown, False)
         if options.code == "none" and of.fences:
-            yield _Broken("code", f"it has {len(of.fences)} blocks of code", len(of.fences), False)
+            yield _Broken("code", f"it has {_of(len(of.fences), 'blocks')} of code", len(of.fences), False)
         if options.code == "required" and not of.fences:
             yield _Broken("code", "it has no block of code", 0, True)
         language = options.code_language.lower()
         if language and of.fences and all(fence.language != language for fence in of.fences):
-            reason = f"none of its {len(of.fences)} blocks of code says that it is {printable(language, 40)}"
+            reason = (
+                f"of {_of(len(of.fences), 'blocks')} of code none says that it is {printable(language, 40)}"
+            )
             yield _Broken("code_language", reason, len(of.fences), True)
         there = {self._fold(heading.text) for heading in of.headings} if self._headings else set()
         for text, folded in self._headings:
@@ -175,6 +177,11 @@ class Style:
             yield _Broken("must_start_with", "it begins otherwise", printable(self._start[0][0], 60), False)
         if self._end and not any(folded.endswith(one) for _, one in self._end):
             yield _Broken("must_end_with", "it ends otherwise", printable(self._end[0][0], 60), True)
+
+
+def _of(count: int, things: str) -> str:
+    """`1 word`, `2 words`."""
+    return f"{count:,} {things.removesuffix('s') if count == 1 else things}"
 
 
 def _cased(text: str) -> str:
