@@ -85,7 +85,11 @@ def read_feedback(body: bytes) -> Told:
         permitted = ""
         if "unknown field" in str(problem):
             permitted = f"; permitted are {', '.join(_Body.__struct_encode_fields__)}"
-        raise RequestError(f"body: {printable(str(problem), 300)}{permitted}") from None
+        told, matching, _ = str(problem).partition(" matching regex")
+        if matching:
+            place = "label" if str(problem).endswith("`$.label`") else "source"
+            told = f"{place}: takes letters, digits and . _ : - only"
+        raise RequestError(f"body: {printable(told, 300)}{permitted}") from None
     edited = _edited(said.edited)
     score = said.score if said.success is None else float(said.success)
     if score is None or None not in (said.success, said.score):
