@@ -56,8 +56,8 @@ def test_columns_stand_side_by_side_then_below_each_other_then_each_row_has_line
         "team-b  team b  $20 a day     2026-11-23  $12.40 at its end",
     ]
     assert drawn(budgets(), 44, monkeypatch, capsys) == [
-        "name      limit",
-        "  of      renews        forecast",
+        "name      limit         forecast",
+        "  of      renews",
         "─" * 44,
         "team-a    $500 a month  no data: no use",
         "  team a  2026-12-01    before this day",

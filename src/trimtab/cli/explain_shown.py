@@ -147,7 +147,7 @@ def _print_verdicts(found: RequestExplained) -> None:
     say()
     table = Rows(
         ("step", "verifier"), "says", ("why", "evidence"), ("cost", "took"),
-        wraps={"says": 8, "why": 24, "evidence": 24}, right=("cost",),
+        wraps={"says": 8, "why": 26, "evidence": 26}, right=("cost",),
     )  # fmt: skip
     for step in found.tried.steps:
         for one in step.verdicts:

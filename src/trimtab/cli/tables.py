@@ -146,7 +146,9 @@ class Rows:
             header_style="bold",
         )
         names = _stacked(layout, [name for group in layout for name, _ in group], widths)
+        high = max((name.plain.count("\n") for name in names), default=0)
         for name, group, width in zip(names, layout, widths, strict=True):
+            name.append("\n" * (high - name.plain.count("\n")))  # at the top, as what stands below it
             table.add_column(name, width=width, justify="right" if group[0][0] in self._right else "left")
         for row, style in self._rows:
             cells = [row[place] for group in layout for _, place in group]
