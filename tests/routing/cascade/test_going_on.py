@@ -47,7 +47,7 @@ def after(
         (after("escalate"), DEAR, "cheap was not accepted"),
         (after(None), DEAR, "cheap gave no answer"),
         (after("escalate", "escalate"), BEST, "dear was not accepted"),
-        (after("escalate", "escalate", "escalate"), None, "3 steps were made"),
+        (after("escalate", "escalate", "escalate"), None, "there is no further rung"),
         (after("unsure"), DEAR, "of cheap nobody is sure"),
         (
             after("unsure", ladder=Ladder(rungs=LADDER.rungs, unsure="release")),
@@ -56,7 +56,7 @@ def after(
         ),
         (after("escalate", begun=Beginning(rungs=(BEST,), baseline=True)), None, "baseline"),
         (after("escalate", begun=Beginning(rungs=(BEST,))), None, "no further rung"),
-        (after("escalate", ladder=Ladder(rungs=LADDER.rungs, steps=1)), None, "1 steps were made"),
+        (after("escalate", ladder=Ladder(rungs=LADDER.rungs, steps=1)), None, "1 step was made, and no more"),
         # Time and money. The next rung that fits them is taken.
         (after("escalate", left_s=10.0), DEAR, "not accepted"),
         (after("escalate", left_s=9.9), BEST, "dear usually takes 10 s, and 9.9 s are left"),

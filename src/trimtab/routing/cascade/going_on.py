@@ -40,8 +40,8 @@ def next_step(
         return Next(None, f"{last.arm} was accepted")
     if beginning.baseline:
         return Next(None, "the baseline's answer is not escalated")
-    if len(called) >= ladder.steps:
-        return Next(None, f"{_failed(last)}; {ladder.steps} steps were made, and no more are allowed")
+    if len(called) >= ladder.steps and _after(beginning, made):
+        return Next(None, f"{_failed(last)}; {_steps(ladder.steps)} made, and no more are allowed")
     rest = _after(beginning, made)
     if not rest:
         return Next(None, f"{_failed(last)}; there is no further rung")
@@ -53,6 +53,10 @@ def next_step(
             return _wanted(ladder, last, arm, estimate, facts, known, refused)
         refused.append(why)
     return Next(None, f"{_failed(last)}; {'; '.join(refused)}")
+
+
+def _steps(count: int) -> str:
+    return "1 step was" if count == 1 else f"{count} steps were"
 
 
 def _after(beginning: Beginning, made: Sequence[Made]) -> tuple[Arm, ...]:
