@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import ANY
 
+import msgspec
 import pytest
 from msgspec import UNSET
 
 from trimtab.errors import Conflict
-from trimtab.records import Outcome
+from trimtab.records import Outcome, RequestId
 from trimtab.store import Database, Store, StoreSettings, open_database, open_store
 from trimtab.store.content import Selection, delete
 from trimtab.store.content.deletion import delete_old as delete_old_content
@@ -130,6 +131,14 @@ def test_an_edited_answer_is_kept_as_its_policy_says_and_goes_with_the_content_o
         return [one.edited for one in feedback.with_edited(feedback.of(asked[name].id))]
 
     assert told("plain", None).edited_kept is False
+    soon = msgspec.structs.replace(asked["plain"], id=RequestId("early"))
+    early = Told(request="early", source="user", score=0.0, edited=b'"as it should be"')
+    assert feedback.tell(early, full).edited_kept is False, "nobody knows whose it is"
+    word = feedback.tell(
+        early, full, msgspec.json.encode(soon)
+    )  # its record is still on its way to the store
+    assert (word.edited_kept, feedback.with_edited([word])[0].edited) == (True, "as it should be")
+    assert delete(database, Selection("request", "early")).edited == 1
     assert edits("plain") == [UNSET]
     word = told("plain", full)
     assert (word.edited_kept, word.label, len(word.earlier)) == (True, "wrong_sum", 1), (

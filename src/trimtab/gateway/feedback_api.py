@@ -59,10 +59,10 @@ async def _feedback(http: Exchange) -> None:
         http.reply(200, msgspec.json.encode({"data": found}))
         return
     said = read_feedback(await http.body(MAX_BODY_BYTES))
-    record = await _own(http, said.request)
+    record, detail = await _own(http, said.request)
     teller = f"key:{http.caller.key}" if http.caller.key else ""
     told = msgspec.structs.replace(said, teller=teller)
-    word = await blocking(lambda: store.tell(told, http.around.keep_edited))
+    word = await blocking(lambda: store.tell(told, http.around.keep_edited, detail))
     http.around.on_opinion(
         Opinion(
             word.request,
@@ -121,8 +121,11 @@ def _edited(raw: msgspec.Raw | msgspec.UnsetType) -> bytes | None:
         raise RequestError(f"body: edited: {printable(str(problem), 300)}") from None
 
 
-async def _own(http: Exchange, name: str) -> "_Owner":
-    """Whose it is. Raises `NotFound` unless the request is recorded and the caller's to tell of."""
+async def _own(http: Exchange, name: str) -> tuple["_Owner", bytes]:
+    """Whose it is, and its record, which may not be written yet.
+
+    Raises `NotFound` unless the request is recorded and the caller's to tell of.
+    """
     unknown = NotFound(
         f"no request {shortened(name, 80)!r} of this key is recorded here; use the id of an x-trimtab-request "
         "header; one that is still being answered has no record"
@@ -136,7 +139,7 @@ async def _own(http: Exchange, name: str) -> "_Owner":
             owner = msgspec.json.decode(found, type=_Owner)
             if not _may_tell(owner, http.caller):
                 raise unknown
-            return owner
+            return owner, found
     raise unknown
 
 

@@ -45,12 +45,15 @@ def written(value: Any) -> bytes:
     return msgspec.json.encode(around)[_ROOM:-_ROOM]
 
 
-def keep_edited(tx: Transaction, request_id: str, source: str, edited: Edited | None) -> bool:
-    """Put it in the place of what this source told before, which nothing does too; whether anything changed."""
+def keep_edited(
+    tx: Transaction, request_id: str, source: str, edited: Edited | None, waiting: bytes | None = None
+) -> bool:
+    """Put it in the place of what this source told before, which nothing does too; whether anything changed. `waiting`
+    is the request's record where that may not be written yet."""
     before = tx.row(
         "SELECT answer FROM edited_answers WHERE request_id = ? AND source = ?", (request_id, source)
     )
-    owner = None if edited is None or edited.answer is None else _owner(tx, request_id, edited)
+    owner = None if edited is None or edited.answer is None else _owner(tx, request_id, edited, waiting)
     if owner is None or edited is None or edited.answer is None:
         if before is None:
             return False
@@ -87,12 +90,13 @@ def _subject(row: tuple[Any, ...]) -> tuple[int, str, str, str]:
     return at_ms, key, organisation, user
 
 
-def _owner(tx: Transaction, request_id: str, edited: Edited) -> Outcome | None:
+def _owner(tx: Transaction, request_id: str, edited: Edited, waiting: bytes | None) -> Outcome | None:
     """The request, where an edited answer of it may be kept."""
     row = tx.row("SELECT detail FROM requests WHERE id = ?", (request_id,))
-    if row is None:
+    detail = waiting if row is None else row[0]
+    if detail is None:
         return None
-    record = msgspec.json.decode(row[0], type=Outcome)
+    record = msgspec.json.decode(detail, type=Outcome)
     if record.simulated and not edited.simulated:
         return None
     if edited.days and record.at_ms < tx.now_ms() - edited.days * DAY_MS:

@@ -98,13 +98,14 @@ class FeedbackStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def tell(self, told: Told, keep: Keep | None = None) -> Feedback:
-        """Note it, for a request that is known. Idempotent. Raises `Conflict` where too many sources have told.
+    def tell(self, told: Told, keep: Keep | None = None, waiting: bytes | None = None) -> Feedback:
+        """Note it, for a request that is known: `waiting` is its record where that may not be written yet. Idempotent.
+        Raises `Conflict` where too many sources have told.
 
         The last moments may be lost with the machine's power, as with records.
         """
         edited = _kept(told, keep)
-        return self._database.write(lambda tx: _tell(tx, told, edited)[0], durable=False)
+        return self._database.write(lambda tx: _tell(tx, told, edited, waiting)[0], durable=False)
 
     def of(self, request_id: str) -> tuple[Feedback, ...]:
         """What was told of a request, by source."""
@@ -174,7 +175,9 @@ def _kept(told: Told, keep: Keep | None) -> Edited | None:
     return Edited() if keep is None else keep(told.edited)
 
 
-def _tell(tx: Transaction, told: Told, edited: Edited | None) -> tuple[Feedback, bool]:
+def _tell(
+    tx: Transaction, told: Told, edited: Edited | None, waiting: bytes | None = None
+) -> tuple[Feedback, bool]:
     """The word that counts now, and whether that is a change."""
     row = tx.row(
         f"SELECT {_COLUMNS}, 0 FROM feedback WHERE request_id = ? AND source = ? {tx.words.lock_row}",  # noqa: S608 (our own words)
@@ -188,7 +191,7 @@ def _tell(tx: Transaction, told: Told, edited: Edited | None) -> tuple[Feedback,
                 f"source {shortened(told.source, 80)!r}: {SOURCES_MAX} other sources have told of request "
                 f"{shortened(told.request, 80)!r} already; use one of their names"
             )
-    kept_anew = keep_edited(tx, told.request, told.source, edited)
+    kept_anew = keep_edited(tx, told.request, told.source, edited, waiting)
     earlier: tuple[Word, ...] = ()
     if row is not None:
         before = _read(row)
