@@ -37,5 +37,3 @@ async def told(there: Site, name: str) -> dict[str, Any]:
     )
     found: dict[str, Any] = json.loads(body)
     return found
-
-

@@ -96,6 +96,8 @@ def test_after_an_escalate_nothing_that_spends_is_begun() -> None:
         RecursionError(),
         MemoryError(),
         SystemExit(3),
+        KeyboardInterrupt(),
+        BaseExceptionGroup("odd", [GeneratorExit()]),
         TimeoutError("its own socket"),
         asyncio.CancelledError("what it waited for"),
         Unavailable("no money", 1),

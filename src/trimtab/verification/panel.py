@@ -112,10 +112,9 @@ async def _checked(check: Check, judged: Judged, means_for: MeansFor) -> Verdict
     )
 
 
-async def _found(
-    check: Check, judged: Judged, means: Means, deadline: float
-) -> Finding | Exception | SystemExit:
-    """What a check finds, or what it breaks with: somebody else's code, whatever it does."""
+async def _found(check: Check, judged: Judged, means: Means, deadline: float) -> Finding | BaseException:
+    """What a check finds, or what it breaks with: somebody else's code, whatever it does. Some of that would end the
+    whole process, if it left a task."""
     finding = Finding("accept")
     try:
         for answer in judged.answers:
@@ -125,12 +124,14 @@ async def _found(
             finding = _worse(finding, _kept(await check.verifier.check(case)))
             if finding.says == "escalate":
                 break
-    except (Exception, SystemExit) as problem:
+    except (asyncio.CancelledError, GeneratorExit):
+        raise
+    except BaseException as problem:
         return problem
     return finding if judged.answers else Finding("unsure", "there is no answer in what came")
 
 
-def _made_of(name: str, work: "asyncio.Task[Finding | Exception | SystemExit]") -> tuple[Finding, bool]:
+def _made_of(name: str, work: "asyncio.Task[Finding | BaseException]") -> tuple[Finding, bool]:
     """The finding of a check that has ended, and whether it failed."""
     if work.cancelled():  # of something that it waited for
         return _crashed(name, asyncio.CancelledError()), True

@@ -15,7 +15,7 @@ from trimtab.catalogue import Arm
 from trimtab.engine.answering import Answering
 from trimtab.engine.cascade.afterwards import Afterwards
 from trimtab.engine.cascade.deciding import Climb, Pinned
-from trimtab.engine.cascade.holding import PendingReply
+from trimtab.engine.cascade.holding import PendingReply, close_unheard
 from trimtab.engine.cascade.judging import Judging
 from trimtab.engine.cascade.stepping import Steps
 from trimtab.engine.copying import CopiedReply
@@ -167,9 +167,8 @@ class Checked(Generic[S]):
             await asyncio.wait({steps}, timeout=max(0.0, settings.hold_headers_s - waited_s))
         except asyncio.CancelledError:
             steps.cancel()
+            steps.add_done_callback(close_unheard)
             await asyncio.wait({steps})
-            if not steps.cancelled() and steps.exception() is None:
-                steps.result().close()
             raise
         if steps.done():
             return steps.result()

@@ -142,12 +142,12 @@ class PendingReply:
             self._reply.close(problem)
         elif not self._steps.done():
             self._steps.cancel()
-            self._steps.add_done_callback(_closed)
+            self._steps.add_done_callback(close_unheard)
         elif not self._steps.cancelled() and self._steps.exception() is None:
             self._steps.result().close(problem)
 
 
-def _closed(steps: "asyncio.Task[MeteredReply]") -> None:
+def close_unheard(steps: "asyncio.Task[MeteredReply]") -> None:
     """Nobody takes what comes of it."""
     if not steps.cancelled() and steps.exception() is None:
         steps.result().close()
