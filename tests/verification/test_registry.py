@@ -96,11 +96,11 @@ def test_every_kind_that_is_shipped_loads_and_can_be_named() -> None:
         try:
             assert there.check(name, "x").verifier.spends in ORDER
         except ConfigError as problem:
-            needs[name] = str(problem)
-    assert {name: problem.split(":")[0] for name, problem in needs.items()} == {
-        "style": "verifiers.style.max_words",
-        "forbidden_text": "verifiers.forbidden_text.texts",
-        "regular_answer": "verifiers.regular_answer.answer",
+            needs[name] = problem.problem.split(": ")[2]
+    assert needs == {
+        "style": "max_words",
+        "forbidden_text": "texts",
+        "regular_answer": "answer",
     }, "all others suit as they are"
 
 
@@ -205,6 +205,19 @@ def test_a_kind_that_needs_options_is_refused_to_a_request_in_words_that_it_can_
         "x-trimtab-verify: 'style' cannot be used as it is (nothing is asked for; name a rule, as max_words = 200); "
         "its options are the operator's to name, in a [verifiers.NAME] of this kind; there are short"
     )
+
+
+def test_a_kind_that_needs_options_is_refused_to_a_route_at_its_own_place() -> None:
+    there = verifiers(None, entry("style", SHIPPED["style"]))
+    for _ in range(2):
+        with pytest.raises(ConfigError) as caught:
+            there.check("style", "t.toml: routes.r.verify")
+        assert caught.value.where == "t.toml: routes.r.verify"
+        assert re.fullmatch(
+            r"'style': cannot be used as it is: max_words: .*nothing is asked for; name a rule, as max_words = 200; "
+            r"write a \[verifiers.NAME\] with kind = 'style' and its options, and name that",
+            caught.value.problem,
+        )
 
 
 def test_what_requests_may_name_must_be_there() -> None:

@@ -70,8 +70,23 @@ class Verifiers:
 
         Raises `ConfigError` naming `place`.
         """
+        self.named(name, place)
+        try:
+            return self._ready(name)
+        except ConfigError as problem:
+            options, kind = self._where(f"verifiers.{name}."), self._where(f"verifiers.{name}.kind")
+            if not problem.where.startswith(options) or problem.where == kind:
+                raise
+            fail(
+                place,
+                name,
+                f"cannot be used as it is: {problem.where.removeprefix(options)}: {problem.problem}; write a "
+                f"[verifiers.NAME] with kind = {name!r} and its options, and name that",
+            )
+
+    def _ready(self, name: str) -> Check:
+        """The check of a name that is known. Raises `ConfigError` naming the kind's own place."""
         if name not in self._checks:
-            self.named(name, place)
             if name in self._failed:
                 raise self._failed[name]
             try:
@@ -99,7 +114,7 @@ class Verifiers:
 
     def _wanted(self, name: str) -> Check:
         try:
-            return self.check(name, "x-trimtab-verify")
+            return self._ready(name)
         except ConfigError as problem:
             ready = ", ".join(sorted(self._checks)) or "none"
             raise RequestError(
