@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judged_requests import JUDGE_ID, judge_call
 from serving_harness import (
     EVENTS,
     VERSION,
@@ -23,7 +24,12 @@ from waiting import until_given
 
 from trimtab.app.assemble import build
 from trimtab.app.settings import reload_settings
+from trimtab.catalogue import Arm
 from trimtab.engine.cascade import Afterwards
+from trimtab.engine.cascade.asking import Asking
+from trimtab.engine.cascade.paired import Beside, Called
+from trimtab.errors import RequestError
+from trimtab.verification import Heard
 
 OPINION = """
 [routes.auto]
@@ -299,3 +305,32 @@ def test_what_waits_to_be_judged_after_has_a_bound_in_answers_and_in_bytes() -> 
         assert afterwards.takes(100)
 
     asyncio.run(run())
+
+
+def test_opinions_that_are_asked_for_at_once_stay_within_what_is_left_together() -> None:
+    """A verifier that asks three models side by side, each of which alone could be paid for."""
+    most, price, under_way = 10, 6, [0]
+    spent: list[Heard] = []
+
+    class Models:
+        async def same(self, request: Any, arm: Any, beside: Beside) -> Called:
+            assert beside.most_nanousd is not None
+            if beside.most_nanousd < price:
+                raise RequestError("may cost more than what is left")
+            under_way[0] += 1
+            assert under_way[0] == 1
+            await asyncio.sleep(0)
+            under_way[0] -= 1
+            assert beside.recorded is not None
+            beside.recorded(judge_call(cost_nanousd=price))
+            return Called((), str(arm), JUDGE_ID, price, True, b"")
+
+    async def run() -> list[Any]:
+        beside = Beside(purpose="judge", most_nanousd=most)
+        asking = Asking(Models(), None, Arm, beside, spent.append)  # type: ignore[arg-type]
+        return await asyncio.gather(*(asking("m") for _ in range(3)), return_exceptions=True)
+
+    one, *others = asyncio.run(run())
+    assert one.cost_nanousd == price
+    assert all(isinstance(other, RequestError) for other in others)
+    assert [heard.cost_nanousd for heard in spent] == [price]
