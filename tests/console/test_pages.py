@@ -261,6 +261,13 @@ def test_a_cascade_is_told_step_by_step_with_verdicts_and_what_may_be_of_the_ans
                 "words of the configuration are no quotes"
             )
             assert "There is more evidence" in bodies["viewer"]
+            for query, there in (("verdict=unsure&escalated=", True), ("verdict=&escalated=false", False)):
+                _, _, listed = await get(s, f"/console/requests?{query}", viewer)
+                assert (f'href="/console/requests/{JUDGED_ID}' in listed) is there, query
+                assert "<details open>" in listed
+                assert ('<option value="unsure" selected>' in listed) is there, (
+                    "what was asked for can be seen"
+                )
             _, _, told = await get(s, f"{page}.json", viewer)
             data = json.loads(told)
             evidence = data["story"]["record"]["attempts"][0]["verdicts"][0]["evidence"]
