@@ -116,6 +116,8 @@ def test_counting_tokens_gets_no_effort_and_costs_nothing() -> None:
             "x-trimtab-scenario: 'codng' is no scenario here; there are quick, general, coding, agent, research",
         ),
         ({"own": {"x-trimtab-mood": "on"}}, RequestError, "nothing in this version acts on this header"),
+        ({"own": {"x-trimtab-error-cost-usd": "nan"}}, RequestError, "x-trimtab-error-cost-usd: .nan."),
+        ({"own": {"x-trimtab-latency-s": "0"}}, RequestError, "x-trimtab-latency-s: .0."),
         ({"own": {"x-trimtab-session": ""}}, RequestError, "x-trimtab-session"),
         ({"own": {"x-trimtab-platform": " ,"}}, RequestError, "x-trimtab-platform: names no platform entry"),
         ({"own": {"x-trimtab-platform": "aws"}}, RequestError, "'aws' is not a configured platform"),

@@ -1,7 +1,11 @@
 """Code that must pass tests: right code is accepted, wrong code is sent on, and code that only looks as if its tests had
 passed is wrong code."""
 
-import sys
+import shutil
+import tempfile
+import venv
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +256,23 @@ def add(a, b):
 """
 
 
+PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
+
+
+@pytest.fixture(scope="module")
+def with_pytest() -> Iterator[Path]:
+    """An environment with pytest, where a sandbox can show it: these tests may lie in a temporary folder."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        venv.create(folder, with_pip=False, symlinks=True)
+        packages = next(folder.glob("lib/python*/site-packages"))
+        for name in PACKAGES:
+            shutil.copytree(Path(find_spec(name).origin).parent, packages / name)  # type: ignore[union-attr,arg-type]
+        shutil.copy(find_spec("py").origin, packages)  # type: ignore[union-attr,arg-type]
+        yield folder
+
+
 @pytest.mark.parametrize(
     ("code", "says", "words"),
     [
@@ -260,13 +281,13 @@ def add(a, b):
         (SILENCES, "escalate", "tests that must fail do not"),
     ],
 )
-def test_tests_for_pytest_run_where_the_sandbox_can_read_it(code: str, says: str, words: str) -> None:
-    """With the environment of these tests, which has it."""
-    sandbox = Sandbox(SandboxSettings(readable=(sys.prefix,)))
-    verifier = built(code_tests, tests=PYTEST, python=f"{sys.prefix}/bin/python", wall_s=60.0, cpu_s=60.0)
+def test_tests_for_pytest_run_where_the_sandbox_can_read_it(
+    with_pytest: Path, code: str, says: str, words: str
+) -> None:
+    sandbox = Sandbox(SandboxSettings(readable=(str(with_pytest),)))
+    python = str(with_pytest / "bin/python")
+    verifier = built(code_tests, tests=PYTEST, python=python, wall_s=60.0, cpu_s=60.0)
     finding = judged_by(verifier, answered(f"```python\n{code}```\n"), run=sandbox.run)
-    if "could not be begun" in finding.reason:
-        pytest.skip("this Python is outside of what a sandbox can read")
     assert finding.says == says, finding
     assert words in f"{finding.reason} {dict(finding.evidence)}"
 

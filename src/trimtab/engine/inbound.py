@@ -3,11 +3,14 @@
 What it is not: the body, which each surface reads its own way.
 """
 
+import math
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Protocol
 
 import msgspec
 
+from trimtab.catalogue.money import NANO
 from trimtab.engine.pictures import IMAGE_HEADERS
 from trimtab.engine.task_call import TaskCall
 from trimtab.errors import RequestError, shortened
@@ -35,6 +38,8 @@ OWN_HEADERS = (
     ERROR_COST,
     LATENCY,
 )
+MOST_LATENCY_S = 86_400.0
+MOST_ERROR_USD = Decimal(10**6)
 MAX_TAGS = 20
 MAX_TAG_CHARS = 64
 
@@ -86,9 +91,13 @@ class Decide(Protocol):
 
 
 def check_own(own: Mapping[str, str]) -> None:
-    """Refuse headers in our name that nothing acts on. Raises `RequestError`."""
+    """Refuse headers in our name that nothing acts on, and figures that are none. Raises `RequestError`."""
     for name in own:
-        if name not in OWN_HEADERS:
+        if name == ERROR_COST:
+            error_cost_of(own[name])
+        elif name == LATENCY:
+            latency_of(own[name])
+        elif name not in OWN_HEADERS:
             raise RequestError(
                 f"{shortened(name)}: nothing in this version acts on this header; remove it "
                 f"(known: {', '.join(OWN_HEADERS)})"
@@ -124,3 +133,35 @@ def tags_of(header: str | None) -> tuple[str, ...]:
             f"x-trimtab-tags: at most {MAX_TAGS} tags of at most {MAX_TAG_CHARS} printable characters"
         )
     return tags
+
+
+def error_cost_of(header: str | None) -> int | None:
+    """Nano-dollars of an `x-trimtab-error-cost-usd` header. Raises `RequestError`."""
+    if header is None:
+        return None
+    try:
+        usd = Decimal(header)
+    except InvalidOperation:
+        usd = Decimal(-1)
+    if not usd.is_finite() or not 0 <= usd <= MOST_ERROR_USD:
+        raise RequestError(
+            f"{ERROR_COST}: {shortened(header, 80)!r}: must be what a wrong answer costs, in US dollars, from 0 to "
+            f"{MOST_ERROR_USD:,}"
+        )
+    return int(usd * NANO)
+
+
+def latency_of(header: str | None) -> float | None:
+    """Seconds of an `x-trimtab-latency-s` header. Raises `RequestError`."""
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= MOST_LATENCY_S:  # so written that nan is refused
+        raise RequestError(
+            f"{LATENCY}: {shortened(header, 80)!r}: must be within how many seconds an answer is wanted, above 0 and "
+            f"at most {MOST_LATENCY_S:,.0f}"
+        )
+    return seconds

@@ -5,19 +5,15 @@ remembered is bounded, and to forget it costs a saving, never an answer.
 """
 
 import hashlib
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from decimal import Decimal, InvalidOperation
 
 import msgspec
 
 from trimtab.catalogue import EFFORTS, Arm, Effort
 from trimtab.catalogue.estimating import measure
-from trimtab.catalogue.money import NANO
-from trimtab.engine.inbound import ERROR_COST, LATENCY, Inbound
+from trimtab.engine.inbound import ERROR_COST, LATENCY, Inbound, error_cost_of, latency_of
 from trimtab.engine.session import conversation_of
-from trimtab.errors import RequestError, shortened
 from trimtab.messages import MessagesBody
 from trimtab.messages.exchange import Question
 from trimtab.records import Attempt, RequestId
@@ -44,9 +40,6 @@ CHARACTERS_A_TOKEN = 3.0
 
 IMAGE_TOKENS = 1400
 """About what a screenshot comes to. Source: vendor vision page (2026-11)."""
-
-MOST_LATENCY_S = 86_400.0
-MOST_ERROR_USD = Decimal(10**6)
 
 MOST_RECENT = 20_000
 """Requests of which it is known what conversation they were in, so that feedback finds it: about 6 MB."""
@@ -245,35 +238,3 @@ def _effort_of(inbound: Inbound, body: MessagesBody) -> Effort | None:
     """What the client says itself, which wins over each rung's."""
     said = inbound.own.get("x-trimtab-effort") or body.effort
     return next((level for level in EFFORTS if level == said), None)
-
-
-def error_cost_of(header: str | None) -> int | None:
-    """Nano-dollars of an `x-trimtab-error-cost-usd` header. Raises `RequestError`."""
-    if header is None:
-        return None
-    try:
-        usd = Decimal(header)
-    except InvalidOperation:
-        usd = Decimal(-1)
-    if not usd.is_finite() or not 0 <= usd <= MOST_ERROR_USD:
-        raise RequestError(
-            f"{ERROR_COST}: {shortened(header, 80)!r}: must be what a wrong answer costs, in US dollars, from 0 to "
-            f"{MOST_ERROR_USD:,}"
-        )
-    return int(usd * NANO)
-
-
-def latency_of(header: str | None) -> float | None:
-    """Seconds of an `x-trimtab-latency-s` header. Raises `RequestError`."""
-    if header is None:
-        return None
-    try:
-        seconds = float(header)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= MOST_LATENCY_S:  # so written that nan is refused
-        raise RequestError(
-            f"{LATENCY}: {shortened(header, 80)!r}: must be within how many seconds an answer is wanted, above 0 and "
-            f"at most {MOST_LATENCY_S:,.0f}"
-        )
-    return seconds
