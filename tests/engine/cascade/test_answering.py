@@ -23,6 +23,8 @@ version: 1
 rules:
 - match: {contains: down, model: claude-opus-4-7}
   reply: {error: {status: 529}}
+- match: {contains: high is out, model: claude-sonnet-4-6, effort: high}
+  reply: {error: {status: 529}}
 - match: {contains: hang, model: claude-opus-4-7}
   reply: {text: "yes, late", stall: {where: after_head, seconds: 3600}}
 - match: {contains: slow, model: claude-sonnet-4-6, effort: medium}
@@ -144,7 +146,23 @@ def test_a_step_that_fails_never_costs_the_answer_that_is_there(tmp_path: Path) 
         assert record["answered"] == 1
         assert steps(record) == [(MEDIUM, "escalate"), (HIGH, "escalate"), (OPUS, "")]
         assert record["result"] == "ok"
-        assert "had no answer" in record["escalations"][-1]
+        assert "no answer" in record["escalations"][-1]
+
+    at(tmp_path, work, LADDER.format(more=""), SCRIPT)
+
+
+def test_a_step_without_an_answer_does_not_end_the_cascade(tmp_path: Path) -> None:
+    async def work(there: Site) -> None:
+        _, headers, body = await there.post(asked("high is out"))
+        assert json.loads(body)["content"][0]["text"] == "yes, says opus"
+        assert [headers[f"x-trimtab-{name}"] for name in ("verdict", "steps", "attempts")] == [
+            "accept",
+            "2",
+            "3",
+        ]
+        record = await told(there, headers["x-trimtab-request"])
+        assert steps(record) == [(MEDIUM, "escalate"), (HIGH, ""), (OPUS, "accept")]
+        assert "answered" not in record
 
     at(tmp_path, work, LADDER.format(more=""), SCRIPT)
 

@@ -71,10 +71,10 @@ class Steps:
         try:
             while begun is not None:
                 before = () if reply is None else (*reply.before, reply.end())
-                side = None if reply is None else reply.simulated
                 if reply is not None:
                     self._ended.append(reply)
                     reply = None
+                side = self._ended[0].simulated if self._ended else None
                 reply, problem = await self._called(*begun, before, side)
                 whole = False
                 if problem is None and not self._failed(reply):
@@ -83,10 +83,14 @@ class Steps:
                     except UpstreamError as broken:
                         problem = broken
                 if problem is not None or self._failed(reply):
-                    return self._without(reply, problem, arm)
-                if not whole:
+                    if not self._ended:
+                        return self._unanswered(reply, problem)
+                    self._missed(reply, problem, arm)
+                elif not whole:
                     return self._too_long(reply)
-                begun, arm = await self._judged(reply, arm)
+                else:
+                    await self._judge(reply, arm)
+                begun, arm = await self._following(reply, arm)
         except BaseException as gone:
             self._given_up(reply, gone)
             raise
@@ -106,15 +110,19 @@ class Steps:
     def _failed(self, reply: MeteredReply) -> bool:
         return reply.status >= HTTP_ERRORS or reply.error_type is not None
 
-    async def _judged(
-        self, reply: MeteredReply, arm: Arm
-    ) -> tuple[tuple[Job, Route | None, Hold] | None, Arm]:
-        """Judge an answer, and begin the next step where there is one: its call with leave for it, and its rung."""
+    async def _judge(self, reply: MeteredReply, arm: Arm) -> None:
+        """Judge an answer that has come whole."""
         attempt = reply.end()
         verdicts = await self._judging(reply, reply.held, self._spent((*reply.before, attempt)))
         attempt = reply.judged(verdicts)
         checks = sum(verdict.cost_nanousd for verdict in verdicts)
         self._made.append(Made(arm, overall(verdicts), attempt.cost_nanousd + checks))
+
+    async def _following(
+        self, reply: MeteredReply, arm: Arm
+    ) -> tuple[tuple[Job, Route | None, Hold] | None, Arm]:
+        """The next step after one that is over, where there is one: its call with leave for it, and its rung."""
+        attempt, accepted = reply.end(), self._made[-1].says == "accept"
         while True:
             following = self._climb.next(
                 self._made,
@@ -122,7 +130,7 @@ class Steps:
                 spent_nanousd=self._spent((*reply.before, attempt)),
             )
             if following.arm is None:
-                if overall(verdicts) != "accept":
+                if not accepted:
                     self._whys.append(following.reason)
                 return None, arm
             why = f"{following.arm}: {following.reason}"
@@ -168,23 +176,18 @@ class Steps:
             made.cost_nanousd + sum(verdict.cost_nanousd for verdict in made.verdicts) for made in attempts
         )
 
-    def _without(
-        self, reply: MeteredReply, problem: UpstreamError | RequestError | None, arm: Arm
-    ) -> MeteredReply:
-        """A call had no answer: of an earlier step there is one, or the failure is the answer."""
-        if not self._ended:
-            if problem is not None:
-                reply.close(problem)
-                raise problem
-            return reply
+    def _unanswered(self, reply: MeteredReply, problem: UpstreamError | RequestError | None) -> MeteredReply:
+        """The first call had no answer: that is the answer. Raises what broke it, recorded."""
+        if problem is not None:
+            reply.close(problem)
+            raise problem
+        return reply
+
+    def _missed(self, reply: MeteredReply, problem: UpstreamError | RequestError | None, arm: Arm) -> None:
+        """A later step had no answer; that of an earlier one is still there."""
         attempt = reply.end(problem)
         self._made.append(Made(arm, None, attempt.cost_nanousd))
-        self._whys.append(
-            shortened(
-                f"{arm} had no answer ({attempt.error or problem}): an earlier one is given", MAX_ERROR_CHARS
-            )
-        )
-        return self._released([*self._ended, reply])
+        self._whys.append(shortened(f"{arm} had no answer: {attempt.error or problem}", MAX_ERROR_CHARS))
 
     def _too_long(self, reply: MeteredReply) -> MeteredReply:
         """An answer that is longer than what is held back goes on unjudged."""
