@@ -11,6 +11,7 @@ from trimtab.content import quoted_under
 from trimtab.engine.cascade import Afterwards, Climbing, Judges, Memory
 from trimtab.records import RequestId
 from trimtab.routing.cascade import Knowing, Measured, PrefersModel, UsualCost
+from trimtab.routing.ladders import Around, auto_ladder
 from trimtab.sandbox import Ran, Run, Sandbox
 from trimtab.telemetry import Metrics
 
@@ -34,6 +35,9 @@ def open_judges(
         arm_of=lambda text: arm_of(text, settings.tiers, settings.catalogue),
         run=counted(Sandbox(settings.sandbox).run, metrics),
         new_id=new_id,
+        auto_ladder=auto_ladder(
+            Around(settings.catalogue, settings.tiers, settings.effort, settings.scenarios)
+        ),
         afterwards=afterwards,
         quoted=partial(quoted_under, settings.content),
     )

@@ -123,6 +123,12 @@ def resolve_ladder(
     return _ladder(one, tuple(rungs), around)
 
 
+def auto_ladder(around: Around) -> Ladder:
+    """The ladder of requests for `trimtab/auto` that no route takes and that name verifiers themselves: the one that a
+    route would have that says no more than what it verifies."""
+    return _ladder(LadderSettings(), tuple(_derived(Served(), around, MOST_STEPS)), around)
+
+
 def _beside(place: str) -> None:
     raise ConfigError(
         place, "stands beside ladder, whose rungs say which model and effort serve; leave one out"

@@ -208,6 +208,19 @@ def test_a_check_that_a_request_names_itself_judges_a_pinned_model_too(tmp_path:
     at(tmp_path, work, LADDER.format(more=""), SCRIPT)
 
 
+def test_auto_goes_on_to_the_escalation_tier_without_any_configuration(tmp_path: Path) -> None:
+    async def work(there: Site) -> None:
+        verify = VERSION + b"x-trimtab-verify: json\r\n"
+        _, headers, _ = await there.post(asked("hello"), headers=verify)
+        record = await told(there, headers["x-trimtab-request"])
+        assert [one["arm"]["model"] for one in record["attempts"]] == ["claude-sonnet-4-6", "claude-opus-4-7"]
+        for name in ("trimtab/default", "claude-sonnet-4-6"):
+            _, headers, _ = await there.post({**asked("hello"), "model": name}, headers=verify)
+            assert (headers["x-trimtab-steps"], headers["x-trimtab-verdict"]) == ("1", "escalate")
+
+    at(tmp_path, work, "", SCRIPT)
+
+
 def test_an_answer_that_goes_out_first_is_judged_for_the_record(tmp_path: Path) -> None:
     config = LADDER.format(more='verify_when = "after"').replace(f'"{HIGH}", "{OPUS}"', "")
 

@@ -59,7 +59,7 @@ class Pinned:
 
     def next(self, made: Sequence[Made], *, left_s: float | None, spent_nanousd: int) -> Next:
         """Nowhere."""
-        return Next(None, "there is no other rung: the request pins its model, or its route has no ladder")
+        return Next(None, "there is no other rung: the request pins its model or tier")
 
     def ended(self, rung: Arm, released: Attempt) -> None:
         """Nothing is to be remembered."""

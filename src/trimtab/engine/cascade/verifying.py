@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from trimtab.catalogue import Arm
+from trimtab.engine.asked import Asked
 from trimtab.engine.cascade.afterwards import Afterwards
 from trimtab.engine.cascade.checked import Checked, Floor
 from trimtab.engine.cascade.deciding import Climb, Deciding, Pinned
@@ -22,8 +23,9 @@ from trimtab.engine.preparing import Planner, Preparing, S
 from trimtab.engine.surviving import Surviving
 from trimtab.messages.exchange import question_of
 from trimtab.records import RequestId
-from trimtab.routing import Decision
+from trimtab.routing import VIRTUAL_PREFIX, Decision
 from trimtab.routing.cascade import Ladder
+from trimtab.routing.routes import AUTO
 from trimtab.sandbox import Ran, Run
 from trimtab.verification import VerificationSettings, Verifiers
 
@@ -39,6 +41,8 @@ class Judges(msgspec.Struct, frozen=True, kw_only=True):
     run: Callable[[Run], Awaitable[Ran]]
     """Runs code in a sandbox. Raises `TrimtabError` where there is none."""
     new_id: Callable[[], RequestId]
+    auto_ladder: Ladder
+    """Of requests for `trimtab/auto` that no route takes."""
     afterwards: Afterwards
     quoted: Quoted
     """What verdicts may quote of prompts and answers, on this side of real and simulated."""
@@ -92,9 +96,10 @@ class Verifying:
             checks += [one for one in judges.verifiers.wanted(header) if one.name not in of_route]
         question = question_of(inbound.body, "chat" if inbound.endpoint == "chat" else "messages")
         holds = bool(checks) and decision.verify_when == "before"
-        ladder = decision.ladder or Ladder(rungs=(decision.plan.arm,))
+        several = decision.ladder or self._of_auto(asked)
+        ladder = several or Ladder(rungs=(decision.plan.arm,))
         climb: Climb = Pinned(decision.plan.arm)
-        if decision.ladder is not None:
+        if several is not None:
             climb = judges.deciding.begin(
                 ladder,
                 inbound,
@@ -115,4 +120,15 @@ class Verifying:
             deadline=None if ladder.within_s is None else inbound.arrived + ladder.within_s,
         )
         checked = Checked(self._floor, planner, asked, judging, ladder, climb, holds=holds)
-        return checked, checked.first() if decision.ladder is not None else asked
+        return checked, checked.first() if several is not None else asked
+
+    def _of_auto(self, asked: Asked) -> Ladder | None:
+        """The ladder of a request that says no more than `trimtab/auto` and that no route takes: its own default tier,
+        then what that escalates to; of tiers that its key may not name it has none."""
+        plan, may = asked.decision.plan, asked.inbound.caller.tiers
+        if asked.body.model != VIRTUAL_PREFIX + AUTO or plan.route or plan.tier != "default":
+            return None
+        ladder = self._judges.auto_ladder
+        if may is None or all(tier is None or tier in may for tier in ladder.tiers):
+            return ladder
+        return None
