@@ -10,12 +10,14 @@ import pytest
 from effort_bench import CATALOGUE, EffortBench
 
 from trimtab.app.settings import load_settings
-from trimtab.catalogue import Effort, TierSettings, resolve_tiers
+from trimtab.catalogue import Arm, Effort, TierSettings, resolve_tiers
 from trimtab.catalogue.effort import EffortSettings
 from trimtab.catalogue.tiers import TierBinding
 from trimtab.errors import ConfigError
 from trimtab.records import NOBODY
 from trimtab.routing import Route, RouteSettings, Wanted, resolve_routes
+from trimtab.routing.cascade import Ladder
+from trimtab.routing.cascade.ladder import within
 
 VERIFY = ("json",)
 DESIGNED = """
@@ -37,6 +39,19 @@ def route(tiers: TierSettings | None = None, most: Effort | None = None, **own: 
         effort=EffortSettings(most=most),
     )
     return found[0]
+
+
+def test_a_ladder_has_the_rungs_that_its_caller_may_use() -> None:
+    arms = (Arm("a", "low"), Arm("a", "high"), Arm("b"))
+    ladder = Ladder(
+        rungs=arms, tiers=("default", None, "escalation"), steps=3, control=Arm("c"), control_share=0.1
+    )
+    assert within(ladder, None, None) is ladder
+    assert within(ladder, ("a", "b", "c"), ("default", "escalation", "control")) is ladder
+    only = within(ladder, ("a",), None)
+    assert (only.rungs, only.tiers, only.steps, only.control) == (arms[:2], ("default", None), 2, None)
+    assert within(ladder, None, ("default", "control")).rungs == arms[:2]
+    assert within(ladder, ("d",), None) is ladder
 
 
 def test_the_configuration_of_the_readme_loads_and_serves_from_its_first_rung(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The upper floor: admit a client's request, plan it, and have it called.
 
-Later parts screen, verify and escalate here. A refused request is recorded too, with no plan and no cost.
+What is judged before it goes out is answered by `cascade`. A refused request is recorded too, with no plan and no cost.
 """
 
 from collections.abc import Coroutine, Mapping

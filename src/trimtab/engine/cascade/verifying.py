@@ -25,6 +25,7 @@ from trimtab.messages.exchange import question_of
 from trimtab.records import RequestId
 from trimtab.routing import VIRTUAL_PREFIX, Decision
 from trimtab.routing.cascade import Ladder
+from trimtab.routing.cascade.ladder import within
 from trimtab.routing.routes import AUTO
 from trimtab.sandbox import Ran, Run
 from trimtab.verification import VerificationSettings, Verifiers
@@ -97,6 +98,8 @@ class Verifying:
         question = question_of(inbound.body, "chat" if inbound.endpoint == "chat" else "messages")
         holds = bool(checks) and decision.verify_when == "before"
         several = decision.ladder or self._of_auto(asked)
+        if several is not None:
+            several = within(several, inbound.caller.models, inbound.caller.tiers)
         ladder = several or Ladder(rungs=(decision.plan.arm,))
         climb: Climb = Pinned(decision.plan.arm)
         if several is not None:
@@ -123,12 +126,9 @@ class Verifying:
         return checked, checked.first() if several is not None else asked
 
     def _of_auto(self, asked: Asked) -> Ladder | None:
-        """The ladder of a request that says no more than `trimtab/auto` and that no route takes: its own default tier,
-        then what that escalates to; of tiers that its key may not name it has none."""
-        plan, may = asked.decision.plan, asked.inbound.caller.tiers
+        """The ladder of a request that says no more than `trimtab/auto` and that no route takes: the default tier, then
+        what that escalates to."""
+        plan = asked.decision.plan
         if asked.body.model != VIRTUAL_PREFIX + AUTO or plan.route or plan.tier != "default":
             return None
-        ladder = self._judges.auto_ladder
-        if may is None or all(tier is None or tier in may for tier in ladder.tiers):
-            return ladder
-        return None
+        return self._judges.auto_ladder

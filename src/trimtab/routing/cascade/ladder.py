@@ -50,6 +50,30 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
     control: Arm | None = None
 
 
+def within(ladder: Ladder, models: tuple[str, ...] | None, tiers: tuple[str, ...] | None) -> Ladder:
+    """The ladder without rungs whose model or tier a caller may not use (`None`: all); as it is where none is left, for
+    then the first one says what the caller may not."""
+    if models is None and tiers is None:
+        return ladder
+
+    def may(arm: Arm, tier: str | None) -> bool:
+        return (models is None or arm.model in models) and (tiers is None or tier is None or tier in tiers)
+
+    named = ladder.tiers or (None,) * len(ladder.rungs)
+    kept = [at for at, arm in enumerate(ladder.rungs) if may(arm, named[at])]
+    control = ladder.control if ladder.control is not None and may(ladder.control, "control") else None
+    if not kept or (len(kept) == len(ladder.rungs) and control == ladder.control):
+        return ladder
+    return msgspec.structs.replace(
+        ladder,
+        rungs=tuple(ladder.rungs[at] for at in kept),
+        tiers=tuple(named[at] for at in kept),
+        fits=tuple(ladder.fits[at] for at in kept) if ladder.fits else (),
+        steps=min(ladder.steps, len(kept)),
+        control=control,
+    )
+
+
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What a decision may go by: of the request, of its conversation, and of what its caller says."""
 
