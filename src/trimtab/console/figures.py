@@ -517,7 +517,7 @@ def _row(row: Row, names: dict[str, tuple[str, str]]) -> RequestRow:
         key,
         names.get(key, ("", ""))[0],
         *after,
-        *_tried(_TRIED.decode(detail)),
+        *_tried(detail),
     )
     return RequestRow(*values)
 
@@ -544,9 +544,13 @@ class _Tried(msgspec.Struct, frozen=True):
 _TRIED: msgspec.json.Decoder[_Tried] = msgspec.json.Decoder(_Tried)
 
 
-def _tried(record: _Tried) -> tuple[str, int, Says | None, int]:
+def _tried(detail: str) -> tuple[str, int, Says | None, int]:
     """The arm of the first step, where that of a later one answered; steps, what the verifiers said of that answer, and
-    what checks cost."""
+    what checks cost. Nothing of a record that cannot be read: a list of others is worth more than it."""
+    try:
+        record = _TRIED.decode(detail)
+    except msgspec.DecodeError:
+        return "", 0, None, 0
     if not record.attempts:
         return "", 0, None, record.checks_nanousd
     given = record.attempts[-1 if record.answered is None else record.answered]
