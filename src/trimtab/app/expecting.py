@@ -10,19 +10,13 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from trimtab.app.housekeeping import Chore, Turn
-from trimtab.app.learnt import Watch, newest
+from trimtab.app.learnt import Watch, have_moved, newest
 from trimtab.budgets.expected import FORMAT, KINDS, Expectations, Published, read_published
 from trimtab.store import Database
 from trimtab.store.artefacts import ArtefactStore
 from trimtab.store.figures.usual import UsualCall, usual_calls, with_earlier
 
-CHANGED_PART = 10
-"""A figure has changed when it differs by more than a tenth."""
-
 FIGURES = ("output_tokens", "input_permille", "cost_nanousd")
-
-RENEW_MS = 7 * 86_400_000
-"""Figures that stay as they are are published again after so long, so that they do not become old."""
 
 
 def usual_upkeep(database: Database) -> Chore:
@@ -55,15 +49,7 @@ def _differ(known: Sequence[UsualCall], found: Sequence[UsualCall]) -> bool:
     before = {(one.model, one.effort, one.task_class): one for one in known}
     if before.keys() != {(one.model, one.effort, one.task_class) for one in found}:
         return True
-    for one in found:
-        was = before[one.model, one.effort, one.task_class]
-        if one.at_ms - was.at_ms > RENEW_MS:
-            return True
-        for figure in FIGURES:
-            old, new = getattr(was, figure), getattr(one, figure)
-            if CHANGED_PART * abs(new - old) > old:
-                return True
-    return False
+    return any(have_moved(before[one.model, one.effort, one.task_class], one, FIGURES) for one in found)
 
 
 class UsualWatch:

@@ -5,8 +5,8 @@ store is away; what a newer program published is left alone.
 """
 
 import time
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, TypeVar
 
 from trimtab.store import Database
 from trimtab.store.artefacts import ArtefactStore
@@ -15,6 +15,33 @@ T = TypeVar("T")
 
 LOOK_S = 60.0
 """Between two looks for a newer version; two questions of 0.1 ms."""
+
+
+CHANGED_PART = 10
+"""A figure has changed when it differs by more than a tenth."""
+
+RENEW_MS = 7 * 86_400_000
+"""Figures that stay as they are are published again after so long, so that they do not become old."""
+
+
+class Dated(Protocol):
+    """Figures of one kind of call."""
+
+    @property
+    def at_ms(self) -> int:
+        """When they were worked out."""
+        ...
+
+
+def have_moved(was: Dated, now: Dated, figures: Iterable[str]) -> bool:
+    """Whether these of their figures differ enough to be published anew, or have become old."""
+    if now.at_ms - was.at_ms > RENEW_MS:
+        return True
+    for figure in figures:
+        old, new = getattr(was, figure), getattr(now, figure)
+        if CHANGED_PART * abs(new - old) > old:
+            return True
+    return False
 
 
 def newest(

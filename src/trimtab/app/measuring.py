@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from trimtab.app.housekeeping import Chore, Turn
-from trimtab.app.learnt import Watch, newest
+from trimtab.app.learnt import Watch, have_moved, newest
 from trimtab.store import Database
 from trimtab.store.artefacts import ArtefactStore
 from trimtab.store.figures.judged import JudgedArm, joined, judged_arms, place_of
@@ -20,16 +20,10 @@ EVERY_S = 300.0
 """What is measured decides what a cascade does, and a new installation knows nothing: it learns within minutes. A
 process that does upkeep looks every ten minutes or so."""
 
-CHANGED_PART = 10
-"""A mean, or the number of answers judged, has changed when it differs by more than a tenth,"""
-
 CHANGED_POINTS = 2
-"""and a share of failures when it differs by more than so many percentage points."""
+"""A share of failures has changed when it differs by more than so many percentage points."""
 
 MEANS = ("judged", "cost_nanousd", "checks_nanousd", "checks_ms", "ms", "most_ms")
-
-RENEW_MS = 7 * 86_400_000
-"""Figures that stay as they are are published again after so long, so that they do not become old."""
 
 VERSIONS_KEPT = 200
 """Of each side; with ten figures 0.5 MB."""
@@ -70,13 +64,7 @@ def _differ(known: Sequence[JudgedArm], found: Sequence[JudgedArm]) -> bool:
 
 
 def _differs(was: JudgedArm, now: JudgedArm) -> bool:
-    if now.at_ms - was.at_ms > RENEW_MS:
-        return True
-    for mean in MEANS:
-        old, new = getattr(was, mean), getattr(now, mean)
-        if CHANGED_PART * abs(new - old) > old:
-            return True
-    return any(
+    return have_moved(was, now, MEANS) or any(
         100 * abs(getattr(was, kind) / was.judged - getattr(now, kind) / now.judged) > CHANGED_POINTS
         for kind in ("escalated", "unsure")
     )
