@@ -3,8 +3,7 @@
 What is judged before it goes out is answered by `cascade`. A refused request is recorded too, with no plan and no cost.
 """
 
-from collections.abc import Coroutine, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from trimtab.budgets import Hold
 from trimtab.engine.answering import Answering
@@ -22,9 +21,8 @@ from trimtab.engine.pictures import PrepareImages
 from trimtab.engine.planning import MessagesPlanner
 from trimtab.engine.preparing import Choose, Planner, Preparing, S
 from trimtab.engine.repeating import KeptReply, Repeated, Repeating, concerns, gave_up, question_of
-from trimtab.engine.reply import MeteredReply
 from trimtab.engine.route import Route
-from trimtab.engine.surviving import Surviving
+from trimtab.engine.surviving import Surviving, making
 from trimtab.engine.task_call import TaskCall
 from trimtab.errors import BudgetSpent, RequestError, RuleRefused, Unavailable, shortened
 from trimtab.messages import MessagesBody, named_model
@@ -121,26 +119,20 @@ class Pipeline:
         if checked is not None:
             return await checked.answer(job, route, hold, repeat)
         if repeat is None or not repeat.told:
-            return await self._made(job, route, hold)
+            return await making(metered, self._surviving, route, job, hold)
         return await self._copied(job, route, hold, repeat)
 
     async def _copied(self, job: Job, route: Route | None, hold: Hold, repeat: Repeated) -> CopiedReply:
         """The same, with a copy of it for those who ask the very same."""
-        shelf, making = repeat.shelf, self._made(job, route, hold)
+        shelf, made = repeat.shelf, making(self._metered, self._surviving, route, job, hold)
         if shelf is None:
-            return CopiedReply(await making, repeat.told, None, job)
+            return CopiedReply(await made, repeat.told, None, job)
         try:
-            reply = await led(making, repeat.told, shelf, job)
+            reply = await led(made, repeat.told, shelf, job)
         except Exception:
             shelf.drop()
             raise
         return CopiedReply(reply, repeat.told, shelf, job)
-
-    def _made(self, job: Job, route: Route | None, hold: Hold) -> Coroutine[Any, Any, MeteredReply]:
-        """The reply of the platform, head arrived. Raises `UpstreamError`, `RequestError`; it is recorded then."""
-        if route is None or self._surviving is None:
-            return self._metered.call(job, hold)
-        return self._surviving.answer(route, job, hold)
 
     async def _repeat(
         self,

@@ -7,7 +7,8 @@ longer than may be waited is not asked again; real and simulated answers never s
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import msgspec
 
@@ -274,6 +275,16 @@ def mixed(reply: MeteredReply) -> UpstreamBroken:
     return UpstreamBroken(
         f"platform {reply.job.provider.name} gives {side} answers, and another one of this request does not"
     )
+
+
+def making(
+    metered: Metered, surviving: Surviving | None, route: Route | None, job: Job, hold: Hold
+) -> Coroutine[Any, Any, MeteredReply]:
+    """A request's calls until there is an answer, its head arrived; one call where there is nowhere else to go, or
+    nothing is tried again. Raises `UpstreamError`, `RequestError`; it is recorded then."""
+    if route is None or surviving is None:
+        return metered.call(job, hold)
+    return surviving.answer(route, job, hold)
 
 
 def _fault(reply: MeteredReply, problem: Problem) -> Fault | None:

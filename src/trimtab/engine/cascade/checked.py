@@ -26,7 +26,7 @@ from trimtab.engine.preparing import Planner, Preparing, S
 from trimtab.engine.repeating import Repeated
 from trimtab.engine.reply import MeteredReply
 from trimtab.engine.route import Route
-from trimtab.engine.surviving import Surviving
+from trimtab.engine.surviving import Surviving, making
 from trimtab.engine.task_call import TaskCall
 from trimtab.errors import RequestError
 from trimtab.records import Attempt, Verdict, overall
@@ -124,7 +124,7 @@ class Checked(Generic[S]):
         settings = self._floor.settings
         most_bytes = settings.most_held_mib * MIB
         if not self._holds:
-            reply = await self._made(job, route, hold)
+            reply = await making(self._floor.metered, self._floor.surviving, route, job, hold)
             reply.judge_after(self, most_bytes)
             return reply
         steps = Steps(
@@ -149,11 +149,6 @@ class Checked(Generic[S]):
         reply = await running
         metered.recorder.held_back(stream, metered.runtime.monotonic() - began)
         return reply
-
-    async def _made(self, job: Job, route: Route | None, hold: Hold) -> MeteredReply:
-        if route is None or self._floor.surviving is None:
-            return await self._floor.metered.call(job, hold)
-        return await self._floor.surviving.answer(route, job, hold)
 
     async def _streamed(
         self, running: Coroutine[Any, Any, MeteredReply], job: Job, hold: Hold

@@ -21,7 +21,7 @@ from trimtab.engine.metered import Metered
 from trimtab.engine.planning import Messages, MessagesPlanner
 from trimtab.engine.preparing import Planner, Preparing, S
 from trimtab.engine.reply import HTTP_ERRORS, MeteredReply
-from trimtab.engine.surviving import Surviving
+from trimtab.engine.surviving import Surviving, making
 from trimtab.errors import NotFound, RequestError, UpstreamBroken, shortened
 from trimtab.messages.exchange import Answered, answers_of
 from trimtab.messages.exchange.crossing import as_other_surface
@@ -178,13 +178,8 @@ class Paired:
         job = named(job)
         if route is not None:
             route = route.as_others(named)
-        if beside.most_nanousd is not None and metered.worst_case(job) > beside.most_nanousd:
-            raise RequestError(f"{arm} may cost more than what is left of this request's most_usd")
         hold = await metered.reserve(job)
-        if route is None or self._surviving is None:
-            reply = await metered.call(job, hold)
-        else:
-            reply = await self._surviving.answer(route, job, hold)
+        reply = await making(metered, self._surviving, route, job, hold)
         return await _heard(reply, beside.answer_simulated)
 
     def _beside(self, job: Job, inbound: Inbound, beside: Beside, name: RequestId) -> Job:
@@ -199,6 +194,7 @@ class Paired:
             task=None,
             tags=job.tags if beside.counts else (),
             deadline=beside.deadline,
+            most_nanousd=beside.most_nanousd,
             recorded=beside.recorded,
             arrived=self._metered.runtime.monotonic(),
             call=without_encoding(job.call),
